@@ -1,0 +1,46 @@
+# The broker, in commands. STACK picks the stack file: Pulumi.$(STACK).yaml.
+STACK ?= dev
+
+python := .venv/bin/python
+
+# A shell has a USER of its own; only one given to make counts.
+user := $(if $(filter command line,$(origin USER)),$(USER))
+
+.PHONY: help up preview outputs down credentials password env test lock venv venv-dev
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+up: venv ## bring the broker up, or change it to what the stack file says; YES=1 doesn't ask
+	@$(python) -m ops.up --stack '$(STACK)' $(if $(YES),--yes)
+
+preview: venv ## show what `up` would change
+	@$(python) -m ops.preview --stack '$(STACK)'
+
+outputs: venv ## show the stack's outputs; SECRETS=show for credentials
+	@$(python) -m ops.outputs --stack '$(STACK)' $(if $(filter show,$(SECRETS)),--show-secrets)
+
+down: venv ## take the broker away; its data and logs stay unless DATA=delete
+	@$(python) -m ops.down --stack '$(STACK)' $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
+
+credentials: venv ## print how USER= logs in, as an env file
+	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)'
+
+password: venv ## print the password of USER= alone
+	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)' --only-password
+
+env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
+	@$(python) -m ops.env --stack '$(STACK)'
+
+test: venv-dev ## run every test
+	@$(python) -m ops.test
+
+lock: venv-dev ## pin requirements anew after a change of requirements*.in
+	@$(python) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt requirements.in
+	@$(python) -m piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-dev.txt requirements-dev.in
+
+venv:
+	@sh setup/venv.sh requirements.txt requirements-dev.txt
+
+venv-dev:
+	@sh setup/venv.sh requirements-dev.txt

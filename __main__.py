@@ -1,0 +1,106 @@
+"""
+One Mosquitto broker per stack.
+
+Read from top to bottom: the settings, the texts that follow from them, the resources that put
+them on the host, and what the stack gives back. Nothing below is used above.
+"""
+
+import pulumi
+import pulumi_docker as docker
+
+from broker.access import describe_access
+from broker.acl import render_acl
+from broker.conf import render_conf
+from broker.env import endpoints, login_url, render_env
+from broker.host import transport
+from broker.manual import render_manual
+from broker.settings import Settings, SettingsError
+from broker.wanted import wanted_of_host
+from components import BrokerContainer, Configuration, Credentials, EnvFiles
+from components.preflight import look
+from components.stackfile import read_stack_file
+
+stack = pulumi.get_stack()
+try:
+    settings = Settings.parse(read_stack_file())
+except SettingsError as wrong:
+    raise pulumi.RunError(str(wrong)) from None
+broker = settings.broker
+
+# Where. Looked at before anything is changed there.
+host = transport(broker.host, broker.ssh_config)
+wanted = wanted_of_host(settings, stack)
+image_name = look(host, wanted).present_image(wanted)
+provider = docker.Provider("host", host=host.host, ssh_opts=list(host.ssh_options) or None)
+on_host = pulumi.ResourceOptions(provider=provider)
+image = docker.RemoteImage("image", name=image_name, keep_locally=True, opts=on_host)
+
+# Who may log in.
+generations = {name: user.generation for name, user in settings.users.items()}
+credentials = Credentials(
+    "credentials",
+    generations={**generations, broker.health.user: broker.health.generation},
+    passwords=broker.passwords,
+)
+
+# To what. Folders, then files, then the container that reads them.
+configuration = Configuration(
+    "configuration",
+    broker=broker,
+    transport=host,
+    image=image.name,
+    conf=render_conf(broker),
+    acl=render_acl(settings),
+    passwd=credentials.passwd,
+    health_password=credentials.passwords[broker.health.user],
+)
+container = BrokerContainer(
+    "broker",
+    stack=stack,
+    broker=broker,
+    transport=host,
+    image=image.name,
+    image_id=image.image_id,
+    opts=pulumi.ResourceOptions(
+        providers={"docker": provider}, depends_on=[configuration.in_place]
+    ),
+)
+EnvFiles(
+    "envfiles",
+    broker=broker,
+    stack=stack,
+    transport=host,
+    image=image.name,
+    passwords=credentials.passwords,
+    opts=pulumi.ResourceOptions(depends_on=[container]),
+)
+
+# How to get in: `pulumi stack output credentials --show-secrets`.
+_, listener = broker.mqtt_listener()
+passwords = {name: credentials.passwords[name] for name in settings.users}
+pulumi.export(
+    "credentials",
+    {
+        name: pulumi.Output.secret(password).apply(
+            lambda plain, name=name: {
+                "username": name,
+                "password": plain,
+                "url": login_url(broker, listener, name, plain),
+            }
+        )
+        for name, password in passwords.items()
+    },
+)
+pulumi.export(
+    "envFiles",
+    {
+        name: pulumi.Output.secret(password).apply(
+            lambda plain, name=name: render_env(broker, listener, name, plain)
+        )
+        for name, password in passwords.items()
+    },
+)
+pulumi.export("access", describe_access(settings))
+pulumi.export("endpoints", endpoints(broker))
+pulumi.export("image", image_name)
+pulumi.export("readme", render_manual(settings, stack, image_name))

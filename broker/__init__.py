@@ -1,0 +1,1 @@
+"""The broker as data: settings in, texts and decisions out; no Pulumi, no I/O, no randomness."""

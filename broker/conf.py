@@ -1,0 +1,61 @@
+"""mosquitto.conf, from settings alone, in the words that 2.0 and 2.1 both take."""
+
+from collections.abc import Iterator
+
+from broker.settings import Broker, Listener
+
+CONFIG_DIR = "/mosquitto/config"
+DATA_DIR = "/mosquitto/data"
+LOG_DIR = "/mosquitto/log"
+
+
+def render_conf(broker: Broker) -> str:
+    """Return the text of mosquitto.conf (mosquitto.conf(5))."""
+    blocks = (
+        _security_lines(broker),
+        _persistence_lines(broker),
+        _logging_lines(broker),
+        _limit_lines(broker),
+        *(_listener_lines(broker, each) for each in broker.listeners.values()),
+    )
+    return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
+
+
+def _security_lines(broker: Broker) -> Iterator[str]:
+    yield "# Written by Pulumi from the stack file. The next `pulumi up` overwrites what is edited here."
+    yield "allow_anonymous false"
+    yield f"password_file {CONFIG_DIR}/{broker.files.passwords}"
+    yield f"acl_file {CONFIG_DIR}/{broker.files.acl}"
+
+
+def _persistence_lines(broker: Broker) -> Iterator[str]:
+    yield "persistence true"
+    yield f"persistence_location {DATA_DIR}/"
+    yield f"autosave_interval {broker.persistence.autosave_interval}"
+    yield f"autosave_on_changes {_word(broker.persistence.autosave_on_changes)}"
+
+
+def _logging_lines(broker: Broker) -> Iterator[str]:
+    # Docker keeps stdout; the file is what the seed's page tails.
+    yield "log_dest stdout"
+    yield f"log_dest file {LOG_DIR}/{broker.logging.file}"
+    yield "log_timestamp_format %Y-%m-%dT%H:%M:%S"
+    yield from (f"log_type {each}" for each in broker.logging.types)
+
+
+def _limit_lines(broker: Broker) -> Iterator[str]:
+    yield f"max_queued_messages {broker.limits.max_queued_messages}"
+    yield f"max_inflight_messages {broker.limits.max_inflight_messages}"
+    # 2.0 has no limit of its own and 2.1 has 2,000,000: said, so that an upgrade changes nothing.
+    yield f"max_packet_size {broker.limits.max_packet_size}"
+
+
+def _listener_lines(broker: Broker, listener: Listener) -> Iterator[str]:
+    yield f"listener {listener.port}"
+    yield f"protocol {listener.protocol}"
+    # Counted by listener: above the first `listener` line it would limit nobody.
+    yield f"max_connections {listener.max_connections or broker.limits.max_connections}"
+
+
+def _word(value: bool) -> str:  # noqa: FBT001 (mosquitto.conf spells a boolean out)
+    return "true" if value else "false"

@@ -1,0 +1,36 @@
+"""A host script and the texts it works on, as the one stdin of a shell on the host."""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of a function that the script defines, with its stdin if it reads one."""
+
+    words: tuple[str, ...]
+    text: str | None = None
+
+
+def deliver(script: str, calls: Iterable[Call]) -> str:
+    """
+    Return *script*, then its *calls*, as text for ``sh -s``.
+
+    Everything travels on stdin because a command line is public: ``ps`` shows it, and so does
+    pulumi-command's error when a script fails. The script only defines functions; what it does
+    begins with the calls, and a connection that breaks before the last of them (``finish``)
+    has changed nothing.
+    """
+    parts = [script.rstrip("\n") + "\n"]
+    for call in calls:
+        parts.append(shlex.join(call.words))
+        if call.text is not None:
+            if not call.text.endswith("\n") or "\0" in call.text:
+                raise ValueError(f"{call.words}: a here-document is whole lines without NUL")
+            end = f"END_{sha256(call.text.encode()).hexdigest()[:24]}"
+            parts.append(f" <<'{end}'\n{call.text}{end}")
+        parts.append("\n")
+    parts.append("finish\n")
+    return "".join(parts)

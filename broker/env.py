@@ -1,0 +1,62 @@
+"""How to log in, as a service wants to read it: URLs, and the text of an env file."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from broker.layout import HostFile
+from broker.settings import Broker, EnvFile, Listener
+
+_SCHEMES = {"mqtt": "mqtt", "websockets": "ws"}
+
+
+def endpoint(broker: Broker, listener: Listener) -> str:
+    """Return the URL that clients dial, such as ``mqtt://192.168.2.3:1883``."""
+    return f"{_SCHEMES[listener.protocol]}://{_dialled(broker)}:{listener.port}"
+
+
+def endpoints(broker: Broker) -> dict[str, str]:
+    """Return the URL of each listener, by name."""
+    return {name: endpoint(broker, each) for name, each in broker.listeners.items()}
+
+
+def login_url(broker: Broker, listener: Listener, user: str, password: str) -> str:
+    """Return the URL with user and password in it (RFC 3986, 3.2.1)."""
+    scheme, _, rest = endpoint(broker, listener).partition("://")
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def render_env(broker: Broker, listener: Listener, user: str, password: str) -> str:
+    """Return the text of an env file, as Docker's ``env_file`` and ``sh`` read it alike."""
+    return (
+        f"MQTT_URL={endpoint(broker, listener)}\n"
+        f"MQTT_HOST={broker.address}\n"
+        f"MQTT_PORT={listener.port}\n"
+        f"MQTT_USERNAME={user}\n"
+        f"MQTT_PASSWORD={password}\n"
+    )
+
+
+def env_file_mark(stack: str) -> str:
+    """Return the first line of the env files that a stack writes on its host."""
+    return f"# Written by Pulumi, stack {stack}. The next `pulumi up` overwrites what is edited here."
+
+
+def host_env_files(broker: Broker, stack: str, passwords: Mapping[str, str]) -> list[HostFile]:
+    """Return the files of ``broker.envFiles``, for users whose passwords are given."""
+    return [
+        HostFile(
+            path=each.path,
+            owner=each.owner,
+            text=f"{env_file_mark(stack)}\n"
+            + render_env(broker, _env_listener(broker, each), each.user, passwords[each.user]),
+        )
+        for each in broker.env_files
+    ]
+
+
+def _env_listener(broker: Broker, file: EnvFile) -> Listener:
+    return broker.listeners[file.listener] if file.listener else broker.mqtt_listener()[1]
+
+
+def _dialled(broker: Broker) -> str:
+    return f"[{broker.address}]" if ":" in broker.address else broker.address

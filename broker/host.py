@@ -1,0 +1,211 @@
+"""The host that runs Docker: how to reach it, and whether what was found there will do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+SSH_HOST = re.compile(
+    r"ssh://(?:(?P<user>[A-Za-z_][A-Za-z0-9_.-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+UNIX_HOST = re.compile(r"unix://(?P<socket>/[^\s:]+)")
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transport:
+    """The one way in which both Docker's API and our commands reach the host."""
+
+    host: str
+    """``unix:///socket`` or ``ssh://[user@]name[:port]``: what the Docker provider is given."""
+
+    interpreter: tuple[str, ...]
+    """Runs a command line on the host, given as one more argument."""
+
+    ssh_options: tuple[str, ...] = ()
+    """For the Docker provider, whose ``ssh://`` starts the same OpenSSH client."""
+
+    @property
+    def remote(self) -> bool:
+        return self.host.startswith("ssh://")
+
+    @property
+    def socket(self) -> str:
+        """The Docker endpoint as the host itself sees it."""
+        return DEFAULT_SOCKET if self.remote else self.host
+
+    def argv(self, command: Iterable[str]) -> list[str]:
+        """Return *command*, word by word, as an argv that runs it on the host."""
+        return [*self.interpreter, shlex.join(command)]
+
+    def script(self, action: str, *, become: str, image: str = "") -> str:
+        """
+        Return the command line that runs a script from its stdin as root on the host.
+
+        The line is all that an error message of pulumi-command can show: the script and the
+        secrets in it are on stdin.
+
+        *become* says what a login other than root does: ``sudo`` (without a password) or
+        ``docker`` (a throw-away container of *image* with the host's root folder in it; whoever
+        may talk to Docker is root already). ``nobody`` stays who it is.
+        """
+        line = shlex.join(["exec", "sh", "-s", action])
+        if become == "sudo":
+            line = (
+                f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
+            )
+        elif become == "docker":
+            container = shlex.join(
+                ["docker", "-H", self.socket, "run", "--rm", "-i", "--network", "none"]
+                + ["--user", "0:0", "--volume", "/:/host", "--entrypoint", "/bin/sh", image]
+                + ["-c", f"exec chroot /host sh -s {action}"]
+            )
+            line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec {container}; fi'
+        # A login shell that is not POSIX sh (fish, csh) must only pass one word on.
+        return f"exec sh -c {shlex.quote(line)}" if self.remote else line
+
+
+def transport(host: str, ssh_config: str | None = None) -> Transport:
+    """
+    Return the transport that a ``host`` setting stands for.
+
+    ``BatchMode`` keeps the OpenSSH client from asking: an unknown host key or a missing
+    password is an error, never a question that nobody sees.
+    """
+    found = SSH_HOST.fullmatch(host)
+    if found is None:
+        return Transport(host=host, interpreter=("/bin/sh", "-c"))
+    options = ["-oBatchMode=yes", "-oConnectTimeout=10"]
+    if ssh_config is not None:
+        options = ["-F", ssh_config, *options]
+    destination = [*(["-l", found["user"]] if found["user"] else [])]
+    destination += [*(["-p", found["port"]] if found["port"] else []), found["name"].strip("[]")]
+    return Transport(
+        host=host,
+        interpreter=("ssh", "-T", *options, *destination),
+        ssh_options=tuple(options),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a stack needs of its host, as far as a look at the host can tell."""
+
+    stack: str
+    container: str
+    images: tuple[str, ...]
+    """In order of preference; the first is the one that the stack file names."""
+    ports: Mapping[str, int]
+    """By path in the stack file."""
+    folders: Mapping[str, str]
+    """By path in the stack file."""
+    env_files: Mapping[str, str]
+    """By path in the stack file."""
+    become: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What ``host/probe.sh`` found: its lines ``KEY SUBJECT=VALUE``, parsed."""
+
+    facts: Mapping[tuple[str, str], str]
+
+    def get(self, key: str, subject: str = "-") -> str:
+        return self.facts.get((key, subject), "")
+
+    @classmethod
+    def parse(cls, text: str) -> Seen:
+        facts: dict[tuple[str, str], str] = {}
+        for line in text.splitlines():
+            key, _, rest = line.partition(" ")
+            subject, _, value = rest.partition("=")
+            facts[key, subject] = value
+        return cls(facts=facts)
+
+    def present_image(self, wanted: Wanted) -> str:
+        """Return the image to run: the first that is there, else the one to be pulled."""
+        present = [image for image in wanted.images if self.get("image", image) == "present"]
+        return present[0] if present else wanted.images[0]
+
+
+def problems(wanted: Wanted, seen: Seen, host: str) -> list[str]:
+    """Return one sentence for each thing that would make an ``up`` fail half-way."""
+    if seen.get("docker") == "absent":
+        return [
+            f"host {host}: the docker command is not there. Install Docker on that host "
+            "(Debian, Ubuntu: apt-get install docker.io)."
+        ]
+    if seen.get("docker") != "ok":
+        return [
+            f"host {host}: Docker doesn't answer: {seen.get('docker')}. Start the daemon, or "
+            f"add the user {seen.get('login')!r} to the group that may use it "
+            "(usermod -aG docker ...)."
+        ]
+    found: list[str] = []
+    if wanted.become == "sudo" and seen.get("root") == "no":
+        found.append(
+            f"host {host}: the user {seen.get('login')!r} is not root and 'sudo -n' is refused. "
+            "Folders and files of uid 1883 need root: allow it in sudoers "
+            f"({seen.get('login')} ALL=(root) NOPASSWD: ALL), or set broker.become to 'docker'."
+        )
+    owner = seen.get("container", wanted.container)
+    if owner not in ("", "none", wanted.stack):
+        found.append(
+            f"broker.container: {wanted.container!r}: a container of that name is there already "
+            f"and this stack did not make it ({owner}). Rename or remove it "
+            f"(docker rename {wanted.container} {wanted.container}-old), or choose another name."
+        )
+    for path, port in wanted.ports.items():
+        taken = seen.get("port", str(port))
+        if taken not in ("", "free", "ours"):
+            found.append(
+                f"{path}: {port}: that port is in use on the host by {taken}. Stop it, or choose "
+                "another port."
+            )
+    for path, folder in wanted.folders.items():
+        state = seen.get("folder", folder)
+        if state not in ("", "ok"):
+            found.append(
+                f"{path}: {folder!r}: {state}. Choose another folder, or mend that one first."
+            )
+    for path, file in wanted.env_files.items():
+        state = seen.get("envfile", file)
+        if state not in ("", "ok"):
+            found.append(
+                f"{path}: {file!r}: {state}. Move it away, or choose another path: a file that "
+                "somebody else wrote is never overwritten."
+            )
+    return found
+
+
+# What the OpenSSH client says on stderr, and what it means for the person who reads it.
+_SSH_COMPLAINTS = (
+    (
+        re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        "its host key is not the one in known_hosts, or is not known yet. Compare the "
+        "fingerprint with the host's, then accept it once by hand: ssh {host}",
+    ),
+    (
+        re.compile(r"Permission denied|Too many authentication failures"),
+        "it refused the login. Load your key (ssh-add), or name it in ~/.ssh/config",
+    ),
+    (
+        re.compile(
+            r"Connection refused|timed out|No route to host|Network is unreachable"
+            r"|Could not resolve|Connection closed|Connection reset"
+        ),
+        "it can't be reached. Check the address, the port and that sshd runs there",
+    ),
+)
+
+
+def explain_ssh(host: str, stderr: str) -> str:
+    """Return what went wrong between here and *host*, from the OpenSSH client's own words."""
+    last = stderr.strip().splitlines()[-1] if stderr.strip() else "no message"
+    for pattern, meaning in _SSH_COMPLAINTS:
+        if pattern.search(stderr):
+            return f"host {host}: {meaning.format(host=host)}. (ssh says: {last})"
+    return f"host {host}: the OpenSSH client failed. (ssh says: {last})"

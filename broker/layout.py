@@ -1,0 +1,84 @@
+"""What lies where on the host: folders, files, and whom each belongs to."""
+
+from dataclasses import dataclass
+
+from broker.acl import HEALTH_TOPIC
+from broker.conf import CONFIG_DIR
+from broker.delivery import Call
+from broker.settings import Broker, Owner
+
+HEALTH_DIR = "health"
+"""Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""
+
+# Owner and group are the broker's own and nobody else may read: neither release line warns.
+FOLDER_MODE = "0750"
+FILE_MODE = "0600"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFile:
+    """A file on the host, whole."""
+
+    path: str
+    owner: Owner
+    text: str
+    mode: str = FILE_MODE
+
+    def call(self) -> Call:
+        words = ("put", self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
+        return Call(words=words, text=self.text)
+
+
+def folder_calls(broker: Broker) -> list[Call]:
+    """Return the calls of ``host/folders.sh``: what is kept on removal comes last."""
+    folders = broker.folders
+    owner = (str(broker.owner.uid), str(broker.owner.gid))
+    return [
+        Call(words=("folder", "ours", folders.config, FOLDER_MODE, *owner)),
+        Call(words=("folder", "ours", f"{folders.config}/{HEALTH_DIR}", FOLDER_MODE, *owner)),
+        Call(words=("folder", "kept", folders.data, FOLDER_MODE, *owner)),
+        Call(words=("folder", "kept", folders.log, FOLDER_MODE, *owner)),
+    ]
+
+
+def configuration_files(
+    broker: Broker, *, conf: str, acl: str, passwd: str, health_password: str
+) -> list[HostFile]:
+    """
+    Return the files that the broker reads, in the order in which they are put in place.
+
+    The ACL comes before the passwords: a broker that is started between the two renames must
+    not know a new user without the rules that bind it.
+    """
+    folder = broker.folders.config
+    texts = {
+        broker.files.conf: conf,
+        broker.files.acl: acl,
+        broker.files.passwords: passwd,
+        f"{HEALTH_DIR}/mosquitto_sub": render_health_options(broker, health_password),
+        f"{HEALTH_DIR}/mosquitto_pub": render_health_options(broker, health_password),
+    }
+    return [
+        HostFile(path=f"{folder}/{name}", owner=broker.owner, text=text)
+        for name, text in texts.items()
+    ]
+
+
+def render_health_options(broker: Broker, password: str) -> str:
+    """Return the options that the clients read from a file (mosquitto_sub(1), "Files")."""
+    return f"-u {broker.health.user}\n-P {password}\n"
+
+
+def health_environment() -> list[str]:
+    """Return the container's environment: where the options file is, and nothing secret."""
+    return [f"XDG_CONFIG_HOME={CONFIG_DIR}/{HEALTH_DIR}"]
+
+
+def health_test(broker: Broker) -> list[str]:
+    """Return Docker's ``HEALTHCHECK`` command: a login that ends with one message received."""
+    _, listener = broker.mqtt_listener()
+    wait = str(max(1, broker.health.timeout - 1))
+    return [
+        *("CMD", "mosquitto_sub", "-h", "127.0.0.1", "-p", str(listener.port)),
+        *("-t", HEALTH_TOPIC, "-C", "1", "-W", wait, "-I", "health-"),
+    ]

@@ -1,0 +1,34 @@
+"""The ``readme`` output: how to use the broker that is up, in commands ready to paste."""
+
+from broker.env import endpoints
+from broker.settings import Settings
+
+
+def render_manual(settings: Settings, stack: str, image: str) -> str:
+    """Return Markdown. It names secrets and where to read them, and holds none."""
+    broker = settings.broker
+    users = settings.users
+    name = next(iter(users))
+    filters = [*users[name].readwrite, *users[name].read]
+    _, listener = broker.mqtt_listener()
+    lines = [
+        f"# The Mosquitto broker of stack {stack}",
+        "",
+        f"Container `{broker.container}` on {broker.host}, image {image}.",
+        "",
+        *(f"- {each}: {url}" for each, url in endpoints(broker).items()),
+        "",
+        "Read a credential:",
+        "",
+        f"    pulumi stack output credentials --show-secrets --stack {stack}",
+        "",
+        "Listen:",
+        "",
+        f"    mosquitto_sub -h {broker.address} -p {listener.port} -u {name} -P PASSWORD "
+        f"-t '{(filters or ['#'])[0]}' -v",
+        "",
+        f"Rotate {name}'s password: raise `users.{name}.generation` in Pulumi.{stack}.yaml, then",
+        "",
+        f"    pulumi up --stack {stack}",
+    ]
+    return "\n".join(lines) + "\n"

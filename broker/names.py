@@ -1,0 +1,98 @@
+"""Names, paths and addresses, each checked for the file or command line that it ends up in."""
+
+import re
+from ipaddress import ip_address
+from pathlib import PurePosixPath
+
+from broker.host import SSH_HOST, UNIX_HOST
+
+# mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
+# new directive and a colon ends a user name. So a bad value is refused, never quoted.
+def check_user_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", text):
+        raise ValueError(
+            "a user name is 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter, digit or _ "
+            "(a colon would end it in the password file)"
+        )
+    return text
+
+
+def check_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def check_absolute(text: str) -> str:
+    path = PurePosixPath(text)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, such as /opt/sentient/...")
+    if str(path) != text or ".." in path.parts or text.startswith("//"):
+        raise ValueError(f"must be written plainly, without '..', '.' or extra '/': {str(path)!r}")
+    if not text.isprintable() or ":" in text or "\\" in text:
+        raise ValueError("must not hold ':', '\\' or control characters (Docker splits at ':')")
+    return text
+
+
+def check_folder(text: str) -> str:
+    if len(PurePosixPath(check_absolute(text)).parts) <= 2:  # noqa: PLR2004 ("/" and one name)
+        raise ValueError("must be at least two levels below /, so that no system folder is taken")
+    return text
+
+
+def check_file_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text):
+        raise ValueError("a file name is 1 to 100 of A-Z a-z 0-9 . _ - and begins with none of . -")
+    return text
+
+
+def check_container_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}", text):
+        raise ValueError("Docker takes 2 to 63 of A-Z a-z 0-9 _ . - beginning with letter or digit")
+    return text
+
+
+def check_image(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?", text):
+        raise ValueError("is not an image name such as eclipse-mosquitto:2.0.22")
+    tag = text.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    if not tag and "@" not in text:
+        raise ValueError("names no tag; say which version, such as eclipse-mosquitto:2.0.22")
+    if tag == "latest" and "@" not in text:
+        raise ValueError("'latest' is another broker tomorrow; name a version or a digest")
+    return text
+
+
+def check_docker_host(text: str) -> str:
+    found = SSH_HOST.fullmatch(text)
+    if not found and not UNIX_HOST.fullmatch(text):
+        raise ValueError("must be unix:///path/to/docker.sock or ssh://user@host[:port]")
+    if found and found["port"] and not 0 < int(found["port"]) < 65536:  # noqa: PLR2004 (TCP)
+        raise ValueError("the port must be 1 to 65535")
+    return text
+
+
+def check_address(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", text):
+        raise ValueError("must be a host name or an IP address that clients dial")
+    return text
+
+
+def check_bind_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError("must be an IP address of the host, such as 192.168.2.3") from None
+    return text
+
+
+def check_log_size(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}[kmg]", text):
+        raise ValueError("must be a number and k, m or g, such as 10m")
+    return text
+
+
+def check_generation(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", text):
+        raise ValueError("a generation is 1 to 32 of A-Z a-z 0-9 . _ -, such as 2 or 2026-11")
+    return text

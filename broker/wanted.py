@@ -1,0 +1,48 @@
+"""What a stack needs of its host, gathered from its settings."""
+
+from broker.delivery import Call
+from broker.env import env_file_mark
+from broker.host import Transport, Wanted
+from broker.settings import Broker, Settings
+
+STAND_IN = "localhost/mosquitto-from-debian:2.0.21-trixie"
+"""Made by ``images/`` where no registry can be reached. ``localhost/`` can't be pulled."""
+
+
+def wanted_of_host(settings: Settings, stack: str) -> Wanted:
+    """Return the needs of *stack*, each under the path that the stack file gives it."""
+    broker = settings.broker
+    return Wanted(
+        stack=stack,
+        container=broker.container,
+        images=candidate_images(broker),
+        ports={
+            f"broker.listeners.{name}.port": each.port for name, each in broker.listeners.items()
+        },
+        folders={
+            "broker.folders.config": broker.folders.config,
+            "broker.folders.data": broker.folders.data,
+            "broker.folders.log": broker.folders.log,
+        },
+        env_files={
+            f"broker.envFiles[{index}].path": each.path
+            for index, each in enumerate(broker.env_files)
+        },
+        become=broker.become,
+    )
+
+
+def candidate_images(broker: Broker) -> tuple[str, ...]:
+    """Return the images that will do, the one that the stack file names first."""
+    return (broker.image, STAND_IN) if broker.allow_stand_in else (broker.image,)
+
+
+def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
+    """Return the calls of ``host/probe.sh``."""
+    words: list[tuple[str, ...]] = [("host", transport.socket)]
+    words += [("image", each) for each in wanted.images]
+    words += [("container", wanted.container)]
+    words += [("port", str(each), wanted.container) for each in wanted.ports.values()]
+    words += [("folder", each) for each in wanted.folders.values()]
+    words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
+    return [Call(words=each) for each in words]

@@ -1,0 +1,8 @@
+"""The broker as resources. Only these modules talk to Pulumi."""
+
+from components.configuration import Configuration
+from components.container import BrokerContainer
+from components.credentials import Credentials
+from components.envfiles import EnvFiles
+
+__all__ = ["BrokerContainer", "Configuration", "Credentials", "EnvFiles"]

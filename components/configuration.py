@@ -1,0 +1,62 @@
+"""The folders on the host and the files that the broker reads, put in place all or none."""
+
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from broker.delivery import Call
+from broker.host import Transport
+from broker.layout import configuration_files, folder_calls
+from broker.settings import Broker
+from components.hostcommand import host_command, show
+
+
+class Configuration(ComponentResource):
+    """Folders, then files. A broker that runs reads changed users and rules without a restart."""
+
+    in_place: Resource
+    """Who reads the files depends on this."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        transport: Transport,
+        image: Input[str],
+        conf: str,
+        acl: str,
+        passwd: Output[str],
+        health_password: Output[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
+
+        folders = host_command(
+            f"{name}-folders",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            script="folders.sh",
+            calls=folder_calls(broker),
+            shown={each.words[2]: " ".join(each.words[3:]) for each in folder_calls(broker)},
+            opts=ResourceOptions(parent=self),
+        )
+        _, listener = broker.mqtt_listener()
+        reader = Call(
+            words=("broker", broker.container, transport.socket, str(listener.port)),
+        )
+        files = Output.all(passwd, health_password).apply(
+            lambda secret: configuration_files(
+                broker, conf=conf, acl=acl, passwd=secret[0], health_password=secret[1]
+            )
+        )
+        self.in_place = host_command(
+            f"{name}-files",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            script="files.sh",
+            calls=files.apply(lambda each: [reader, *(file.call() for file in each)]),
+            shown={broker.files.conf: show(conf), broker.files.acl: show(acl)},
+            opts=ResourceOptions(parent=self, depends_on=[folders]),
+        )
+        self.register_outputs({})

@@ -1,0 +1,128 @@
+"""The Mosquitto container: locked down, replaced by what only a start applies, and proven up."""
+
+import pulumi_docker as docker
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR
+from broker.delivery import Call
+from broker.host import Transport
+from broker.layout import health_environment, health_test
+from broker.needs import restart_digest
+from broker.settings import Broker
+from components.hostcommand import host_command
+
+READY_SECONDS = 60
+
+# The provider reports an update of these and calls no API: they must replace to come true.
+SILENT_UPDATES = ["healthcheck", "tmpfs", "init", "mounts"]
+
+
+class BrokerContainer(ComponentResource):
+    """A broker that answers: the component is complete when its health user has logged in."""
+
+    container_id: Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stack: str,
+        broker: Broker,
+        transport: Transport,
+        image: Input[str],
+        image_id: Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
+
+        container = docker.Container(
+            name,
+            name=broker.container,
+            image=image_id,
+            # Named, not the image's own: an image whose default changed must not open a broker.
+            command=["/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}"],
+            user=f"{broker.owner.uid}:{broker.owner.gid}",
+            read_only=True,
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            envs=health_environment(),
+            ports=[
+                docker.ContainerPortArgs(
+                    internal=each.port, external=each.port, ip=each.bind_address
+                )
+                for each in broker.listeners.values()
+            ],
+            # `volumes`, not `mounts`: a change of a mount is one of the silent updates.
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    host_path=broker.folders.config, container_path=CONFIG_DIR, read_only=True
+                ),
+                docker.ContainerVolumeArgs(host_path=broker.folders.data, container_path=DATA_DIR),
+                docker.ContainerVolumeArgs(host_path=broker.folders.log, container_path=LOG_DIR),
+            ],
+            ulimits=[
+                docker.ContainerUlimitArgs(
+                    name="nofile", soft=broker.limits.descriptors, hard=broker.limits.descriptors
+                )
+            ],
+            restart=broker.restart,
+            stop_signal="SIGTERM",
+            stop_timeout=broker.stop_grace,
+            # Without it the provider stops with no grace at all, and the database is not saved.
+            destroy_grace_seconds=broker.stop_grace,
+            log_driver="json-file",
+            log_opts={
+                "max-size": broker.logging.max_size,
+                "max-file": str(broker.logging.max_files),
+            },
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=health_test(broker),
+                interval=_duration(broker.health.interval),
+                timeout=_duration(broker.health.timeout),
+                retries=broker.health.retries,
+                start_period="0s",
+            ),
+            labels=[
+                docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
+                docker.ContainerLabelArgs(
+                    label="sentient-mqtt.configuration", value=restart_digest(broker)
+                ),
+            ],
+            must_run=True,
+            opts=ResourceOptions(
+                parent=self, delete_before_replace=True, replace_on_changes=SILENT_UPDATES
+            ),
+        )
+        self.container_id = container.id
+
+        _, listener = broker.mqtt_listener()
+        host_command(
+            f"{name}-ready",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            script="ready.sh",
+            calls=[
+                Call(
+                    words=(
+                        "broker",
+                        broker.container,
+                        transport.socket,
+                        str(listener.port),
+                        str(READY_SECONDS),
+                    )
+                )
+            ],
+            shown={"container": container.id},
+            opts=ResourceOptions(parent=self, depends_on=[container]),
+        )
+        self.register_outputs({"container_id": self.container_id})
+
+
+def _duration(seconds: int) -> str:
+    """Return *seconds* as Go writes a duration: any other form is a change on every preview."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

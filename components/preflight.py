@@ -1,0 +1,71 @@
+"""The host has been looked at before anything is changed on it, in previews too."""
+
+import os
+import subprocess
+
+import pulumi
+
+from broker.delivery import deliver
+from broker.host import Seen, Transport, Wanted, explain_ssh, problems
+from broker.wanted import probe_calls
+from components.hostcommand import read_script
+
+SECONDS = 60
+
+# For a preview on a machine that can't reach the host, such as a pull request's.
+SKIP = "SENTIENT_MQTT_PREFLIGHT"
+
+
+def look(transport: Transport, wanted: Wanted) -> Seen:
+    """
+    Return what is seen on the host.
+
+    Raises:
+        pulumi.RunError: one line for each thing to mend; nothing has been changed.
+
+    """
+    if os.environ.get("DOCKER_CONTEXT"):
+        raise pulumi.RunError(
+            f"DOCKER_CONTEXT is set to {os.environ['DOCKER_CONTEXT']!r}. The Docker provider would "
+            f"go there and not to {transport.host}: unset it (unset DOCKER_CONTEXT)."
+        )
+    if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
+        pulumi.log.warn(f"{SKIP}=skip: {transport.host} was not looked at before this preview.")
+        return Seen(facts={})
+    seen = ask(transport, wanted)
+    if found := problems(wanted, seen, transport.host):
+        raise pulumi.RunError("\n".join(found))
+    return seen
+
+
+def ask(transport: Transport, wanted: Wanted) -> Seen:
+    """Run ``host/probe.sh`` on the host and return its answer."""
+    line = transport.script("look", become="nobody")
+    try:
+        done = subprocess.run(
+            [*transport.interpreter, line],
+            input=deliver(read_script("probe.sh"), probe_calls(wanted, transport)),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise pulumi.RunError(
+            f"host {transport.host}: no answer within {SECONDS} seconds. Is it overloaded, or is "
+            "a firewall in between?"
+        ) from None
+    except FileNotFoundError:
+        raise pulumi.RunError(
+            f"host {transport.host}: the OpenSSH client is not installed here "
+            "(Debian, Ubuntu: apt-get install openssh-client)."
+        ) from None
+    seen = Seen.parse(done.stdout)
+    if seen.get("probe") == "done":
+        return seen
+    if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
+        raise pulumi.RunError(explain_ssh(transport.host, done.stderr))
+    raise pulumi.RunError(
+        f"host {transport.host}: a look at it failed (exit {done.returncode}): "
+        f"{done.stderr.strip() or 'no message'}"
+    )

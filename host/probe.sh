@@ -1,0 +1,108 @@
+#!/bin/sh
+# Says what the host has, one `KEY SUBJECT=VALUE` a line, and changes nothing. The reader is
+# broker/host.py.
+set -eu
+
+socket=''
+root=no
+docker=absent
+
+say() { # KEY SUBJECT VALUE
+  printf '%s %s=%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n' ' ')"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@" 2>/dev/null; fi
+}
+
+daemon() {
+  docker -H "$socket" "$@" </dev/null
+}
+
+host() { # SOCKET
+  socket=$1
+  say login - "$(id -un)"
+  if as_root true; then root=yes; fi
+  say root - "$root"
+  if command -v docker >/dev/null 2>&1; then
+    if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
+  fi
+  say docker - "$docker"
+}
+
+image() { # NAME
+  [ "$docker" = ok ] || return 0
+  if daemon image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; then
+    say image "$1" present
+  else
+    say image "$1" absent
+  fi
+}
+
+container() { # NAME: whose it is, by the label that we give it
+  [ "$docker" = ok ] || return 0
+  if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
+    say container "$1" "${owner:-made by hand}"
+  else
+    say container "$1" none
+  fi
+}
+
+port() { # NUMBER CONTAINER
+  [ "$docker" = ok ] || return 0
+  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | tr '\n' ' ')
+  publishers=${publishers% }
+  if [ "$publishers" = "$2" ]; then
+    say port "$1" ours
+  elif [ -n "$publishers" ]; then
+    say port "$1" "container $publishers"
+  elif awk -v port="$(printf '%04X' "$1")" '
+      $4 == "0A" { split($2, local, ":"); if (local[2] == port) found = 1 }
+      END { exit !found }' /proc/net/tcp /proc/net/tcp6 2>/dev/null; then
+    say port "$1" "another program (ss -ltnp 'sport = :$1' shows which)"
+  else
+    say port "$1" free
+  fi
+}
+
+# The nearest thing that is there: that is where a missing folder would be made.
+standing() { # PATH
+  nearest=$1
+  while ! as_root test -e "$nearest" && ! as_root test -L "$nearest"; do
+    nearest=$(dirname -- "$nearest")
+  done
+  printf '%s' "$nearest"
+}
+
+folder() { # PATH
+  # Without root there is no telling: another owner's folder may hide what is in it.
+  [ "$root" = yes ] || return 0
+  nearest=$(standing "$1")
+  if as_root test -L "$1"; then
+    say folder "$1" "is a symbolic link"
+  elif ! as_root test -d "$nearest"; then
+    say folder "$1" "$nearest is there and is not a folder"
+  elif ! as_root test -w "$nearest"; then
+    say folder "$1" "$nearest can't be written to (a read-only file system?)"
+  else
+    say folder "$1" ok
+  fi
+}
+
+envfile() { # PATH MARK: ours begins with that line
+  [ "$root" = yes ] || return 0
+  nearest=$(standing "$1")
+  if as_root test -d "$1"; then
+    say envfile "$1" "is a folder"
+  elif as_root test -e "$1" && [ "$(as_root head -n 1 -- "$1")" != "$2" ]; then
+    say envfile "$1" "is there already and was not written by this program"
+  elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
+    say envfile "$1" "$nearest is there and is not a folder"
+  else
+    say envfile "$1" ok
+  fi
+}
+
+finish() {
+  say probe - done
+}

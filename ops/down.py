@@ -1,0 +1,54 @@
+"""`make down`: the broker is gone; what it wrote, its data and logs, is there until asked away."""
+
+import subprocess
+
+from broker.delivery import Call, deliver
+from broker.wanted import candidate_images
+from ops.command import finish
+from ops.pulumi import Pulumi
+from ops.stack import ROOT, Refusal, Stack, arguments
+
+
+def main() -> None:
+    """Run `pulumi destroy`, and delete the data folders where that was said."""
+    parser = arguments("Take the broker away.")
+    parser.add_argument("--delete-data", action="store_true")
+    parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
+    given = parser.parse_args()
+    stack = Stack.read(given.stack)
+    pulumi = Pulumi.ready(stack)
+    pulumi.select()
+    sure = given.yes or pulumi.backend.ours
+    pulumi.run("destroy", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    folders = stack.settings.broker.folders
+    if given.delete_data:
+        _erase(stack)
+        print(f"Deleted: {folders.data} and {folders.log}.")
+    else:
+        print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
+
+
+def _erase(stack: Stack) -> None:
+    broker, transport = stack.settings.broker, stack.transport
+    done = subprocess.run(
+        [
+            *transport.interpreter,
+            transport.script("apply", become=broker.become, image=candidate_images(broker)[-1]),
+        ],
+        input=deliver(
+            (ROOT / "host" / "erase.sh").read_text(encoding="utf-8"),
+            [
+                Call(words=("erase", folder, transport.socket))
+                for folder in (broker.folders.data, broker.folders.log)
+            ],
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Refusal(f"DATA=delete: {done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    finish(main)

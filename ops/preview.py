@@ -1,0 +1,17 @@
+"""`make preview`: what `make up` would change, line by line; nothing is touched."""
+
+from ops.command import finish
+from ops.pulumi import Pulumi
+from ops.stack import Stack, arguments
+
+
+def main() -> None:
+    """Run `pulumi preview --diff`."""
+    given = arguments("Show what `make up` would change.").parse_args()
+    pulumi = Pulumi.ready(Stack.read(given.stack))
+    pulumi.select()
+    pulumi.run("preview", "--stack", given.stack, "--diff")
+
+
+if __name__ == "__main__":
+    finish(main)

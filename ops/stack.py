@@ -1,0 +1,71 @@
+"""One stack file, read without Pulumi: enough to get a machine ready and to say where things are."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from broker.host import Transport, transport
+from broker.settings import PROJECT, Settings, SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Refusal(Exception):
+    """Something a person has to mend first; its text says what and how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack that has a file."""
+
+    name: str
+    file: Path
+    settings: Settings
+    secrets_provider: str = ""
+    """Pulumi's own ``secretsprovider:``, such as ``awskms://...``; empty for a passphrase."""
+
+    @property
+    def transport(self) -> Transport:
+        return transport(self.settings.broker.host, self.settings.broker.ssh_config)
+
+    @classmethod
+    def read(cls, name: str, folder: Path = ROOT) -> Stack:
+        """
+        Read ``Pulumi.<name>.yaml``.
+
+        Raises:
+            Refusal: there is no such file, it isn't YAML, or no broker could be built from it.
+
+        """
+        file = folder / f"Pulumi.{name}.yaml"
+        if not file.is_file():
+            known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
+            raise Refusal(f"STACK={name}: there is no {file.name}. There are: {', '.join(known)}.")
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as wrong:
+            raise Refusal(f"{file.name} is not YAML: {wrong}") from None
+        config = content.get("config") or {}
+        provider = str(content.get("secretsprovider") or "")
+        prefix = f"{PROJECT}:"
+        raw = {
+            key.removeprefix(prefix): value
+            for key, value in config.items()
+            if key.startswith(prefix)
+        }
+        try:
+            settings = Settings.parse(raw)
+        except SettingsError as wrong:
+            raise Refusal(f"{file.name}:\n{wrong}") from None
+        return cls(name=name, file=file, settings=settings, secrets_provider=provider)
+
+
+def arguments(purpose: str) -> argparse.ArgumentParser:
+    """Return a parser that knows ``--stack``."""
+    parser = argparse.ArgumentParser(description=purpose)
+    parser.add_argument("--stack", default="dev", help="Pulumi.<stack>.yaml is its file")
+    return parser

@@ -1,0 +1,56 @@
+"""`make up`: from whatever this machine has to a broker that answers."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+
+from broker.env import endpoints
+from ops.command import finish
+from ops.pulumi import Pulumi
+from ops.stack import Stack, arguments
+from setup.daemon import ensure_daemon
+from setup.image import ensure_image
+
+
+def main() -> None:
+    """Get the machine ready, run `pulumi up`, and say how to get in."""
+    parser = arguments("Bring the broker up, or change it to what its stack file says.")
+    parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
+    given = parser.parse_args()
+    stack = Stack.read(given.stack)
+    broker = stack.settings.broker
+
+    pulumi = Pulumi.ready(stack)
+    ensure_daemon(broker.host, stack.transport)
+    image = ensure_image(broker.image, stack.transport, allow_stand_in=broker.allow_stand_in)
+    pulumi.select()
+    # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
+    sure = given.yes or pulumi.backend.ours
+    pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    print(_how_to_get_in(stack, image))
+
+
+def _how_to_get_in(stack: Stack, image: str) -> str:
+    broker, users = stack.settings.broker, stack.settings.users
+    _, listener = broker.mqtt_listener()
+    name = next(iter(users))
+    topic = next(iter((*users[name].readwrite, *users[name].read)), "#")
+    choice = "" if stack.name == "dev" else f" STACK={stack.name}"
+    client = ["mosquitto_sub", "-h", broker.address, "-p", str(listener.port), "-u", name]
+    if not shutil.which("mosquitto_sub") and not stack.transport.remote:
+        client = ["docker", "exec", "-it", broker.container, *client]
+    listen = f'{shlex.join(client)} -P "$(make -s password USER={name}{choice})" -t {shlex.quote(topic)} -v'
+    lines = [
+        "",
+        f"The broker is up: container {broker.container}, image {image}",
+        *(f"  {each}: {url}" for each, url in endpoints(broker).items()),
+        f"Read a credential:  make credentials USER={name}{choice}",
+        "Listen:",
+        f"  {listen}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    finish(main)
