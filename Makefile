@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials password env test lock venv venv-dev
+.PHONY: help up preview outputs down credentials password env test docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 
 test: venv-dev ## run every test
 	@$(python) -m ops.test
+
+docs: venv ## write the README's table of settings
+	@$(python) -m ops.settings
 
 lock: venv-dev ## pin requirements anew after a change of requirements*.in
 	@$(python) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt requirements.in

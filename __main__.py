@@ -27,6 +27,9 @@ except SettingsError as wrong:
     raise pulumi.RunError(str(wrong)) from None
 broker = settings.broker
 
+if any(each.allow_from for each in broker.listeners.values()):
+    pulumi.log.warn("allowFrom is checked and shown, and not enforced: no firewall is set up yet.")
+
 # Where. Looked at before anything is changed there.
 host = transport(broker.host, broker.ssh_config)
 wanted = wanted_of_host(settings, stack)

@@ -38,7 +38,9 @@ def render_env(broker: Broker, listener: Listener, user: str, password: str) -> 
 
 def env_file_mark(stack: str) -> str:
     """Return the first line of the env files that a stack writes on its host."""
-    return f"# Written by Pulumi, stack {stack}. The next `pulumi up` overwrites what is edited here."
+    return (
+        f"# Written by Pulumi, stack {stack}. The next `pulumi up` overwrites what is edited here."
+    )
 
 
 def host_env_files(broker: Broker, stack: str, passwords: Mapping[str, str]) -> list[HostFile]:

@@ -54,9 +54,7 @@ class Transport:
         """
         line = shlex.join(["exec", "sh", "-s", action])
         if become == "sudo":
-            line = (
-                f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
-            )
+            line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
         elif become == "docker":
             container = shlex.join(
                 ["docker", "-H", self.socket, "run", "--rm", "-i", "--network", "none"]
@@ -96,8 +94,9 @@ class Wanted:
 
     stack: str
     container: str
-    images: tuple[str, ...]
-    """In order of preference; the first is the one that the stack file names."""
+    image: str
+    stand_in: str
+    """Images that may take the place of *image*, as a pattern of Docker's; none where empty."""
     ports: Mapping[str, int]
     """By path in the stack file."""
     folders: Mapping[str, str]
@@ -126,9 +125,11 @@ class Seen:
         return cls(facts=facts)
 
     def present_image(self, wanted: Wanted) -> str:
-        """Return the image to run: the first that is there, else the one to be pulled."""
-        present = [image for image in wanted.images if self.get("image", image) == "present"]
-        return present[0] if present else wanted.images[0]
+        """Return the image to run: the named one, or what stands in where only that is there."""
+        stand_in = self.get("standin", wanted.stand_in) if wanted.stand_in else ""
+        if self.get("image", wanted.image) != "present" and stand_in:
+            return stand_in
+        return wanted.image
 
 
 def problems(wanted: Wanted, seen: Seen, host: str) -> list[str]:

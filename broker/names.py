@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from broker.host import SSH_HOST, UNIX_HOST
 
+
 # mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
 # new directive and a colon ends a user name. So a bad value is refused, never quoted.
 def check_user_name(text: str) -> str:
@@ -73,7 +74,9 @@ def check_docker_host(text: str) -> str:
 
 
 def check_address(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", text):
+    if not re.fullmatch(
+        r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", text
+    ):
         raise ValueError("must be a host name or an IP address that clients dial")
     return text
 

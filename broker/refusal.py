@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic_core import ErrorDetails
 
+
 def refusal(project: str, error: ErrorDetails) -> str:
     """Return ``project:path: value: rule``, as a person would say it."""
     context = error.get("ctx", {})

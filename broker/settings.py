@@ -63,9 +63,7 @@ OneLine = Annotated[str, Field(max_length=200), AfterValidator(check_one_line)]
 AbsolutePath = Annotated[str, AfterValidator(check_absolute)]
 Folder = Annotated[str, AfterValidator(check_folder)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
-TopicFilters = Annotated[
-    tuple[Annotated[str, AfterValidator(check_filter)], ...], _FROM_LIST
-]
+TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(check_filter)], ...], _FROM_LIST]
 Port = Annotated[int, Field(ge=1, le=65535)]
 LogType = Literal[
     "error", "warning", "notice", "information", "debug", "subscribe", "unsubscribe", "websockets"
@@ -89,7 +87,9 @@ class Part(BaseModel):
         for key in raw:
             if key not in known:
                 guess = get_close_matches(str(key), known, n=1)
-                hint = f"Did you mean {guess[0]!r}?" if guess else f"Known keys: {', '.join(known)}."
+                hint = (
+                    f"Did you mean {guess[0]!r}?" if guess else f"Known keys: {', '.join(known)}."
+                )
                 raise PydanticCustomError("unknown_key", "{hint}", {"key": str(key), "hint": hint})
         return raw
 
@@ -98,9 +98,7 @@ class Listener(Part):
     """A port that the broker answers on, and the networks that may reach it."""
 
     port: Port = Field(description="TCP port, on the host and in the container.")
-    protocol: Protocol = Field(
-        default="mqtt", description="`mqtt`, or `websockets` for browsers."
-    )
+    protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
     bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
         default="0.0.0.0",  # noqa: S104 (Docker's own default; IPv4 only, unlike an absent one)
         description="Address of the host that the port is published on.",
@@ -290,6 +288,13 @@ class Passwords(Part):
     )
 
 
+class EnvFileOwner(Owner):
+    """Root where nothing is said: Docker and systemd read env files before they drop privileges."""
+
+    uid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric user id.")
+    gid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric group id.")
+
+
 class EnvFile(Part):
     """A file on the host from which a service reads how to log in."""
 
@@ -298,7 +303,7 @@ class EnvFile(Part):
     listener: str | None = Field(
         default=None, description="Listener that `MQTT_URL` names; the first `mqtt` one otherwise."
     )
-    owner: Owner = Field(default=Owner(uid=0, gid=0), description="Whom the file belongs to.")
+    owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
 
 
 class Broker(Part):
@@ -346,7 +351,9 @@ class Broker(Part):
     logging: Logging = Field(default=Logging(), description="Logs.")
     health: Health = Field(default=Health(), description="The container's health check.")
     passwords: Passwords = Field(default=Passwords(), description="Generated passwords.")
-    env_files: Annotated[tuple[EnvFile, ...], _FROM_LIST] = Field(default=(), description="Env files on the host.")
+    env_files: Annotated[tuple[EnvFile, ...], _FROM_LIST] = Field(
+        default=(), description="Env files on the host."
+    )
 
     @model_validator(mode="after")
     def _one_listener_a_port(self) -> Self:
@@ -388,7 +395,9 @@ class Broker(Part):
                 rule = "lies in a folder that the container sees; put it elsewhere"
             else:
                 continue
-            raise PydanticCustomError("env_file", "{rule}", {"key": key, "value": path, "rule": rule})
+            raise PydanticCustomError(
+                "env_file", "{rule}", {"key": key, "value": path, "rule": rule}
+            )
         return self
 
     def mqtt_listener(self) -> tuple[str, Listener]:
@@ -476,5 +485,7 @@ class Settings(Part):
         try:
             return cls.model_validate(raw)
         except ValidationError as wrong:
-            lines = dict.fromkeys(refusal(project, each) for each in wrong.errors(include_url=False))
+            lines = dict.fromkeys(
+                refusal(project, each) for each in wrong.errors(include_url=False)
+            )
             raise SettingsError("\n".join(lines)) from None

@@ -3,10 +3,10 @@
 from broker.delivery import Call
 from broker.env import env_file_mark
 from broker.host import Transport, Wanted
-from broker.settings import Broker, Settings
+from broker.settings import Settings
 
-STAND_IN = "localhost/mosquitto-from-debian:2.0.21-trixie"
-"""Made by ``images/`` where no registry can be reached. ``localhost/`` can't be pulled."""
+STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
+"""What ``images/`` makes where no registry can be reached. ``localhost/`` can't be pulled."""
 
 
 def wanted_of_host(settings: Settings, stack: str) -> Wanted:
@@ -15,7 +15,8 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
     return Wanted(
         stack=stack,
         container=broker.container,
-        images=candidate_images(broker),
+        image=broker.image,
+        stand_in=STAND_IN if broker.allow_stand_in else "",
         ports={
             f"broker.listeners.{name}.port": each.port for name, each in broker.listeners.items()
         },
@@ -32,15 +33,11 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
     )
 
 
-def candidate_images(broker: Broker) -> tuple[str, ...]:
-    """Return the images that will do, the one that the stack file names first."""
-    return (broker.image, STAND_IN) if broker.allow_stand_in else (broker.image,)
-
-
 def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     """Return the calls of ``host/probe.sh``."""
     words: list[tuple[str, ...]] = [("host", transport.socket)]
-    words += [("image", each) for each in wanted.images]
+    words += [("image", wanted.image)]
+    words += [("standin", wanted.stand_in)] if wanted.stand_in else []
     words += [("container", wanted.container)]
     words += [("port", str(each), wanted.container) for each in wanted.ports.values()]
     words += [("folder", each) for each in wanted.folders.values()]

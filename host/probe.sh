@@ -39,6 +39,12 @@ image() { # NAME
   fi
 }
 
+standin() { # PATTERN: the newest that fits
+  [ "$docker" = ok ] || return 0
+  say standin "$1" "$(daemon image ls --filter "reference=$1" \
+    --format '{{.Repository}}:{{.Tag}}' | head -n 1)"
+}
+
 container() { # NAME: whose it is, by the label that we give it
   [ "$docker" = ok ] || return 0
   if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then

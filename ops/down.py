@@ -1,9 +1,9 @@
 """`make down`: the broker is gone; what it wrote, its data and logs, is there until asked away."""
 
+import json
 import subprocess
 
 from broker.delivery import Call, deliver
-from broker.wanted import candidate_images
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
@@ -19,21 +19,23 @@ def main() -> None:
     pulumi = Pulumi.ready(stack)
     pulumi.select()
     sure = given.yes or pulumi.backend.ours
+    # Asked now: afterwards the stack has no outputs.
+    outputs = json.loads(pulumi.ask("stack", "output", "--stack", stack.name, "--json"))
     pulumi.run("destroy", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
     folders = stack.settings.broker.folders
     if given.delete_data:
-        _erase(stack)
+        _erase(stack, outputs.get("image", stack.settings.broker.image))
         print(f"Deleted: {folders.data} and {folders.log}.")
     else:
         print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
 
 
-def _erase(stack: Stack) -> None:
+def _erase(stack: Stack, image: str) -> None:
     broker, transport = stack.settings.broker, stack.transport
     done = subprocess.run(
         [
             *transport.interpreter,
-            transport.script("apply", become=broker.become, image=candidate_images(broker)[-1]),
+            transport.script("apply", become=broker.become, image=image),
         ],
         input=deliver(
             (ROOT / "host" / "erase.sh").read_text(encoding="utf-8"),

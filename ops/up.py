@@ -22,13 +22,13 @@ def main() -> None:
     broker = stack.settings.broker
 
     pulumi = Pulumi.ready(stack)
-    ensure_daemon(broker.host, stack.transport)
-    image = ensure_image(broker.image, stack.transport, allow_stand_in=broker.allow_stand_in)
+    daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
+    image = ensure_image(broker.image, daemon, allow_stand_in=broker.allow_stand_in)
     pulumi.select()
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
     sure = given.yes or pulumi.backend.ours
     pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
-    print(_how_to_get_in(stack, image))
+    print(_how_to_get_in(stack, image.name))
 
 
 def _how_to_get_in(stack: Stack, image: str) -> str:

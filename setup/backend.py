@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from setup import folders
+
 # Everybody else's state is somebody's to keep: only this stack may get one made up here.
 DISPOSABLE = "dev"
 
@@ -30,15 +32,7 @@ class Backend:
     origin: str = "your own state backend"
 
 
-def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return this program's state folder (XDG Base Directory Specification)."""
-    base = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME", str(Path.home())), ".local/state")
-    return Path(base) / "sentient-mqtt"
-
-
-def ensure_backend(
-    stack: str, environ: Mapping[str, str], secrets_provider: str = ""
-) -> Backend:
+def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str = "") -> Backend:
     """
     Return the backend of *stack*: the user's where one is configured, else, for dev, our own.
 
@@ -65,13 +59,11 @@ def ensure_backend(
             f"STACK={stack}: {missing}. Only the stack 'dev' gets one made up on this machine: "
             "whoever loses it loses every password."
         )
-    folder = state_folder(environ)
+    folder = folders.state(environ)
     made: dict[str, str] = {}
     if not own:
         state = folder / "pulumi"
-        state.mkdir(parents=True, exist_ok=True)
-        # Pulumi writes states that others may read, with every user name and topic in them.
-        folder.chmod(0o700)
+        state.mkdir(exist_ok=True)
         made["PULUMI_BACKEND_URL"] = state.as_uri()
     if not phrase:
         made["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(folder))
@@ -98,7 +90,6 @@ def _needs_passphrase(url: str) -> bool:
 
 def _passphrase(folder: Path) -> Path:
     file = folder / "passphrase"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

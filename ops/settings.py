@@ -1,0 +1,26 @@
+"""`make docs`: the README's table of settings is the model's."""
+
+from pathlib import Path
+
+from broker.reference import render_settings_table
+from ops.stack import ROOT
+
+README = ROOT / "README.md"
+BEGIN = "<!-- settings: made by `make docs` -->\n"
+END = "<!-- end of settings -->\n"
+
+
+def with_table(text: str) -> str:
+    """Return *text* with the table of today between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{render_settings_table()}\n{END}{after}"
+
+
+def main(readme: Path = README) -> None:
+    """Write the table into the README."""
+    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
