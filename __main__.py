@@ -5,13 +5,15 @@ Read from top to bottom: the settings, the texts that follow from them, the reso
 them on the host, and what the stack gives back. Nothing below is used above.
 """
 
+from functools import partial
+
 import pulumi
 import pulumi_docker as docker
 
 from broker.access import describe_access
 from broker.acl import render_acl
 from broker.conf import render_conf
-from broker.env import endpoints, login_url, render_env
+from broker.env import endpoints, login, render_env
 from broker.host import transport
 from broker.manual import render_manual
 from broker.settings import Settings, SettingsError
@@ -84,22 +86,14 @@ passwords = {name: credentials.passwords[name] for name in settings.users}
 pulumi.export(
     "credentials",
     {
-        name: pulumi.Output.secret(password).apply(
-            lambda plain, name=name: {
-                "username": name,
-                "password": plain,
-                "url": login_url(broker, listener, name, plain),
-            }
-        )
+        name: password.apply(partial(login, broker, listener, name))
         for name, password in passwords.items()
     },
 )
 pulumi.export(
     "envFiles",
     {
-        name: pulumi.Output.secret(password).apply(
-            lambda plain, name=name: render_env(broker, listener, name, plain)
-        )
+        name: password.apply(partial(render_env, broker, listener, name))
         for name, password in passwords.items()
     },
 )

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from broker.settings import Health, Settings, User
+from broker.settings import Settings
+from broker.site import Health
+from broker.users import User
 
 HEALTH_TOPIC = "$SYS/broker/uptime"
 """The one topic that the health check reads; retained, so that an answer comes at once."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from broker.settings import Broker, Listener
+from broker.site import Broker, Listener
 
 CONFIG_DIR = "/mosquitto/config"
 DATA_DIR = "/mosquitto/data"
@@ -22,7 +22,7 @@ def render_conf(broker: Broker) -> str:
 
 
 def _security_lines(broker: Broker) -> Iterator[str]:
-    yield "# Written by Pulumi from the stack file. The next `pulumi up` overwrites what is edited here."
+    yield "# Written by Pulumi from the stack file: the next `pulumi up` overwrites edits."
     yield "allow_anonymous false"
     yield f"password_file {CONFIG_DIR}/{broker.files.passwords}"
     yield f"acl_file {CONFIG_DIR}/{broker.files.acl}"

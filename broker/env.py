@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from broker.layout import HostFile
-from broker.settings import Broker, EnvFile, Listener
+from broker.site import Broker, EnvFile, Listener
 
 _SCHEMES = {"mqtt": "mqtt", "websockets": "ws"}
 
@@ -23,6 +23,12 @@ def login_url(broker: Broker, listener: Listener, user: str, password: str) -> s
     """Return the URL with user and password in it (RFC 3986, 3.2.1)."""
     scheme, _, rest = endpoint(broker, listener).partition("://")
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def login(broker: Broker, listener: Listener, user: str, password: str) -> dict[str, str]:
+    """Return ``username``, ``password`` and ``url``: all that a client needs."""
+    url = login_url(broker, listener, user, password)
+    return {"username": user, "password": password, "url": url}
 
 
 def render_env(broker: Broker, listener: Listener, user: str, password: str) -> str:

@@ -57,9 +57,11 @@ class Transport:
             line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
         elif become == "docker":
             container = shlex.join(
-                ["docker", "-H", self.socket, "run", "--rm", "-i", "--network", "none"]
-                + ["--user", "0:0", "--volume", "/:/host", "--entrypoint", "/bin/sh", image]
-                + ["-c", f"exec chroot /host sh -s {action}"]
+                (
+                    *("docker", "-H", self.socket, "run", "--rm", "-i", "--network", "none"),
+                    *("--user", "0:0", "--volume", "/:/host", "--entrypoint", "/bin/sh", image),
+                    *("-c", f"exec chroot /host sh -s {action}"),
+                )
             )
             line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec {container}; fi'
         # A login shell that is not POSIX sh (fish, csh) must only pass one word on.
@@ -145,41 +147,49 @@ def problems(wanted: Wanted, seen: Seen, host: str) -> list[str]:
             f"add the user {seen.get('login')!r} to the group that may use it "
             "(usermod -aG docker ...)."
         ]
-    found: list[str] = []
-    if wanted.become == "sudo" and seen.get("root") == "no":
-        found.append(
-            f"host {host}: the user {seen.get('login')!r} is not root and 'sudo -n' is refused. "
-            "Folders and files of uid 1883 need root: allow it in sudoers "
-            f"({seen.get('login')} ALL=(root) NOPASSWD: ALL), or set broker.become to 'docker'."
-        )
-    owner = seen.get("container", wanted.container)
-    if owner not in ("", "none", wanted.stack):
-        found.append(
-            f"broker.container: {wanted.container!r}: a container of that name is there already "
-            f"and this stack did not make it ({owner}). Rename or remove it "
-            f"(docker rename {wanted.container} {wanted.container}-old), or choose another name."
-        )
-    for path, port in wanted.ports.items():
-        taken = seen.get("port", str(port))
-        if taken not in ("", "free", "ours"):
-            found.append(
-                f"{path}: {port}: that port is in use on the host by {taken}. Stop it, or choose "
-                "another port."
-            )
-    for path, folder in wanted.folders.items():
-        state = seen.get("folder", folder)
-        if state not in ("", "ok"):
-            found.append(
-                f"{path}: {folder!r}: {state}. Choose another folder, or mend that one first."
-            )
-    for path, file in wanted.env_files.items():
-        state = seen.get("envfile", file)
-        if state not in ("", "ok"):
-            found.append(
-                f"{path}: {file!r}: {state}. Move it away, or choose another path: a file that "
-                "somebody else wrote is never overwritten."
-            )
-    return found
+    return [
+        *_without_root(wanted, seen, host),
+        *_foreign_container(wanted, seen),
+        *(
+            f"{path}: {port}: that port is in use on the host by {taken}. Stop it, or choose "
+            "another port."
+            for path, port in wanted.ports.items()
+            if (taken := seen.get("port", str(port))) not in ("", "free", "ours")
+        ),
+        *(
+            f"{path}: {folder!r}: {state}. Choose another folder, or mend that one first."
+            for path, folder in wanted.folders.items()
+            if (state := seen.get("folder", folder)) not in ("", "ok")
+        ),
+        *(
+            f"{path}: {file!r}: {state}. Move it away, or choose another path: a file that "
+            "somebody else wrote is never overwritten."
+            for path, file in wanted.env_files.items()
+            if (state := seen.get("envfile", file)) not in ("", "ok")
+        ),
+    ]
+
+
+def _without_root(wanted: Wanted, seen: Seen, host: str) -> list[str]:
+    login = seen.get("login")
+    if wanted.become != "sudo" or seen.get("root") != "no":
+        return []
+    return [
+        f"host {host}: the user {login!r} is not root and 'sudo -n' is refused. Folders and files "
+        f"of uid 1883 need root: allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set "
+        "broker.become to 'docker'."
+    ]
+
+
+def _foreign_container(wanted: Wanted, seen: Seen) -> list[str]:
+    name, owner = wanted.container, seen.get("container", wanted.container)
+    if owner in ("", "none", wanted.stack):
+        return []
+    return [
+        f"broker.container: {name!r}: a container of that name is there already and this stack did "
+        f"not make it ({owner}). Rename or remove it (docker rename {name} {name}-old), or choose "
+        "another name."
+    ]
 
 
 # What the OpenSSH client says on stderr, and what it means for the person who reads it.

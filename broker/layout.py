@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from broker.acl import HEALTH_TOPIC
 from broker.conf import CONFIG_DIR
 from broker.delivery import Call
-from broker.settings import Broker, Owner
+from broker.site import Broker, Owner
 
 HEALTH_DIR = "health"
 """Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from broker.conf import render_conf
-from broker.settings import Broker
+from broker.site import Broker
 
 
 def restart_digest(broker: Broker) -> str:

@@ -24,10 +24,21 @@ def hash_password(password: str, salt: bytes, iterations: int) -> str:
     """Hash *password* with PBKDF2-SHA512, the one form that every Mosquitto since 2.0 reads."""
     if len(salt) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}")
-    digest = pbkdf2_hmac("sha512", password.encode(), salt, iterations, keylen=64)
+    digest: bytes = pbkdf2_hmac("sha512", password.encode(), salt, iterations, keylen=64)  # type: ignore[no-untyped-call]
     return f"$7${iterations}${b64encode(salt).decode()}${b64encode(digest).decode()}"
 
 
-def render_passwd(hashes: Mapping[str, str]) -> str:
-    """Return one line a user, sorted: a reordered stack file changes nothing."""
-    return "".join(f"{name}:{hashes[name]}\n" for name in sorted(hashes))
+def render_passwd(
+    passwords: Mapping[str, str], *, seed: str, generations: Mapping[str, str], iterations: int
+) -> str:
+    """
+    Return the text of the password file, one line a user.
+
+    Sorted, so that a reordered stack file changes nothing. *seed* is the salts', *generations*
+    are by user, as *passwords* are.
+    """
+    hashes = {
+        user: hash_password(password, derive_salt(seed, user, generations[user]), iterations)
+        for user, password in passwords.items()
+    }
+    return "".join(f"{user}:{hashes[user]}\n" for user in sorted(hashes))

@@ -4,422 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from itertools import combinations
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
-from broker.names import (
-    check_absolute,
-    check_address,
-    check_bind_address,
-    check_container_name,
-    check_docker_host,
-    check_file_name,
-    check_folder,
-    check_generation,
-    check_image,
-    check_log_size,
-    check_one_line,
-    check_user_name,
-)
+from broker.part import Part, UserName, refused
 from broker.refusal import refusal
-from broker.topics import check_filter
+from broker.site import Broker
+from broker.users import User
 
 PROJECT = "sentient-mqtt"
-
-# Below this many descriptors beside the clients' own there is no room for listeners, the
-# database, the log and the health check's connection.
-SPARE_FILES = 100
-DEFAULT_SPARE_FILES = 240
 
 
 class SettingsError(ValueError):
     """A stack file that no broker could be built from; one line for each thing to mend."""
-
-
-def _as_tuple(raw: Any) -> Any:
-    return tuple(raw) if isinstance(raw, list) else raw
-
-
-# A stack file has lists; a frozen model has tuples, which strict pydantic won't make of them.
-_FROM_LIST = BeforeValidator(_as_tuple)
-
-UserName = Annotated[str, AfterValidator(check_user_name)]
-OneLine = Annotated[str, Field(max_length=200), AfterValidator(check_one_line)]
-AbsolutePath = Annotated[str, AfterValidator(check_absolute)]
-Folder = Annotated[str, AfterValidator(check_folder)]
-FileName = Annotated[str, AfterValidator(check_file_name)]
-TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(check_filter)], ...], _FROM_LIST]
-Port = Annotated[int, Field(ge=1, le=65535)]
-LogType = Literal[
-    "error", "warning", "notice", "information", "debug", "subscribe", "unsubscribe", "websockets"
-]
-Protocol = Literal["mqtt", "websockets"]
-
-
-class Part(BaseModel):
-    """A part of the stack file: camelCase keys, no unknown ones, frozen once read."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=False, strict=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        known = sorted(str(field.alias) for field in cls.model_fields.values())
-        for key in raw:
-            if key not in known:
-                guess = get_close_matches(str(key), known, n=1)
-                hint = (
-                    f"Did you mean {guess[0]!r}?" if guess else f"Known keys: {', '.join(known)}."
-                )
-                raise PydanticCustomError("unknown_key", "{hint}", {"key": str(key), "hint": hint})
-        return raw
-
-
-class Listener(Part):
-    """A port that the broker answers on, and the networks that may reach it."""
-
-    port: Port = Field(description="TCP port, on the host and in the container.")
-    protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
-    bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
-        default="0.0.0.0",  # noqa: S104 (Docker's own default; IPv4 only, unlike an absent one)
-        description="Address of the host that the port is published on.",
-    )
-    allow_from: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(),
-        description="Networks (CIDR) that may reach the port. Checked and shown; not enforced yet.",
-    )
-    max_connections: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Clients on this listener; `limits.maxConnections` where not given.",
-    )
-
-    @field_validator("allow_from", mode="before")
-    @classmethod
-    def _networks(cls, raw: Any) -> Any:
-        """Read each network; a bad one is told in one sentence, not once for each IP version."""
-        if not isinstance(raw, list):
-            return raw
-        networks: list[IPv4Network | IPv6Network] = []
-        for index, each in enumerate(raw):
-            try:
-                networks.append(ip_network(each if isinstance(each, str) else ""))
-            except ValueError as wrong:
-                rule = f"must be a network in CIDR form, such as 192.168.3.0/24 ({wrong})"
-                raise PydanticCustomError(
-                    "network", "{rule}", {"key": f"[{index}]", "value": each, "rule": rule}
-                ) from None
-        return tuple(networks)
-
-    @property
-    def bound(self) -> IPv4Address | IPv6Address:
-        return ip_address(self.bind_address)
-
-
-class Folders(Part):
-    """The folders on the host that the container sees."""
-
-    config: Folder = Field(description="Mounted read-only at `/mosquitto/config`.")
-    data: Folder = Field(description="Mounted at `/mosquitto/data`; outlives the broker.")
-    log: Folder = Field(description="Mounted at `/mosquitto/log`; outlives the broker.")
-
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        folders = {"config": self.config, "data": self.data, "log": self.log}
-        for (one, first), (two, second) in combinations(folders.items(), 2):
-            inner, outer = PurePosixPath(first), PurePosixPath(second)
-            if inner == outer or inner in outer.parents or outer in inner.parents:
-                raise PydanticCustomError(
-                    "folders_overlap",
-                    "{rule}",
-                    {
-                        "key": two,
-                        "value": second,
-                        "rule": f"must be apart from {one!r} ({first}): a change of one would "
-                        "reach into the other",
-                    },
-                )
-        return self
-
-
-class Files(Part):
-    """The names of the files in the configuration folder."""
-
-    conf: FileName = Field(default="mosquitto.conf", description="Main configuration.")
-    passwords: FileName = Field(default="mosquitto_passwd", description="User names and hashes.")
-    acl: FileName = Field(default="mosquitto.acl", description="Access rules.")
-
-    @model_validator(mode="after")
-    def _different(self) -> Self:
-        if len({self.conf, self.passwords, self.acl, "health"}) < 4:  # noqa: PLR2004 (as listed)
-            raise PydanticCustomError(
-                "same_name",
-                "{rule}",
-                {
-                    "key": "",
-                    "value": f"{self.conf}, {self.passwords}, {self.acl}",
-                    "rule": "must be three different names, none of them 'health'",
-                },
-            )
-        return self
-
-
-class Owner(Part):
-    """Whom files on the host belong to, in numbers: names differ between host and image."""
-
-    uid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric user id.")
-    gid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric group id.")
-
-
-class Limits(Part):
-    """What a client, or all of them, may use of the broker."""
-
-    max_connections: int = Field(
-        default=1000, ge=1, le=1_000_000, description="Clients on each listener."
-    )
-    max_queued_messages: int = Field(
-        default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."
-    )
-    max_inflight_messages: int = Field(
-        default=20, ge=1, le=65_535, description="QoS 1 and 2 messages under way to a client."
-    )
-    max_packet_size: int = Field(
-        default=2_000_000, ge=20, le=268_435_456, description="Largest MQTT packet, in bytes."
-    )
-    open_files: int | None = Field(
-        default=None,
-        ge=64,
-        le=1_048_576,
-        description="File descriptors of the container; "
-        f"`maxConnections` + {DEFAULT_SPARE_FILES} where not given.",
-    )
-
-    @model_validator(mode="after")
-    def _files_for_every_client(self) -> Self:
-        least = self.max_connections + SPARE_FILES
-        if self.open_files is not None and self.open_files < least:
-            raise PydanticCustomError(
-                "open_files",
-                "{rule}",
-                {
-                    "key": "openFiles",
-                    "value": self.open_files,
-                    "rule": f"must be at least {least}: a descriptor for each of the "
-                    f"{self.max_connections} connections and {SPARE_FILES} for the broker itself",
-                },
-            )
-        return self
-
-    @property
-    def descriptors(self) -> int:
-        return self.open_files or self.max_connections + DEFAULT_SPARE_FILES
-
-
-class Persistence(Part):
-    """When what the broker knows is written to disk; what is newer is lost in a crash."""
-
-    autosave_interval: int = Field(
-        default=300, ge=1, le=86_400, description="Seconds, or changes with `autosaveOnChanges`."
-    )
-    autosave_on_changes: bool = Field(
-        default=False, description="Count changes instead of seconds."
-    )
-
-
-class Logging(Part):
-    """What is logged, and how much of it Docker keeps."""
-
-    types: Annotated[tuple[LogType, ...], _FROM_LIST] = Field(
-        default=("error", "warning", "notice", "information"),
-        min_length=1,
-        description="Mosquitto's `log_type`s.",
-    )
-    file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
-    max_size: Annotated[str, AfterValidator(check_log_size)] = Field(
-        default="10m", description="Size at which Docker begins another file of its own log."
-    )
-    max_files: int = Field(default=5, ge=1, le=100, description="Files of its own Docker keeps.")
-
-
-class Health(Part):
-    """The check that logs in, as a user who may read one topic and nothing else."""
-
-    user: UserName = Field(default="healthcheck", description="Its user name.")
-    generation: Annotated[str, AfterValidator(check_generation)] = Field(
-        default="1", description="Change it to rotate the check's password."
-    )
-    interval: int = Field(default=30, ge=1, le=3600, description="Seconds between checks.")
-    timeout: int = Field(default=5, ge=2, le=300, description="Seconds a check may take.")
-    retries: int = Field(default=3, ge=1, le=100, description="Failures before 'unhealthy'.")
-
-
-class Passwords(Part):
-    """How passwords are drawn and hashed. Changing a length or alphabet rotates all of them."""
-
-    length: int = Field(default=32, ge=16, le=128, description="Characters.")
-    special: bool = Field(
-        default=False, description="Punctuation too; letters and digits alone need no quoting."
-    )
-    iterations: int = Field(
-        default=101,
-        ge=1,
-        le=1_000_000,
-        description="PBKDF2 iterations, paid on every CONNECT in the broker's one thread.",
-    )
-
-
-class EnvFileOwner(Owner):
-    """Root where nothing is said: Docker and systemd read env files before they drop privileges."""
-
-    uid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric user id.")
-    gid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric group id.")
-
-
-class EnvFile(Part):
-    """A file on the host from which a service reads how to log in."""
-
-    path: AbsolutePath = Field(description="Written with mode 0600.")
-    user: UserName = Field(description="Whose credentials it holds.")
-    listener: str | None = Field(
-        default=None, description="Listener that `MQTT_URL` names; the first `mqtt` one otherwise."
-    )
-    owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
-
-
-class Broker(Part):
-    """The broker of one stack."""
-
-    host: Annotated[str, AfterValidator(check_docker_host)] = Field(
-        default="unix:///var/run/docker.sock",
-        description="Where Docker is: `unix:///...` or `ssh://user@host[:port]`.",
-    )
-    ssh_config: AbsolutePath | None = Field(
-        default=None, description="OpenSSH client configuration; `~/.ssh/config` otherwise."
-    )
-    become: Literal["sudo", "docker"] = Field(
-        default="sudo",
-        description="How a login other than root writes files of another owner: `sudo` without "
-        "a password, or `docker`, through a throw-away container.",
-    )
-    address: Annotated[str, AfterValidator(check_address)] = Field(
-        description="Host name or IP address that clients dial."
-    )
-    container: Annotated[str, AfterValidator(check_container_name)] = Field(
-        description="Name of the container."
-    )
-    image: Annotated[str, AfterValidator(check_image)] = Field(
-        default="eclipse-mosquitto:2.0.22", description="Image, with a tag or digest."
-    )
-    allow_stand_in: bool = Field(
-        default=False,
-        description="Run an image made from Debian's packages where `image` can't be had.",
-    )
-    restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
-        default="unless-stopped", description="Docker's restart policy."
-    )
-    stop_grace: int = Field(
-        default=30, ge=1, le=600, description="Seconds to save the database before a kill."
-    )
-    owner: Owner = Field(
-        default=Owner(), description="Whom the broker runs as and its files belong to."
-    )
-    folders: Folders = Field(description="Folders on the host.")
-    files: Files = Field(default=Files(), description="Names in the configuration folder.")
-    listeners: dict[str, Listener] = Field(min_length=1, description="By name.")
-    limits: Limits = Field(default=Limits(), description="Tuning.")
-    persistence: Persistence = Field(default=Persistence(), description="The database.")
-    logging: Logging = Field(default=Logging(), description="Logs.")
-    health: Health = Field(default=Health(), description="The container's health check.")
-    passwords: Passwords = Field(default=Passwords(), description="Generated passwords.")
-    env_files: Annotated[tuple[EnvFile, ...], _FROM_LIST] = Field(
-        default=(), description="Env files on the host."
-    )
-
-    @model_validator(mode="after")
-    def _one_listener_a_port(self) -> Self:
-        seen: dict[int, str] = {}
-        for name, listener in self.listeners.items():
-            if listener.port in seen:
-                raise PydanticCustomError(
-                    "port_twice",
-                    "{rule}",
-                    {
-                        "key": f"listeners.{name}.port",
-                        "value": listener.port,
-                        "rule": f"is the port of listener {seen[listener.port]!r} already; "
-                        "choose another",
-                    },
-                )
-            seen[listener.port] = name
-        if not any(each.protocol == "mqtt" for each in self.listeners.values()):
-            raise PydanticCustomError(
-                "no_mqtt",
-                "{rule}",
-                {
-                    "key": "listeners",
-                    "value": list(self.listeners),
-                    "rule": "one listener must have protocol 'mqtt': the health check uses it",
-                },
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_writer_a_file(self) -> Self:
-        paths = [each.path for each in self.env_files]
-        folders = (self.folders.config, self.folders.data, self.folders.log)
-        for index, path in enumerate(paths):
-            key = f"envFiles[{index}].path"
-            if path in paths[:index]:
-                rule = "is written by another entry already; give each its own file"
-            elif any(PurePosixPath(each) in PurePosixPath(path).parents for each in folders):
-                rule = "lies in a folder that the container sees; put it elsewhere"
-            else:
-                continue
-            raise PydanticCustomError(
-                "env_file", "{rule}", {"key": key, "value": path, "rule": rule}
-            )
-        return self
-
-    def mqtt_listener(self) -> tuple[str, Listener]:
-        """Return the first listener that speaks plain MQTT, with its name."""
-        return next(each for each in self.listeners.items() if each[1].protocol == "mqtt")
-
-
-class User(Part):
-    """Someone with a password, and what the password opens."""
-
-    description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
-    readwrite: TopicFilters = Field(default=(), description="May receive and publish.")
-    read: TopicFilters = Field(default=(), description="May receive.")
-    write: TopicFilters = Field(default=(), description="May publish.")
-    generation: Annotated[str, AfterValidator(check_generation)] = Field(
-        default="1", description="Change it to rotate the password."
-    )
-
-    @field_validator("generation", mode="before")
-    @classmethod
-    def _number_or_name(cls, raw: Any) -> Any:
-        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
 
 
 class Settings(Part):
@@ -431,45 +29,29 @@ class Settings(Part):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         if not self.users:
-            raise PydanticCustomError(
-                "no_users",
-                "{rule}",
-                {
-                    "key": "users",
-                    "value": {},
-                    "rule": "nobody could log in; declare at least one user, such as "
-                    '{sensor: {write: ["paragon/+/sensors/#"]}}',
-                },
+            raise refused(
+                "users",
+                {},
+                "nobody could log in; declare at least one user, such as "
+                '{sensor: {write: ["paragon/+/sensors/#"]}}',
             )
         if self.broker.health.user in self.users:
-            raise PydanticCustomError(
-                "health_user",
-                "{rule}",
-                {
-                    "key": "broker.health.user",
-                    "value": self.broker.health.user,
-                    "rule": "is a user of its own already; give the health check another name",
-                },
+            raise refused(
+                "broker.health.user",
+                self.broker.health.user,
+                "is a user of its own already; give the health check another name",
             )
         for index, file in enumerate(self.broker.env_files):
             key = f"broker.envFiles[{index}]"
             if file.user not in self.users:
                 guess = get_close_matches(file.user, self.users, n=1)
                 hint = f" Did you mean {guess[0]!r}?" if guess else ""
-                raise PydanticCustomError(
-                    "env_user",
-                    "{rule}",
-                    {"key": f"{key}.user", "value": file.user, "rule": f"is not a user.{hint}"},
-                )
+                raise refused(f"{key}.user", file.user, f"is not a user.{hint}")
             if file.listener is not None and file.listener not in self.broker.listeners:
-                raise PydanticCustomError(
-                    "env_listener",
-                    "{rule}",
-                    {
-                        "key": f"{key}.listener",
-                        "value": file.listener,
-                        "rule": f"is not a listener; there are {', '.join(self.broker.listeners)}",
-                    },
+                raise refused(
+                    f"{key}.listener",
+                    file.listener,
+                    f"is not a listener; there are {', '.join(self.broker.listeners)}",
                 )
         return self
 

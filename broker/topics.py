@@ -30,15 +30,17 @@ def check_filter(text: str) -> str:
         raise ValueError("begins or ends with a space, which the ACL file drops; remove it")
     levels = text.split("/")
     for index, level in enumerate(levels):
-        if level == "#":
-            if index != len(levels) - 1:
-                raise ValueError("'#' must be the last level")
-        elif "#" in level:
-            raise ValueError(f"'#' must be a level of its own, not part of {level!r}")
-        elif "+" in level and level != "+":
-            raise ValueError(f"'+' must be a level of its own, not part of {level!r}")
-        elif not level:
-            raise ValueError(
-                "has an empty level; remove the stray '/', or use '+' if a level may be empty"
-            )
+        _check_level(level, last=index == len(levels) - 1)
     return text
+
+
+def _check_level(level: str, *, last: bool) -> None:
+    if level == "#" and not last:
+        raise ValueError("'#' must be the last level")
+    for wildcard in "#+":
+        if wildcard in level and level != wildcard:
+            raise ValueError(f"{wildcard!r} must be a level of its own, not part of {level!r}")
+    if not level:
+        raise ValueError(
+            "has an empty level; remove the stray '/', or use '+' if a level may be empty"
+        )

@@ -5,7 +5,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from broker.delivery import Call
 from broker.host import Transport
 from broker.layout import configuration_files, folder_calls
-from broker.settings import Broker
+from broker.site import Broker
 from components.hostcommand import host_command, show
 
 

@@ -8,7 +8,7 @@ from broker.delivery import Call
 from broker.host import Transport
 from broker.layout import health_environment, health_test
 from broker.needs import restart_digest
-from broker.settings import Broker
+from broker.site import Broker
 from components.hostcommand import host_command
 
 READY_SECONDS = 60

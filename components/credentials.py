@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_random import RandomPassword
 
-from broker.passwd import derive_salt, hash_password, render_passwd
-from broker.settings import Passwords
+from broker.passwd import render_passwd
+from broker.site import Passwords
 
 SPECIAL = "-_.+=@%^,"
 """Punctuation that neither an env file nor a shell nor an INI file reads as its own."""
@@ -32,13 +32,11 @@ class Credentials(ComponentResource):
         super().__init__("sentient-mqtt:index:Credentials", name, {}, opts)
         child = ResourceOptions(parent=self)
 
-        # One seed for all salts, under a name that no user can have. Not RandomBytes: that shows its
-        # value as its id.
+        # One seed for all salts, under a name that no user can have. Not RandomBytes: that shows
+        # its value as its id.
         seed = RandomPassword(f"{name}.salts", length=43, special=False, opts=child)
-        self.passwords = {}
-        hashes: dict[str, Output[str]] = {}
-        for user, generation in generations.items():
-            password = RandomPassword(
+        self.passwords = {
+            user: RandomPassword(
                 f"{name}-{user}",
                 length=passwords.length,
                 special=passwords.special,
@@ -50,12 +48,16 @@ class Credentials(ComponentResource):
                 keepers={"generation": generation},
                 opts=child,
             ).result
-            self.passwords[user] = Output.secret(password)
-            hashes[user] = Output.secret(Output.all(password, seed.result)).apply(
-                lambda drawn, user=user, generation=generation: hash_password(
-                    drawn[0], derive_salt(drawn[1], user, generation), passwords.iterations
-                )
+            for user, generation in generations.items()
+        }
+        drawn = Output.all(**self.passwords)
+        self.passwd = Output.all(seed.result, drawn).apply(
+            lambda secret: render_passwd(
+                secret[1],
+                seed=secret[0],
+                generations=generations,
+                iterations=passwords.iterations,
             )
-        self.passwd = Output.all(**hashes).apply(render_passwd)
+        )
 
         self.register_outputs({"passwords": self.passwords, "passwd": self.passwd})

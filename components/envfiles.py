@@ -6,7 +6,7 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.env import host_env_files
 from broker.host import Transport
-from broker.settings import Broker
+from broker.site import Broker
 from components.hostcommand import host_command
 
 

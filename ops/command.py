@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ops.stack import Refusal
 from setup.backend import NoBackend
 from setup.daemon import DaemonError
+from setup.engine import NoEngineError
 from setup.image import ImageError
 from setup.progress import FailedError
 
@@ -14,7 +15,7 @@ def finish(main: Callable[[], None]) -> None:
     """Run *main*; a refusal is for a person, so it is shown without a traceback."""
     try:
         main()
-    except (Refusal, NoBackend, DaemonError, ImageError, FailedError) as wrong:
+    except (Refusal, NoBackend, NoEngineError, DaemonError, ImageError, FailedError) as wrong:
         sys.exit(f"error: {wrong}")
     except KeyboardInterrupt:
         sys.exit(130)

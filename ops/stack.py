@@ -1,4 +1,4 @@
-"""One stack file, read without Pulumi: enough to get a machine ready and to say where things are."""
+"""One stack file, read without Pulumi: enough to get a machine ready and say where things are."""
 
 from __future__ import annotations
 

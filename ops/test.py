@@ -1,4 +1,4 @@
-"""`make test`: everything that can be wrong has been looked for, and where the time went is said."""
+"""`make test`: what can be wrong has been looked for, and where the time went is said."""
 
 from __future__ import annotations
 

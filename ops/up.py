@@ -40,7 +40,8 @@ def _how_to_get_in(stack: Stack, image: str) -> str:
     client = ["mosquitto_sub", "-h", broker.address, "-p", str(listener.port), "-u", name]
     if not shutil.which("mosquitto_sub") and not stack.transport.remote:
         client = ["docker", "exec", "-it", broker.container, *client]
-    listen = f'{shlex.join(client)} -P "$(make -s password USER={name}{choice})" -t {shlex.quote(topic)} -v'
+    password = f'"$(make -s password USER={name}{choice})"'
+    listen = f"{shlex.join(client)} -P {password} -t {shlex.quote(topic)} -v"
     lines = [
         "",
         f"The broker is up: container {broker.container}, image {image}",
