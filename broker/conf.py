@@ -9,6 +9,10 @@ DATA_DIR = "/mosquitto/data"
 LOG_DIR = "/mosquitto/log"
 
 
+LARGEST_ANNOUNCED = 268_435_455
+"""A broker tells MQTT 5 clients its limit; paho, in Python, refuses to connect to a larger one."""
+
+
 def render_conf(broker: Broker) -> str:
     """Return the text of mosquitto.conf (mosquitto.conf(5))."""
     blocks = (
@@ -47,7 +51,7 @@ def _limit_lines(broker: Broker) -> Iterator[str]:
     yield f"max_queued_messages {broker.limits.max_queued_messages}"
     yield f"max_inflight_messages {broker.limits.max_inflight_messages}"
     # 2.0 has no limit of its own and 2.1 has 2,000,000: said, so that an upgrade changes nothing.
-    yield f"max_packet_size {broker.limits.max_packet_size}"
+    yield f"max_packet_size {min(broker.limits.max_packet_size, LARGEST_ANNOUNCED)}"
 
 
 def _listener_lines(broker: Broker, listener: Listener) -> Iterator[str]:
