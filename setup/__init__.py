@@ -1,0 +1,1 @@
+"""Gets a machine ready: the engine, the Docker daemon, the broker's image, the state backend."""

@@ -1,0 +1,39 @@
+"""Debian's packages: after ``install`` the ones that were named are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from setup import progress
+
+DEBIAN = Path("/etc/debian_version")
+
+# A fresh machine may still be busy with its own upgrades, and a mirror of somebody else's may be
+# out of reach: wait for the one, not for the other.
+OPTIONS = (
+    "-o=DPkg::Lock::Timeout=300",
+    "-o=Acquire::Retries=1",
+    "-o=Acquire::http::Timeout=20",
+    "-o=Acquire::https::Timeout=20",
+)
+
+
+def can_install() -> bool:
+    """Whether this is Debian or a relative of it, and we are root."""
+    return DEBIAN.exists() and os.geteuid() == 0
+
+
+def install(packages: Sequence[str], *, what: str) -> None:
+    """Install *packages* from the newest lists that can be had; *what* heads the status lines."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    try:
+        progress.run(["apt-get", *OPTIONS, "update"], what=f"{what}: apt-get update", env=env)
+    except progress.FailedError as error:
+        progress.note(f"The package lists are as old as they were. {error}")
+    progress.run(
+        ["apt-get", *OPTIONS, "install", "--yes", "--no-install-recommends", *packages],
+        what=f"{what}: apt-get install {' '.join(packages)}",
+        env=env,
+    )

@@ -1,0 +1,197 @@
+"""Mosquitto itself, of either release line, on what we render and as the component starts it."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mqtt import Client, Refused
+
+from broker.acl import render_acl
+from broker.conf import render_conf
+from broker.delivery import Call, deliver
+from broker.host import transport
+from broker.layout import configuration_files, folder_calls, health_environment, health_test
+from broker.passwd import render_passwd
+from broker.settings import Settings
+from broker.site import Broker
+
+ROOT = Path(__file__).parent.parent.parent
+SUITES = {"2.0": "trixie", "2.1": "forky"}
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Running:
+    """A broker in a container, and what its next change of files would write."""
+
+    settings: Settings
+    passwords: dict[str, str]
+    docker: Callable[..., str]
+    image: str
+    generations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def broker(self) -> Broker:
+        return self.settings.broker
+
+    @property
+    def port(self) -> int:
+        return self.broker.listeners["mqtt"].port
+
+    def script(self, name: str, action: str, calls: list[Call]) -> subprocess.CompletedProcess[str]:
+        """Run a script of ``host/`` as the program does."""
+        way = transport(self.broker.host)
+        return subprocess.run(
+            [*way.interpreter, way.script(action, become="sudo")],
+            input=deliver((ROOT / "host" / name).read_text(), calls),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def put_files(self, *, acl: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Put the files in place; *acl* stands for the text that a defect of ours might make."""
+        passwd = render_passwd(
+            self.passwords,
+            seed="seed",
+            generations={each: self.generations.get(each, "1") for each in self.passwords},
+            iterations=self.broker.passwords.iterations,
+        )
+        files = configuration_files(
+            self.broker,
+            conf=render_conf(self.broker),
+            acl=render_acl(self.settings) if acl is None else acl,
+            passwd=passwd,
+            health_password=self.passwords[self.broker.health.user],
+        )
+        reader = ("broker", self.broker.container, "unix:///var/run/docker.sock", str(self.port))
+        calls = [Call(words=reader), *(each.call() for each in files)]
+        return self.script("files.sh", "apply", calls)
+
+    def start(self) -> None:
+        folders = self.broker.folders
+        assert self.script("folders.sh", "apply", folder_calls(self.broker)).returncode == 0
+        done = self.put_files()
+        assert done.returncode == 0, done.stderr
+        mounts = (
+            f"{folders.config}:/mosquitto/config:ro",
+            f"{folders.data}:/mosquitto/data",
+            f"{folders.log}:/mosquitto/log",
+        )
+        self.docker(
+            *("run", "--detach", "--name", self.broker.container, "--restart", "unless-stopped"),
+            *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+            *("--user", "1883:1883", "--ulimit", f"nofile={self.broker.limits.descriptors}"),
+            *(word for each in mounts for word in ("--volume", each)),
+            *(word for each in health_environment() for word in ("--env", each)),
+            *(
+                word
+                for each in self.broker.listeners.values()
+                for word in ("--publish", f"127.0.0.1:{each.port}:{each.port}")
+            ),
+            *(self.image, "/usr/sbin/mosquitto", "-c"),
+            f"/mosquitto/config/{self.broker.files.conf}",
+        )
+        self.await_answer()
+
+    def await_answer(self) -> None:
+        """Wait until somebody is let in."""
+        name = next(iter(self.settings.users))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.client(name).close()
+            except (OSError, Refused, TimeoutError):
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.1)
+            else:
+                return
+
+    def client(self, name: str, *, websocket: bool = False, **more: Any) -> Client:
+        port = self.broker.listeners["websocket"].port if websocket else self.port
+        return Client(port, name, self.passwords[name], websocket=websocket, **more)
+
+    def log(self) -> str:
+        return self.docker("logs", self.broker.container, check=False)
+
+    def health_check(self) -> str:
+        """Run the command of the container's health check; return what it receives."""
+        _, *command = health_test(self.broker)
+        return self.docker("exec", self.broker.container, *command)
+
+    def files(self) -> dict[str, bytes]:
+        folder = Path(self.broker.folders.config)
+        return {str(each): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def line(request: pytest.FixtureRequest) -> str:
+    """A release line of Mosquitto."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def image(line: str, stand_in: Callable[[str], str]) -> str:
+    """An image of that line."""
+    name = stand_in(SUITES[line])
+    assert f":{line}." in name
+    return name
+
+
+@pytest.fixture(scope="module")
+def start(
+    image: str, docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Start]:
+    """
+    ``start(change)``: a broker of Pulumi.prod.yaml, after *change*, that answers.
+
+    Only what a second broker on the same machine can't share is moved: ports and folders.
+    """
+    started: list[str] = []
+
+    def made(
+        change: Change = lambda _raw: None, passwords: Mapping[str, str] | None = None
+    ) -> Running:
+        settings = settings_on_this_machine(tmp_path_factory.mktemp("broker"), change)
+        started.append(settings.broker.container)
+        users = [*settings.users, settings.broker.health.user]
+        given = {each: (passwords or {}).get(each) or secrets.token_urlsafe(24) for each in users}
+        running = Running(settings, given, docker, image)
+        running.start()
+        return running
+
+    yield made
+    for each in started:
+        docker("rm", "--force", "--volumes", each, check=False)
+
+
+def settings_on_this_machine(folder: Path, change: Change) -> Settings:
+    content = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())
+    raw = {key.partition(":")[2]: value for key, value in content["config"].items()}
+    raw = copy.deepcopy(raw)
+    raw["broker"]["container"] = f"accepted-{secrets.token_hex(4)}"
+    raw["broker"]["folders"] = {each: str(folder / each) for each in ("config", "data", "log")}
+    for listener in raw["broker"]["listeners"].values():
+        listener["port"] = free_port()
+    change(raw)
+    return Settings.parse(raw)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -1,0 +1,86 @@
+"""The limits that a stack file sets are in force, on each listener."""
+
+import contextlib
+
+import pytest
+from mqtt import Client, Refused
+
+CLIENTS, QUEUED, INFLIGHT, PACKET = 3, 5, 2, 5000
+
+
+def _narrow(raw):
+    raw["broker"]["limits"] = {
+        "maxConnections": CLIENTS,
+        "maxQueuedMessages": QUEUED,
+        "maxInflightMessages": INFLIGHT,
+        "maxPacketSize": PACKET,
+    }
+
+
+@pytest.fixture(scope="module")
+def narrow(start):
+    return start(_narrow)
+
+
+@pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
+def test_one_client_more_than_max_connections_is_turned_away(narrow, websocket):
+    with contextlib.ExitStack() as stack:
+        for _ in range(CLIENTS):
+            stack.enter_context(narrow.client("admin", websocket=websocket))
+        with pytest.raises((Refused, OSError)):
+            narrow.client("admin", websocket=websocket)
+        # Counted by listener: the other one still has room.
+        narrow.client("admin", websocket=not websocket).close()
+
+
+def test_a_packet_of_the_size_passes_and_a_larger_one_does_not(narrow):
+    with narrow.client("admin") as client:
+        assert client.publish("size", b"x" * (PACKET - 100)) == "No matching subscribers"
+        client.publish("size", b"x" * (PACKET + 1))
+        assert client.is_dropped() == "Packet too large"
+
+
+def test_the_packets_of_production_are_larger_than_what_21_takes_by_itself(start):
+    with start().client("admin") as client:
+        assert client.publish("size", b"x" * 3_000_000) == "No matching subscribers"
+
+
+def test_a_client_that_is_away_finds_as_many_messages_as_are_queued(narrow):
+    narrow.client("admin", session="away").close()
+    with narrow.client("admin", session="away") as away:
+        away.subscribe("queue/#")
+    with narrow.client("admin") as sender:
+        for number in range(QUEUED + 4):
+            sender.publish("queue/it", str(number))
+    with narrow.client("admin", session="away") as back:
+        with narrow.client("admin") as sender:
+            back.got("queue/it", str(QUEUED - 1))
+            sender.publish("queue/fence")
+        back.got("queue/fence")
+        assert [each.text for each in back.received if each.topic == "queue/it"] == [
+            str(number) for number in range(QUEUED)
+        ]
+
+
+def test_a_client_that_does_not_acknowledge_gets_no_more_than_are_in_flight(narrow):
+    with narrow.client("admin", acknowledge=False) as slow, narrow.client("admin") as sender:
+        slow.subscribe("flight/#")
+        for number in range(INFLIGHT + 2):
+            sender.publish("flight/it", str(number))
+        # QoS 0 is not held back, so what is there before the fence is all there will be.
+        sender.publish("flight/fence", qos=0)
+        slow.got("flight/fence")
+        assert [each.text for each in slow.received if each.topic == "flight/it"] == [
+            str(number) for number in range(INFLIGHT)
+        ]
+
+
+def test_the_types_that_are_logged_are_those_that_were_chosen(start):
+    def with_debug(raw):
+        raw["broker"]["logging"] = {"types": ["error", "warning", "notice", "debug"]}
+
+    chatty = start(with_debug)
+    with chatty.client("paragon_devices") as client:
+        assert isinstance(client, Client)
+        client.publish("elsewhere")
+    assert "Denied PUBLISH" in chatty.log()

@@ -1,0 +1,124 @@
+"""Changed files reach a broker that runs, nobody else notices, and bad files change nothing."""
+
+import time
+
+import pytest
+from mqtt import DENIED, refusal
+
+from broker.settings import Settings
+
+
+@pytest.fixture
+def running(start):
+    return start()
+
+
+def _with_users(running, change):
+    """Return the settings of *running* with other users."""
+    raw = running.settings.model_dump(mode="json", by_alias=True)
+    change(raw["users"])
+    return Settings.parse(raw)
+
+
+def test_a_changed_rule_a_new_user_and_a_rotated_one_take_effect_and_others_stay(running):
+    with (
+        running.client("admin") as unaffected,
+        running.client("sentient_monitor_prod", websocket=True) as unaffected_too,
+        running.client("paragon_devices") as narrowed,
+        running.client("sentient_api_prod") as rotated,
+        running.client("sentient_executor_prod") as removed,
+    ):
+        unaffected.subscribe("#")
+        before = unaffected.local_port
+        assert narrowed.publish("paragon/room/events/x", "before") == "Success"
+        old_password = running.passwords["sentient_api_prod"]
+
+        def change(users):
+            users["paragon_devices"]["write"] = ["paragon/+/sensors/#"]
+            del users["sentient_executor_prod"]
+            users["newcomer"] = {"write": ["paragon/+/news"]}
+
+        running.settings = _with_users(running, change)
+        del running.passwords["sentient_executor_prod"]
+        running.passwords |= {"newcomer": "of-the-newcomer", "sentient_api_prod": "rotated-once"}
+        running.generations["sentient_api_prod"] = "2"
+        done = running.put_files()
+        assert done.returncode == 0, done.stderr
+
+        assert rotated.is_dropped()
+        assert removed.is_dropped()
+        assert refusal(running.port, "sentient_api_prod", old_password) == "Not authorized"
+        running.client("sentient_api_prod").close()
+        with running.client("newcomer") as newcomer:
+            assert newcomer.publish("paragon/room/news", "hello") == "Success"
+            assert newcomer.publish("paragon/room/events/x") == DENIED
+        unaffected.got("paragon/room/news", "hello")
+
+        # Narrowed while connected, and connected still.
+        assert narrowed.publish("paragon/room/events/x", "after") == DENIED
+        assert narrowed.publish("paragon/room/sensors/x", "after") == "Success"
+        unaffected.got("paragon/room/sensors/x", "after")
+        assert "after" not in [
+            each.text for each in unaffected.received if each.topic == "paragon/room/events/x"
+        ]
+        assert unaffected.disconnected is None
+        assert unaffected.local_port == before
+        assert unaffected_too.disconnected is None
+
+
+def test_the_same_files_again_do_not_even_signal_the_broker(running):
+    before = running.log().count("Reloading config")
+    assert running.put_files().returncode == 0
+    assert running.log().count("Reloading config") == before
+
+
+BAD_RULES = {
+    "a word that is no rule": "user admin\nbroken\n",
+    "a filter that is none": "user admin\ntopic readwrite a/#/b\n",
+    "an access that is none": "user admin\ntopic everything #\n",
+}
+
+
+@pytest.mark.parametrize("acl", BAD_RULES.values(), ids=BAD_RULES)
+def test_rules_that_mosquitto_refuses_are_rolled_back_and_denials_hold(running, acl, line):
+    before = running.files()
+    done = running.put_files(acl=acl)
+    assert done.returncode != 0
+    assert "the broker refused the new files; the previous ones are in place again" in done.stderr
+    for password in running.passwords.values():
+        assert password not in done.stderr
+    assert running.files() == before
+
+    # 2.0 had dropped every rule, 2.1 had quit: both serve again, with the rules as they were.
+    running.await_answer()
+    with running.client("admin") as observer, running.client("paragon_devices") as device:
+        observer.subscribe("#")
+        assert device.publish("paragon/room/commands/x", "forbidden") == DENIED
+        assert device.publish("elsewhere", "forbidden") == DENIED
+        device.subscribe("#")
+        observer.publish("paragon/room/sensors/x", "not for devices")
+        observer.publish("paragon/room/commands/x", "for devices")
+        device.got("paragon/room/commands/x", "for devices")
+        assert {each.text for each in device.received} == {"for devices"}
+        assert device.publish("paragon/room/status/x", "last") == "Success"
+        observer.got("paragon/room/status/x", "last")
+        assert "forbidden" not in {each.text for each in observer.received}
+    assert line in running.image
+
+    # And the way is free for the next, good change.
+    began = time.monotonic()
+    running.passwords["admin"] = "rotated-after-all"
+    running.generations["admin"] = "2"
+    assert running.put_files().returncode == 0
+    running.client("admin").close()
+    assert time.monotonic() - began < 20
+
+
+def test_files_for_a_broker_that_does_not_run_are_simply_put_in_place(running, docker):
+    docker("stop", "--time", "10", running.broker.container)
+    running.passwords["admin"] = "while-it-was-down"
+    running.generations["admin"] = "2"
+    assert running.put_files().returncode == 0
+    docker("start", running.broker.container)
+    running.await_answer()
+    running.client("admin").close()

@@ -1,0 +1,72 @@
+"""What we render is what Mosquitto takes: no warning, every login, nothing for anybody else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mqtt import refusal
+
+BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
+
+
+@pytest.fixture(scope="module")
+def running(start):
+    return start()
+
+
+def test_the_files_of_production_start_without_a_warning(running):
+    log = running.log()
+    assert f"Opening ipv4 listen socket on port {running.port}" in log
+    assert "running" in log
+    assert "warning" not in log.lower()
+    assert "error" not in log.lower()
+
+
+def test_the_log_is_on_disk_too(running):
+    log = Path(running.broker.folders.log) / "mosquitto.log"
+    assert "running" in log.read_text()
+    assert log.stat().st_uid == 1883
+
+
+@BOTH
+def test_every_user_logs_in_with_the_hash_that_we_computed(running, websocket):
+    for name in running.passwords:
+        running.client(name, websocket=websocket).close()
+
+
+@BOTH
+def test_a_wrong_password_an_unknown_name_and_no_name_are_refused(running, websocket):
+    port = running.broker.listeners["websocket" if websocket else "mqtt"].port
+    for name in running.passwords:
+        assert refusal(port, name, "wrong", websocket=websocket) == "Not authorized"
+    assert refusal(port, "nobody", "wrong", websocket=websocket) == "Not authorized"
+    assert refusal(port, None, None, websocket=websocket) == "Not authorized"
+
+
+def test_the_health_check_logs_in_without_a_password_on_its_command_line(running):
+    assert "seconds" in running.health_check()
+
+
+def test_without_its_options_file_the_health_check_is_refused(running, docker: Callable[..., str]):
+    answer = docker(
+        *("exec", "--env", "XDG_CONFIG_HOME=/nonexistent", running.broker.container),
+        *("mosquitto_sub", "-h", "127.0.0.1", "-p", str(running.port), "-W", "2"),
+        *("-t", "$SYS/broker/uptime", "-C", "1"),
+        check=False,
+    )
+    assert "uthori" in answer
+
+
+def test_the_rules_come_to_an_answer_for_each_user(running):
+    """One permitted and one forbidden publish; tests/e2e goes through every rule."""
+    for name, permitted in {
+        "admin": "anything/at/all",
+        "sentient_api_prod": "paragon/room/x",
+        "paragon_devices": "paragon/room/sensors/x",
+        running.broker.health.user: None,
+    }.items():
+        with running.client(name) as client:
+            if permitted:
+                assert client.publish(permitted) in ("Success", "No matching subscribers")
+            if name != "admin":
+                assert client.publish("elsewhere") == "Not authorized"
