@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials password env test docs lock venv venv-dev
+.PHONY: help up preview outputs down credentials password access-diff expect who-can explain env test docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,18 @@ credentials: venv ## print how USER= logs in, as an env file
 
 password: venv ## print the password of USER= alone
 	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)' --only-password
+
+access-diff: venv ## what a change lets whom do, against BASE=main; FAIL_ON=widened is a gate
+	@$(python) -m ops.access_diff --base '$(or $(BASE),main)' $(if $(HEAD),--head '$(HEAD)') $(if $(JSON),--json) --fail-on '$(FAIL_ON)'
+
+expect: venv ## put the stack file's expectations to the broker that runs
+	@$(python) -m ops.expect --stack '$(STACK)'
+
+who-can: venv ## who may ACTION=write (or read) TOPIC=
+	@$(python) -m ops.who_can --stack '$(STACK)' --action '$(ACTION)' --topic '$(TOPIC)'
+
+explain: venv ## which rule decides about USER= and TOPIC=
+	@$(python) -m ops.explain --stack '$(STACK)' --user '$(user)' --topic '$(TOPIC)'
 
 env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 	@$(python) -m ops.env --stack '$(STACK)'

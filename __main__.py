@@ -16,6 +16,7 @@ from broker.conf import render_conf
 from broker.env import endpoints, login, render_env
 from broker.host import transport
 from broker.manual import render_manual
+from broker.review import review
 from broker.settings import Settings, SettingsError
 from broker.wanted import wanted_of_host
 from components import BrokerContainer, Configuration, Credentials, EnvFiles
@@ -27,6 +28,11 @@ try:
     settings = Settings.parse(read_stack_file())
 except SettingsError as wrong:
     raise pulumi.RunError(str(wrong)) from None
+reviewed = review(settings, stack)
+for line in reviewed.warnings:
+    pulumi.log.warn(line)
+if reviewed.errors:
+    raise pulumi.RunError("\n".join(reviewed.errors))
 broker = settings.broker
 
 if any(each.allow_from for each in broker.listeners.values()):
@@ -46,6 +52,7 @@ credentials = Credentials(
     "credentials",
     generations={**generations, broker.health.user: broker.health.generation},
     passwords=broker.passwords,
+    fleets=settings.fleets,
 )
 
 # To what. Folders, then files, then the container that reads them.
@@ -97,6 +104,8 @@ pulumi.export(
         for name, password in passwords.items()
     },
 )
+if settings.fleets:
+    pulumi.export("fleetSeeds", credentials.fleet_seeds)
 pulumi.export("access", describe_access(settings))
 pulumi.export("endpoints", endpoints(broker))
 pulumi.export("image", image_name)

@@ -1,37 +1,43 @@
-"""The ACL file: one block a user, and nothing for anyone else."""
+"""The ACL file: one block a user, patterns for everybody, and nothing for anyone else."""
 
 from collections.abc import Iterator
 
+from broker.principals import HEALTH_TOPIC, health_rules, pattern_rules, user_rules
 from broker.settings import Settings
-from broker.site import Health
-from broker.users import User
 
-HEALTH_TOPIC = "$SYS/broker/uptime"
-"""The one topic that the health check reads; retained, so that an answer comes at once."""
+__all__ = ["HEALTH_TOPIC", "render_acl"]
 
 
 def render_acl(settings: Settings) -> str:
     """
     Return the text of ``acl_file`` (mosquitto.conf(5)).
 
-    A block holds its rules in the order readwrite, read, write. Users keep the order of the
-    stack file.
+    A block holds its rules in the order deny, readwrite, read, write. Users keep the order of
+    the stack file.
     """
-    blocks = [list(_user_lines(name, user)) for name, user in settings.users.items()]
-    blocks.append(list(_health_lines(settings.broker.health)))
+    blocks = [
+        [
+            *([f"# {user.description}"] if user.description else []),
+            f"user {name}",
+            *(rule.line for rule in user_rules(name, user, settings.roles)),
+        ]
+        for name, user in settings.users.items()
+    ]
+    blocks.append(
+        [
+            "# Health check of the container",
+            f"user {settings.broker.health.user}",
+            *(rule.line for rule in health_rules()),
+        ]
+    )
+    if patterns := list(_pattern_lines(settings)):
+        blocks.append(patterns)
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
 
 
-def _user_lines(name: str, user: User) -> Iterator[str]:
-    if user.description:
-        yield f"# {user.description}"
-    yield f"user {name}"
-    yield from (f"topic readwrite {each}" for each in user.readwrite)
-    yield from (f"topic read {each}" for each in user.read)
-    yield from (f"topic write {each}" for each in user.write)
-
-
-def _health_lines(health: Health) -> Iterator[str]:
-    yield "# Health check of the container"
-    yield f"user {health.user}"
-    yield f"topic read {HEALTH_TOPIC}"
+def _pattern_lines(settings: Settings) -> Iterator[str]:
+    rules = list(pattern_rules(settings))
+    if rules:
+        # A pattern is everybody's wherever it stands; here nobody takes it for the block's above.
+        yield "# Everybody, under their own name"
+        yield from (rule.line for rule in rules)

@@ -18,7 +18,6 @@ from broker.names import (
     check_one_line,
     check_user_name,
 )
-from broker.topics import check_filter
 
 
 def _as_tuple(raw: Any) -> Any:
@@ -33,7 +32,6 @@ OneLine = Annotated[str, Field(max_length=200), AfterValidator(check_one_line)]
 AbsolutePath = Annotated[str, AfterValidator(check_absolute)]
 Folder = Annotated[str, AfterValidator(check_folder)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
-TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(check_filter)], ...], FROM_LIST]
 Generation = Annotated[str, AfterValidator(check_generation)]
 
 

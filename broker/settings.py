@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from broker.part import Part, UserName, refused
+from broker.expectations import Expectation
+from broker.part import FROM_LIST, Part, UserName, refused
 from broker.refusal import refusal
 from broker.site import Broker
-from broker.users import User
+from broker.topics import check_filter
+from broker.users import Fleet, Guardrail, PatternRules, Role, User
 
 PROJECT = "sentient-mqtt"
 
@@ -20,11 +22,40 @@ class SettingsError(ValueError):
     """A stack file that no broker could be built from; one line for each thing to mend."""
 
 
+GuardrailName = Literal[
+    "oneAdmin",
+    "systemTopics",
+    "idleUser",
+    "deviceCommands",
+    "strayFilter",
+    "sameName",
+    "needlessReadwrite",
+]
+
+
+def _check_sentence(text: str) -> str:
+    check_filter(Expectation.parse(text).filter)
+    return text
+
+
 class Settings(Part):
     """Everything that a stack file says under ``sentient-mqtt:``."""
 
     broker: Broker = Field(description="The broker and its host.")
     users: dict[UserName, User] = Field(description="Who may log in, by name.")
+    roles: dict[UserName, Role] = Field(default={}, description="Sets of filters, by name.")
+    patterns: PatternRules = Field(default=PatternRules(), description="Rules for everybody.")
+    fleets: dict[UserName, Fleet] = Field(default={}, description="Controllers, by kind.")
+    topics: dict[str, Annotated[str, AfterValidator(check_filter)]] = Field(
+        default={},
+        description="The topic tree, by name; what `commands` names, no device may write.",
+    )
+    expect: Annotated[tuple[Annotated[str, AfterValidator(_check_sentence)], ...], FROM_LIST] = (
+        Field(default=(), description="Sentences that must stay true of who may do what.")
+    )
+    guardrails: dict[GuardrailName, Guardrail] = Field(
+        default={}, description="Guardrails that speak otherwise here, by name."
+    )
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -53,6 +84,43 @@ class Settings(Part):
                     file.listener,
                     f"is not a listener; there are {', '.join(self.broker.listeners)}",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _roles_agree(self) -> Self:
+        for name, user in self.users.items():
+            for index, use in enumerate(user.roles):
+                key = f"users.{name}.roles[{index}]"
+                role = self.roles.get(use.role)
+                if role is None:
+                    guess = get_close_matches(use.role, self.roles, n=1)
+                    hint = f"Did you mean {guess[0]!r}?" if guess else "Declare it under 'roles'."
+                    raise refused(key, use.role, f"is not a role. {hint}")
+                if role.parameters != set(use.values):
+                    wanted = ", ".join(sorted(role.parameters)) or "none"
+                    raise refused(
+                        key, dict(use.values), f"role {use.role!r} has the parameters: {wanted}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _one_login_a_name(self) -> Self:
+        owners = {name: f"users.{name}" for name in self.users}
+        owners[self.broker.health.user] = "broker.health.user"
+        for kind, fleet in self.fleets.items():
+            for member in fleet.members:
+                if member in owners:
+                    raise refused(
+                        f"fleets.{kind}", member, f"is the name of {owners[member]} already"
+                    )
+                owners[member] = f"fleets.{kind}"
+        for index, sentence in enumerate(self.expect):
+            spoken = Expectation.parse(sentence)
+            for each in (*((spoken.user,) if spoken.user else ()), *spoken.but):
+                if each not in owners:
+                    guess = get_close_matches(each, owners, n=1)
+                    hint = f" Did you mean {guess[0]!r}?" if guess else ""
+                    raise refused(f"expect[{index}]", sentence, f"{each!r} is no user.{hint}")
         return self
 
     @classmethod

@@ -44,3 +44,63 @@ def _check_level(level: str, *, last: bool) -> None:
         raise ValueError(
             "has an empty level; remove the stray '/', or use '+' if a level may be empty"
         )
+
+
+def matches(filter_: str, topic: str) -> bool:
+    """
+    Say whether a subscription to *filter_* receives what is published to *topic*.
+
+    MQTT 5, 4.7.1 and 4.7.2: ``a/#`` matches ``a`` too, and a filter that begins with a wildcard
+    matches no topic that begins with ``$``.
+    """
+    wanted, levels = filter_.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in {"#", "+"}:
+        return False
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index == len(levels):
+            return False
+        if level not in ("+", levels[index]):
+            return False
+    return len(levels) == len(wanted) or wanted[len(levels) :] == ["#"]
+
+
+def includes(outer: str, inner: str) -> bool:
+    """Say whether every topic that *inner* matches is matched by *outer* too."""
+    return _includes(_levels(outer), _levels(inner), first=True)
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Say whether some topic is matched by both."""
+    return _overlaps(_levels(one), _levels(other), first=True)
+
+
+def _levels(filter_: str) -> list[str]:
+    # A topic has at least one level, so '#' is '+/#': only the second can be compared by level.
+    return ["+", "#"] if filter_ == "#" else filter_.split("/")
+
+
+def _includes(outer: list[str], inner: list[str], *, first: bool) -> bool:
+    if outer == ["#"]:
+        return True
+    # 'a' does not include 'a/#', which matches 'a/b', nor does '+' include '#'.
+    if not inner or not outer or inner[0] == "#":
+        return outer == inner
+    same = outer[0] == inner[0]
+    wider = outer[0] == "+" and not (first and inner[0].startswith("$"))
+    return (same or wider) and _includes(outer[1:], inner[1:], first=False)
+
+
+def _overlaps(one: list[str], other: list[str], *, first: bool) -> bool:
+    if one == ["#"] or other == ["#"]:
+        return True
+    if not one or not other:
+        return one == other
+    if one[0] != other[0]:
+        if "+" not in (one[0], other[0]):
+            return False
+        literal = other[0] if one[0] == "+" else one[0]
+        if first and literal.startswith("$"):
+            return False
+    return _overlaps(one[1:], other[1:], first=False)

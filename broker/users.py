@@ -2,23 +2,185 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from broker.part import Generation, OneLine, Part, TopicFilters
+from broker.names import check_user_name
+from broker.part import FROM_LIST, Generation, OneLine, Part, UserName, refused
+from broker.topics import check_filter
+
+PLACE = re.compile(r"\{([^{}]*)\}")
+Direction = Literal["read", "write"]
+
+
+def _check_template(text: str) -> str:
+    for name in PLACE.findall(text):
+        if not re.fullmatch(r"[a-z][A-Za-z0-9]*", name):
+            raise ValueError(f"{{{name}}}: a parameter is letters and digits, such as {{room}}")
+    check_filter(PLACE.sub("x", text))
+    return text
+
+
+def _check_place_value(text: str) -> str:
+    if not text or any(each in text for each in "/+#{}%"):
+        raise ValueError(
+            "a parameter's value is part of a level: no '/', '+', '#', '%', '{' or '}'"
+        )
+    return check_filter(text)
+
+
+def _check_pattern(text: str) -> str:
+    check_filter(text)
+    levels = text.split("/")
+    for place in ("%u", "%c"):
+        if any(place in level and level != place for level in levels):
+            raise ValueError(
+                f"{place!r} must be a level of its own: 2.1 takes it for text elsewhere"
+            )
+    return text
+
+
+def _check_member_filter(text: str) -> str:
+    if "%u" not in _check_pattern(text).split("/"):
+        raise ValueError(
+            "needs the level '%u', the member's name: the ACL file has no groups, and without it "
+            "the rule would be everybody's"
+        )
+    return text
+
+
+def _check_literal(text: str) -> str:
+    if "%u" in text or "%c" in text:
+        raise ValueError("'%u' and '%c' stand for names in 'patterns' and 'fleets' only")
+    return check_filter(text)
+
+
+Templates = Annotated[tuple[Annotated[str, AfterValidator(_check_template)], ...], FROM_LIST]
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...], FROM_LIST]
+MemberFilters = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_member_filter)], ...], FROM_LIST
+]
+UserFilters = Annotated[tuple[Annotated[str, AfterValidator(_check_literal)], ...], FROM_LIST]
+PlaceValue = Annotated[str, AfterValidator(_check_place_value)]
+Directions = Annotated[tuple[Direction, ...], FROM_LIST]
+
+
+class RoleUse(Part):
+    """A role that a user takes, with its parameters."""
+
+    role: str = Field(description="Name of the role.")
+    values: dict[str, PlaceValue] = Field(default={}, alias="with", description="Parameters.")
+
+
+def _role_use(raw: Any) -> Any:
+    """Read ``monitor`` and ``{controller: {room: clockwork}}`` alike."""
+    if isinstance(raw, str):
+        return {"role": raw}
+    if isinstance(raw, Mapping) and len(raw) == 1 and "role" not in raw:
+        ((name, values),) = raw.items()
+        return {"role": name, "with": values}
+    return raw
 
 
 class User(Part):
     """Someone with a password, and what the password opens."""
 
     description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
-    readwrite: TopicFilters = Field(default=(), description="May receive and publish.")
-    read: TopicFilters = Field(default=(), description="May receive.")
-    write: TopicFilters = Field(default=(), description="May publish.")
+    readwrite: UserFilters = Field(default=(), description="May receive and publish.")
+    read: UserFilters = Field(default=(), description="May receive.")
+    write: UserFilters = Field(default=(), description="May publish.")
+    deny: UserFilters = Field(
+        default=(), description="May neither, whatever else grants it: denials are asked first."
+    )
+    roles: Annotated[tuple[Annotated[RoleUse, BeforeValidator(_role_use)], ...], FROM_LIST] = Field(
+        default=(), description="Roles: a name, or `{name: {parameter: value}}`."
+    )
+    device: bool = Field(default=False, description="A controller: guardrails are stricter.")
+    uses: Directions = Field(
+        default=(), description="What it does, `read` or `write`, where it is one of them only."
+    )
     generation: Generation = Field(default="1", description="Change it to rotate the password.")
 
     @field_validator("generation", mode="before")
     @classmethod
     def _number_or_name(cls, raw: Any) -> Any:
         return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
+class Role(Part):
+    """A named set of filters, with ``{parameters}`` that each user fills in."""
+
+    description: OneLine | None = Field(default=None, description="What it is for.")
+    readwrite: Templates = Field(default=(), description="May receive and publish.")
+    read: Templates = Field(default=(), description="May receive.")
+    write: Templates = Field(default=(), description="May publish.")
+    deny: Templates = Field(default=(), description="May neither.")
+
+    @property
+    def parameters(self) -> set[str]:
+        filters = (*self.readwrite, *self.read, *self.write, *self.deny)
+        return {name for each in filters for name in PLACE.findall(each)}
+
+
+class PatternRules(Part):
+    """Rules for everybody who logs in, with the levels ``%u`` (user) and ``%c`` (client id)."""
+
+    readwrite: Patterns = Field(default=(), description="May receive and publish.")
+    read: Patterns = Field(default=(), description="May receive.")
+    write: Patterns = Field(default=(), description="May publish.")
+    deny: Patterns = Field(
+        default=(), description="May neither; does not reach what a user's own rules grant."
+    )
+
+
+class Fleet(Part):
+    """Many controllers with one rule set: each under its own name, the level ``%u``."""
+
+    description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
+    names: Annotated[tuple[UserName, ...], FROM_LIST] = Field(
+        default=(), description="The members, by name."
+    )
+    count: int | None = Field(
+        default=None, ge=1, le=100_000, description="Or their number: `prefix` and 001, 002, ..."
+    )
+    prefix: Annotated[str, AfterValidator(check_user_name)] | None = Field(
+        default=None, description="With `count`: what the names begin with."
+    )
+    readwrite: MemberFilters = Field(default=(), description="May receive and publish.")
+    read: MemberFilters = Field(default=(), description="May receive.")
+    write: MemberFilters = Field(default=(), description="May publish.")
+    generation: Generation = Field(default="1", description="Change it to rotate all passwords.")
+
+    @field_validator("generation", mode="before")
+    @classmethod
+    def _number_or_name(cls, raw: Any) -> Any:
+        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+    @model_validator(mode="after")
+    def _names_or_count(self) -> Self:
+        if bool(self.names) == (self.count is not None):
+            raise refused("", self.count, "needs either 'names' or 'count' with 'prefix'")
+        if (self.count is not None) != (self.prefix is not None):
+            raise refused("prefix", self.prefix, "goes with 'count', and 'count' with it")
+        twice = sorted({each for each in self.names if self.names.count(each) > 1})
+        if twice:
+            raise refused("names", twice[0], "stands there twice")
+        return self
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members, in order."""
+        if self.count is None:
+            return self.names
+        width = max(3, len(str(self.count)))
+        return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
+
+
+class Guardrail(Part):
+    """How a guardrail speaks in this stack, and why it was changed."""
+
+    level: Literal["error", "warning", "off"] = Field(description="What it does when it speaks.")
+    reason: OneLine = Field(min_length=1, description="Why; shown with every change of access.")

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_random import RandomPassword
 
+from broker.fleet import member_generations, member_passwords
 from broker.passwd import render_passwd
 from broker.site import Passwords
+from broker.users import Fleet
 
 SPECIAL = "-_.+=@%^,"
 """Punctuation that neither an env file nor a shell nor an INI file reads as its own."""
@@ -18,6 +20,9 @@ class Credentials(ComponentResource):
     passwords: dict[str, Output[str]]
     """The plain text, by user name. Secret."""
 
+    fleet_seeds: dict[str, Output[str]]
+    """What the passwords of a fleet's members are derived from, by kind. Secret."""
+
     passwd: Output[str]
     """The text of the password file. Secret too: a hash can be attacked offline."""
 
@@ -27,6 +32,7 @@ class Credentials(ComponentResource):
         *,
         generations: Mapping[str, str],
         passwords: Passwords,
+        fleets: Mapping[str, Fleet] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Credentials", name, {}, opts)
@@ -50,12 +56,24 @@ class Credentials(ComponentResource):
             ).result
             for user, generation in generations.items()
         }
-        drawn = Output.all(**self.passwords)
-        self.passwd = Output.all(seed.result, drawn).apply(
+        # One resource a fleet, however many its members.
+        self.fleet_seeds = {
+            kind: RandomPassword(
+                f"{name}.fleet.{kind}",
+                length=43,
+                special=False,
+                keepers={"generation": fleet.generation},
+                opts=child,
+            ).result
+            for kind, fleet in (fleets or {}).items()
+        }
+        self.passwd = Output.all(
+            seed.result, Output.all(**self.passwords), Output.all(**self.fleet_seeds)
+        ).apply(
             lambda secret: render_passwd(
-                secret[1],
+                {**secret[1], **member_passwords(fleets or {}, secret[2], passwords.length)},
                 seed=secret[0],
-                generations=generations,
+                generations={**generations, **member_generations(fleets or {})},
                 iterations=passwords.iterations,
             )
         )

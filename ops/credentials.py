@@ -1,6 +1,5 @@
 """`make credentials`, `make password`: one user's login, on stdout and nowhere else."""
 
-import json
 import sys
 from difflib import get_close_matches
 
@@ -21,10 +20,7 @@ def main() -> None:
         guess = get_close_matches(given.user, users, n=1)
         hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {', '.join(users)}."
         raise Refusal(f"USER={given.user}: no such user in {stack.file.name}. {hint}")
-    answer = Pulumi.ready(stack).ask(
-        *("stack", "output", "--stack", stack.name, "--json", "--show-secrets")
-    )
-    outputs = json.loads(answer)
+    outputs = Pulumi.ready(stack).outputs()
     if given.user not in outputs.get("credentials", {}):
         raise Refusal(f"USER={given.user}: not up yet. Run: make up STACK={stack.name}")
     if given.only_password:

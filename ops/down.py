@@ -1,6 +1,5 @@
 """`make down`: the broker is gone; what it wrote, its data and logs, is there until asked away."""
 
-import json
 import subprocess
 
 from broker.delivery import Call, deliver
@@ -20,7 +19,7 @@ def main() -> None:
     pulumi.select()
     sure = given.yes or pulumi.backend.ours
     # Asked now: afterwards the stack has no outputs.
-    outputs = json.loads(pulumi.ask("stack", "output", "--stack", stack.name, "--json"))
+    outputs = pulumi.outputs()
     pulumi.run("destroy", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
     folders = stack.settings.broker.folders
     if given.delete_data:

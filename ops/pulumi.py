@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ops.stack import ROOT, Refusal, Stack
 from setup.backend import Backend, ensure_backend
@@ -67,6 +69,12 @@ class Pulumi:
         if done.returncode:
             raise Refusal(f"pulumi {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs, secrets in clear; none where it was never up."""
+        words = ("stack", "output", "--stack", self.stack.name, "--json", "--show-secrets")
+        outputs: dict[str, Any] = json.loads(self.ask(*words))
+        return outputs
 
     def select(self) -> None:
         """Make the stack where the backend doesn't have it yet, and make it the current one."""

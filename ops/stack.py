@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -45,23 +46,50 @@ class Stack:
         if not file.is_file():
             known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
             raise Refusal(f"STACK={name}: there is no {file.name}. There are: {', '.join(known)}.")
+        return cls.parse(name, file, file.read_text(encoding="utf-8"))
+
+    @classmethod
+    def parse(cls, name: str, file: Path, text: str) -> Stack:
+        """
+        Read *text*, that of *file* in some revision.
+
+        Raises:
+            Refusal: it isn't YAML, or no broker could be built from it.
+
+        """
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            content = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a safe loader)
         except yaml.YAMLError as wrong:
             raise Refusal(f"{file.name} is not YAML: {wrong}") from None
-        config = content.get("config") or {}
-        provider = str(content.get("secretsprovider") or "")
+        if not isinstance(content, dict) or not isinstance(content.get("config", {}), dict):
+            raise Refusal(f"{file.name}: has no mapping 'config:' (sentient-mqtt:broker, ...).")
         prefix = f"{PROJECT}:"
         raw = {
             key.removeprefix(prefix): value
-            for key, value in config.items()
+            for key, value in (content.get("config") or {}).items()
             if key.startswith(prefix)
         }
         try:
             settings = Settings.parse(raw)
         except SettingsError as wrong:
             raise Refusal(f"{file.name}:\n{wrong}") from None
+        provider = str(content.get("secretsprovider") or "")
         return cls(name=name, file=file, settings=settings, secrets_provider=provider)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML as Pulumi reads it: a name that stands there twice is an error, not the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, *, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands there twice", key.start_mark
+                )
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
 
 def arguments(purpose: str) -> argparse.ArgumentParser:

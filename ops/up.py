@@ -7,6 +7,7 @@ import shutil
 
 from broker.env import endpoints
 from ops.command import finish
+from ops.expect import ask_all, show
 from ops.pulumi import Pulumi
 from ops.stack import Stack, arguments
 from setup.daemon import ensure_daemon
@@ -28,6 +29,9 @@ def main() -> None:
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
     sure = given.yes or pulumi.backend.ours
     pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    if stack.settings.expect:
+        print("\nWhat the stack file expects, put to the broker:")
+        show(ask_all(stack.settings, pulumi.outputs().get("credentials", {})))
     print(_how_to_get_in(stack, image.name))
 
 

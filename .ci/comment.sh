@@ -1,0 +1,19 @@
+#!/bin/sh
+# After it: the pull request NUMBER has one comment of ours, written anew. Where there is no token
+# that may write it, as on a fork, the comment stands in the log.
+# Usage: BASE=revision NUMBER=n .ci/comment.sh github|gitlab
+set -eu
+cd "$(dirname -- "$0")/.."
+
+make --silent venv >&2
+set -- "$1" --base "$BASE"
+for file in preview-*.json; do
+  [ -e "$file" ] || continue
+  stack=${file#preview-}
+  set -- "$@" --preview "${stack%.json}=$file"
+done
+where=$1
+shift
+.venv/bin/python -m ops.pull_request "$@" >comment.md
+cat comment.md
+exec .venv/bin/python -m ops.comment "$where" --number "$NUMBER" --file comment.md

@@ -1,0 +1,173 @@
+"""Two revisions of one stack file compared: who gains and loses what, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from broker.acl import render_acl
+from broker.needs import restart_digest
+from broker.principals import principals
+from broker.reach import compare
+from broker.review import review
+from broker.rules import Principal
+from broker.settings import Settings
+
+Change = Literal["added", "removed", "widened", "narrowed", "changed", "equivalent"]
+"""``changed`` is both wider and narrower; ``equivalent`` is other rules to the same effect."""
+Effect = Literal["none", "reload", "replace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserDiff:
+    """What changed for one user or fleet; each topic is one for which it is true."""
+
+    name: str
+    change: Change
+    may_now_read: str | None = None
+    may_now_write: str | None = None
+    no_longer_reads: str | None = None
+    no_longer_writes: str | None = None
+    added_rules: tuple[str, ...] = ()
+    removed_rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessDiff:
+    """What a reviewer wants to know of a change."""
+
+    stack: str
+    users: tuple[UserDiff, ...]
+    rotated: tuple[str, ...]
+    """Users whose password changes though they stay."""
+    effect: Effect
+    because: tuple[str, ...]
+    """Settings, as paths, that need a new container."""
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def changes(self) -> set[str]:
+        """The kinds of change there are, as ``--fail-on`` names them."""
+        kinds: set[str] = {each.change for each in self.users}
+        if "changed" in kinds:
+            kinds |= {"widened", "narrowed"}
+        return (
+            kinds
+            | ({"rotated"} if self.rotated else set())
+            | ({"replaced"} if self.effect == "replace" else set())
+        )
+
+
+def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
+    """Compare by what rules let through, not by their text."""
+    reviewed = review(after, stack)
+    because = tuple(_container_changes(before, after))
+    users = tuple(_user_diffs(before, after))
+    rotated = tuple(_rotated(before, after))
+    effect: Effect = "none"
+    if because:
+        effect = "replace"
+    elif rotated or _logins(before) != _logins(after) or render_acl(before) != render_acl(after):
+        effect = "reload"
+    return AccessDiff(
+        stack=stack,
+        users=users,
+        rotated=rotated,
+        effect=effect,
+        because=because,
+        errors=reviewed.errors,
+        warnings=reviewed.warnings,
+    )
+
+
+def _logins(settings: Settings) -> set[str]:
+    members = {each for fleet in settings.fleets.values() for each in fleet.members}
+    return {*settings.users, settings.broker.health.user} | members
+
+
+def _spoken_of(settings: Settings) -> dict[str, Principal]:
+    """Return users, and one member for each fleet: members differ in nothing but their name."""
+    everybody = principals(settings)
+    spoken = {name: everybody[name] for name in settings.users}
+    for kind, fleet in settings.fleets.items():
+        spoken[f"fleet {kind}"] = Principal(
+            name="%u", patterns=everybody[fleet.members[0]].patterns
+        )
+    return spoken
+
+
+def _user_diffs(before: Settings, after: Settings) -> Iterator[UserDiff]:
+    old, new = _spoken_of(before), _spoken_of(after)
+    for name in dict.fromkeys((*old, *new)):
+        was, now = old.get(name), new.get(name)
+        if was == now:
+            continue
+        read, write = compare(was, now, "read"), compare(was, now, "write")
+        gained, lost = read.gained or write.gained, read.lost or write.lost
+        change: Change = "equivalent"
+        if was is None:
+            change = "added"
+        elif now is None:
+            change = "removed"
+        elif gained and lost:
+            change = "changed"
+        elif gained or lost:
+            change = "widened" if gained else "narrowed"
+        lines = (_lines(was), _lines(now))
+        yield UserDiff(
+            name=name,
+            change=change,
+            may_now_read=read.gained,
+            may_now_write=write.gained,
+            no_longer_reads=read.lost,
+            no_longer_writes=write.lost,
+            added_rules=tuple(each for each in lines[1] if each not in lines[0]),
+            removed_rules=tuple(each for each in lines[0] if each not in lines[1]),
+        )
+
+
+def _lines(principal: Principal | None) -> dict[str, None]:
+    if principal is None:
+        return {}
+    return dict.fromkeys(rule.line for rule in (*principal.topics, *principal.patterns))
+
+
+def _rotated(before: Settings, after: Settings) -> Iterator[str]:
+    redrawn = (before.broker.passwords.length, before.broker.passwords.special) != (
+        after.broker.passwords.length,
+        after.broker.passwords.special,
+    )
+    for name, user in after.users.items():
+        if name in before.users and (redrawn or user.generation != before.users[name].generation):
+            yield name
+    for kind, fleet in after.fleets.items():
+        old = before.fleets.get(kind)
+        if old and (redrawn or fleet.generation != old.generation):
+            yield f"fleet {kind}"
+
+
+# What a container doesn't know: it can change under one that runs.
+_OUTSIDE = {"passwords", "env_files", "become", "ssh_config", "address"}
+
+
+def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
+    old, new = before.broker, after.broker
+    if old == new:
+        return
+    was, now = (each.model_dump(by_alias=True, exclude=_OUTSIDE) for each in (old, new))
+    for path in _changed(was, now, "broker"):
+        leaf = path.rpartition(".")[2]
+        if leaf not in ("allowFrom", "generation", "user", "allowStandIn"):
+            yield path
+    if not any(_changed(was, now, "broker")) and restart_digest(old) != restart_digest(new):
+        yield "broker"
+
+
+def _changed(was: Any, now: Any, path: str) -> Iterator[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            yield from _changed(was.get(key), now.get(key), f"{path}.{key}")
+    elif was != now:
+        yield path

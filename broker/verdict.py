@@ -1,0 +1,87 @@
+"""What Mosquitto will answer, for one user and one topic, and which rule decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from broker.rules import Direction, Principal, Rule
+from broker.topics import matches
+
+Version = Literal["2.0", "2.1"]
+Action = Literal["publish", "receive", "subscribe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An answer and its reason."""
+
+    allowed: bool
+    rule: Rule | None = None
+    """The line that decided; None where no line speaks of it, or the broker needs none."""
+    reason: str = ""
+
+
+def can(
+    principal: Principal,
+    action: Action,
+    topic: str,
+    *,
+    client_id: str = "client",
+    version: Version = "2.0",
+) -> Verdict:
+    """
+    Say what Mosquitto answers.
+
+    ``publish`` and ``receive`` take the name of a topic, ``subscribe`` a filter. A subscription
+    is granted whatever the rules say (both lines answer so, mosquitto.conf(5) knows no rule for
+    it): what it delivers is decided message by message, by ``receive``.
+    """
+    if action == "subscribe":
+        return Verdict(allowed=True, reason="every subscription is granted; delivery decides")
+    if action == "publish" and _closed(topic):
+        return Verdict(allowed=False, reason="the broker lets nobody write to $SYS")
+    direction: Direction = "write" if action == "publish" else "read"
+    for rules in principal.asked():
+        for rule in rules:
+            if rule.speaks_of(direction) and _applies(
+                rule, principal.name, client_id, topic, version
+            ):
+                return Verdict(allowed=rule.access != "deny", rule=rule)
+    return Verdict(allowed=False, reason="no rule grants it, and what is not granted is denied")
+
+
+def _closed(topic: str) -> bool:
+    """``$SYS`` is the broker's own, but for the state of bridges (src/plugin_acl_check.c)."""
+    levels = topic.split("/")
+    if levels[0] != "$SYS":
+        return False
+    return not (
+        len(levels) == 5  # noqa: PLR2004 ($SYS/broker/connection/NAME/state)
+        and levels[:3] == ["$SYS", "broker", "connection"]
+        and levels[4] == "state"
+    )
+
+
+def _applies(rule: Rule, user: str, client_id: str, topic: str, version: Version) -> bool:
+    if rule.kind == "topic":
+        return matches(rule.filter, topic)
+    return pattern_matches(rule.filter, user, client_id, topic, version)
+
+
+def pattern_matches(pattern: str, user: str, client_id: str, topic: str, version: Version) -> bool:
+    """
+    Say whether a ``pattern`` rule speaks of *topic*.
+
+    A name that holds a wildcard is refused by every pattern that has the place for it. 2.0
+    puts the names in as text, so that one with a ``/`` spans levels; 2.1 compares level by level.
+    """
+    for place, name in (("%u", user), ("%c", client_id)):
+        if place in pattern and any(each in name for each in "+#"):
+            return False
+        if version == "2.1" and place in pattern.split("/") and "/" in name:
+            return False
+    if version == "2.0":
+        return matches(pattern.replace("%c", client_id).replace("%u", user), topic)
+    levels = [{"%u": user, "%c": client_id}.get(level, level) for level in pattern.split("/")]
+    return matches("/".join(levels), topic)

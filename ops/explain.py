@@ -1,0 +1,30 @@
+"""`make explain`: which rule decides about one user and one topic."""
+
+from difflib import get_close_matches
+
+from broker.explain import explain
+from broker.principals import principals
+from ops.command import finish
+from ops.stack import Refusal, Stack, arguments
+
+
+def main() -> None:
+    """Print a sentence for publishing and one for receiving."""
+    parser = arguments("Say which rule decides.")
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--topic", required=True)
+    given = parser.parse_args()
+    settings = Stack.read(given.stack).settings
+    names = list(principals(settings))
+    if given.user not in names:
+        guess = get_close_matches(given.user, names, n=1)
+        hint = f" Did you mean {guess[0]!r}?" if guess else ""
+        raise Refusal(f"USER={given.user}: no such user.{hint}")
+    if not given.topic or set("+#") & set(given.topic):
+        raise Refusal(f"TOPIC={given.topic!r}: the name of a topic is wanted, without '+' or '#'.")
+    for sentence in explain(settings, given.user, given.topic):
+        print(sentence)
+
+
+if __name__ == "__main__":
+    finish(main)

@@ -1,0 +1,113 @@
+"""Production's stack file on a root folder of the test's own, brought up by the plain `pulumi`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from site_under_test import Site
+from witness import Witness
+
+from setup.engine import Engine, ensure_engine
+
+MakeSite = Callable[..., Site]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    assert os.geteuid() == 0, "tests/e2e makes folders of uid 1883 and users: run it as root"
+    return ensure_engine()
+
+
+@pytest.fixture(scope="session")
+def make_site(
+    engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
+) -> Iterator[MakeSite]:
+    """``make_site("name", change)``: a site that nothing has been brought up on yet."""
+    stand_in("trixie")
+    # Not pytest's own folder, which other users can't enter.
+    folder = Path(tempfile.mkdtemp(prefix="sentient-mqtt-e2e-"))
+    folder.chmod(0o755)
+    made: list[Site] = []
+
+    def make(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Site:
+        site = Site(
+            name=name,
+            folder=folder / name,
+            container=f"e2e-{name}-{secrets.token_hex(4)}",
+            ports=(free_port(), free_port()),
+            engine=engine,
+            docker=docker,
+        )
+        made.append(site)
+        site.lay_out()
+        if change is not None:
+            site.edit(change)
+        return site
+
+    yield make
+    for site in made:
+        docker("rm", "--force", "--volumes", site.container, check=False)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def witness() -> Iterator[Witness]:
+    """Everything that any process showed of itself to the others, until the end."""
+    with Witness() as present:
+        yield present
+
+
+@pytest.fixture(scope="session")
+def unborn(make_site: MakeSite) -> Site:
+    """The main site before anything is there."""
+    return make_site("prod")
+
+
+@pytest.fixture(scope="session")
+def site(unborn: Site, witness: Witness) -> Site:
+    """The main site, up; most chapters of the story share it."""
+    with witness.watching():
+        unborn.up()
+    unborn.keep_promises()
+    return unborn
+
+
+@pytest.fixture
+def untouched(site: Site) -> Iterator[None]:
+    """Whatever happens in the test, the broker of the main site and its files stay as they are."""
+    before = (site.inspect()["State"]["StartedAt"], site.files())
+    with site.client("admin") as client:
+        yield
+        assert client.disconnected is None
+    assert (site.inspect()["State"]["StartedAt"], site.files()) == before
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[..., Path]]:
+    """``mount(path, "size=64k")``: a file system of its own at *path*, until the end."""
+    mounted: list[Path] = []
+
+    def at(path: Path, options: str) -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
+        mounted.append(path)
+        return path
+
+    yield at
+    for path in reversed(mounted):
+        subprocess.run(["umount", "--lazy", path], check=True)
+

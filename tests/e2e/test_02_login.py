@@ -1,0 +1,51 @@
+"""Every user of production logs in, over MQTT and over WebSocket, and nobody else does."""
+
+import pytest
+from mqtt import refusal
+
+BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
+USERS = (
+    "admin",
+    "sentient_api_prod",
+    "sentient_executor_prod",
+    "sentient_monitor_prod",
+    "paragon_devices",
+)
+
+
+def test_these_are_the_users_of_production(site):
+    assert tuple(site.settings.users) == USERS
+
+
+@BOTH
+@pytest.mark.parametrize("user", USERS)
+def test_a_user_logs_in_and_not_with_a_wrong_password(site, user, websocket):
+    site.client(user, websocket=websocket).close()
+    port = site.ports[websocket]
+    password = site.password(user)
+    for wrong in ("wrong", "", password[:-1], password + "x", password.swapcase()):
+        assert refusal(port, user, wrong, websocket=websocket) == "Not authorized"
+
+
+@BOTH
+def test_without_a_name_or_with_an_unknown_one_nobody_is_let_in(site, websocket):
+    port = site.ports[websocket]
+    assert refusal(port, None, None, websocket=websocket) == "Not authorized"
+    assert refusal(port, "somebody", "else", websocket=websocket) == "Not authorized"
+    password = site.password("paragon_devices")
+    assert refusal(port, "admin", password, websocket=websocket) == "Not authorized"
+
+
+def test_the_url_of_a_credential_says_where_and_as_whom(site):
+    outputs = site.outputs()
+    assert outputs["endpoints"] == {
+        "mqtt": f"mqtt://127.0.0.1:{site.ports[0]}",
+        "websocket": f"ws://127.0.0.1:{site.ports[1]}",
+    }
+    for user in USERS:
+        login = outputs["credentials"][user]
+        assert login["username"] == user
+        assert login["url"] == (
+            f"mqtt://{user}:{login['password']}@127.0.0.1:{site.ports[0]}"
+        )
+        assert len(login["password"]) == 32

@@ -1,0 +1,107 @@
+"""A user more, one fewer, other rules, a new password: in force at once, and nobody else notices."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mqtt import DENIED, SUCCESS, refusal
+
+
+def _change(config):
+    users = config["users"]
+    del users["sentient_executor_prod"]
+    users["lamp"] = {"read": ["paragon/+/lamp"], "description": "A lamp"}
+    users["paragon_devices"]["write"] = ["paragon/+/sensors/#", "paragon/+/alarms/#"]
+    users["sentient_api_prod"]["generation"] = 2
+
+
+@pytest.fixture(scope="module")
+def preview(site):
+    """The stack file is another one from here on; this is what a preview shows of it."""
+    before = (site.files(), site.inspect()["State"]["StartedAt"])
+    site.edit(_change)
+    shown = site.preview("--diff").output
+    assert (site.files(), site.inspect()["State"]["StartedAt"]) == before
+    return shown
+
+
+def test_a_preview_shows_changed_rules_line_by_line(preview):
+    lines = [line.strip() for line in preview.splitlines()]
+    for line in (
+        "- user sentient_executor_prod",
+        "+ user lamp",
+        "+ topic read paragon/+/lamp",
+        "- topic write paragon/+/events/#",
+        "+ topic write paragon/+/alarms/#",
+    ):
+        assert line in lines, preview
+
+
+def test_a_preview_shows_who_gains_and_loses_what(preview):
+    outputs = preview.partition("--outputs:--")[2]
+    assert "lamp" in outputs
+    for gone, come in (("paragon/+/events/#", "paragon/+/alarms/#"),):
+        assert gone in outputs
+        assert come in outputs
+
+
+def test_a_preview_says_that_the_container_stays(preview):
+    assert "docker:index/container:Container" not in preview
+
+
+def test_changes_take_effect_and_an_unaffected_client_does_not_notice(site, preview, witness):
+    assert preview
+    before = site.inspect()
+    rotated_password = site.password("sentient_api_prod")
+    site.former_passwords.append(rotated_password)
+    with (
+        site.client("admin") as unaffected,
+        site.client("sentient_monitor_prod", websocket=True) as unaffected_too,
+        site.client("paragon_devices") as narrowed,
+        site.client("sentient_api_prod") as rotated,
+        site.client("sentient_executor_prod") as removed,
+    ):
+        unaffected.subscribe("#")
+        port = unaffected.local_port
+        with witness.watching():
+            site.up()
+
+        assert rotated.is_dropped()
+        assert removed.is_dropped()
+        assert refusal(site.ports[0], "sentient_api_prod", rotated_password)
+        assert site.password("sentient_api_prod") != rotated_password
+        site.client("sentient_api_prod").close()
+        with site.client("lamp") as lamp:
+            lamp.subscribe("#")
+            assert lamp.publish("paragon/room/lamp") == DENIED
+            unaffected.publish("paragon/room/status/x", "not for lamps")
+            unaffected.publish("paragon/room/lamp", "on")
+            lamp.got("paragon/room/lamp", "on")
+            assert {each.text for each in lamp.received} == {"on"}
+        assert narrowed.publish("paragon/room/events/x") == DENIED
+        assert narrowed.publish("paragon/room/alarms/x", "fire") == SUCCESS
+        unaffected.got("paragon/room/alarms/x", "fire")
+
+        assert unaffected.disconnected is None
+        assert unaffected.local_port == port
+        assert unaffected_too.disconnected is None
+        assert narrowed.disconnected is None
+    after = site.inspect()
+    assert after["Id"] == before["Id"]
+    assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
+
+
+def test_the_env_file_has_the_new_password(site):
+    path = Path(f"{site.root}/opt/sentient/.env.production")
+    assert f"MQTT_PASSWORD={site.password('sentient_api_prod')}\n" in path.read_text()
+
+
+def test_the_outputs_name_who_is_there_now(site):
+    access = json.loads(site.pulumi("stack", "output", "access", "--json").output)
+    assert access["lamp"] == {"read": ["paragon/+/lamp"], "write": []}
+    assert "sentient_executor_prod" not in access
+    assert set(site.outputs()["credentials"]) == set(access)
+
+
+def test_and_then_nothing_is_left_to_change(site):
+    site.up("--expect-no-changes")

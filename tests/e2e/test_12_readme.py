@@ -1,0 +1,191 @@
+"""Every command of the README, typed by a newcomer in a clone of their own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+class Newcomer:
+    """Someone with a clone, a home of their own, and the README."""
+
+    def __init__(self, folder: Path, ports: tuple[int, int]) -> None:
+        self.clone, self.home = folder / "clone", folder / "home"
+        self.clone.mkdir(parents=True)
+        self.home.mkdir()
+        self.typed: list[str] = []
+        listed = subprocess.run(
+            ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in listed.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.clone / name)
+        # What it holds is checked by its own mark: nothing is installed a second time.
+        (self.clone / ".venv").symlink_to(Path(sys.prefix))
+        file = self.clone / "Pulumi.dev.yaml"
+        text = file.read_text(encoding="utf-8")
+        for old, new in (
+            ("mosquitto-dev", self.container),
+            ("/var/lib/sentient-mqtt/dev", str(folder / "site")),
+            ("port: 1883", f"port: {ports[0]}"),
+            ("port: 9001", f"port: {ports[1]}"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
+
+    container = "e2e-newcomer"
+
+    def types(self, line: str, *, fails: bool = False) -> str:
+        self.typed.append(line)
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.clone,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(Path.home()),
+                "XDG_STATE_HOME": str(self.home / "state"),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, f"{line}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def edit(self, old: str, new: str) -> None:
+        file = self.clone / "Pulumi.dev.yaml"
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def newcomer(make_site, docker):  # make_site: the engine and image are there
+    site = make_site("newcomer")
+    someone = Newcomer(site.folder / "newcomer", site.ports)
+    yield someone
+    docker("rm", "--force", "--volumes", someone.container, check=False)
+
+
+def test_a_newcomer_gets_a_broker_and_a_line_that_listens(newcomer):
+    said = newcomer.types("make up")
+
+    assert "The broker is up" in said
+    listen = re.search(r"^Listen:\n  (.*)$", said, re.MULTILINE)
+    assert listen is not None
+    # As printed, but for a terminal, and for one message.
+    line = listen[1].replace("docker exec -it", "docker exec").replace(" -v", " -v -C 1 -W 20")
+    publish = line.replace("mosquitto_sub", "mosquitto_pub").replace(
+        " -t '#' -v -C 1 -W 20", " -t paragon/clockwork/status/door -m open -r"
+    )
+    newcomer.types(publish)
+    assert "paragon/clockwork/status/door open" in newcomer.types(line)
+
+
+def test_up_again_changes_nothing_and_leaves_the_clone_as_it_was(newcomer):
+    before = (newcomer.clone / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+
+    said = newcomer.types("make up")
+
+    assert re.search(r"\d+ unchanged", said)
+    assert not re.search(r"(created|updated|replaced|deleted)$", said, re.MULTILINE)
+    assert (newcomer.clone / "Pulumi.dev.yaml").read_text(encoding="utf-8") == before
+
+
+def test_a_mistake_is_told_in_one_line_and_nothing_happens(newcomer):
+    newcomer.edit('read: ["paragon/+/commands/#"]', 'reed: ["paragon/+/commands/#"]')
+    try:
+        said = newcomer.types("make up", fails=True)
+    finally:
+        newcomer.edit('reed: ["paragon/+/commands/#"]', 'read: ["paragon/+/commands/#"]')
+
+    assert "sentient-mqtt:users.paragon_devices.reed: unknown key. Did you mean 'read'?" in said
+    assert "Traceback" not in said
+
+
+def test_a_user_is_added_rotated_and_removed_as_the_readme_says(newcomer):
+    block = re.search(r"```yaml\n  sentient-mqtt:users:\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    newcomer.edit("  sentient-mqtt:users:\n", f"  sentient-mqtt:users:\n{block[1]}")
+    preview = newcomer.types("make preview")
+    assert "+ topic read paragon/+/status/#" in preview
+    assert "room_display" in newcomer.types("make up")
+    first = newcomer.types("make credentials USER=room_display")
+    assert "MQTT_USERNAME=room_display" in first
+
+    newcomer.edit("    room_display:\n", "    room_display:\n      generation: 2\n")
+    newcomer.types("make up")
+    second = newcomer.types("make credentials USER=room_display")
+    assert second.replace(first.split("MQTT_PASSWORD=")[1], "") != first
+    assert newcomer.types("make -s password USER=room_display").strip() in second
+
+    newcomer.edit(
+        block[1].replace("    room_display:\n", "    room_display:\n      generation: 2\n"), ""
+    )
+    newcomer.types("make up")
+    assert "no such user" in newcomer.types("make credentials USER=room_display", fails=True)
+
+
+def test_questions_about_access_are_answered(newcomer):
+    assert "admin" in newcomer.types(
+        "make who-can ACTION=write TOPIC=paragon/clockwork/commands/door"
+    )
+    assert "no rule grants it" in newcomer.types(
+        "make explain USER=paragon_devices TOPIC=paragon/clockwork/commands/door"
+    )
+    assert "held" in newcomer.types("make expect")
+
+
+def test_outputs_show_secrets_only_where_asked(newcomer):
+    assert "[secret]" in newcomer.types("make outputs")
+    password = newcomer.types("make -s password USER=admin").strip()
+    assert password not in newcomer.types("make outputs")
+    assert password in newcomer.types("make outputs SECRETS=show")
+
+
+def test_plain_pulumi_works_after_make_env(newcomer):
+    said = newcomer.types('eval "$(make -s env)"; pulumi preview; pulumi stack output')
+
+    assert "unchanged" in said
+    newcomer.edit("encryptionsalt:", "# encryptionsalt:")
+
+
+def test_down_keeps_the_data_until_asked(newcomer):
+    data = newcomer.clone.parent / "site" / "data"
+
+    assert str(data) in newcomer.types("make down")
+    assert (data / "mosquitto.db").exists()
+
+    newcomer.types("make up")
+    newcomer.types("make down DATA=delete")
+    assert not data.exists()
+
+
+def test_production_needs_a_backend_of_its_owner(newcomer):
+    said = newcomer.types("make up STACK=prod", fails=True)
+
+    assert "STACK=prod: no state backend is configured" in said
+
+
+def test_no_command_of_the_readme_was_left_out(newcomer):
+    """Targets by name: `make up STACK=prod` differs in the stack file alone."""
+    targets = set(re.findall(r"make (?:-s )?([a-z-]+)", README)) - {"test", "docs"}
+    typed = {
+        target for line in newcomer.typed for target in re.findall(r"make (?:-s )?([a-z-]+)", line)
+    }
+
+    assert targets <= typed

@@ -1,0 +1,32 @@
+"""What the broker was given at the start survives a kill, within the promise of the settings."""
+
+import time
+from pathlib import Path
+
+from patience import eventually
+
+SLACK = 15
+
+
+def test_retained_and_queued_messages_survive_a_kill_after_an_autosave(site):
+    promise = site.settings.broker.persistence.autosave_interval
+    assert promise == 300
+    database = Path(site.settings.broker.folders.data, "mosquitto.db")
+    since = site.promised_at
+    # Nothing but the autosave has written it: the broker runs since its messages came.
+    left = since + promise + SLACK - time.time()
+    eventually(lambda: database.exists() and database.stat().st_mtime > since, max(left, 1))
+    assert database.stat().st_mtime - since <= promise + SLACK
+
+    site.docker("kill", "--signal", "KILL", site.container)
+    eventually(lambda: not site.inspect()["State"]["Running"], 20)
+    site.docker("start", site.container)
+    with site.until_in("admin") as admin:
+        admin.subscribe("paragon/#")
+        assert admin.got("paragon/room/status/kept").text == "retained at the start"
+    with site.client("sentient_monitor_prod", session="survivor") as survivor:
+        assert survivor.got("paragon/room/events/kept").text == "queued at the start"
+
+
+def test_after_the_kill_nothing_has_to_be_mended(site):
+    site.up("--expect-no-changes")

@@ -1,0 +1,48 @@
+"""What only a start applies replaces the container, and the database is saved on the way."""
+
+
+def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
+    before = site.inspect()["Id"]
+    with site.client("admin") as admin:
+        admin.publish("paragon/room/status/new", "just published", retain=True)
+
+    def change(config):
+        config["broker"]["limits"]["maxInflightMessages"] = 50
+
+    site.edit(change)
+    shown = site.preview("--diff").output
+    assert "- max_inflight_messages 100" in shown
+    assert "+ max_inflight_messages 50" in shown
+    assert "docker:index/container:Container: (replace)" in shown
+    site.up()
+    assert site.inspect()["Id"] != before
+    with site.client("admin") as admin:
+        admin.subscribe("paragon/#")
+        assert admin.got("paragon/room/status/new").text == "just published"
+
+
+def test_a_change_of_the_health_check_comes_true(site):
+    before = site.inspect()["Id"]
+
+    def change(config):
+        config["broker"]["health"]["interval"] = 77
+
+    site.edit(change)
+    site.up()
+    assert site.inspect()["Id"] != before
+    assert site.inspect()["Config"]["Healthcheck"]["Interval"] == 77 * 10**9
+
+
+def test_a_container_that_somebody_removed_is_made_again(site):
+    site.docker("rm", "--force", site.container)
+    site.refresh()
+    site.up()
+    site.client("admin").close()
+    site.up("--expect-no-changes")
+
+
+def test_a_container_that_somebody_stopped_runs_again_after_a_refresh(site):
+    site.docker("stop", site.container)
+    site.refresh()
+    site.up()
+    site.client("admin").close()
