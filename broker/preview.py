@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,8 +79,5 @@ def _part(step: Mapping[str, Any], index: int) -> str:
 
 
 def _because(step: Mapping[str, Any]) -> tuple[str, ...]:
-    detailed = step.get("detailedDiff") or {}
-    names = [path.split(".")[0].split("[")[0] for path in detailed]
-    names += [str(each) for each in step.get("diffReasons") or []]
-    names += [str(each) for each in step.get("replaceReasons") or []]
-    return tuple(dict.fromkeys(names))
+    differing = list(step.get("detailedDiff") or step.get("diffReasons") or [])
+    return tuple(dict.fromkeys(re.sub(r"\[\d+\].*", "", str(each)) for each in differing))

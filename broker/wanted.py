@@ -39,7 +39,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("image", wanted.image)]
     words += [("standin", wanted.stand_in)] if wanted.stand_in else []
     words += [("container", wanted.container)]
-    words += [("port", str(each), wanted.container) for each in wanted.ports.values()]
+    words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
     words += [("folder", each) for each in wanted.folders.values()]
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
     return [Call(words=each) for each in words]

@@ -54,14 +54,15 @@ container() { # NAME: whose it is, by the label that we give it
   fi
 }
 
-port() { # NUMBER CONTAINER
+port() { # NUMBER STACK: ours is what a container of that stack publishes, under whatever name
   [ "$docker" = ok ] || return 0
-  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | tr '\n' ' ')
-  publishers=${publishers% }
-  if [ "$publishers" = "$2" ]; then
-    say port "$1" ours
+  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}' 2>/dev/null)
+  others=$(printf '%s\n' "$publishers" | awk -v stack="$2" 'NF && $2 != stack { print $1 }' | tr '\n' ' ')
+  others=${others% }
+  if [ -n "$others" ]; then
+    say port "$1" "container $others"
   elif [ -n "$publishers" ]; then
-    say port "$1" "container $publishers"
+    say port "$1" ours
   elif awk -v port="$(printf '%04X' "$1")" '
       $4 == "0A" { split($2, local, ":"); if (local[2] == port) found = 1 }
       END { exit !found }' /proc/net/tcp /proc/net/tcp6 2>/dev/null; then

@@ -20,19 +20,6 @@ SUCCESS = "Success"
 HOST = "127.0.0.1"
 
 
-class _Properties(Properties):
-    """
-    MQTT 5 properties as the standard has them (3.2.2.3.6): paho refuses a maximum packet size over
-    268,435,455 in a CONNACK, and production announces 268,435,456.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, min(value, 268_435_455) if name == "MaximumPacketSize" else value)
-
-
-paho.Properties = _Properties  # type: ignore[misc,attr-defined]
-
-
 class Refused(Exception):
     """The broker would not let the client in; the text is its reason."""
 

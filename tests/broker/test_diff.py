@@ -1,0 +1,146 @@
+"""A change of a stack file is told by what it lets through, not by its text."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from broker.diff import diff
+from broker.report import as_data, as_markdown
+from ops.stack import Stack
+
+PROD = Path(__file__).resolve().parents[2] / "Pulumi.prod.yaml"
+TEXT = PROD.read_text(encoding="utf-8")
+
+
+def settings(*changes):
+    text = copy.copy(TEXT)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return Stack.parse("prod", PROD, text).settings
+
+
+def after(*changes):
+    return diff("prod", settings(), settings(*changes))
+
+
+DEVICES_WRITE = 'write: ["paragon/+/sensors/#", "paragon/+/status/#", "paragon/+/events/#"]'
+
+
+def test_nothing_changed_is_nothing_to_tell():
+    found = after()
+
+    assert (found.users, found.effect, found.rotated) == ((), "none", ())
+
+
+@pytest.mark.parametrize(
+    ("new", "change"),
+    [
+        ('write: ["paragon/+/sensors/#", "paragon/+/status/#"]', "narrowed"),
+        ('write: ["paragon/+/#"]', "widened"),
+        ('write: ["paragon/+/sensors/#", "paragon/+/status/#", "paragon/+/news/#"]', "changed"),
+        (
+            'write: ["paragon/+/sensors/#", "paragon/+/sensors/door", "paragon/+/status/#", '
+            '"paragon/+/events/#"]',
+            "equivalent",
+        ),
+    ],
+)
+def test_a_user_is_wider_narrower_both_or_neither(new, change):
+    (devices,) = after((DEVICES_WRITE, new)).users
+
+    assert (devices.name, devices.change) == ("paragon_devices", change)
+    assert (devices.may_now_write is not None) == (change in ("widened", "changed"))
+    assert (devices.no_longer_writes is not None) == (change in ("narrowed", "changed"))
+    assert devices.may_now_read is None
+    assert devices.no_longer_reads is None
+
+
+def test_a_denial_narrows_and_its_removal_widens():
+    denied = settings((DEVICES_WRITE, f'{DEVICES_WRITE}\n      deny: ["paragon/+/status/x"]'))
+
+    assert diff("prod", settings(), denied).users[0].no_longer_writes == "paragon/anything/status/x"
+    assert diff("prod", denied, settings()).users[0].may_now_write == "paragon/anything/status/x"
+
+
+def test_a_pattern_is_everybodys_and_so_everybody_changed():
+    found = after(
+        (
+            "  sentient-mqtt:topics:",
+            '  sentient-mqtt:patterns: {read: ["inbox/%u"]}\n  sentient-mqtt:topics:',
+        )
+    )
+
+    changed = {each.name: each.may_now_read for each in found.users}
+    assert changed["paragon_devices"] == "inbox/paragon_devices"
+    # Whoever may read '#' gains nothing by it.
+    assert changed["admin"] is None
+
+
+def test_who_comes_and_who_goes():
+    block = TEXT[
+        TEXT.index("    sentient_executor_prod:") : TEXT.index("    sentient_monitor_prod:")
+    ]
+
+    gone = after((block, "")).users
+    come = diff("prod", settings((block, "")), settings()).users
+
+    assert [(each.name, each.change) for each in gone] == [("sentient_executor_prod", "removed")]
+    assert [(each.name, each.change) for each in come] == [("sentient_executor_prod", "added")]
+
+
+def test_another_order_gives_nobody_anything_but_reloads():
+    block = TEXT[
+        TEXT.index("    sentient_executor_prod:") : TEXT.index("    sentient_monitor_prod:")
+    ]
+
+    found = after((block, ""), ("    admin:\n", f"{block}    admin:\n"))
+
+    assert found.users == ()
+    assert found.effect == "reload"
+
+
+@pytest.mark.parametrize(
+    ("change", "effect", "because"),
+    [
+        (
+            ("maxInflightMessages: 100", "maxInflightMessages: 50"),
+            "replace",
+            ("broker.limits.maxInflightMessages",),
+        ),
+        (("port: 9001", "port: 9002"), "replace", ("broker.listeners.websocket.port",)),
+        (("2.0.22", "2.1.2"), "replace", ("broker.image",)),
+        (("192.168.2.3\n", "broker.example\n"), "none", ()),
+        (("allowFrom: [192.168.0.0/16]", "allowFrom: [192.168.3.0/24]"), "none", ()),
+        (("      device: true\n", "      generation: 7\n"), "reload", ()),
+    ],
+)
+def test_what_the_broker_does(change, effect, because):
+    found = after(change)
+
+    assert (found.effect, found.because) == (effect, because)
+
+
+def test_a_generation_rotates_its_user_and_a_length_rotates_all():
+    assert after(("      device: true\n", "      generation: 7\n")).rotated == ("paragon_devices",)
+    assert len(after(("    limits:", "    passwords: {length: 40}\n    limits:")).rotated) == 5
+
+
+def test_a_broken_expectation_and_a_guardrail_are_told():
+    found = after((DEVICES_WRITE, 'write: ["paragon/#"]'))
+
+    assert any("may not write paragon/+/commands/#" in each for each in found.errors)
+    assert any("guardrail deviceCommands" in each for each in found.errors)
+    assert after().errors == ()
+
+
+def test_the_report_says_it_in_markdown_and_in_data():
+    found = after((DEVICES_WRITE, 'write: ["paragon/+/#"]'), ("port: 9001", "port: 9002"))
+    text = as_markdown([found])
+
+    assert "| `paragon_devices` | **widened** | write `paragon/anything" in text
+    assert "- topic write paragon/+/sensors/#" in text
+    assert "**The broker is replaced**" in text
+    assert as_data(found)["users"][0]["change"] == "widened"
+    assert "No stack file changed." in as_markdown([])

@@ -1,0 +1,139 @@
+"""An OpenSSH server on loopback with a key, a port and a user of its own; gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from patience import eventually
+
+from setup import apt
+
+PACKAGES = {"sshd": "openssh-server", "sudo": "sudo", "ssh": "openssh-client"}
+SECONDS = 20
+
+
+class Sshd:
+    """``user`` may log in with a key, is in group docker, and may ``sudo -n``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.user = f"e2e-{secrets.token_hex(4)}"
+        self.sudoers = Path(f"/etc/sudoers.d/{self.user}")
+        self.config = folder / "config"
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port = int(server.getsockname()[1])
+
+    @property
+    def host(self) -> str:
+        return f"ssh://{self.user}@127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+        missing = [name for each, name in PACKAGES.items() if not shutil.which(each, path=path)]
+        if missing:
+            apt.install(missing, what="tests/e2e")
+        self.folder.mkdir()
+        # '*' is a password that nobody has; without PAM sshd refuses an account that has none.
+        _run("useradd", "--create-home", "--groups", "docker", "--password", "*", self.user)
+        try:
+            self.may_sudo(True)
+            self._make_keys()
+            self.config.write_text(self._client_config("known_hosts"))
+            (self.folder / "stranger").write_text(self._client_config("empty"))
+            (self.folder / "empty").touch()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.may_sudo(False)
+        _run("userdel", "--remove", "--force", self.user, check=False)
+
+    def _make_keys(self) -> None:
+        for name in ("host_key", "user_key"):
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name))
+        found = pwd.getpwnam(self.user)
+        folder = Path(found.pw_dir, ".ssh")
+        folder.mkdir(mode=0o700)
+        shutil.copy(self.folder / "user_key.pub", folder / "authorized_keys")
+        for each in (folder, folder / "authorized_keys"):
+            os.chown(each, found.pw_uid, found.pw_gid)
+        key = (self.folder / "host_key.pub").read_text()
+        (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
+
+    def _client_config(self, known_hosts: str) -> str:
+        return (
+            "Host *\n"
+            f"  IdentityFile {self.folder}/user_key\n"
+            "  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {self.folder}/{known_hosts}\n"
+            "  GlobalKnownHostsFile /dev/null\n"
+            "  StrictHostKeyChecking yes\n"
+        )
+
+    def start(self, path: str = "/usr/local/bin:/usr/bin:/bin") -> None:
+        Path("/run/sshd").mkdir(exist_ok=True)
+        options = {
+            "ListenAddress": "127.0.0.1",
+            "Port": str(self.port),
+            "HostKey": str(self.folder / "host_key"),
+            "PidFile": "none",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "AllowUsers": self.user,
+            "SetEnv": f"PATH={path}",
+        }
+        sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+        assert sshd is not None
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sshd, "-D", "-e", "-f", "/dev/null", *(f"-o{k}={v}" for k, v in options.items())],
+                stderr=log,
+            )
+        eventually(self._answers, SECONDS)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def may_sudo(self, may: bool) -> None:  # noqa: FBT001 (reads as a sentence)
+        self.sudoers.unlink(missing_ok=True)
+        if may:
+            self.sudoers.touch(mode=0o440)
+            self.sudoers.write_text(f"{self.user} ALL=(root) NOPASSWD: ALL\n")
+
+    def may_use_docker(self, may: bool) -> None:  # noqa: FBT001 (reads as a sentence)
+        _run("gpasswd", "--add" if may else "--delete", self.user, "docker")
+
+    def path_without_docker(self) -> str:
+        """Return a PATH with all that is in Debian's, except docker."""
+        folder = self.folder / "bin"
+        if not folder.exists():
+            folder.mkdir()
+            for each in Path("/usr/bin").iterdir():
+                if not each.name.startswith("docker"):
+                    (folder / each.name).symlink_to(each)
+        return str(folder)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _run(*words: str, check: bool = True) -> None:
+    subprocess.run(words, check=check, capture_output=True)

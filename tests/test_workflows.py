@@ -1,0 +1,58 @@
+"""The pipelines are sound: linted, pinned, and calling what is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ROOT / ".github" / "workflows" / "pull-request.yml"
+GITLAB = ROOT / ".gitlab-ci.yml"
+
+
+def test_the_workflow_passes_its_linter():
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "zizmor"), "--offline", "--no-progress", str(WORKFLOW)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_action_is_pinned_by_commit():
+    used = re.findall(r"uses: (\S+)", WORKFLOW.read_text(encoding="utf-8"))
+
+    assert used
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in used)
+
+
+def test_a_fork_gets_no_secret():
+    jobs = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    secret = [step for step in steps if "secrets." in str(step)]
+
+    assert secret
+    assert all("head.repo.full_name == github.repository" in step["if"] for step in secret)
+    # pull_request_target would run a fork's code with our secrets.
+    assert "pull_request_target" not in WORKFLOW.read_text(encoding="utf-8")
+
+
+def test_both_call_scripts_and_targets_that_are_there():
+    lines = [
+        line
+        for job in yaml.safe_load(GITLAB.read_text(encoding="utf-8")).values()
+        if isinstance(job, dict)
+        for line in job.get("script", [])
+    ]
+    lines += re.findall(r"run: (.*)", WORKFLOW.read_text(encoding="utf-8"))
+    scripts = {each for line in lines for each in re.findall(r"\.ci/[a-z.]+", line)}
+    targets = {each for line in lines for each in re.findall(r"make ([a-z-]+)", line)}
+
+    assert scripts == {".ci/preview.sh", ".ci/comment.sh"}
+    assert all((ROOT / each).stat().st_mode & 0o100 for each in scripts)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{each}:", makefile, re.MULTILINE) for each in targets)
