@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials password access-diff expect who-can explain env test docs lock venv venv-dev
+.PHONY: help up preview outputs down credentials rotate password access-diff expect who-can explain env test docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,8 +23,11 @@ outputs: venv ## show the stack's outputs; SECRETS=show for credentials
 down: venv ## take the broker away; its data and logs stay unless DATA=delete
 	@$(python) -m ops.down --stack '$(STACK)' $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
-credentials: venv ## print how USER= logs in, as an env file
-	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)'
+credentials: venv ## how USER= logs in; FORMAT=header for firmware; ALL=folder for everybody
+	@$(python) -m ops.credentials --stack '$(STACK)' --format '$(or $(FORMAT),env)' $(if $(ALL),--all '$(ALL)',--user '$(user)')
+
+rotate: venv ## new passwords for USER=a,b, or for ALL=1
+	@$(python) -m ops.rotate --stack '$(STACK)' $(if $(YES),--yes) --users '$(user)' $(if $(ALL),--all)
 
 password: venv ## print the password of USER= alone
 	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)' --only-password

@@ -42,6 +42,20 @@ def render_env(broker: Broker, listener: Listener, user: str, password: str) -> 
     )
 
 
+def render_header(broker: Broker, listener: Listener, user: str, password: str) -> str:
+    """Return a C header for a controller's firmware."""
+    values = {
+        "MQTT_HOST": _c_string(broker.address),
+        "MQTT_PORT": str(listener.port),
+        "MQTT_USERNAME": _c_string(user),
+        "MQTT_PASSWORD": _c_string(password),
+    }
+    lines = [f"#define {name} {value}" for name, value in values.items()]
+    return "\n".join(
+        ["// The login of one controller. Not for a repository.", "#pragma once", *lines, ""]
+    )
+
+
 def env_file_mark(stack: str) -> str:
     """Return the first line of the env files that a stack writes on its host."""
     return (
@@ -64,6 +78,12 @@ def host_env_files(broker: Broker, stack: str, passwords: Mapping[str, str]) -> 
 
 def _env_listener(broker: Broker, file: EnvFile) -> Listener:
     return broker.listeners[file.listener] if file.listener else broker.mqtt_listener()[1]
+
+
+def _c_string(text: str) -> str:
+    """Quote *text*: names and passwords hold neither control characters nor other alphabets."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _dialled(broker: Broker) -> str:

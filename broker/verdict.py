@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,16 +52,16 @@ def can(
     return Verdict(allowed=False, reason="no rule grants it, and what is not granted is denied")
 
 
+_BRIDGE_STATE = "$SYS/broker/connection/+/state"
+
+
 def _closed(topic: str) -> bool:
-    """``$SYS`` is the broker's own, but for the state of bridges (src/plugin_acl_check.c)."""
-    levels = topic.split("/")
-    if levels[0] != "$SYS":
-        return False
-    return not (
-        len(levels) == 5  # noqa: PLR2004 ($SYS/broker/connection/NAME/state)
-        and levels[:3] == ["$SYS", "broker", "connection"]
-        and levels[4] == "state"
-    )
+    """
+    ``$SYS`` is the broker's own, but for the state of bridges (src/plugin_acl_check.c).
+
+    It looks at four characters, so ``$SYSTEM`` is closed too.
+    """
+    return topic.startswith("$SYS") and not matches(_BRIDGE_STATE, topic)
 
 
 def _applies(rule: Rule, user: str, client_id: str, topic: str, version: Version) -> bool:
@@ -73,15 +74,14 @@ def pattern_matches(pattern: str, user: str, client_id: str, topic: str, version
     """
     Say whether a ``pattern`` rule speaks of *topic*.
 
-    A name that holds a wildcard is refused by every pattern that has the place for it. 2.0
-    puts the names in as text, so that one with a ``/`` spans levels; 2.1 compares level by level.
+    No pattern speaks of anything to a client whose user name or id holds a wildcard. 2.0 puts
+    the names in as text, so that one with a ``/`` spans levels; 2.1 compares level by level.
     """
-    for place, name in (("%u", user), ("%c", client_id)):
-        if place in pattern and any(each in name for each in "+#"):
-            return False
-        if version == "2.1" and place in pattern.split("/") and "/" in name:
-            return False
+    if any(each in name for name in (user, client_id) for each in "+#"):
+        return False
+    names = {"%u": user, "%c": client_id}
     if version == "2.0":
-        return matches(pattern.replace("%c", client_id).replace("%u", user), topic)
-    levels = [{"%u": user, "%c": client_id}.get(level, level) for level in pattern.split("/")]
-    return matches("/".join(levels), topic)
+        return matches(re.sub("%[uc]", lambda found: names[found[0]], pattern), topic)
+    if any("/" in name for place, name in names.items() if place in pattern.split("/")):
+        return False
+    return matches("/".join(names.get(level, level) for level in pattern.split("/")), topic)

@@ -1,32 +1,82 @@
-"""`make credentials`, `make password`: one user's login, on stdout and nowhere else."""
+"""`make credentials`, `make password`: how a user logs in, on stdout or in files of mode 0600."""
 
+from __future__ import annotations
+
+import os
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
+from broker.env import render_env, render_header
+from broker.fleet import member_passwords
+from broker.settings import Settings
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
 
+_SUFFIX = {"env": ".env", "header": ".h"}
+
 
 def main() -> None:
-    """Print the user's env file, or the password alone."""
-    parser = arguments("Print how one user logs in.")
+    """Print one login, or write all of them into a folder."""
+    parser = arguments("Say how users log in.")
     parser.add_argument("--user", default="")
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="a file a user, mode 0600")
+    parser.add_argument("--format", choices=["env", "header"], default="env")
     parser.add_argument("--only-password", action="store_true")
     given = parser.parse_args()
     stack = Stack.read(given.stack)
-    users = list(stack.settings.users)
-    if given.user not in users:
-        guess = get_close_matches(given.user, users, n=1)
-        hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {', '.join(users)}."
-        raise Refusal(f"USER={given.user}: no such user in {stack.file.name}. {hint}")
-    outputs = Pulumi.ready(stack).outputs()
-    if given.user not in outputs.get("credentials", {}):
+    if given.all is None:
+        _known(given.user, stack)
+    passwords = all_passwords(stack.settings, Pulumi.ready(stack).outputs())
+    if given.all is not None:
+        write_all(stack.settings, passwords, given.all, given.format)
+        print(f"{len(passwords)} files, mode 0600: {given.all}", file=sys.stderr)
+        return
+    if given.user not in passwords:
         raise Refusal(f"USER={given.user}: not up yet. Run: make up STACK={stack.name}")
     if given.only_password:
-        print(outputs["credentials"][given.user]["password"])
+        print(passwords[given.user])
     else:
-        sys.stdout.write(outputs["envFiles"][given.user])
+        sys.stdout.write(_login(stack.settings, given.user, passwords[given.user], given.format))
+
+
+def all_passwords(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the password of every user and fleet member that is up, by name."""
+    users = {name: each["password"] for name, each in outputs.get("credentials", {}).items()}
+    seeds = outputs.get("fleetSeeds", {})
+    up = {kind: fleet for kind, fleet in settings.fleets.items() if kind in seeds}
+    return users | member_passwords(up, seeds, settings.broker.passwords.length)
+
+
+def write_all(settings: Settings, passwords: Mapping[str, str], folder: Path, format_: str) -> None:
+    """Write a file a user; nobody else may read them at any moment."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name, password in passwords.items():
+        file = folder / f"{name}{_SUFFIX[format_]}"
+        file.unlink(missing_ok=True)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as text:
+            text.write(_login(settings, name, password, format_))
+
+
+def _login(settings: Settings, user: str, password: str, format_: str) -> str:
+    _, listener = settings.broker.mqtt_listener()
+    render = render_env if format_ == "env" else render_header
+    return render(settings.broker, listener, user, password)
+
+
+def _known(user: str, stack: Stack) -> None:
+    fleets = stack.settings.fleets.values()
+    names = [*stack.settings.users, *(each for fleet in fleets for each in fleet.members)]
+    if user not in names:
+        guess = get_close_matches(user, names, n=1)
+        users = ", ".join(stack.settings.users)
+        hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {users}."
+        raise Refusal(f"USER={user}: no such user in {stack.file.name}. {hint}")
 
 
 if __name__ == "__main__":

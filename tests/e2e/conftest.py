@@ -33,20 +33,26 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
+def ground() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own is for root alone."""
+    folder = Path(tempfile.mkdtemp(prefix="sentient-mqtt-e2e-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def make_site(
-    engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
+    ground: Path, engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
 ) -> Iterator[MakeSite]:
     """``make_site("name", change)``: a site that nothing has been brought up on yet."""
     stand_in("trixie")
-    # Not pytest's own folder, which other users can't enter.
-    folder = Path(tempfile.mkdtemp(prefix="sentient-mqtt-e2e-"))
-    folder.chmod(0o755)
     made: list[Site] = []
 
     def make(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Site:
         site = Site(
             name=name,
-            folder=folder / name,
+            folder=ground / name,
             container=f"e2e-{name}-{secrets.token_hex(4)}",
             ports=(free_port(), free_port()),
             engine=engine,
@@ -61,7 +67,6 @@ def make_site(
     yield make
     for site in made:
         docker("rm", "--force", "--volumes", site.container, check=False)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -110,4 +115,3 @@ def mount() -> Iterator[Callable[..., Path]]:
     yield at
     for path in reversed(mounted):
         subprocess.run(["umount", "--lazy", path], check=True)
-

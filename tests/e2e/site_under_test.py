@@ -97,7 +97,7 @@ class Site:
         (self.folder / "passphrase").write_text("only for this test\n")
         shutil.copy(ROOT / "Pulumi.prod.yaml", self.stack_file)
         self.edit(self._move)
-        self.pulumi("stack", "init", STACK)
+        self.pulumi("stack", "init", "--no-select", STACK)
 
     def _move(self, config: dict[str, Any]) -> None:
         broker = config["broker"]
@@ -179,12 +179,15 @@ class Site:
     def destroy(self, **more: Any) -> Done:
         return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK, **more)
 
+    def stack(self, *words: str, **more: Any) -> Done:
+        return self.pulumi("stack", *words, "--stack", STACK, **more)
+
     def outputs(self) -> dict[str, Any]:
         """Return the outputs, secrets included; asked anew where the state is another one."""
         (checkpoint,) = self.state.glob(".pulumi/stacks/*/*.json")
         stamp = checkpoint.stat().st_mtime_ns
         if stamp != self._outputs_of:
-            done = self.pulumi("stack", "output", "--json", "--show-secrets", quiet=True)
+            done = self.stack("output", "--json", "--show-secrets", quiet=True)
             self._outputs, self._outputs_of = json.loads(done.output), stamp
         return self._outputs
 
@@ -196,9 +199,7 @@ class Site:
         return str(self.outputs()["credentials"][user]["password"])
 
     def client(self, user: str, *, websocket: bool = False, **more: Any) -> Client:
-        return Client(
-            self.ports[websocket], user, self.password(user), websocket=websocket, **more
-        )
+        return Client(self.ports[websocket], user, self.password(user), websocket=websocket, **more)
 
     def until_in(self, user: str) -> Client:
         """Return a client, once the broker that was just started lets it in."""

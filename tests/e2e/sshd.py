@@ -8,6 +8,8 @@ import secrets
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +27,7 @@ class Sshd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.user = f"e2e-{secrets.token_hex(4)}"
-        self.sudoers = Path(f"/etc/sudoers.d/{self.user}")
+        self._sudoers = Path(f"/etc/sudoers.d/{self.user}")
         self.config = folder / "config"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -44,7 +46,7 @@ class Sshd:
         # '*' is a password that nobody has; without PAM sshd refuses an account that has none.
         _run("useradd", "--create-home", "--groups", "docker", "--password", "*", self.user)
         try:
-            self.may_sudo(True)
+            self._allow_sudo()
             self._make_keys()
             self.config.write_text(self._client_config("known_hosts"))
             (self.folder / "stranger").write_text(self._client_config("empty"))
@@ -57,7 +59,7 @@ class Sshd:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self.may_sudo(False)
+        self._sudoers.unlink(missing_ok=True)
         _run("userdel", "--remove", "--force", self.user, check=False)
 
     def _make_keys(self) -> None:
@@ -109,24 +111,50 @@ class Sshd:
             self._process.wait()
             self._process = None
 
-    def may_sudo(self, may: bool) -> None:  # noqa: FBT001 (reads as a sentence)
-        self.sudoers.unlink(missing_ok=True)
-        if may:
-            self.sudoers.touch(mode=0o440)
-            self.sudoers.write_text(f"{self.user} ALL=(root) NOPASSWD: ALL\n")
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """No server at all, for a while."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
-    def may_use_docker(self, may: bool) -> None:  # noqa: FBT001 (reads as a sentence)
-        _run("gpasswd", "--add" if may else "--delete", self.user, "docker")
-
-    def path_without_docker(self) -> str:
-        """Return a PATH with all that is in Debian's, except docker."""
+    @contextmanager
+    def without_docker(self) -> Iterator[None]:
+        """For a while, logins find all that is in Debian's PATH, except docker."""
         folder = self.folder / "bin"
-        if not folder.exists():
-            folder.mkdir()
-            for each in Path("/usr/bin").iterdir():
-                if not each.name.startswith("docker"):
-                    (folder / each.name).symlink_to(each)
-        return str(folder)
+        folder.mkdir()
+        for each in Path("/usr/bin").iterdir():
+            if not each.name.startswith("docker"):
+                (folder / each.name).symlink_to(each)
+        self.stop()
+        self.start(str(folder))
+        try:
+            yield
+        finally:
+            self.stop()
+            self.start()
+
+    @contextmanager
+    def without_sudo(self) -> Iterator[None]:
+        self._sudoers.unlink()
+        try:
+            yield
+        finally:
+            self._allow_sudo()
+
+    @contextmanager
+    def without_group(self) -> Iterator[None]:
+        _run("gpasswd", "--delete", self.user, "docker")
+        try:
+            yield
+        finally:
+            _run("gpasswd", "--add", self.user, "docker")
+
+    def _allow_sudo(self) -> None:
+        self._sudoers.touch(mode=0o440)
+        self._sudoers.write_text(f"{self.user} ALL=(root) NOPASSWD: ALL\n")
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -45,7 +45,5 @@ def test_the_url_of_a_credential_says_where_and_as_whom(site):
     for user in USERS:
         login = outputs["credentials"][user]
         assert login["username"] == user
-        assert login["url"] == (
-            f"mqtt://{user}:{login['password']}@127.0.0.1:{site.ports[0]}"
-        )
+        assert login["url"] == (f"mqtt://{user}:{login['password']}@127.0.0.1:{site.ports[0]}")
         assert len(login["password"]) == 32

@@ -46,7 +46,11 @@ def test_a_wrong_passphrase_is_refused(site, tmp_path):
     phrase.write_text("a wrong one\n")
     wrong = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(phrase)}
     before = site.stack_file.read_text()
-    for words in (["stack", "output", "--show-secrets"], ["preview"], ["up", "--yes"]):
-        assert "incorrect passphrase" in site.pulumi(*words, fails=True, **wrong).output
+    for refused in (
+        site.stack("output", "--show-secrets", fails=True, **wrong),
+        site.preview(fails=True, **wrong),
+        site.up(fails=True, **wrong),
+    ):
+        assert "incorrect passphrase" in refused.output
     # Pulumi has written a salt that only the wrong phrase fits.
     site.stack_file.write_text(before)

@@ -1,4 +1,4 @@
-"""A user more, one fewer, other rules, a new password: in force at once, and nobody else notices."""
+"""A user more, one fewer, other rules, a new password: in force at once, noticed by no other."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_the_env_file_has_the_new_password(site):
 
 
 def test_the_outputs_name_who_is_there_now(site):
-    access = json.loads(site.pulumi("stack", "output", "access", "--json").output)
+    access = json.loads(site.stack("output", "access", "--json").output)
     assert access["lamp"] == {"read": ["paragon/+/lamp"], "write": []}
     assert "sentient_executor_prod" not in access
     assert set(site.outputs()["credentials"]) == set(access)

@@ -12,7 +12,7 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 @pytest.fixture(scope="module")
 def secret_values(site):
     """All that must not be seen, by what it is: as text, as base64, as JSON has it."""
-    export = json.loads(site.pulumi("stack", "export", "--show-secrets", quiet=True).output)
+    export = json.loads(site.stack("export", "--show-secrets", quiet=True).output)
     values = {}
     for resource in export["deployment"]["resources"]:
         if resource["type"] == PASSWORD:
@@ -50,7 +50,7 @@ def found_in(secret_values):
 
 
 def test_the_search_finds_what_is_there(site, found_in, secret_values):
-    shown = site.pulumi("stack", "output", "--show-secrets", quiet=True).output.encode()
+    shown = site.stack("output", "--show-secrets", quiet=True).output.encode()
     assert {f"credentials-{user} result" for user in site.settings.users} <= found_in(shown)
     folder = Path(site.settings.broker.folders.config)
     assert "admin digest" in found_in((folder / "mosquitto_passwd").read_bytes())
@@ -65,8 +65,8 @@ def test_not_in_what_previews_and_updates_print(site, found_in):
 
 
 def test_not_in_outputs_that_nobody_asked_to_see(site, found_in):
-    for words in (("stack", "output"), ("stack", "output", "--json"), ("stack", "export")):
-        assert found_in(site.pulumi(*words).output.encode()) == set()
+    for words in (("output",), ("output", "--json"), ("export",)):
+        assert found_in(site.stack(*words).output.encode()) == set()
 
 
 def test_not_in_docker_inspect_and_not_in_the_log(site, found_in):

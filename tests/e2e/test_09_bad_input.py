@@ -135,9 +135,7 @@ def test_an_env_file_that_somebody_else_wrote(site):
     path = Path(f"{site.root}/opt/sentient/.env")
     path.write_text("PASSWORD=of-somebody-else\n")
     try:
-        (line,) = _refused(
-            site, _in_broker(envFiles=[{"path": str(path), "user": "admin"}])
-        )
+        (line,) = _refused(site, _in_broker(envFiles=[{"path": str(path), "user": "admin"}]))
         assert f"broker.envFiles[0].path: '{path}'" in line
         assert "was not written by this program" in line
         assert "of-somebody-else" not in line

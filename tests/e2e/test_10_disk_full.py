@@ -37,6 +37,9 @@ def test_the_running_broker_is_untouched_and_the_next_up_heals(small):
         said = small.up(fails=True).output
         assert "is the disk full?" in said
         assert "The file in place is untouched" in said
+        for line in (folder / "mosquitto_passwd").read_text().splitlines():
+            assert line.rpartition("$")[2] not in said
+        assert old_password not in said
         after = small.files()
         after.pop(str(filler))
         assert after == before

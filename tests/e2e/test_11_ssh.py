@@ -1,4 +1,4 @@
-"""A host over ssh, as a login that isn't root: the same story, and who is turned away at the door."""
+"""A host over ssh, as a login that isn't root: the same story, and who is turned away."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from sshd import Sshd
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Sshd(tmp_path_factory.mktemp("ssh") / "sshd") as sshd:
+def server(ground):
+    with Sshd(ground / "sshd") as sshd:
         yield sshd
 
 
@@ -82,37 +82,23 @@ def test_a_key_that_is_not_let_in(turned_away, server):
 
 
 def test_a_server_that_is_down(turned_away, server):
-    server.stop()
-    try:
+    with server.down():
         assert "it can't be reached" in turned_away()
-    finally:
-        server.start()
 
 
 def test_a_login_without_the_right_to_sudo(turned_away, server):
-    server.may_sudo(False)
-    try:
+    with server.without_sudo():
         line = turned_away()
-    finally:
-        server.may_sudo(True)
     assert f"the user '{server.user}' is not root and 'sudo -n' is refused" in line
 
 
 def test_a_login_that_may_not_use_docker(turned_away, server):
-    server.may_use_docker(False)
-    try:
+    with server.without_group():
         line = turned_away()
-    finally:
-        server.may_use_docker(True)
     assert "Docker doesn't answer" in line
     assert "usermod -aG docker" in line
 
 
 def test_a_host_without_docker(turned_away, server):
-    server.stop()
-    server.start(server.path_without_docker())
-    try:
+    with server.without_docker():
         assert "the docker command is not there" in turned_away()
-    finally:
-        server.stop()
-        server.start()

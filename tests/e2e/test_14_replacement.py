@@ -33,6 +33,14 @@ def test_a_change_of_the_health_check_comes_true(site):
     assert site.inspect()["Config"]["Healthcheck"]["Interval"] == 77 * 10**9
 
 
+def test_a_container_gets_another_name_and_keeps_its_ports(site):
+    former, site.container = site.container, f"{site.container}-new"
+    site.edit(lambda config: config["broker"].update(container=site.container))
+    site.up()
+    assert former not in site.docker("ps", "--all", "--format", "{{.Names}}").splitlines()
+    site.client("admin").close()
+
+
 def test_a_container_that_somebody_removed_is_made_again(site):
     site.docker("rm", "--force", site.container)
     site.refresh()

@@ -28,6 +28,8 @@ class Machine:
     def program(self, name: str, body: str = "exit 0") -> None:
         """Put *name* on PATH: each call is written down, then *body* is run by sh."""
         path = self.bin / name
+        # Never through the link to the machine's own: that would write over /usr/bin.
+        path.unlink(missing_ok=True)
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{body}\n')
         path.chmod(0o755)
 

@@ -1,0 +1,188 @@
+"""The simulator's verdicts are Mosquitto's own: the same cases asked of both, of either line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+from mqtt_packets import Connection, TurnedAway
+from random_rules import ROOT, Login, Round, draw_round
+
+from broker.passwd import render_passwd
+from broker.topics import matches
+from broker.verdict import Action, can
+
+SUITES = ("trixie", "forky")
+SEED = int(os.environ.get("VERDICTS_SEED", "7"))
+ROUNDS = 20
+USERS = 16
+TOPICS = 32
+ENOUGH = 10_000
+NOT_AUTHORIZED = 135
+PASSWORD = "of-everybody"
+
+CONF = """\
+listener 1883
+allow_anonymous false
+password_file /mosquitto/config/passwd
+acl_file /mosquitto/config/acl
+max_inflight_messages 1000
+max_queued_messages 100000
+log_type error
+log_type warning
+sys_interval 1
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A broker that takes one ACL file after another."""
+
+    port: int
+    folder: Path
+    signal: Callable[[], object]
+
+    def take(self, acl: str, users: Iterable[str]) -> str:
+        """Reload with *acl*; return root's password, which only the new files know."""
+        password = secrets.token_hex(16)
+        passwords = {each: PASSWORD for each in users} | {ROOT: password}
+        ones = dict.fromkeys(passwords, "1")
+        (self.folder / "passwd").write_text(
+            render_passwd(passwords, seed="s", generations=ones, iterations=1)
+        )
+        (self.folder / "acl").write_text(acl)
+        self.signal()
+        deadline = time.monotonic() + 20
+        while not self.lets_in(password):
+            assert time.monotonic() < deadline, "the broker did not take the new files"
+            time.sleep(0.01)
+        return password
+
+    def lets_in(self, password: str) -> bool:
+        try:
+            Connection(self.port, ROOT, password, "canary").close()
+        except (TurnedAway, OSError):
+            return False
+        return True
+
+
+@dataclass
+class Score:
+    """What was asked of one broker, and where it and the model disagree."""
+
+    version: str
+    answers: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    disagreements: list[str] = field(default_factory=list)
+
+    @property
+    def cases(self) -> int:
+        return self.answers.total()
+
+    def hold(self, login: Login, action: Action, topic: str, *, broker: bool) -> None:
+        verdict = can(
+            login.principal,
+            action,
+            topic,
+            client_id=login.client_id,
+            version="2.0" if self.version.startswith("2.0") else "2.1",
+        )
+        self.answers[action, broker] += 1
+        if verdict.allowed != broker:
+            rules = [each.line for each in (*login.principal.topics, *login.principal.patterns)]
+            self.disagreements.append(
+                f"{self.version}: {login.principal.name!r} as {login.client_id!r} {action} "
+                f"{topic!r}: broker {broker}, model {verdict}; rules {rules}"
+            )
+
+
+@pytest.fixture(scope="module")
+def bench(
+    stand_in: Callable[[str], str],
+    docker: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Bench]]:
+    """``bench("trixie")``: a broker of that suite of Debian, which has no rules yet."""
+    started: list[str] = []
+
+    def start(suite: str) -> Bench:
+        folder = tmp_path_factory.mktemp(f"bench-{suite}")
+        folder.chmod(0o755)
+        for file, text in {"mosquitto.conf": CONF, "acl": "", "passwd": ""}.items():
+            (folder / file).write_text(text)
+        name = f"verdicts-{secrets.token_hex(4)}"
+        started.append(name)
+        docker(
+            *("run", "--detach", "--name", name, "--publish", "127.0.0.1::1883"),
+            *("--user", "1883:1883", "--volume", f"{folder}:/mosquitto/config:ro"),
+            *(stand_in(suite), "mosquitto", "-c", "/mosquitto/config/mosquitto.conf"),
+        )
+        port = int(docker("port", name, "1883/tcp").rpartition(":")[2])
+        return Bench(port, folder, lambda: docker("exec", name, "kill", "-HUP", "1"))
+
+    yield start
+    for each in started:
+        docker("rm", "--force", "--volumes", each, check=False)
+
+
+def ask(bench: Bench, asked: Round, score: Score) -> None:
+    """Put the round's questions to the broker, and its answers beside the model's."""
+    password = bench.take(asked.acl, [each.principal.name for each in asked.logins])
+    for login in asked.logins:
+        with Connection(bench.port, login.principal.name, PASSWORD, login.client_id) as client:
+            for topic, code in zip(login.publishes, client.publish(login.publishes), strict=True):
+                score.hold(login, "publish", topic, broker=code != NOT_AUTHORIZED)
+    with ExitStack() as stack:
+        root = stack.enter_context(Connection(bench.port, ROOT, password, "root"))
+        clients: list[tuple[Login, Connection, set[str]]] = []
+        for login in asked.logins:
+            client = stack.enter_context(
+                Connection(bench.port, login.principal.name, PASSWORD, login.client_id)
+            )
+            codes, arrived = client.subscribe(login.subscribes)
+            for filter_, code in zip(login.subscribes, codes, strict=True):
+                score.hold(login, "subscribe", filter_, broker=code < 128)
+            clients.append((login, client, arrived))
+        refused = [code for code in root.publish(asked.published) if code == NOT_AUTHORIZED]
+        assert not refused, "root may write all that anybody may"
+        for login, client, _ in clients:
+            arrived = client.arrived()
+            for topic in asked.published:
+                if any(matches(_without_share(each), topic) for each in login.subscribes):
+                    score.hold(login, "receive", topic, broker=topic in arrived)
+                else:
+                    assert topic not in arrived, f"{topic} came without a subscription to it"
+
+
+def _without_share(filter_: str) -> str:
+    return filter_.split("/", 2)[2] if filter_.startswith("$share/") else filter_
+
+
+def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench, stand_in, capsys):
+    scores = []
+    for suite in SUITES:
+        version = stand_in(suite).partition(":")[2].partition("-")[0]
+        score, random, broker = Score(version), Random(SEED), bench(suite)
+        for _ in range(ROUNDS):
+            ask(broker, draw_round(random, users=USERS, topics=TOPICS), score)
+        scores.append(score)
+    disagreements = [each for score in scores for each in score.disagreements]
+    with capsys.disabled():
+        parts = ", ".join(f"{each.version}: {each.cases:,}" for each in scores)
+        total = sum(each.cases for each in scores)
+        print(f"\n{total:,} cases (seed {SEED}): {len(disagreements)} disagreements ({parts})")
+    assert disagreements == []
+    for score in scores:
+        assert score.cases >= ENOUGH
+        # Both halves, often enough to mean something; a subscription is never refused.
+        for action in ("publish", "receive"):
+            for answer in (True, False):
+                assert score.answers[action, answer] > 1_000, score.answers
+        assert score.answers["subscribe", False] == 0

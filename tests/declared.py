@@ -1,0 +1,48 @@
+"""Stack files for tests: the two of this repository, and the smallest that says everything."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from broker.settings import PROJECT, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SMALLEST: dict[str, Any] = {
+    "broker": {
+        "address": "broker.example.org",
+        "container": "mosquitto-test",
+        "folders": {
+            "config": "/srv/mqtt/config",
+            "data": "/srv/mqtt/data",
+            "log": "/srv/mqtt/log",
+        },
+        "listeners": {"mqtt": {"port": 1883}},
+    },
+    "users": {"sensor": {"write": ["paragon/+/sensors/#"]}},
+}
+
+
+def smallest(**broker: Any) -> dict[str, Any]:
+    """The values of a stack file that says what it must, and *broker* beside it."""
+    raw = copy.deepcopy(SMALLEST)
+    raw["broker"] |= broker
+    return raw
+
+
+def stack_file(stack: str) -> dict[str, Any]:
+    """The values of ``Pulumi.<stack>.yaml``, by key without ``sentient-mqtt:``."""
+    text = (ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")
+    return {
+        key.removeprefix(f"{PROJECT}:"): value
+        for key, value in yaml.safe_load(text)["config"].items()
+        if key.startswith(f"{PROJECT}:")
+    }
+
+
+def settings_of(stack: str) -> Settings:
+    return Settings.parse(stack_file(stack))
