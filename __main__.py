@@ -65,6 +65,7 @@ configuration = Configuration(
     acl=render_acl(settings),
     passwd=credentials.passwd,
     health_password=credentials.passwords[broker.health.user],
+    seed=credentials.seed,
 )
 container = BrokerContainer(
     "broker",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from broker.canary import acl_lines
 from broker.principals import HEALTH_TOPIC, health_rules, pattern_rules, user_rules
 from broker.settings import Settings
 
@@ -30,6 +31,7 @@ def render_acl(settings: Settings) -> str:
             *(rule.line for rule in health_rules()),
         ]
     )
+    blocks.append(acl_lines())
     if patterns := list(_pattern_lines(settings)):
         blocks.append(patterns)
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 
 from broker.acl import HEALTH_TOPIC
+from broker.canary import NAME as CANARY
+from broker.canary import canary_password, passwd_line
 from broker.conf import CONFIG_DIR
 from broker.delivery import Call
 from broker.site import Broker, Owner
+
+CANARY_DIR = "canary"
+"""Below the configuration folder: the login of the check that follows a change."""
 
 HEALTH_DIR = "health"
 """Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""
@@ -36,27 +41,31 @@ def folder_calls(broker: Broker) -> list[Call]:
     return [
         Call(words=("folder", "ours", folders.config, FOLDER_MODE, *owner)),
         Call(words=("folder", "ours", f"{folders.config}/{HEALTH_DIR}", FOLDER_MODE, *owner)),
+        Call(words=("folder", "ours", f"{folders.config}/{CANARY_DIR}", FOLDER_MODE, *owner)),
         Call(words=("folder", "kept", folders.data, FOLDER_MODE, *owner)),
         Call(words=("folder", "kept", folders.log, FOLDER_MODE, *owner)),
     ]
 
 
 def configuration_files(
-    broker: Broker, *, conf: str, acl: str, passwd: str, health_password: str
+    broker: Broker, *, conf: str, acl: str, passwd: str, health_password: str, seed: str
 ) -> list[HostFile]:
     """
     Return the files that the broker reads, in the order in which they are put in place.
 
     The ACL comes before the passwords: a broker that is started between the two renames must
-    not know a new user without the rules that bind it.
+    not know a new user without the rules that bind it. mosquitto.conf comes last: it names the
+    others. *seed* is the salts'; the canary's password is derived from it and all texts.
     """
     folder = broker.folders.config
+    canary = canary_password(seed, conf, acl, passwd, health_password)
+    line = passwd_line(seed, canary, broker.passwords.iterations)
     texts = {
-        broker.files.conf: conf,
         broker.files.acl: acl,
-        broker.files.passwords: passwd,
-        f"{HEALTH_DIR}/mosquitto_sub": render_health_options(broker, health_password),
-        f"{HEALTH_DIR}/mosquitto_pub": render_health_options(broker, health_password),
+        broker.files.passwords: passwd + line,
+        f"{HEALTH_DIR}/mosquitto_sub": render_options(broker.health.user, health_password),
+        f"{CANARY_DIR}/mosquitto_pub": render_options(CANARY, canary),
+        broker.files.conf: conf,
     }
     return [
         HostFile(path=f"{folder}/{name}", owner=broker.owner, text=text)
@@ -64,9 +73,25 @@ def configuration_files(
     ]
 
 
-def render_health_options(broker: Broker, password: str) -> str:
-    """Return the options that the clients read from a file (mosquitto_sub(1), "Files")."""
-    return f"-u {broker.health.user}\n-P {password}\n"
+def render_options(user: str, password: str) -> str:
+    """Return the options that a client reads from a file (mosquitto_sub(1), "Files")."""
+    return f"-u {user}\n-P {password}\n"
+
+
+def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) -> list[Call]:
+    """Return the calls of ``host/files.sh`` with ``host/apply.sh``."""
+    _, listener = broker.mqtt_listener()
+    return [
+        Call(words=("lock", f"/run/sentient-mqtt-{broker.container}.lock")),
+        Call(
+            words=(
+                *("broker", broker.container, socket, str(listener.port)),
+                *(broker.folders.config, broker.files.conf),
+            )
+        ),
+        Call(words=("image", image)),
+        *(each.call() for each in files),
+    ]
 
 
 def health_environment() -> list[str]:

@@ -1,5 +1,6 @@
 """Names, paths and addresses, each checked for the file or command line that it ends up in."""
 
+import posixpath
 import re
 from ipaddress import ip_address
 from pathlib import PurePosixPath
@@ -18,6 +19,14 @@ def check_user_name(text: str) -> str:
     return text
 
 
+def check_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError(
+            "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter, digit or _"
+        )
+    return text
+
+
 def check_one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be one line without control characters")
@@ -29,7 +38,8 @@ def check_absolute(text: str) -> str:
     if not path.is_absolute():
         raise ValueError("must be an absolute path, such as /opt/sentient/...")
     if str(path) != text or ".." in path.parts or text.startswith("//"):
-        raise ValueError(f"must be written plainly, without '..', '.' or extra '/': {str(path)!r}")
+        plain = "/" + posixpath.normpath(text).lstrip("/")
+        raise ValueError(f"must be written plainly, without '..', '.' or extra '/': {plain!r}")
     if not text.isprintable() or ":" in text or "\\" in text:
         raise ValueError("must not hold ':', '\\' or control characters (Docker splits at ':')")
     return text
@@ -54,7 +64,9 @@ def check_container_name(text: str) -> str:
 
 
 def check_image(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?", text):
+    if not re.fullmatch(
+        r"[a-z0-9][a-z0-9._/:-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?", text
+    ):
         raise ValueError("is not an image name such as eclipse-mosquitto:2.0.22")
     tag = text.partition("@")[0].rpartition("/")[2].partition(":")[2]
     if not tag and "@" not in text:
@@ -74,9 +86,14 @@ def check_docker_host(text: str) -> str:
 
 
 def check_address(text: str) -> str:
-    if not re.fullmatch(
-        r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", text
-    ):
+    # Digits and dots alone, or a colon: what can only be meant as an IP address.
+    if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*", text):
+        try:
+            ip_address(text)
+        except ValueError:
+            raise ValueError("is not an IP address; such as 192.168.2.3, or a host name") from None
+        return text
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) or len(text) > 253:  # noqa: PLR2004 (RFC 1035)
         raise ValueError("must be a host name or an IP address that clients dial")
     return text
 

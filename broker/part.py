@@ -15,6 +15,7 @@ from broker.names import (
     check_file_name,
     check_folder,
     check_generation,
+    check_name,
     check_one_line,
     check_user_name,
 )
@@ -27,6 +28,7 @@ def _as_tuple(raw: Any) -> Any:
 # A stack file has lists; a frozen model has tuples, which strict pydantic won't make of them.
 FROM_LIST = BeforeValidator(_as_tuple)
 
+Name = Annotated[str, AfterValidator(check_name)]
 UserName = Annotated[str, AfterValidator(check_user_name)]
 OneLine = Annotated[str, Field(max_length=200), AfterValidator(check_one_line)]
 AbsolutePath = Annotated[str, AfterValidator(check_absolute)]

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from broker.rules import Direction, Principal, Rule
+from broker.verdict import BRIDGE_STATE
 
 # Stand for all levels that no rule names; the second for those that begin with '$', which only
 # matters at the first place.
 OTHER = "anything"
 OTHER_SYSTEM = "$anything"
+
+# In place of %c: a client is called what it likes, and 2.0 lets an id with '/' stand for several
+# levels, one that begins with '$' for $SYS.
+_ANY_NAME = "\0"
+_BRIDGE = tuple(BRIDGE_STATE.split("/"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ def witness(
     within = Principal(name="", topics=(Rule(kind="topic", access="readwrite", filter=filter_),))
     machines = (_Machine.of(principal, direction), _Machine.of(within, direction))
     # Not even a rule for it opens $SYS for writing: the filter itself is not judged so.
-    machines[1].closed = False
+    machines[1].guarded = None
     return _find(machines, lambda may, inside: inside and may == allowed)
 
 
@@ -91,55 +97,75 @@ _State = tuple[tuple[int, int], ...]
 class _Machine:
     """The rules of one user in one direction, read level by level."""
 
-    def __init__(self, rules: Sequence[tuple[Rule, tuple[str, ...]]], *, closed: bool) -> None:
+    def __init__(
+        self, rules: Sequence[tuple[Rule, tuple[str, ...]]], *, guarded: Direction | None
+    ) -> None:
         self.rules = rules
         """In the order in which Mosquitto asks them, with the levels of their filters."""
-        self.closed = closed
-        """$SYS is closed, whatever the rules say."""
+        self.guarded = guarded
+        """The direction in which the broker keeps some topics to itself, whatever rules say."""
 
     @classmethod
     def of(cls, principal: Principal | None, direction: Direction) -> _Machine:
         if principal is None:
-            return cls([], closed=True)
+            return cls([], guarded=direction)
+        rules = [
+            (rule, _levels(rule, principal.name))
+            for asked in principal.asked()
+            for rule in asked
+            if rule.speaks_of(direction)
+        ]
+        # Whom a denial names by client id is whoever calls itself so: it keeps nobody out.
         return cls(
-            [
-                (rule, tuple(rule.written_for(principal.name).split("/")))
-                for asked in principal.asked()
-                for rule in asked
-                if rule.speaks_of(direction)
-            ],
-            closed=direction == "write",
+            [each for each in rules if each[0].access != "deny" or _ANY_NAME not in each[1]],
+            guarded=direction,
         )
 
     @property
     def literals(self) -> set[str]:
-        named = {level for _, levels in self.rules for level in levels if level not in ("+", "#")}
-        return named | {"$SYS"}
+        named = {level for _, levels in self.rules for level in levels}
+        return (named | {*_BRIDGE}) - {"+", "#", _ANY_NAME}
 
     @property
     def start(self) -> _State:
-        return tuple((index, 0) for index in range(len(self.rules)))
+        # Behind the rules, the branch of $SYS that is open: it decides nothing by itself.
+        return tuple((index, 0) for index in range(len(self.rules) + 1))
 
     def step(self, state: _State, topic: tuple[str, ...]) -> _State:
         level = topic[-1]
         system = len(topic) == 1 and level.startswith("$")
         following: list[tuple[int, int]] = []
         for index, place in state:
-            levels = self.rules[index][1]
+            levels = self._levels_of(index)
             if place == len(levels) or (system and levels[place] in ("+", "#")):
                 continue
-            if levels[place] == "#":
+            if levels[place] in ("#", _ANY_NAME):
                 following.append((index, place))
-            elif levels[place] in ("+", level):
+            if levels[place] in ("+", level, _ANY_NAME):
                 following.append((index, place + 1))
-        return tuple(following)
+        return tuple(dict.fromkeys(following))
 
     def verdict(self, state: _State, topic: tuple[str, ...]) -> bool:
         """Decide for the topic that ends here: the first rule whose filter ends here, too."""
-        if self.closed and topic[0] == "$SYS":
+        ended = [
+            index
+            for index, place in state
+            if place == len(self._levels_of(index)) or self._levels_of(index)[place] == "#"
+        ]
+        if self.guarded and topic[0].startswith("$share"):
             return False
-        for index, place in state:
-            rule, levels = self.rules[index]
-            if place == len(levels) or levels[place] == "#":
-                return rule.access != "deny"
-        return False
+        if self.guarded == "write" and topic[0].startswith("$SYS") and len(self.rules) not in ended:
+            return False
+        return any(
+            self.rules[index][0].access != "deny" for index in ended[:1] if index < len(self.rules)
+        )
+
+    def _levels_of(self, index: int) -> tuple[str, ...]:
+        return self.rules[index][1] if index < len(self.rules) else _BRIDGE
+
+
+def _levels(rule: Rule, user: str) -> tuple[str, ...]:
+    levels = rule.filter.split("/")
+    if rule.kind == "topic":
+        return tuple(levels)
+    return tuple({"%u": user, "%c": _ANY_NAME}.get(level, level) for level in levels)

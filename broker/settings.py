@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from broker import canary
 from broker.expectations import Expectation
-from broker.part import FROM_LIST, Part, UserName, refused
+from broker.part import FROM_LIST, Name, Part, UserName, refused
 from broker.refusal import refusal
 from broker.site import Broker
 from broker.topics import check_filter
@@ -43,10 +44,10 @@ class Settings(Part):
 
     broker: Broker = Field(description="The broker and its host.")
     users: dict[UserName, User] = Field(description="Who may log in, by name.")
-    roles: dict[UserName, Role] = Field(default={}, description="Sets of filters, by name.")
+    roles: dict[Name, Role] = Field(default={}, description="Sets of filters, by name.")
     patterns: PatternRules = Field(default=PatternRules(), description="Rules for everybody.")
-    fleets: dict[UserName, Fleet] = Field(default={}, description="Controllers, by kind.")
-    topics: dict[str, Annotated[str, AfterValidator(check_filter)]] = Field(
+    fleets: dict[Name, Fleet] = Field(default={}, description="Controllers, by kind.")
+    topics: dict[Name, Annotated[str, AfterValidator(check_filter)]] = Field(
         default={},
         description="The topic tree, by name; what `commands` names, no device may write.",
     )
@@ -107,6 +108,10 @@ class Settings(Part):
     def _one_login_a_name(self) -> Self:
         owners = {name: f"users.{name}" for name in self.users}
         owners[self.broker.health.user] = "broker.health.user"
+        if canary.NAME in owners:
+            raise refused(
+                owners[canary.NAME], canary.NAME, "is kept for the check that follows a change"
+            )
         for kind, fleet in self.fleets.items():
             for member in fleet.members:
                 if member in owners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import combinations
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ from broker.part import (
     FileName,
     Folder,
     Generation,
+    Name,
     Part,
     UserName,
     refused,
@@ -69,15 +71,36 @@ class Listener(Part):
         networks: list[IPv4Network | IPv6Network] = []
         for index, each in enumerate(raw):
             try:
-                networks.append(ip_network(each if isinstance(each, str) else ""))
+                networks.append(_network(each))
             except ValueError as wrong:
-                rule = f"must be a network in CIDR form, such as 192.168.3.0/24 ({wrong})"
-                raise refused(f"[{index}]", each, rule) from None
+                raise refused(f"[{index}]", each, str(wrong)) from None
         return tuple(networks)
 
     @property
     def bound(self) -> IPv4Address | IPv6Address:
         return ip_address(self.bind_address)
+
+
+def _network(raw: Any) -> IPv4Network | IPv6Network:
+    """
+    Return the network that *raw* says.
+
+    Raises:
+        ValueError: it isn't CIDR. An address alone is not: 192.168.3.0 would be one machine.
+
+    """
+    rule = "must be a network in CIDR form, such as 192.168.3.0/24"
+    if not isinstance(raw, str) or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", raw):
+        raise ValueError(rule)
+    try:
+        network = ip_network(raw, strict=False)
+    except ValueError:
+        raise ValueError(rule) from None
+    if "/" not in raw:
+        raise ValueError(f"{rule}; for one machine: {network}")
+    if str(network.network_address) != str(ip_address(raw.partition("/")[0])):
+        raise ValueError(f"{rule}; it holds one machine's address, the network's is {network}")
+    return network
 
 
 class Folders(Part):
@@ -96,8 +119,8 @@ class Folders(Part):
                 raise refused(
                     two,
                     second,
-                    f"must be apart from {one!r} ({first}): a change of one would "
-                    "reach into the other",
+                    f"must be apart from {one!r} ({first}), not in it or around it: a change of "
+                    "one would reach into the other",
                 )
         return self
 
@@ -131,7 +154,7 @@ class Limits(Part):
     """What a client, or all of them, may use of the broker."""
 
     max_connections: int = Field(
-        default=1000, ge=1, le=1_000_000, description="Clients on each listener."
+        default=1000, ge=1, le=1_000_000, description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones."
     )
     max_queued_messages: int = Field(
         default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."
@@ -146,7 +169,7 @@ class Limits(Part):
         default=None,
         ge=64,
         le=1_048_576,
-        description="File descriptors of the container; "
+        description="File descriptors of the container, so clients in all; "
         f"`maxConnections` + {DEFAULT_SPARE_FILES} where not given.",
     )
 
@@ -183,7 +206,6 @@ class Logging(Part):
 
     types: Annotated[tuple[LogType, ...], FROM_LIST] = Field(
         default=("error", "warning", "notice", "information"),
-        min_length=1,
         description="Mosquitto's `log_type`s.",
     )
     file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
@@ -191,6 +213,13 @@ class Logging(Part):
         default="10m", description="Size at which Docker begins another file of its own log."
     )
     max_files: int = Field(default=5, ge=1, le=100, description="Files of its own Docker keeps.")
+
+    @field_validator("types")
+    @classmethod
+    def _some(cls, types: tuple[LogType, ...]) -> tuple[LogType, ...]:
+        if not types:
+            raise refused("", [], "needs at least one type, such as 'error'")
+        return types
 
 
 class Health(Part):
@@ -277,7 +306,7 @@ class Broker(Part):
     )
     folders: Folders = Field(description="Folders on the host.")
     files: Files = Field(default=Files(), description="Names in the configuration folder.")
-    listeners: dict[str, Listener] = Field(min_length=1, description="By name.")
+    listeners: dict[Name, Listener] = Field(min_length=1, description="By name.")
     limits: Limits = Field(default=Limits(), description="Tuning.")
     persistence: Persistence = Field(default=Persistence(), description="The database.")
     logging: Logging = Field(default=Logging(), description="Logs.")

@@ -12,6 +12,11 @@ from broker.topics import matches
 Version = Literal["2.0", "2.1"]
 Action = Literal["publish", "receive", "subscribe"]
 
+# The broker looks at the first letters only, so that $SYSTEM is closed like $SYS, and $shared
+# like $share (src/plugin_acl_check.c).
+BRIDGE_STATE = "$SYS/broker/connection/+/state"
+"""The one branch of $SYS that rules can open for writing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -40,9 +45,11 @@ def can(
     """
     if action == "subscribe":
         return Verdict(allowed=True, reason="every subscription is granted; delivery decides")
-    if action == "publish" and _closed(topic):
-        return Verdict(allowed=False, reason="the broker lets nobody write to $SYS")
     direction: Direction = "write" if action == "publish" else "read"
+    if topic.startswith("$share"):
+        return Verdict(allowed=False, reason="$share is for subscriptions and no topic")
+    if direction == "write" and topic.startswith("$SYS") and not matches(BRIDGE_STATE, topic):
+        return Verdict(allowed=False, reason="the broker lets nobody write to $SYS")
     for rules in principal.asked():
         for rule in rules:
             if rule.speaks_of(direction) and _applies(
@@ -50,18 +57,6 @@ def can(
             ):
                 return Verdict(allowed=rule.access != "deny", rule=rule)
     return Verdict(allowed=False, reason="no rule grants it, and what is not granted is denied")
-
-
-_BRIDGE_STATE = "$SYS/broker/connection/+/state"
-
-
-def _closed(topic: str) -> bool:
-    """
-    ``$SYS`` is the broker's own, but for the state of bridges (src/plugin_acl_check.c).
-
-    It looks at four characters, so ``$SYSTEM`` is closed too.
-    """
-    return topic.startswith("$SYS") and not matches(_BRIDGE_STATE, topic)
 
 
 def _applies(rule: Rule, user: str, client_id: str, topic: str, version: Version) -> bool:
@@ -75,13 +70,16 @@ def pattern_matches(pattern: str, user: str, client_id: str, topic: str, version
     Say whether a ``pattern`` rule speaks of *topic*.
 
     No pattern speaks of anything to a client whose user name or id holds a wildcard. 2.0 puts
-    the names in as text, so that one with a ``/`` spans levels; 2.1 compares level by level.
+    the names in as text, so that one with a ``/`` spans levels, and a client id of ``$SYS``
+    opens what begins so; 2.1 compares level by level, the first as the file has it.
     """
     if any(each in name for name in (user, client_id) for each in "+#"):
         return False
     names = {"%u": user, "%c": client_id}
     if version == "2.0":
         return matches(re.sub("%[uc]", lambda found: names[found[0]], pattern), topic)
+    if topic.startswith("$") and not pattern.startswith("$"):
+        return False
     if any("/" in name for place, name in names.items() if place in pattern.split("/")):
         return False
     return matches("/".join(names.get(level, level) for level in pattern.split("/")), topic)

@@ -2,9 +2,8 @@
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.delivery import Call
 from broker.host import Transport
-from broker.layout import configuration_files, folder_calls
+from broker.layout import apply_calls, configuration_files, folder_calls
 from broker.site import Broker
 from components.hostcommand import host_command, show
 
@@ -26,6 +25,7 @@ class Configuration(ComponentResource):
         acl: str,
         passwd: Output[str],
         health_password: Output[str],
+        seed: Output[str],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
@@ -35,18 +35,24 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            script="folders.sh",
+            scripts=("folders.sh",),
             calls=folder_calls(broker),
             shown={each.words[2]: " ".join(each.words[3:]) for each in folder_calls(broker)},
             opts=ResourceOptions(parent=self),
         )
-        _, listener = broker.mqtt_listener()
-        reader = Call(
-            words=("broker", broker.container, transport.socket, str(listener.port)),
-        )
-        files = Output.all(passwd, health_password).apply(
-            lambda secret: configuration_files(
-                broker, conf=conf, acl=acl, passwd=secret[0], health_password=secret[1]
+        calls = Output.all(passwd, health_password, seed, image).apply(
+            lambda known: apply_calls(
+                broker,
+                transport.socket,
+                known[3],
+                configuration_files(
+                    broker,
+                    conf=conf,
+                    acl=acl,
+                    passwd=known[0],
+                    health_password=known[1],
+                    seed=known[2],
+                ),
             )
         )
         self.in_place = host_command(
@@ -54,8 +60,8 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            script="files.sh",
-            calls=files.apply(lambda each: [reader, *(file.call() for file in each)]),
+            scripts=("files.sh", "apply.sh"),
+            calls=calls,
             shown={broker.files.conf: show(conf), broker.files.acl: show(acl)},
             opts=ResourceOptions(parent=self, depends_on=[folders]),
         )

@@ -87,6 +87,9 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.configuration", value=restart_digest(broker)
                 ),
+                docker.ContainerLabelArgs(
+                    label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
+                ),
             ],
             must_run=True,
             opts=ResourceOptions(
@@ -101,7 +104,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            script="ready.sh",
+            scripts=("ready.sh",),
             calls=[
                 Call(
                     words=(

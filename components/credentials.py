@@ -20,6 +20,9 @@ class Credentials(ComponentResource):
     passwords: dict[str, Output[str]]
     """The plain text, by user name. Secret."""
 
+    seed: Output[str]
+    """What all salts are derived from. Secret."""
+
     fleet_seeds: dict[str, Output[str]]
     """What the passwords of a fleet's members are derived from, by kind. Secret."""
 
@@ -40,7 +43,7 @@ class Credentials(ComponentResource):
 
         # One seed for all salts, under a name that no user can have. Not RandomBytes: that shows
         # its value as its id.
-        seed = RandomPassword(f"{name}.salts", length=43, special=False, opts=child)
+        self.seed = RandomPassword(f"{name}.salts", length=43, special=False, opts=child).result
         self.passwords = {
             user: RandomPassword(
                 f"{name}-{user}",
@@ -68,7 +71,7 @@ class Credentials(ComponentResource):
             for kind, fleet in (fleets or {}).items()
         }
         self.passwd = Output.all(
-            seed.result, Output.all(**self.passwords), Output.all(**self.fleet_seeds)
+            self.seed, Output.all(**self.passwords), Output.all(**self.fleet_seeds)
         ).apply(
             lambda secret: render_passwd(
                 {**secret[1], **member_passwords(fleets or {}, secret[2], passwords.length)},

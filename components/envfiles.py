@@ -32,7 +32,7 @@ class EnvFiles(ComponentResource):
                 transport=transport,
                 become=broker.become,
                 image=image,
-                script="files.sh",
+                scripts=("files.sh",),
                 calls=Output.all(**chosen).apply(
                     lambda plain: [each.call() for each in host_env_files(broker, stack, plain)]
                 ),

@@ -24,19 +24,19 @@ def host_command(
     transport: Transport,
     become: str,
     image: Input[str],
-    script: str,
+    scripts: Iterable[str],
     calls: Input[Iterable[Call]],
     shown: Mapping[str, Input[str]] | None = None,
     opts: ResourceOptions,
 ) -> local.Command:
     """
-    Run *script* with *calls* on the host at each change of either, and once more to remove.
+    Run *scripts* with *calls* on the host at each change of either, and once more to remove.
 
-    *shown* is plain text that a preview displays line by line; the script doesn't read it.
+    *shown* is plain text that a preview displays line by line; no script reads it.
     There are no triggers: they would replace, and the old ``delete`` would undo the new
     ``create``.
     """
-    text = read_script(script)
+    text = "".join(read_script(each) for each in scripts)
     lines = Output.from_input(image).apply(
         lambda it: (
             transport.script("apply", become=become, image=it),

@@ -6,9 +6,10 @@ set -eu
 folders=''
 
 erase() { # PATH SOCKET
-  users=$(docker -H "$2" ps --all --filter "volume=$1" --format '{{.Names}}' </dev/null | tr '\n' ' ')
+  # Not in a pipe: a Docker that doesn't answer must not read as "nobody has it".
+  users=$(docker -H "$2" ps --all --filter "volume=$1" --format '{{.Names}}' </dev/null) || exit 1
   if [ -n "$users" ]; then
-    echo "$1: still mounted by $users; take that down first" >&2
+    echo "$1: still mounted by $(printf '%s' "$users" | tr '\n' ' '); take that down first" >&2
     exit 1
   fi
   folders="$folders$1

@@ -105,11 +105,14 @@ envfile() { # PATH MARK: ours begins with that line
     say envfile "$1" "is there already and was not written by this program"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
     say envfile "$1" "$nearest is there and is not a folder"
+  elif nearest=$(standing "$(dirname -- "$1")") && ! as_root test -w "$nearest"; then
+    # Written beside itself and renamed: it is the folder that must be writable.
+    say envfile "$1" "$nearest can't be written to (a read-only file system?)"
   else
     say envfile "$1" ok
   fi
 }
 
 finish() {
-  say probe - done
+  say probe - 'done'
 }

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from broker.host import Transport, transport
 from broker.settings import PROJECT, Settings, SettingsError
+
+_AS_IN_PULUMI = {
+    "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
+    # Without YAML 1.1's numbers to the base of sixty: 1:30 is text.
+    "tag:yaml.org,2002:int": re.compile(
+        r"[-+]?(?:0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"
+    ),
+}
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,16 +87,32 @@ class Stack:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as Pulumi reads it: a name that stands there twice is an error, not the last one."""
+    """
+    YAML as Pulumi reads it.
+
+    A name that stands there twice is an error, not the last one, and every name is text. Only
+    true and false are truth values: YAML 1.1 took ``no`` and ``off`` for one.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, _AS_IN_PULUMI.get(tag, pattern)) for tag, pattern in resolvers]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, *, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a name must be text", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value!r} stands there twice", key.start_mark
                 )
             seen.add(key.value)
+            if key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 

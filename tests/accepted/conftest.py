@@ -20,7 +20,13 @@ from broker.acl import render_acl
 from broker.conf import render_conf
 from broker.delivery import Call, deliver
 from broker.host import transport
-from broker.layout import configuration_files, folder_calls, health_environment, health_test
+from broker.layout import (
+    apply_calls,
+    configuration_files,
+    folder_calls,
+    health_environment,
+    health_test,
+)
 from broker.passwd import render_passwd
 from broker.settings import Settings
 from broker.site import Broker
@@ -49,20 +55,23 @@ class Running:
     def port(self) -> int:
         return self.broker.listeners["mqtt"].port
 
-    def script(self, name: str, action: str, calls: list[Call]) -> subprocess.CompletedProcess[str]:
-        """Run a script of ``host/`` as the program does."""
+    def script(
+        self, names: str, action: str, calls: list[Call]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run scripts of ``host/``, one after the other, as the program does."""
+        text = "".join((ROOT / "host" / each).read_text() for each in names.split())
         way = transport(self.broker.host)
         return subprocess.run(
             [*way.interpreter, way.script(action, become="sudo")],
-            input=deliver((ROOT / "host" / name).read_text(), calls),
+            input=deliver(text, calls),
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
 
-    def put_files(self, *, acl: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Put the files in place; *acl* stands for the text that a defect of ours might make."""
+    def apply_calls(self, *, acl: str | None = None) -> list[Call]:
+        """Return the calls of host/apply.sh for what the settings say now."""
         passwd = render_passwd(
             self.passwords,
             seed="seed",
@@ -75,10 +84,13 @@ class Running:
             acl=render_acl(self.settings) if acl is None else acl,
             passwd=passwd,
             health_password=self.passwords[self.broker.health.user],
+            seed="seed",
         )
-        reader = ("broker", self.broker.container, "unix:///var/run/docker.sock", str(self.port))
-        calls = [Call(words=reader), *(each.call() for each in files)]
-        return self.script("files.sh", "apply", calls)
+        return apply_calls(self.broker, "unix:///var/run/docker.sock", self.image, files)
+
+    def put_files(self, *, acl: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Put the files in place; *acl* stands for the text that a defect of ours might make."""
+        return self.script("files.sh apply.sh", "apply", self.apply_calls(acl=acl))
 
     def start(self) -> None:
         folders = self.broker.folders

@@ -18,7 +18,7 @@ ROOTS = ("#", "$SYS/#", "$foo/#", "$SYSTEM/#", "$SYS-x/#", "$other/#")
 NAMES = ("a", "b", "c", "room", "ctl1", "ctl12", "_x", "anna@home", "a/b", "c+", "nobody#")
 CLIENT_IDS = ("a", "b", "ctl1", "a/b", "b/", "/", "$foo", "$SYS", "%u", "%c", "x+", "#", "é z")
 LEVELS = ("a", "b", "c", "room", "ctl1", "ctl.2", "x y", "é", "%u", "%")
-SYSTEM = ("$SYS", "$foo", "$SYSTEM", "$SYS-x", "$other", "$")
+SYSTEM = ("$SYS", "$foo", "$SYSTEM", "$SYS-x", "$other", "$", "$share", "$shared", "$CONTROL")
 BRIDGE_STATE = r"\$SYS/broker/connection/[^/]*/state"
 
 
@@ -97,8 +97,13 @@ def _login(
             everything,
             ("+/#", *everything[1:]),
             tuple(f"$share/only{others.index(user)}/{each}" for each in everything),
-            tuple({_filter(random), _filter(random), "+/+", "+", "$foo/+"}),
-            (*(each.filter for each in near), "a/#"),
+            (
+                "+/+",
+                "+",
+                "$foo/+",
+                *(each for _ in range(2) if (each := _filter(random))[:6] != "$share"),
+            ),
+            (*(each.filter for each in near if not each.filter.startswith("$share")), "a/#"),
         )
     )
     return Login(

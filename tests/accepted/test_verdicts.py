@@ -139,6 +139,8 @@ def ask(bench: Bench, asked: Round, score: Score) -> None:
         with Connection(bench.port, login.principal.name, PASSWORD, login.client_id) as client:
             for topic, code in zip(login.publishes, client.publish(login.publishes), strict=True):
                 score.hold(login, "publish", topic, broker=code != NOT_AUTHORIZED)
+    with Connection(bench.port, ROOT, password, "statistics") as client:
+        _, of_the_broker = client.subscribe(["$SYS/#"])
     with ExitStack() as stack:
         root = stack.enter_context(Connection(bench.port, ROOT, password, "root"))
         clients: list[tuple[Login, Connection, set[str]]] = []
@@ -152,17 +154,23 @@ def ask(bench: Bench, asked: Round, score: Score) -> None:
             clients.append((login, client, arrived))
         refused = [code for code in root.publish(asked.published) if code == NOT_AUTHORIZED]
         assert not refused, "root may write all that anybody may"
-        for login, client, _ in clients:
-            arrived = client.arrived()
-            for topic in asked.published:
-                if any(matches(_without_share(each), topic) for each in login.subscribes):
+        for login, client, before in clients:
+            arrived = before | client.arrived()
+            shared = any(each.startswith("$share/") for each in login.subscribes)
+            # A shared subscription gets nothing retained, and the broker's own topics are.
+            system = () if shared else sorted(of_the_broker)[::9]
+            for topic in (*asked.published, *system):
+                if any(_reaches(each, topic) for each in login.subscribes):
                     score.hold(login, "receive", topic, broker=topic in arrived)
                 else:
                     assert topic not in arrived, f"{topic} came without a subscription to it"
 
 
-def _without_share(filter_: str) -> str:
-    return filter_.split("/", 2)[2] if filter_.startswith("$share/") else filter_
+def _reaches(filter_: str, topic: str) -> bool:
+    """Say whether a subscription is to *topic*; a shared one is never to one with a ``$``."""
+    if filter_.startswith("$share/"):
+        return not topic.startswith("$") and matches(filter_.split("/", 2)[2], topic)
+    return matches(filter_, topic)
 
 
 def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench, stand_in, capsys):

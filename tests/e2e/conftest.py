@@ -103,7 +103,7 @@ def untouched(site: Site) -> Iterator[None]:
 
 @pytest.fixture
 def mount() -> Iterator[Callable[..., Path]]:
-    """``mount(path, "size=64k")``: a file system of its own at *path*, until the end."""
+    """``mount(path, "size=256k")``: a file system of its own at *path*, until the end."""
     mounted: list[Path] = []
 
     def at(path: Path, options: str) -> Path:

@@ -10,7 +10,7 @@ from mqtt import refusal
 def small(make_site, mount):
     """A site, up, whose configuration folder has a file system of its own."""
     site = make_site("small")
-    mount(Path(site.settings.broker.folders.config), "size=64k,mode=755")
+    mount(Path(site.settings.broker.folders.config), "size=256k,mode=755")
     site.up()
     yield site
     site.destroy()

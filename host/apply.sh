@@ -1,0 +1,160 @@
+#!/bin/sh
+# With host/files.sh before it. After `apply`: the broker that runs obeys the new files, and nobody
+# whom they don't concern was disconnected; or the old ones are in place and it obeys those.
+#
+# Killed at any instant, it leaves whole files and a broker that runs. The next `apply` completes
+# it, because it asks the broker and not the files whether a reload is due.
+
+# shellcheck disable=SC2154 # action and new: host/files.sh has them
+
+container=''
+socket=''
+port=''
+folder=''
+conf=''
+image=''
+different=''
+
+lock() { # PATH: one at a time; the kernel lets go of it when this shell ends, however it ends
+  if [ "$action" = remove ]; then
+    rm -f -- "$1"
+    return 0
+  fi
+  exec 9>"$1"
+  flock -w 120 9 || fail "$1: another run has held this lock for two minutes; wait for its end"
+}
+
+broker() { # CONTAINER SOCKET PORT FOLDER CONF: the broker that reads the files
+  container=$1
+  socket=$2
+  port=$3
+  folder=$4
+  conf=$5
+}
+
+image() { # NAME: the one that is to run the files
+  [ "$action" = apply ] || return 0
+  image=$(daemon image inspect --format '{{.Id}}' "$1") || fail "image $1: is not on this host"
+}
+
+daemon() { docker -H "$socket" "$@" </dev/null; }
+
+state() { # CONTAINER FORMAT
+  daemon inspect --format "$2" "$1" 2>/dev/null
+}
+
+# Whether a broker runs that reads these files, and not others: a container whose folder is about
+# to change is replaced afterwards.
+runs() {
+  [ "$(state "$container" '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ] || return 1
+  state "$container" '{{range .Mounts}}{{.Source}}{{println}}{{end}}' | grep -qxF -- "$folder"
+}
+
+# The port that a container answers on; the one in the new files is for the next container.
+port_of() { # CONTAINER
+  answers=$(state "$1" '{{index .Config.Labels "sentient-mqtt.port"}}') || answers=''
+  printf '%s' "${answers:-$port}"
+}
+
+# A user whose password is new with each change of the files, and who may do nothing: the broker
+# has read the files when it lets that user in, and keeps to them when it refuses the publish. 2.0
+# with a bad ACL file drops every rule; then the publish passes.
+obeys() { # CONTAINER; 2: it lets everybody do everything
+  passed=yes
+  port_there=$(port_of "$1")
+  answer=$(daemon exec --env XDG_CONFIG_HOME=/mosquitto/config/canary "$1" timeout 5 mosquitto_pub \
+    -h 127.0.0.1 -p "$port_there" -V 5 -q 1 -t sentient-mqtt/denied -m x -I canary- 2>&1) || passed=no
+  case $answer in
+    *'Publish '*' failed: Not authori'*) ;;
+    *) [ "$passed" = no ] && return 1 || return 2 ;;
+  esac
+  daemon exec "$1" mosquitto_sub -h 127.0.0.1 -p "$port_there" -t "\$SYS/broker/uptime" -C 1 -W 3 \
+    -I health- >/dev/null 2>&1 || return 1
+  status=0
+  daemon exec --env XDG_CONFIG_HOME=/nonexistent "$1" mosquitto_sub -h 127.0.0.1 -p "$port_there" \
+    -t "\$SYS/broker/uptime" -C 1 -W 2 -I anonymous- >/dev/null 2>&1 || status=$?
+  # 27 is a time-out, so connected. Only a refusal is a refusal.
+  case $status in 0 | 27) return 1 ;; esac
+}
+
+obeys_soon() { # CONTAINER
+  deadline=$(($(date +%s) + 10))
+  while :; do
+    answered=0
+    obeys "$1" || answered=$?
+    [ "$answered" -ne 0 ] || return 0
+    # Open to everybody (2.0), or down (2.1): each moment more is one too many.
+    [ "$answered" -eq 1 ] && [ "$(date +%s)" -lt "$deadline" ] || return 1
+    [ "$(state "$1" '{{.State.Running}}')" = true ] || return 1
+    sleep 0.25
+  done
+}
+
+words() { # CONTAINER: what its broker said last, without the connections that were asked for here
+  daemon logs --tail 60 "$1" 2>&1 | grep -Ev 'New connection|New client|disconnected' | tail -n 8
+}
+
+tidy() {
+  [ -z "$container" ] || [ "$action" = remove ] || {
+    daemon rm --force --volumes "$container-candidate" >/dev/null 2>&1 || :
+    rm -rf -- "$folder/.candidate"
+  }
+}
+
+copy_candidate() { # PATH: its staged file, under its own name
+  candidate=$folder/.candidate${1#"$folder"}
+  mkdir -p -- "$(dirname -- "$candidate")"
+  cp -p -- "$1$new" "$candidate" || fail "$1: can't be copied for a trial; is the disk full?"
+}
+
+# A second broker, from each image that is to run them, on copies, without network, ports or data.
+# Never --test-config: it opens neither file, and near live data it empties the database.
+validate() {
+  # What the broker obeys already needs no trial.
+  each_path differs
+  [ -n "$different" ] || return 0
+  tidy
+  mkdir -p -- "$folder/.candidate"
+  each_path copy_candidate
+  chown -R -- "$(stat -c %u:%g "$folder")" "$folder/.candidate"
+  try "$image"
+  # Until it is replaced, the one that runs reads them too.
+  running=$(state "$container" '{{.Image}}') || running=''
+  if [ "${running:-$image}" != "$image" ] && runs; then try "$running"; fi
+}
+
+differs() { # PATH
+  cmp -s -- "$1" "$1$new" || different=yes
+}
+
+try() { # IMAGE
+  daemon run --detach --name "$container-candidate" --network none --read-only --cap-drop ALL \
+    --security-opt no-new-privileges:true --user "$(stat -c %u:%g "$folder")" \
+    --tmpfs "/mosquitto/data:mode=1777" --tmpfs "/mosquitto/log:mode=1777" \
+    --env XDG_CONFIG_HOME=/mosquitto/config/health \
+    --volume "$folder/.candidate:/mosquitto/config:ro" \
+    "$1" /usr/sbin/mosquitto -c "/mosquitto/config/$conf" >/dev/null ||
+    fail "image $1: a trial of the new files could not be started; nothing was changed"
+  obeys_soon "$container-candidate" ||
+    fail "Mosquitto refuses the new files; nothing was changed. It said:
+$(words "$container-candidate")"
+  daemon rm --force --volumes "$container-candidate" >/dev/null
+}
+
+signal() {
+  # From inside: `docker kill -s HUP` would mark the container as stopped by hand, and it would
+  # not come back after a reboot. 2.1 ends on bad files: then it is started again.
+  daemon exec "$container" kill -HUP 1 2>/dev/null || daemon start "$container" >/dev/null 2>&1 || :
+}
+
+settle() {
+  runs || return 0
+  if obeys "$container"; then return 0; fi
+  signal
+  if obeys_soon "$container"; then return 0; fi
+  said=$(words "$container")
+  each_path restore
+  signal
+  fail "the broker did not take the new files; the previous ones are in place again. It said:
+$said"
+}

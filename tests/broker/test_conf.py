@@ -1,0 +1,103 @@
+"""mosquitto.conf says what the stack file says, and lets nobody in without a password."""
+
+from declared import settings_of, smallest
+
+from broker.conf import LARGEST_ANNOUNCED, render_conf
+from broker.needs import restart_digest
+from broker.settings import Settings
+
+
+def lines_of(**broker):
+    return render_conf(Settings.parse(smallest(**broker)).broker).splitlines()
+
+
+def test_prod_has_the_seeds_tuning():
+    lines = render_conf(settings_of("prod").broker).splitlines()
+
+    assert {
+        "allow_anonymous false",
+        "password_file /mosquitto/config/mosquitto_passwd",
+        "acl_file /mosquitto/config/mosquitto.acl",
+        "persistence true",
+        "persistence_location /mosquitto/data/",
+        "autosave_interval 300",
+        "autosave_on_changes false",
+        "log_dest file /mosquitto/log/mosquitto.log",
+        "max_queued_messages 10000",
+        "max_inflight_messages 100",
+    } <= set(lines)
+    # One less than the seed's: docs/decisions/0009-one-byte-less.md.
+    assert f"max_packet_size {LARGEST_ANNOUNCED}" in lines
+
+
+def test_each_listener_has_its_protocol_and_its_own_limit():
+    text = render_conf(settings_of("prod").broker)
+
+    assert text.endswith(
+        "listener 1883\nprotocol mqtt\nmax_connections 10000\n"
+        "\n"
+        "listener 9001\nprotocol websockets\nmax_connections 10000\n"
+    )
+
+
+def test_no_option_that_counts_by_listener_stands_above_the_first():
+    """There it would limit nobody, and the file would still look right."""
+    lines = render_conf(settings_of("prod").broker).splitlines()
+
+    first = lines.index("listener 1883")
+    assert not any(line.startswith(("max_connections", "protocol")) for line in lines[:first])
+
+
+def test_a_listener_may_have_a_limit_of_its_own():
+    lines = lines_of(
+        listeners={
+            "mqtt": {"port": 1883},
+            "web": {"port": 9001, "protocol": "websockets", "maxConnections": 7},
+        }
+    )
+
+    assert [line for line in lines if line.startswith("max_connections")] == [
+        "max_connections 1000",
+        "max_connections 7",
+    ]
+
+
+def test_anonymous_clients_are_refused_before_any_listener_is_named():
+    for stack in ("dev", "prod"):
+        lines = render_conf(settings_of(stack).broker).splitlines()
+        assert lines.index("allow_anonymous false") < lines.index("listener 1883")
+        assert "allow_anonymous true" not in lines
+
+
+def test_no_directive_stands_there_twice_but_those_that_may():
+    lines = [line for line in lines_of() if line and not line.startswith("#")]
+    words = [line.split()[0] for line in lines]
+
+    assert {word for word in words if words.count(word) > 1} <= {"log_dest", "log_type"}
+
+
+def test_logs_go_to_docker_and_to_the_file_that_is_tailed():
+    lines = lines_of(logging={"file": "broker.log", "types": ["error", "debug"]})
+
+    assert "log_dest stdout" in lines
+    assert "log_dest file /mosquitto/log/broker.log" in lines
+    assert [line for line in lines if line.startswith("log_type")] == [
+        "log_type error",
+        "log_type debug",
+    ]
+
+
+def test_files_keep_their_names():
+    lines = lines_of(files={"passwords": "users", "acl": "rules"})
+
+    assert "password_file /mosquitto/config/users" in lines
+    assert "acl_file /mosquitto/config/rules" in lines
+
+
+def test_what_only_a_start_applies_changes_the_digest_and_what_a_reload_takes_does_not():
+    def digest(**parts):
+        return restart_digest(Settings.parse(smallest() | parts).broker)
+
+    tuned = smallest(limits={"maxQueuedMessages": 5})
+    assert digest() != digest(**tuned)
+    assert digest() == digest(users={"another": {"read": ["#"]}})

@@ -1,0 +1,95 @@
+"""The password file is one that a real Mosquitto accepts, and the same on every run."""
+
+from base64 import b64decode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.passwd import SALT_BYTES, derive_salt, hash_password, render_passwd
+
+SEED = "seed-of-the-salts"
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", fullmatch=True)
+
+
+def test_a_hash_is_the_one_that_mosquitto_computes():
+    """The line was written by mosquitto_passwd 2.0.11."""
+    salt = b64decode("K/bnjvhnHcNiAEdq")
+
+    assert hash_password("correct-horse", salt, 101) == (
+        "$7$101$K/bnjvhnHcNiAEdq$+4kJeQFP//cgZ5fUTn4EpEK651G5Q/efTuKqMTB8yQFFnVbkysfyrJ6YzOjJrCqfa"
+        "7rREVfA0/oeJgw5ISrqnw=="
+    )
+
+
+@pytest.mark.parametrize("length", [0, 11, 13, 16, 64])
+def test_a_salt_that_mosquitto_drops_is_never_written(length):
+    with pytest.raises(ValueError, match="a salt has 12 bytes"):
+        hash_password("x", b"s" * length, 1)
+
+
+@given(NAMES, NAMES, st.text(max_size=32))
+def test_a_salt_is_twelve_bytes_and_the_same_each_time(seed, user, generation):
+    salt = derive_salt(seed, user, generation)
+
+    assert len(salt) == SALT_BYTES == 12
+    assert salt == derive_salt(seed, user, generation)
+
+
+def test_each_user_generation_and_seed_has_a_salt_of_its_own():
+    salts = {
+        derive_salt(seed, user, generation)
+        for seed in ("one", "two")
+        for user in ("alice", "bob", "alice1")
+        for generation in ("1", "2", "11")
+    }
+
+    assert len(salts) == 18
+
+
+def test_user_and_generation_can_not_be_shifted_into_each_other():
+    assert derive_salt(SEED, "alice1", "1") != derive_salt(SEED, "alice", "11")
+
+
+def rendered(passwords, *, generations=None, iterations=3, seed=SEED):
+    return render_passwd(
+        passwords,
+        seed=seed,
+        generations=generations or dict.fromkeys(passwords, "1"),
+        iterations=iterations,
+    )
+
+
+def test_one_line_a_user_and_no_password_in_it():
+    text = rendered({"alice": "s3cret-a", "bob": "s3cret-b"}, iterations=101)
+
+    assert [line.split("$")[0:3] for line in text.splitlines()] == [
+        ["alice:", "7", "101"],
+        ["bob:", "7", "101"],
+    ]
+    assert text.endswith("\n")
+    assert "s3cret" not in text
+
+
+def test_a_reordered_stack_file_changes_nothing():
+    assert rendered({"bob": "2", "alice": "1"}) == rendered({"alice": "1", "bob": "2"})
+
+
+def test_a_rotation_changes_one_line():
+    before = rendered({"alice": "1", "bob": "2"}).splitlines()
+    after = rendered(
+        {"alice": "another", "bob": "2"}, generations={"alice": "2", "bob": "1"}
+    ).splitlines()
+
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_two_users_with_one_password_have_two_hashes():
+    first, second = rendered({"alice": "same", "bob": "same"}).splitlines()
+
+    assert first.partition(":")[2] != second.partition(":")[2]
+
+
+def test_nobody_is_an_empty_file():
+    assert rendered({}) == ""
