@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials rotate password access-diff expect who-can explain env test docs lock venv venv-dev
+.PHONY: help up preview outputs down credentials rotate password access-diff expect who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 
 test: venv-dev ## run every test
 	@$(python) -m ops.test
+
+bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
+	@for each in bench/*.py; do $(python) -m "bench.$$(basename "$$each" .py)" || exit 1; done
 
 docs: venv ## write the README's table of settings
 	@$(python) -m ops.settings

@@ -1,5 +1,7 @@
 """The ``readme`` output: how to use the broker that is up, in commands ready to paste."""
 
+import shlex
+
 from broker.env import endpoints
 from broker.settings import Settings
 
@@ -25,7 +27,7 @@ def render_manual(settings: Settings, stack: str, image: str) -> str:
         "Listen:",
         "",
         f"    mosquitto_sub -h {broker.address} -p {listener.port} -u {name} -P PASSWORD "
-        f"-t '{(filters or ['#'])[0]}' -v",
+        f"-t {shlex.quote(filters[0] if filters else '#')} -v",
         "",
         f"Rotate {name}'s password: raise `users.{name}.generation` in Pulumi.{stack}.yaml, then",
         "",

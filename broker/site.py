@@ -154,7 +154,10 @@ class Limits(Part):
     """What a client, or all of them, may use of the broker."""
 
     max_connections: int = Field(
-        default=1000, ge=1, le=1_000_000, description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones."
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones.",
     )
     max_queued_messages: int = Field(
         default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."

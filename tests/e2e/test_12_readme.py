@@ -44,6 +44,9 @@ class Newcomer:
             assert old in text
             text = text.replace(old, new)
         file.write_text(text, encoding="utf-8")
+        git = ("git", "-C", str(self.clone), "-c", "user.name=n", "-c", "user.email=n@example.org")
+        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "clone")):
+            subprocess.run([*git, *words], check=True)
 
     container = "e2e-newcomer"
 
@@ -127,15 +130,22 @@ def test_a_user_is_added_rotated_and_removed_as_the_readme_says(newcomer):
     first = newcomer.types("make credentials USER=room_display")
     assert "MQTT_USERNAME=room_display" in first
 
-    newcomer.edit("    room_display:\n", "    room_display:\n      generation: 2\n")
-    newcomer.types("make up")
+    newcomer.types("make rotate USER=room_display")
     second = newcomer.types("make credentials USER=room_display")
-    assert second.replace(first.split("MQTT_PASSWORD=")[1], "") != first
+    assert first.split("MQTT_PASSWORD=")[1] not in second
     assert newcomer.types("make -s password USER=room_display").strip() in second
-
-    newcomer.edit(
-        block[1].replace("    room_display:\n", "    room_display:\n      generation: 2\n"), ""
+    assert "#define MQTT_USERNAME" in newcomer.types(
+        "make credentials USER=room_display FORMAT=header"
     )
+
+    newcomer.types("make credentials ALL=logins")
+    modes = {oct(each.stat().st_mode) for each in (newcomer.clone / "logins").iterdir()}
+    assert modes == {"0o100600"}
+    assert "widened" not in newcomer.types("make access-diff BASE=main")
+    assert "added" in newcomer.types("make access-diff BASE=main FAIL_ON=added", fails=True)
+
+    text = (newcomer.clone / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    newcomer.edit(text[text.index("    room_display:\n") : text.index("    admin:\n")], "")
     newcomer.types("make up")
     assert "no such user" in newcomer.types("make credentials USER=room_display", fails=True)
 
@@ -148,6 +158,8 @@ def test_questions_about_access_are_answered(newcomer):
         "make explain USER=paragon_devices TOPIC=paragon/clockwork/commands/door"
     )
     assert "held" in newcomer.types("make expect")
+    newcomer.types("make access-map")
+    assert (newcomer.clone / "access" / "map.svg").exists()
 
 
 def test_outputs_show_secrets_only_where_asked(newcomer):
