@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials rotate password access-diff expect who-can explain env test bench docs lock venv venv-dev
+.PHONY: help up preview outputs down credentials rotate password access-diff access-map expect who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ who-can: venv ## who may ACTION=write (or read) TOPIC=
 
 explain: venv ## which rule decides about USER= and TOPIC=
 	@$(python) -m ops.explain --stack '$(STACK)' --user '$(user)' --topic '$(TOPIC)'
+
+access-map: venv ## who may do what, as a matrix and a map; OUT=folder
+	@$(python) -m ops.access_map --stack '$(STACK)' --out '$(or $(OUT),access)'
 
 env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 	@$(python) -m ops.env --stack '$(STACK)'

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from string import ascii_lowercase, ascii_uppercase, digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,23 @@ def deliver(script: str, calls: Iterable[Call]) -> str:
         if call.text is not None:
             if not call.text.endswith("\n") or "\0" in call.text:
                 raise ValueError(f"{call.words}: a here-document is whole lines without NUL")
-            end = f"END_{sha256(call.text.encode()).hexdigest()[:24]}"
+            end = _end(call.text)
             parts.append(f" <<'{end}'\n{call.text}{end}")
         parts.append("\n")
     parts.append("finish\n")
     return "".join(parts)
+
+
+def _end(text: str) -> str:
+    """
+    Return a word that ends a here-document of *text*, and that no line of it begins like.
+
+    dash drops a byte where a line begins like the word and goes on with one above 0x7f.
+    """
+    begun = {line[:1] for line in text.split("\n")}
+    letter = next(each for each in _FIRST if each not in begun)
+    return f"{letter}END_{sha256(text.encode()).hexdigest()[:24]}"
+
+
+# No text of ours has lines that begin with each of these: ACL and password files know but a few.
+_FIRST = "_%=+@:,." + ascii_uppercase + ascii_lowercase + digits

@@ -3,7 +3,13 @@
 import shlex
 
 from broker.env import endpoints
+from broker.map import render_mermaid
+from broker.matrix import render_matrix
+from broker.relations import relate
 from broker.settings import Settings
+
+MOST_PARTIES = 20
+"""Rows that a person still reads in an output."""
 
 
 def render_manual(settings: Settings, stack: str, image: str) -> str:
@@ -32,5 +38,15 @@ def render_manual(settings: Settings, stack: str, image: str) -> str:
         f"Rotate {name}'s password: raise `users.{name}.generation` in Pulumi.{stack}.yaml, then",
         "",
         f"    pulumi up --stack {stack}",
+        "",
+        *_picture(settings, stack),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _picture(settings: Settings, stack: str) -> list[str]:
+    relations = relate(settings)
+    if len(relations.parties) > MOST_PARTIES:
+        return [f"{len(relations.parties)} kinds of access: make access-map STACK={stack}"]
+    mermaid = ["```mermaid", render_mermaid(relations).rstrip(), "```"]
+    return ["Who may do what:", "", render_matrix(relations), *mermaid]

@@ -38,10 +38,25 @@ def compare(before: Principal | None, after: Principal | None, direction: Direct
 
 
 def witness(
-    principal: Principal, direction: Direction, filter_: str, *, allowed: bool
+    principal: Principal,
+    direction: Direction,
+    filter_: str,
+    *,
+    allowed: bool,
+    outside: Iterable[str] = (),
 ) -> str | None:
-    """Return a topic of *filter_* that *principal* may (or, if not *allowed*, may not) use."""
-    within = Principal(name="", topics=(Rule(kind="topic", access="readwrite", filter=filter_),))
+    """
+    Return a topic of *filter_* that *principal* may (or, if not *allowed*, may not) use.
+
+    None of the filters *outside* matches it.
+    """
+    within = Principal(
+        name="",
+        topics=(
+            *(Rule(kind="topic", access="deny", filter=each) for each in outside),
+            Rule(kind="topic", access="readwrite", filter=filter_),
+        ),
+    )
     machines = (_Machine.of(principal, direction), _Machine.of(within, direction))
     # Not even a rule for it opens $SYS for writing: the filter itself is not judged so.
     machines[1].guarded = None

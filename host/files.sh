@@ -73,7 +73,10 @@ keep_previous() {
 
 swap() { mv -f -- "$1$new" "$1"; }
 
-restore() { if [ -e "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi; }
+restore() { # what was swapped; it was not while the new one still waits beside it
+  [ ! -e "$1$new" ] || return 0
+  if [ -e "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi
+}
 
 delete() { rm -f -- "$1"; }
 

@@ -8,11 +8,18 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from broker.host import DEFAULT_SOCKET
 from setup.daemon import Daemon, ensure_daemon
 from setup.image import stand_in as build_stand_in
+
+# A property is true however busy the machine is: examples are bounded in number, not in time.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 class Docker(Protocol):

@@ -1,0 +1,29 @@
+"""What tests of components share: an engine, and the settings of a broker."""
+
+from __future__ import annotations
+
+import pytest
+from declared import smallest
+from fake_engine import FakeEngine
+
+from broker.host import Transport, transport
+from broker.settings import Settings
+from broker.site import Broker
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """A fresh engine. A resource made before it is lost without an error."""
+    fake = FakeEngine(monkeypatch)
+    fake.start()
+    return fake
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Settings.parse(smallest()).broker
+
+
+@pytest.fixture
+def here() -> Transport:
+    return transport("unix:///var/run/docker.sock")

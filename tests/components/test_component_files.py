@@ -1,0 +1,100 @@
+"""Configuration and env files reach the host in order, their secrets on stdin alone."""
+
+import pytest
+from declared import smallest
+from fake_engine import COMMAND, everything_plain, is_secret, unwrap
+from pulumi import Output
+
+from broker.settings import Settings
+from components import Configuration, EnvFiles
+
+CONF, ACL = "listener 1883\n", "user a\n"
+SECRETS = {"passwd": "a:$7$hash\n", "health_password": "h3alth", "seed": "s33d"}
+
+
+@pytest.fixture
+def configured(engine, broker, here):
+    engine.run(
+        lambda: Configuration(
+            "configuration",
+            broker=broker,
+            transport=here,
+            image="image:1",
+            conf=CONF,
+            acl=ACL,
+            **{name: Output.secret(value) for name, value in SECRETS.items()},
+        )
+    )
+    return engine
+
+
+def test_folders_come_first_then_files(configured):
+    assert list(configured.of_type(COMMAND)) == ["configuration-folders", "configuration-files"]
+    (before,) = configured.options["configuration-files"].depends_on
+    assert before._name == "configuration-folders"
+
+
+def test_a_preview_shows_conf_and_rules_line_by_line(configured):
+    shown = configured.inputs_of("configuration-files")["environment"]
+
+    assert shown == {"mosquitto.conf": CONF, "mosquitto.acl": ACL}
+
+
+def test_hashes_and_passwords_are_on_stdin_and_nowhere_else(configured):
+    stdin = configured.inputs_of("configuration-files")["stdin"]
+
+    assert is_secret(stdin)
+    assert SECRETS["passwd"] in unwrap(stdin)
+    assert f"-P {SECRETS['health_password']}\n" in unwrap(stdin)
+    assert SECRETS["seed"] not in unwrap(stdin)
+    for args in configured.created.values():
+        assert not [each for each in SECRETS.values() if each in everything_plain(args)]
+
+
+def test_the_broker_that_reads_them_is_named(configured):
+    stdin = unwrap(configured.inputs_of("configuration-files")["stdin"])
+
+    assert "\nbroker mosquitto-test unix:///var/run/docker.sock 1883 /srv/mqtt/config" in stdin
+    assert "\nimage image:1\n" in stdin
+
+
+@pytest.fixture
+def env_files(engine, here):
+    def make(*files):
+        broker = Settings.parse(smallest(envFiles=[*files])).broker
+        engine.run(
+            lambda: EnvFiles(
+                "envfiles",
+                broker=broker,
+                stack="test",
+                transport=here,
+                image="image:1",
+                passwords={
+                    "sensor": Output.secret("s3nsor"),
+                    "another": Output.secret("an0ther"),
+                },
+            )
+        )
+        return engine
+
+    return make
+
+
+def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files):
+    engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
+
+    stdin = engine.inputs_of("envfiles")["stdin"]
+    assert is_secret(stdin)
+    assert "\nput /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
+    assert "\nMQTT_PASSWORD=s3nsor\n" in unwrap(stdin)
+    assert engine.inputs_of("envfiles")["environment"] == {"/etc/mqtt.env": "sensor"}
+
+
+def test_passwords_that_no_file_names_go_nowhere(env_files):
+    engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
+
+    assert "an0ther" not in unwrap(engine.inputs_of("envfiles")["stdin"])
+
+
+def test_where_no_env_file_is_named_there_is_no_command(env_files):
+    assert env_files().of_type(COMMAND) == {}

@@ -1,0 +1,95 @@
+"""Folders are there with owner and mode; what somebody else put in the way or in them stays."""
+
+import pytest
+from host_under_test import call, mode
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "srv"
+
+
+def folders(base):
+    return [
+        call("folder", "ours", base / "config", "0750", 1883, 1883),
+        call("folder", "ours", base / "config" / "health", "0750", 1883, 1883),
+        call("folder", "kept", base / "data", "0750", 1883, 1884),
+    ]
+
+
+def test_they_are_made_with_owner_and_mode(host, base):
+    done = host.run("folders.sh", *folders(base))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert mode(base / "config") == ("0750", 1883, 1883)
+    assert mode(base / "config" / "health") == ("0750", 1883, 1883)
+    assert mode(base / "data") == ("0750", 1883, 1884)
+
+
+def test_folders_on_the_way_there_are_nobodys_business(host, base):
+    host.run("folders.sh", *folders(base))
+
+    assert mode(base)[1:] == (0, 0)
+
+
+def test_a_second_time_changes_nothing(host, base):
+    host.run("folders.sh", *folders(base))
+    (base / "data" / "mosquitto.db").write_text("kept")
+    before = (base / "data" / "mosquitto.db").stat()
+
+    assert host.run("folders.sh", *folders(base)).returncode == 0
+    assert (base / "data" / "mosquitto.db").stat() == before
+
+
+def test_one_that_was_there_gets_owner_and_mode_and_what_is_in_it_does_not(host, base):
+    (base / "data").mkdir(parents=True, mode=0o777)
+    (base / "data" / "file").write_text("x")
+
+    host.run("folders.sh", *folders(base))
+
+    assert mode(base / "data") == ("0750", 1883, 1884)
+    assert mode(base / "data" / "file")[1:] == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["a link to a folder", "a link to nowhere", "a file"])
+def test_what_is_no_folder_is_refused_and_left_alone(host, base, tmp_path, kind):
+    base.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    if kind == "a file":
+        (base / "data").write_text("mine")
+    else:
+        (base / "data").symlink_to(elsewhere)
+    if kind == "a link to a folder":
+        elsewhere.mkdir(mode=0o700)
+
+    done = host.run("folders.sh", *folders(base))
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{base}/data: is there already and is not a folder; move it away or choose another path\n"
+    )
+    if kind == "a link to a folder":
+        assert mode(elsewhere) == ("0700", 0, 0)
+    assert elsewhere.exists() == (kind == "a link to a folder")
+
+
+def test_removal_takes_what_is_ours_and_empty_and_keeps_the_data(host, base):
+    host.run("folders.sh", *folders(base))
+    (base / "data" / "mosquitto.db").write_text("kept")
+
+    assert host.run("folders.sh", *folders(base), action="remove").returncode == 0
+
+    assert not (base / "config").exists()
+    assert (base / "data" / "mosquitto.db").read_text() == "kept"
+    assert host.run("folders.sh", *folders(base), action="remove").returncode == 0
+
+
+def test_removal_leaves_a_folder_in_which_somebody_else_has_a_file(host, base):
+    host.run("folders.sh", *folders(base))
+    (base / "config" / "notes.txt").write_text("mine")
+
+    done = host.run("folders.sh", *folders(base), action="remove")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (base / "config" / "notes.txt").read_text() == "mine"
+    assert not (base / "config" / "health").exists()

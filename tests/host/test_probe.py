@@ -1,0 +1,195 @@
+"""A look at the host says what is there, names who has a port, and changes nothing."""
+
+import socket
+import subprocess
+
+import pytest
+from host_under_test import SOCKET, call
+
+from broker.env import env_file_mark
+from broker.host import Seen
+
+MARK = env_file_mark("prod")
+ANSWERS = 'case "$*" in *version*) echo 28.0.1 ;; *" ps "*) ;; *) exit 1 ;; esac'
+
+
+@pytest.fixture
+def look(host):
+    host.docker(ANSWERS)
+
+    def ask(*calls):
+        done = host.run("probe.sh", call("host", SOCKET), *calls, action="look")
+        assert done.stderr == ""
+        return Seen.parse(done.stdout)
+
+    return ask
+
+
+def test_it_says_who_it_is_and_that_it_came_to_its_end(look):
+    seen = look()
+
+    assert seen.get("login") == "root"
+    assert seen.get("root") == "yes"
+    assert seen.get("docker") == "ok"
+    assert seen.get("probe") == "done"
+
+
+def test_docker_that_does_not_answer_is_quoted_and_asked_nothing_more(host, look):
+    host.docker('echo "Cannot connect to" >&2; echo "the daemon" >&2; exit 1')
+
+    seen = look(call("image", "image:1"), call("container", "mqtt"), call("port", 1883, "prod"))
+
+    assert seen.get("docker") == "Cannot connect to the daemon"
+    assert len(host.calls()) == 1
+    assert seen.get("probe") == "done"
+
+
+def test_a_host_without_docker_says_so(host, look, monkeypatch):
+    host.docker("exit 1")
+    (host.bin / "docker").unlink()
+    # All but docker.
+    for tool in ("sh", "id", "tr", "dirname", "awk", "head", "cat"):
+        (host.bin / tool).symlink_to(f"/usr/bin/{tool}")
+    monkeypatch.setenv("PATH", str(host.bin))
+
+    assert look().get("docker") == "absent"
+
+
+def test_a_login_without_root_says_so(host, look):
+    host.program("id", 'case "$1" in -un) echo sentient ;; *) echo 1000 ;; esac')
+    host.program("sudo", "exit 1")
+
+    seen = look(call("folder", "/srv/data"))
+
+    assert seen.get("login") == "sentient"
+    assert seen.get("root") == "no"
+    # There is no telling what another owner's folder hides.
+    assert seen.get("folder", "/srv/data") == ""
+    assert host.calls("sudo") == ["sudo -n true"]
+
+
+def test_a_port_that_a_program_has_is_named(look):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        taken = look(call("port", port, "prod")).get("port", str(port))
+    assert taken == f"another program (ss -ltnp 'sport = :{port}' shows which)"
+    assert look(call("port", port, "prod")).get("port", str(port)) == "free"
+
+
+def test_also_one_that_a_program_has_on_ipv6_alone(look):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        assert look(call("port", port, "prod")).get("port", str(port)).startswith("another program")
+
+
+def test_a_port_that_is_only_dialled_is_free(look):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as client:
+            port = client.getsockname()[1]
+            assert look(call("port", port, "prod")).get("port", str(port)) == "free"
+
+
+@pytest.mark.parametrize(
+    ("publishers", "answer"),
+    [
+        ("mosquitto-prod prod", "ours"),
+        ("other dev", "container other"),
+        ("other ", "container other"),
+        ("mosquitto-prod prod\nother", "container other"),
+    ],
+)
+def test_a_port_that_a_container_has_is_ours_or_named(host, look, publishers, answer):
+    host.docker(f"case \"$*\" in *version*) echo 1 ;; *' ps '*) printf '{publishers}\\n' ;; esac")
+
+    assert look(call("port", 1883, "prod")).get("port", "1883") == answer
+
+
+@pytest.mark.parametrize(
+    ("docker", "owner"),
+    [("echo prod", "prod"), ("echo", "made by hand"), ("exit 1", "none")],
+)
+def test_a_container_is_whose_label_it_has(host, look, docker, owner):
+    host.docker(f'case "$*" in *version*) echo 1 ;; *) {docker} ;; esac')
+
+    assert look(call("container", "mqtt")).get("container", "mqtt") == owner
+
+
+def test_images_are_there_or_not_and_the_newest_stands_in(host, look):
+    host.docker(
+        'case "$*" in *version*) echo 1 ;; *"inspect"*"image:1") echo x ;; *inspect*) exit 1 ;;'
+        ' *"image ls"*) echo local:2; echo local:1 ;; esac'
+    )
+
+    seen = look(call("image", "image:1"), call("image", "image:2"), call("standin", "local:*"))
+
+    assert seen.get("image", "image:1") == "present"
+    assert seen.get("image", "image:2") == "absent"
+    assert seen.get("standin", "local:*") == "local:2"
+
+
+def test_folders_that_can_be_made_or_are_there_will_do_and_are_not_made(look, tmp_path):
+    (tmp_path / "there").mkdir()
+
+    seen = look(call("folder", tmp_path / "there"), call("folder", tmp_path / "a" / "b"))
+
+    assert seen.get("folder", str(tmp_path / "there")) == "ok"
+    assert seen.get("folder", str(tmp_path / "a" / "b")) == "ok"
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_is_something_else_will_not_do(look, tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    seen = look(
+        call("folder", tmp_path / "file"),
+        call("folder", tmp_path / "file" / "below"),
+        call("folder", tmp_path / "link"),
+    )
+
+    for path in ("file", "file/below"):
+        assert seen.get("folder", f"{tmp_path}/{path}") == (
+            f"{tmp_path}/file is there and is not a folder"
+        )
+    assert seen.get("folder", f"{tmp_path}/link") == "is a symbolic link"
+
+
+def test_a_read_only_disk_will_not_do(look, mount, tmp_path):
+    disk = mount(tmp_path / "disk", "size=64k,mode=755")
+    (disk / "mqtt.env").write_text(f"{MARK}\nX=1\n")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+
+    seen = look(
+        call("folder", disk / "data"),
+        call("envfile", disk / "mqtt.env", MARK),
+        call("envfile", disk / "new.env", MARK),
+    )
+
+    said = f"{disk} can't be written to (a read-only file system?)"
+    assert seen.get("folder", f"{disk}/data") == said
+    assert seen.get("envfile", f"{disk}/mqtt.env") == said
+    assert seen.get("envfile", f"{disk}/new.env") == said
+
+
+def test_an_env_file_is_ours_by_its_first_line(look, tmp_path):
+    ours, dev, theirs = (tmp_path / name for name in ("ours", "dev", "theirs"))
+    ours.write_text(f"{MARK}\nMQTT_USERNAME=x\n")
+    dev.write_text(f"{env_file_mark('dev')}\nMQTT_USERNAME=x\n")
+    theirs.write_text(f"X=1\n{MARK}\n")
+
+    seen = look(
+        *(call("envfile", each, MARK) for each in (ours, dev, theirs)),
+        call("envfile", tmp_path, MARK),
+        call("envfile", tmp_path / "new" / "env", MARK),
+        call("envfile", theirs / "below", MARK),
+    )
+
+    assert seen.get("envfile", str(ours)) == "ok"
+    assert seen.get("envfile", str(tmp_path / "new" / "env")) == "ok"
+    for each in (dev, theirs):
+        assert seen.get("envfile", str(each)) == (
+            "is there already and was not written by this program"
+        )
+    assert seen.get("envfile", str(tmp_path)) == "is a folder"
+    assert seen.get("envfile", f"{theirs}/below") == f"{theirs} is there and is not a folder"
+    assert theirs.read_text() == f"X=1\n{MARK}\n"

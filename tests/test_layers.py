@@ -1,0 +1,101 @@
+"""The house has one direction: settings, then texts, then resources, then outputs."""
+
+import ast
+
+import pytest
+from declared import ROOT
+
+# What would let a text depend on more than the settings it is made of.
+IMPURE = {
+    *("os", "io", "sys", "subprocess", "socket", "shutil", "tempfile", "pathlib", "glob"),
+    *("random", "secrets", "uuid", "time", "datetime", "threading", "asyncio", "logging"),
+    *("urllib.request", "http", "platform", "getpass", "locale"),
+}
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+def python_in(folder):
+    return sorted((ROOT / folder).glob("**/*.py"))
+
+
+def names_imported(path):
+    """Every module, with what is taken from it: ``os``, ``pathlib.PurePosixPath``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def roots(names):
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("module", python_in("broker"), ids=lambda path: path.stem)
+class TestBroker:
+    def test_it_knows_nothing_of_pulumi_and_of_no_room_above(self, module):
+        above = {"components", "ops", "setup"}
+        assert not {
+            each for each in roots(names_imported(module)) if each in above or "pulumi" in each
+        }
+
+    def test_it_reads_nothing_draws_nothing_and_asks_no_clock(self, module):
+        # A path without a disk below it is a text.
+        names = names_imported(module) - {"pathlib.PurePosixPath"}
+        assert not {
+            each
+            for each in names
+            if each.split(".")[0] in IMPURE or any(each.startswith(f"{bad}.") for bad in IMPURE)
+        }
+
+    def test_it_calls_nothing_that_does(self, module):
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not called & IMPURE_CALLS
+
+
+def test_only_components_and_the_program_import_pulumi():
+    importing = {
+        path.relative_to(ROOT).parts[0]
+        for folder in ("broker", "components", "ops", "setup")
+        for path in python_in(folder)
+        if any(each.startswith("pulumi") for each in roots(names_imported(path)))
+    }
+
+    assert importing == {"components"}
+    assert "pulumi" in roots(names_imported(ROOT / "__main__.py"))
+
+
+@pytest.mark.parametrize(
+    ("room", "may_use"),
+    [
+        ("broker", {"broker"}),
+        ("components", {"broker", "components"}),
+        ("setup", {"broker", "setup"}),
+        ("ops", {"broker", "setup", "ops"}),
+    ],
+)
+def test_nothing_below_is_used_above(room, may_use):
+    ours = {"broker", "components", "setup", "ops"}
+    used = set().union(*(roots(names_imported(path)) for path in python_in(room))) & ours
+
+    assert used <= may_use
+
+
+def test_every_room_says_what_it_is_for():
+    for folder in ("broker", "components", "ops", "setup"):
+        for path in python_in(folder):
+            said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+            assert said, f"{path} has no docstring"
+            assert said.splitlines()[0].endswith((".", ":")), path
+
+
+def test_no_room_is_a_cupboard():
+    names = {path.stem for folder in (".",) for path in (ROOT / folder).glob("*/*.py")}
+
+    assert not names & {"utils", "util", "common", "helpers", "helper", "manager", "misc"}

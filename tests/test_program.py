@@ -1,0 +1,283 @@
+"""The whole program, with the settings that each stack really has."""
+
+import copy
+import json
+import runpy
+
+import pulumi
+import pytest
+from declared import ROOT, stack_file
+from fake_engine import (
+    COMMAND,
+    CONTAINER,
+    IMAGE,
+    PASSWORD,
+    PROVIDER,
+    FakeEngine,
+    everything_plain,
+    is_secret,
+    password_of,
+)
+from pulumi.runtime import get_root_resource, set_all_config
+
+from broker.host import Seen
+from broker.settings import PROJECT
+from components import preflight
+
+STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
+RESOURCES_BESIDE_USERS = 17
+"""The stack, components, provider, image, container, commands, salts, health check."""
+
+
+class Program:
+    """``__main__.py``, run by a fake engine on a host that will do."""
+
+    def __init__(self, engine, monkeypatch):
+        self.engine = engine
+        self.seen = {("docker", "-"): "ok"}
+        self.asked = []
+        monkeypatch.setattr(preflight, "ask", self._ask)
+        monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+
+    def _ask(self, transport, wanted):
+        self.asked.append(wanted)
+        return Seen(facts=self.seen)
+
+    def run(self, stack, *, preview=False, config=None):
+        values = stack_file(stack) if config is None else config
+        self.engine.start(stack=stack, preview=preview)
+        set_all_config({f"{PROJECT}:{key}": json.dumps(each) for key, each in values.items()})
+        self.engine.run(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)
+        return self
+
+    def output(self, name):
+        return self.engine.run(lambda: get_root_resource().outputs[name])
+
+    def is_secret(self, name):
+        output = pulumi.Output.from_input(get_root_resource().outputs[name])
+        return self.engine.run(output.is_secret)
+
+    @property
+    def outputs(self):
+        return set(get_root_resource().outputs)
+
+
+@pytest.fixture
+def program(monkeypatch):
+    return Program(FakeEngine(monkeypatch), monkeypatch)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+class TestEachStack:
+    def test_logins_are_secret_outputs(self, program, stack):
+        program.run(stack)
+
+        assert program.is_secret("credentials")
+        assert program.is_secret("envFiles")
+        found = program.output("credentials")
+        assert list(found) == list(stack_file(stack)["users"])
+        password = password_of("credentials-admin")
+        assert found["admin"]["username"] == "admin"
+        assert found["admin"]["password"] == password
+        assert f"admin:{password}@" in found["admin"]["url"]
+        assert f"\nMQTT_PASSWORD={password}\n" in program.output("envFiles")["admin"]
+
+    def test_the_other_outputs_are_plain_and_hold_no_secret(self, program, stack):
+        program.run(stack)
+
+        assert program.outputs == {
+            *("credentials", "envFiles", "access", "endpoints", "image", "readme")
+        }
+        for name in ("access", "endpoints", "image", "readme"):
+            assert not program.is_secret(name)
+            shown = str(program.output(name))
+            assert "Password-of" not in shown
+            assert "$7$" not in shown
+
+    def test_access_is_who_may_do_what(self, program, stack):
+        program.run(stack)
+
+        access = program.output("access")
+        assert list(access) == list(stack_file(stack)["users"])
+        assert access["paragon_devices"]["read"] == ["paragon/+/commands/#"]
+
+    def test_no_input_shows_a_password_or_a_hash(self, program, stack):
+        program.run(stack)
+
+        for args in program.engine.created.values():
+            assert "Password-of" not in everything_plain(args)
+            assert "$7$" not in everything_plain(args)
+        assert all(is_secret(each.inputs["stdin"]) for each in self.commands(program).values())
+
+    def test_each_command_has_the_one_shape(self, program, stack):
+        program.run(stack)
+
+        for name, args in self.commands(program).items():
+            assert args.inputs["logging"] == "none"
+            assert args.inputs["addPreviousOutputInEnv"] is False
+            assert "triggers" not in args.inputs
+            secret = program.engine.options[name].additional_secret_outputs
+            assert set(secret) == {"stdout", "stderr"}
+
+    def test_docker_is_asked_through_the_one_provider_that_names_its_host(self, program, stack):
+        program.run(stack)
+
+        (provider,) = program.engine.of_type(PROVIDER).values()
+        assert provider.inputs["host"] == "unix:///var/run/docker.sock"
+        for typ in (IMAGE, CONTAINER):
+            (args,) = program.engine.of_type(typ).values()
+            assert args.provider.endswith("::host::host-id")
+        assert not program.engine.inputs_of("image").get("pullTriggers")
+        assert program.engine.inputs_of("image")["keepLocally"] is True
+
+    def test_first_the_files_then_the_container_then_who_needs_it(self, program, stack):
+        program.run(stack)
+
+        order = [name for (_, name), args in program.engine.created.items() if args.custom]
+        places = [order.index(name) for name in ("configuration-files", "broker", "broker-ready")]
+        assert places == sorted(places)
+        assert "envfiles" not in order or order.index("envfiles") > order.index("broker-ready")
+
+    def test_a_first_preview_needs_no_password_to_exist(self, program, stack):
+        program.run(stack, preview=True)
+
+        assert program.engine.of_type(CONTAINER)
+        assert program.output("credentials") is None
+        assert program.output("access")
+
+    def test_the_number_of_resources_grows_by_one_a_user(self, program, stack):
+        def count(users):
+            config = stack_file(stack)
+            config["users"] |= {f"door{number}": {"read": ["paragon/a"]} for number in range(users)}
+            return len(program.run(stack, config=config).engine.created)
+
+        few = count(0)
+        assert count(1) == few + 1
+        assert count(40) == few + 40
+        assert few <= RESOURCES_BESIDE_USERS + len(stack_file(stack)["users"])
+
+    @staticmethod
+    def commands(program):
+        found = program.engine.of_type(COMMAND)
+        assert {"configuration-folders", "configuration-files", "broker-ready"} <= set(found)
+        return found
+
+
+def test_prod_writes_the_seeds_env_file(program):
+    program.run("prod")
+
+    assert program.engine.inputs_of("envfiles")["environment"] == {
+        "/opt/sentient/.env.production": "sentient_api_prod"
+    }
+
+
+def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
+    config = stack_file("prod")
+    config["broker"] |= {"host": "ssh://sentient@192.168.2.3:2222", "sshConfig": "/etc/ssh/site"}
+    program.run("prod", config=config)
+
+    (provider,) = program.engine.of_type(PROVIDER).values()
+    options = ["-F", "/etc/ssh/site", "-oBatchMode=yes", "-oConnectTimeout=10"]
+    assert provider.inputs["host"] == "ssh://sentient@192.168.2.3:2222"
+    assert json.loads(provider.inputs["sshOpts"]) == options
+    for args in program.engine.of_type(COMMAND).values():
+        destination = ["-l", "sentient", "-p", "2222", "192.168.2.3"]
+        assert args.inputs["interpreter"] == ["ssh", "-T", *options, *destination]
+
+
+def test_the_image_that_stands_in_is_run_and_named(program):
+    stand_in = "localhost/mosquitto-from-debian:2.0.21-trixie"
+    program.seen[("image", "eclipse-mosquitto:2.0.22")] = "absent"
+    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = stand_in
+
+    program.run("dev")
+
+    assert program.engine.inputs_of("image")["name"] == stand_in
+    assert program.output("image") == stand_in
+    assert stand_in in program.output("readme")
+
+
+def test_prod_never_runs_a_stand_in(program):
+    program.seen[("image", "eclipse-mosquitto:2.0.22")] = "absent"
+    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = "localhost/x:1"
+
+    program.run("prod")
+
+    assert program.output("image") == "eclipse-mosquitto:2.0.22"
+
+
+def test_a_fleet_gives_out_one_secret_seed_and_no_resource_a_member(program):
+    config = stack_file("dev")
+    before = len(program.run("dev", config=copy.deepcopy(config)).engine.created)
+    config["fleets"] = {
+        "door": {"count": 1000, "prefix": "door", "write": ["paragon/%u/sensors/#"]}
+    }
+
+    program.run("dev", config=config)
+
+    assert len(program.engine.created) == before + 1
+    assert program.is_secret("fleetSeeds")
+    assert program.output("fleetSeeds") == {"door": password_of("credentials.fleet.door")}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda config: config["broker"].update(adress="x"),
+            "sentient-mqtt:broker.adress: unknown key. Did you mean 'address'?",
+        ),
+        (
+            lambda config: config.update(user={}),
+            "sentient-mqtt:user: unknown key. Did you mean 'users'?",
+        ),
+        (
+            lambda config: config["users"].update(lamp={"read": ["a/#/b"]}),
+            "sentient-mqtt:users.lamp.read[0]: 'a/#/b': '#' must be the last level",
+        ),
+        (
+            lambda config: config["expect"].append("paragon_devices may write paragon/x"),
+            "paragon_devices may not write paragon/x",
+        ),
+    ],
+)
+def test_a_bad_stack_file_is_refused_before_anything_is_looked_at_or_registered(
+    program, change, says
+):
+    config = stack_file("prod")
+    change(config)
+
+    with pytest.raises(pulumi.RunError) as refused:
+        program.run("prod", config=config)
+
+    (line,) = str(refused.value).splitlines()
+    assert says in line
+    assert program.asked == []
+    assert not [name for typ, name in program.engine.created if typ != "pulumi:pulumi:Stack"]
+
+
+def test_a_host_that_will_not_do_is_refused_before_anything_is_registered(program):
+    program.seen[("docker", "-")] = "absent"
+
+    with pytest.raises(pulumi.RunError, match="the docker command is not there"):
+        program.run("prod")
+
+    assert program.engine.of_type(PASSWORD) == {}
+
+
+def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
+    with pytest.raises(pulumi.RunError) as refused:
+        program.run("dev", config={})
+
+    assert str(refused.value).splitlines() == [
+        "sentient-mqtt:broker: is required and not there. Add it to the stack file.",
+        "sentient-mqtt:users: is required and not there. Add it to the stack file.",
+    ]
+
+
+def test_a_value_set_as_a_plain_word_is_told_as_one(program):
+    """`pulumi config set broker x` stores text that isn't JSON."""
+    with pytest.raises(pulumi.RunError, match=r"sentient-mqtt:broker: 'x': must be a mapping"):
+        program.engine.start(stack="dev")
+        set_all_config({f"{PROJECT}:broker": "x", f"{PROJECT}:users": json.dumps({"a": {}})})
+        program.engine.run(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)

@@ -1,0 +1,62 @@
+"""Every shell script is POSIX sh that its linter has nothing to say about."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from declared import ROOT
+
+OURS = ("host", "images", "engine", "setup", ".ci")
+SCRIPTS = sorted(
+    path
+    for folder in OURS
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix == ".sh" or (path.parent.name == ".ci" and path.is_file())
+)
+
+
+@pytest.fixture(scope="module")
+def shellcheck():
+    beside_python = Path(sys.executable).parent / "shellcheck"
+    found = str(beside_python) if beside_python.exists() else shutil.which("shellcheck")
+    assert found, "shellcheck comes with requirements-dev.txt"
+    return found
+
+
+def test_there_are_scripts_to_look_at():
+    assert {"files.sh", "probe.sh", "build.sh", "venv.sh"} <= {path.name for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+class TestScript:
+    def test_it_passes_its_linter(self, script, shellcheck):
+        done = subprocess.run(
+            [shellcheck, "-s", "sh", str(script)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+    def test_sh_can_read_it(self, script):
+        assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+
+    def test_it_begins_with_the_shell_it_is_written_for(self, script):
+        assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+
+    def test_it_stops_at_the_first_failure(self, script):
+        # apply.sh follows files.sh in one shell.
+        text = script.read_text(encoding="utf-8")
+        assert "\nset -eu\n" in text or script.name == "apply.sh"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "host").glob("*.sh")), ids=lambda path: path.stem)
+def test_a_host_script_only_defines_functions(script):
+    """What it does begins with the calls; until then a broken connection has changed nothing."""
+    harmless = ("set ", "umask ", "trap ", "#")
+    top = [
+        line
+        for line in script.read_text(encoding="utf-8").splitlines()
+        if line and not line[0].isspace() and line != "}" and "()" not in line
+    ]
+
+    assert all(line.startswith(harmless) or line.split("=")[0].isidentifier() for line in top), top
