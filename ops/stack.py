@@ -67,10 +67,11 @@ class Stack:
 
         """
         try:
-            content = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a safe loader)
+            content = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
         except yaml.YAMLError as wrong:
             raise Refusal(f"{file.name} is not YAML: {wrong}") from None
-        if not isinstance(content, dict) or not isinstance(content.get("config", {}), dict):
+        content = {} if content is None else content
+        if not isinstance(content, dict) or not isinstance(content.get("config"), dict | None):
             raise Refusal(f"{file.name}: has no mapping 'config:' (sentient-mqtt:broker, ...).")
         prefix = f"{PROJECT}:"
         raw = {

@@ -36,10 +36,10 @@ class Program:
         self.engine = engine
         self.seen = {("docker", "-"): "ok"}
         self.asked = []
-        monkeypatch.setattr(preflight, "ask", self._ask)
+        monkeypatch.setattr(preflight, "ask", lambda _, wanted: self._ask(wanted))
         monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
 
-    def _ask(self, transport, wanted):
+    def _ask(self, wanted):
         self.asked.append(wanted)
         return Seen(facts=self.seen)
 
@@ -148,7 +148,9 @@ class TestEachStack:
     def test_the_number_of_resources_grows_by_one_a_user(self, program, stack):
         def count(users):
             config = stack_file(stack)
-            config["users"] |= {f"door{number}": {"read": ["paragon/a"]} for number in range(users)}
+            config["users"] |= {
+                f"door{number}": {"read": ["paragon/a/status/#"]} for number in range(users)
+            }
             return len(program.run(stack, config=config).engine.created)
 
         few = count(0)
@@ -277,7 +279,8 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
 
 def test_a_value_set_as_a_plain_word_is_told_as_one(program):
     """`pulumi config set broker x` stores text that isn't JSON."""
+    program.engine.start(stack="dev")
+    set_all_config({f"{PROJECT}:broker": "x", f"{PROJECT}:users": json.dumps({"a": {}})})
+
     with pytest.raises(pulumi.RunError, match=r"sentient-mqtt:broker: 'x': must be a mapping"):
-        program.engine.start(stack="dev")
-        set_all_config({f"{PROJECT}:broker": "x", f"{PROJECT}:users": json.dumps({"a": {}})})
         program.engine.run(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)

@@ -72,7 +72,7 @@ def draw_round(random: Random, *, users: int, topics: int) -> Round:
 
 def root_may_publish(topic: str) -> bool:
     """$SYS is the broker's own but for a bridge's state, $share no topic, and # not for $."""
-    first = topic.split("/")[0]
+    first = topic.split("/", maxsplit=1)[0]
     if first.startswith("$SYS"):
         return re.fullmatch(BRIDGE_STATE, topic) is not None
     return not first.startswith("$") or f"{first}/#" in ROOTS
@@ -123,10 +123,12 @@ def _access(random: Random) -> str:
 
 
 def _rule(random: Random, kind: str) -> Rule:
-    return Rule(kind=kind, access=_access(random), filter=_filter(random, kind == "pattern"))
+    return Rule(
+        kind=kind, access=_access(random), filter=_filter(random, pattern=kind == "pattern")
+    )
 
 
-def _filter(random: Random, pattern: bool = False) -> str:
+def _filter(random: Random, *, pattern: bool = False) -> str:
     if random.random() < 0.03:
         return "$SYS/broker/connection/+/state"
     levels = [random.choice(LEVELS[:6]) for _ in range(random.choice((1, 1, 2, 2, 3, 4)))]
@@ -137,7 +139,7 @@ def _filter(random: Random, pattern: bool = False) -> str:
         for _ in range(random.choice((0, 1, 1, 2))):
             levels[random.randrange(len(levels))] = random.choice(("%u", "%u", "%c"))
     if random.random() < 0.4:
-        levels = levels[random.choice((0, 1)) if len(levels) == 1 else 0 :] + ["#"]
+        levels = [*levels[random.choice((0, 1)) if len(levels) == 1 else 0 :], "#"]
     return "/".join(levels)
 
 
@@ -182,8 +184,10 @@ def _acl(random: Random, principals: Iterable[Principal], patterns: Iterable[Rul
     for user in principals:
         if user.topics:
             cut = random.randint(0, len(user.topics))
-            for part in (user.topics[:cut], user.topics[cut:]):
-                pieces.append([f"user {user.name}", *(rule.line for rule in part)])
+            pieces.extend(
+                [f"user {user.name}", *(rule.line for rule in part)]
+                for part in (user.topics[:cut], user.topics[cut:])
+            )
     between = sorted(random.sample(range(len(pieces) * 9), len(tuple(patterns))))
     for place, rule in reversed(list(zip(between, patterns, strict=True))):
         pieces.insert(place // 9, [rule.line])

@@ -53,7 +53,7 @@ class Bench:
     def take(self, acl: str, users: Iterable[str]) -> str:
         """Reload with *acl*; return root's password, which only the new files know."""
         password = secrets.token_hex(16)
-        passwords = {each: PASSWORD for each in users} | {ROOT: password}
+        passwords = dict.fromkeys(users, PASSWORD) | {ROOT: password}
         ones = dict.fromkeys(passwords, "1")
         (self.folder / "passwd").write_text(
             render_passwd(passwords, seed="s", generations=ones, iterations=1)

@@ -101,10 +101,11 @@ def run(way, become, image=""):
     return done.stdout.splitlines()
 
 
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(("host", "before"), [(UNIX, []), ("ssh://site", ["ssh"])])
 class TestScript:
     @pytest.mark.parametrize("become", ["sudo", "docker", "nobody"])
-    def test_root_becomes_nobody_else(self, machine, host, before, become):
+    def test_root_becomes_nobody_else(self, host, before, become):
         assert run(transport(host), become, "image:1") == [*before, "ran apply as 0"]
 
     def test_another_login_asks_sudo_and_never_for_a_password(self, machine, host, before):

@@ -60,7 +60,7 @@ def test_prod_has_the_seeds_users_in_its_order_and_each_their_rules():
             (),
         ),
     }
-    assert list(users)[0] == "admin"
+    assert next(iter(users)) == "admin"
     assert list(users)[-1] == "paragon_devices"
 
 

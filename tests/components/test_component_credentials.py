@@ -79,7 +79,7 @@ def test_what_is_made_of_passwords_is_secret_also_as_a_hash(engine, output):
 
 
 def test_each_password_is_secret(engine):
-    assert engine.run(lambda: credentials().passwords["bob"].is_secret())
+    assert engine.run(credentials().passwords["bob"].is_secret)
     engine.start()
     assert engine.run(lambda: credentials().passwords["bob"]) == password_of("credentials-bob")
 

@@ -1,4 +1,4 @@
-"""A host of the test's own: its scripts run for real, as root; its Docker says what a test wants."""
+"""A host of the test's own: scripts run for real, as root; its Docker says what a test wants."""
 
 from __future__ import annotations
 

@@ -83,10 +83,12 @@ def test_also_one_that_a_program_has_on_ipv6_alone(look):
 
 
 def test_a_port_that_is_only_dialled_is_free(look):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            port = client.getsockname()[1]
-            assert look(call("port", port, "prod")).get("port", str(port)) == "free"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        port = client.getsockname()[1]
+        assert look(call("port", port, "prod")).get("port", str(port)) == "free"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,239 @@
+"""What a person runs: each command says what it did, or what to do first."""
+
+import shlex
+import stat
+
+import pytest
+
+import ops.credentials
+import ops.down
+import ops.env
+import ops.outputs
+import ops.up
+from ops.command import finish
+from ops.stack import Refusal
+from setup.backend import Backend
+from setup.daemon import Daemon
+from setup.image import Image
+
+IMAGE = "eclipse-mosquitto:2.0.22"
+UP = {
+    "credentials": {
+        "sensor": {"username": "sensor", "password": "s3cret", "url": "mqtt://sensor:s3cret@x:1"}
+    },
+    "image": IMAGE,
+}
+
+
+@pytest.fixture
+def ready(desk, monkeypatch):
+    """A machine that has all it needs."""
+    daemon = Daemon(transport=ops.up.Stack.read("test").transport)
+    monkeypatch.setattr(ops.up, "ensure_daemon", lambda *_, **__: daemon)
+    monkeypatch.setattr(ops.up, "ensure_image", lambda name, *_, **__: Image(name=name))
+    desk.outputs = UP
+    desk.pulumi("exit 0")
+    return desk
+
+
+class TestUp:
+    def test_it_ends_with_where_the_broker_is_and_how_to_get_in(self, ready, capsys):
+        ready.run(ops.up.main)
+
+        said = capsys.readouterr().out
+        assert f"The broker is up: container mosquitto-test, image {IMAGE}\n" in said
+        assert "  mqtt: mqtt://broker.example.org:1883\n" in said
+        assert "make credentials USER=sensor STACK=test\n" in said
+        assert "s3cret" not in said
+
+    def test_the_line_that_listens_is_ready_to_paste(self, ready, capsys, monkeypatch):
+        monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+        ready.run(ops.up.main)
+
+        line = capsys.readouterr().out.rstrip().splitlines()[-1].strip()
+        words = shlex.split(line)
+        assert words[:3] == ["mosquitto_sub", "-h", "broker.example.org"]
+        assert words[words.index("-P") + 1] == "$(make -s password USER=sensor STACK=test)"
+
+    def test_without_a_client_here_the_one_in_the_container_listens(
+        self, ready, capsys, monkeypatch
+    ):
+        monkeypatch.setattr("shutil.which", lambda _: None)
+        ready.run(ops.up.main)
+
+        assert "  docker exec -it mosquitto-test mosquitto_sub -h" in capsys.readouterr().out
+
+    def test_a_broker_that_nobody_shares_is_brought_up_without_a_question(self, ready):
+        ready.run(ops.up.main)
+
+        assert ready.calls() == [
+            "stack select --create test",
+            "up --stack test --yes --skip-preview",
+        ]
+
+    def test_elsewhere_pulumi_shows_its_preview_and_asks(self, ready):
+        ready.backend = Backend(ours=False)
+        ready.run(ops.up.main)
+        assert ready.calls()[-1] == "up --stack test"
+
+        ready.run(ops.up.main, "--yes")
+        assert ready.calls()[-1] == "up --stack test --yes --skip-preview"
+
+    def test_a_failure_does_not_end_with_a_way_in(self, ready, capsys):
+        ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
+
+        with pytest.raises(Refusal, match="pulumi up failed"):
+            ready.run(ops.up.main)
+        assert "The broker is up" not in capsys.readouterr().out
+
+
+class TestDown:
+    @pytest.fixture
+    def site(self, ready, tmp_path):
+        """Folders with something in them, and a Docker that knows of no container."""
+        srv = tmp_path / "srv"
+        folders = {name: str(srv / name) for name in ("config", "data", "log")}
+        for folder in folders.values():
+            (srv / folder).mkdir(parents=True)
+            (srv / folder / "file").write_text("x")
+        ready.write(folders=folders)
+        (ready.bin / "docker").write_text("#!/bin/sh\nexit 0\n")
+        (ready.bin / "docker").chmod(0o755)
+        ready.srv = srv
+        return ready
+
+    def left(self, site):
+        return sorted(each.name for each in site.srv.iterdir())
+
+    def test_data_and_logs_stay_and_that_is_said(self, site, capsys):
+        site.run(ops.down.main)
+
+        assert site.calls()[-1] == "destroy --stack test --yes --skip-preview"
+        assert self.left(site) == ["config", "data", "log"]
+        assert capsys.readouterr().out == (
+            f"Kept: {site.srv}/data and {site.srv}/log. DATA=delete deletes them.\n"
+        )
+
+    def test_they_are_deleted_where_that_is_said(self, site, capsys):
+        site.run(ops.down.main, "--delete-data")
+
+        # Its files were Pulumi's to remove.
+        assert self.left(site) == ["config"]
+        assert capsys.readouterr().out == f"Deleted: {site.srv}/data and {site.srv}/log.\n"
+
+    def test_not_while_a_container_has_them(self, site):
+        (site.bin / "docker").write_text("#!/bin/sh\necho another\n")
+
+        with pytest.raises(Refusal, match=r"^DATA=delete: .*/data: still mounted by another"):
+            site.run(ops.down.main, "--delete-data")
+        assert self.left(site) == ["config", "data", "log"]
+
+    def test_not_where_destroying_failed(self, site):
+        site.pulumi('case "$*" in *destroy*) exit 1 ;; esac')
+
+        with pytest.raises(Refusal, match="pulumi destroy failed"):
+            site.run(ops.down.main, "--delete-data")
+        assert self.left(site) == ["config", "data", "log"]
+
+    def test_elsewhere_pulumi_asks(self, site):
+        site.backend = Backend(ours=False)
+
+        site.run(ops.down.main)
+
+        assert site.calls()[-1] == "destroy --stack test"
+
+
+class TestCredentials:
+    def test_a_login_is_an_env_file_on_stdout(self, ready, capsys):
+        ready.run(ops.credentials.main, "--user", "sensor")
+
+        said = capsys.readouterr()
+        assert said.out == (
+            "MQTT_URL=mqtt://broker.example.org:1883\n"
+            "MQTT_HOST=broker.example.org\n"
+            "MQTT_PORT=1883\n"
+            "MQTT_USERNAME=sensor\n"
+            "MQTT_PASSWORD=s3cret\n"
+        )
+        assert said.err == ""
+
+    def test_a_password_alone_is_one_line(self, ready, capsys):
+        ready.run(ops.credentials.main, "--user", "sensor", "--only-password")
+
+        assert capsys.readouterr().out == "s3cret\n"
+
+    @pytest.mark.parametrize(
+        ("user", "hint"), [("sensr", "Did you mean 'sensor'?"), ("", "There are: sensor.")]
+    )
+    def test_a_wrong_name_is_told_before_pulumi_is_asked(self, ready, user, hint):
+        with pytest.raises(Refusal) as refused:
+            ready.run(ops.credentials.main, "--user", user)
+
+        assert str(refused.value) == f"USER={user}: no such user in Pulumi.test.yaml. {hint}"
+        assert ready.calls() == []
+
+    def test_a_broker_that_is_not_up_yet(self, ready):
+        ready.outputs = {}
+        ready.pulumi("exit 0")
+
+        with pytest.raises(Refusal, match=r"not up yet\. Run: make up STACK=test"):
+            ready.run(ops.credentials.main, "--user", "sensor")
+
+    def test_all_of_them_are_files_that_nobody_else_may_read(self, ready, tmp_path, capsys):
+        folder = tmp_path / "handed out"
+        folder.mkdir(mode=0o755)
+        (folder / "sensor.env").write_text("old")
+        (folder / "sensor.env").chmod(0o644)
+
+        ready.run(ops.credentials.main, "--all", str(folder))
+
+        file = folder / "sensor.env"
+        assert "MQTT_PASSWORD=s3cret\n" in file.read_text()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "s3cret" not in "".join(capsys.readouterr())
+
+
+class TestOutputs:
+    def test_secrets_are_shown_only_where_they_are_asked_for(self, ready):
+        ready.run(ops.outputs.main)
+        ready.run(ops.outputs.main, "--show-secrets")
+
+        assert ready.calls() == [
+            "stack output --stack test",
+            "stack output --stack test --show-secrets",
+        ]
+
+
+class TestEnv:
+    def test_what_it_prints_is_what_a_shell_needs_and_no_passphrase(self, ready, capsys):
+        ready.backend = Backend(
+            environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, ours=True
+        )
+
+        ready.run(ops.env.main)
+
+        lines = capsys.readouterr().out.splitlines()
+        assert "export PULUMI_CONFIG_PASSPHRASE_FILE='/a b/passphrase'" in lines
+        (path,) = [line for line in lines if line.startswith("export PATH=")]
+        # It goes before whatever PATH is there by then.
+        assert path.endswith('"$PATH"')
+
+
+def test_a_refusal_is_a_sentence_and_an_exit_code(capsys):
+    def refuse():
+        raise Refusal("STACK=x: there is none.")
+
+    with pytest.raises(SystemExit) as ended:
+        finish(refuse)
+
+    assert ended.value.code == "error: STACK=x: there is none."
+
+
+def test_a_person_who_interrupts_sees_no_traceback():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        finish(interrupt)
+
+    assert ended.value.code == 130
