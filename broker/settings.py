@@ -108,10 +108,6 @@ class Settings(Part):
     def _one_login_a_name(self) -> Self:
         owners = {name: f"users.{name}" for name in self.users}
         owners[self.broker.health.user] = "broker.health.user"
-        if canary.NAME in owners:
-            raise refused(
-                owners[canary.NAME], canary.NAME, "is kept for the check that follows a change"
-            )
         for kind, fleet in self.fleets.items():
             for member in fleet.members:
                 if member in owners:
@@ -119,6 +115,12 @@ class Settings(Part):
                         f"fleets.{kind}", member, f"is the name of {owners[member]} already"
                     )
                 owners[member] = f"fleets.{kind}"
+        if canary.NAME in owners:
+            raise refused(
+                owners[canary.NAME],
+                canary.NAME,
+                "is kept for the check that follows a change; choose another name",
+            )
         for index, sentence in enumerate(self.expect):
             spoken = Expectation.parse(sentence)
             for each in (*((spoken.user,) if spoken.user else ()), *spoken.but):

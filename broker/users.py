@@ -165,6 +165,11 @@ class Fleet(Part):
             raise refused("", self.count, "needs either 'names' or 'count' with 'prefix'")
         if (self.count is not None) != (self.prefix is not None):
             raise refused("prefix", self.prefix, "goes with 'count', and 'count' with it")
+        if self.prefix is not None:
+            try:
+                check_user_name(self.members[-1])
+            except ValueError as wrong:
+                raise refused("prefix", self.prefix, f"{wrong}; shorten it") from None
         twice = sorted({each for each in self.names if self.names.count(each) > 1})
         if twice:
             raise refused("names", twice[0], "stands there twice")

@@ -39,8 +39,10 @@ done
 IMAGES=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 export IMAGES
 
-main=$(mirror Debian)
-set -- "deb ${main:-http://deb.debian.org/debian} $suite main"
+main=${DEBIAN_MIRROR:-$(mirror Debian)}
+[ -n "$main" ] ||
+    refuse 'this host has no archive of Debian among its sources: say one, DEBIAN_MIRROR=http://... make up'
+set -- "deb $main $suite main"
 security=$(mirror Debian-Security)
 if [ "$suite" = trixie ] && [ -n "$security" ]; then
     set -- "$@" "deb $security $suite-security main"

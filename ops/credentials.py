@@ -53,8 +53,8 @@ def all_passwords(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, s
 
 def write_all(settings: Settings, passwords: Mapping[str, str], folder: Path, format_: str) -> None:
     """Write a file a user; nobody else may read them at any moment."""
+    # One that was there keeps its mode: it may be anybody's, and the files are closed themselves.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
     for name, password in passwords.items():
         file = folder / f"{name}{_SUFFIX[format_]}"
         file.unlink(missing_ok=True)

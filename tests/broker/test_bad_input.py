@@ -106,6 +106,12 @@ SLIPS = {
         "broker.health.user: 'sensor': ",
         "another name",
     ),
+    "the canary's name taken": (
+        ("users", "sentient-mqtt-canary"),
+        {},
+        "users.sentient-mqtt-canary: 'sentient-mqtt-canary': ",
+        "choose another name",
+    ),
     "description of two lines": (
         ("users", "sensor", "description"),
         "a\nuser b",

@@ -190,6 +190,7 @@ class TestCredentials:
         file = folder / "sensor.env"
         assert "MQTT_PASSWORD=s3cret\n" in file.read_text()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
         assert "s3cret" not in "".join(capsys.readouterr())
 
 
