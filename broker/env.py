@@ -1,6 +1,5 @@
 """How to log in, as a service wants to read it: URLs, and the text of an env file."""
 
-from collections.abc import Mapping
 from urllib.parse import quote
 
 from broker.layout import HostFile
@@ -63,17 +62,14 @@ def env_file_mark(stack: str) -> str:
     )
 
 
-def host_env_files(broker: Broker, stack: str, passwords: Mapping[str, str]) -> list[HostFile]:
-    """Return the files of ``broker.envFiles``, for users whose passwords are given."""
-    return [
-        HostFile(
-            path=each.path,
-            owner=each.owner,
-            text=f"{env_file_mark(stack)}\n"
-            + render_env(broker, _env_listener(broker, each), each.user, passwords[each.user]),
-        )
-        for each in broker.env_files
-    ]
+def host_env_file(broker: Broker, stack: str, file: EnvFile, password: str) -> HostFile:
+    """Return one of the files of ``broker.envFiles``, with its user's password."""
+    listener = _env_listener(broker, file)
+    return HostFile(
+        path=file.path,
+        owner=file.owner,
+        text=f"{env_file_mark(stack)}\n{render_env(broker, listener, file.user, password)}",
+    )
 
 
 def _env_listener(broker: Broker, file: EnvFile) -> Listener:

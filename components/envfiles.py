@@ -1,12 +1,14 @@
 """Env files on the host, from which services there read how to log in."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.env import host_env_files
+from broker.delivery import Call
+from broker.env import host_env_file
 from broker.host import Transport
-from broker.site import Broker
+from broker.site import Broker, EnvFile
 from components.hostcommand import host_command
 
 
@@ -25,18 +27,20 @@ class EnvFiles(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:EnvFiles", name, {}, opts)
-        if broker.env_files:
-            chosen = {each.user: passwords[each.user] for each in broker.env_files}
+        # One command a file: an entry that goes, or moves, takes its file and password with it.
+        for each in broker.env_files:
             host_command(
-                name,
+                f"{name}-{each.path}",
                 transport=transport,
                 become=broker.become,
                 image=image,
                 scripts=("files.sh",),
-                calls=Output.all(**chosen).apply(
-                    lambda plain: [each.call() for each in host_env_files(broker, stack, plain)]
-                ),
-                shown={each.path: each.user for each in broker.env_files},
+                calls=passwords[each.user].apply(partial(_calls, broker, stack, each)),
+                shown={each.path: each.user},
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})
+
+
+def _calls(broker: Broker, stack: str, file: EnvFile, password: str) -> list[Call]:
+    return [host_env_file(broker, stack, file, password).call()]

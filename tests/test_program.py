@@ -136,7 +136,8 @@ class TestEachStack:
         order = [name for (_, name), args in program.engine.created.items() if args.custom]
         places = [order.index(name) for name in ("configuration-files", "broker", "broker-ready")]
         assert places == sorted(places)
-        assert "envfiles" not in order or order.index("envfiles") > order.index("broker-ready")
+        written = [place for place, name in enumerate(order) if name.startswith("envfiles")]
+        assert all(place > order.index("broker-ready") for place in written)
 
     def test_a_first_preview_needs_no_password_to_exist(self, program, stack):
         program.run(stack, preview=True)
@@ -168,7 +169,7 @@ class TestEachStack:
 def test_prod_writes_the_seeds_env_file(program):
     program.run("prod")
 
-    assert program.engine.inputs_of("envfiles")["environment"] == {
+    assert program.engine.inputs_of("envfiles-/opt/sentient/.env.production")["environment"] == {
         "/opt/sentient/.env.production": "sentient_api_prod"
     }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from broker.env import (
     endpoints,
     env_file_mark,
-    host_env_files,
+    host_env_file,
     login,
     login_url,
     render_env,
@@ -118,7 +118,7 @@ def test_the_files_on_the_host_are_those_that_the_stack_file_names():
         )
     ).broker
 
-    one, two = host_env_files(broker, "prod", {"sensor": "s3cret"})
+    one, two = (host_env_file(broker, "prod", each, "s3cret") for each in broker.env_files)
 
     assert (one.path, one.mode, one.owner.uid, one.owner.gid) == ("/etc/one.env", "0600", 0, 0)
     assert "MQTT_URL=mqtt://broker.example.org:1883\n" in one.text
@@ -128,7 +128,7 @@ def test_the_files_on_the_host_are_those_that_the_stack_file_names():
 
 def test_a_file_begins_with_the_line_that_tells_ours_from_somebody_elses():
     broker = settings_of("prod").broker
-    (file,) = host_env_files(broker, "prod", {"sentient_api_prod": "x"})
+    file = host_env_file(broker, "prod", broker.env_files[0], "x")
 
     assert file.text.startswith(env_file_mark("prod") + "\n")
     assert env_file_mark("prod") != env_file_mark("dev")

@@ -83,17 +83,26 @@ def env_files(engine, here):
 def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files):
     engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
 
-    stdin = engine.inputs_of("envfiles")["stdin"]
+    stdin = engine.inputs_of("envfiles-/etc/mqtt.env")["stdin"]
     assert is_secret(stdin)
     assert "\nput /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
     assert "\nMQTT_PASSWORD=s3nsor\n" in unwrap(stdin)
-    assert engine.inputs_of("envfiles")["environment"] == {"/etc/mqtt.env": "sensor"}
+    assert engine.inputs_of("envfiles-/etc/mqtt.env")["environment"] == {"/etc/mqtt.env": "sensor"}
 
 
 def test_passwords_that_no_file_names_go_nowhere(env_files):
     engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
 
-    assert "an0ther" not in unwrap(engine.inputs_of("envfiles")["stdin"])
+    assert "an0ther" not in unwrap(engine.inputs_of("envfiles-/etc/mqtt.env")["stdin"])
+
+
+def test_each_file_is_a_command_of_its_own_so_that_one_can_go(env_files):
+    engine = env_files(
+        {"path": "/etc/one.env", "user": "sensor"}, {"path": "/etc/two.env", "user": "sensor"}
+    )
+
+    assert set(engine.of_type(COMMAND)) == {"envfiles-/etc/one.env", "envfiles-/etc/two.env"}
+    assert "/etc/one.env" not in unwrap(engine.inputs_of("envfiles-/etc/two.env")["stdin"])
 
 
 def test_where_no_env_file_is_named_there_is_no_command(env_files):
