@@ -6,13 +6,16 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help up preview outputs down credentials rotate password access-diff access-map expect who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials rotate password access-diff access-map expect who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 up: venv ## bring the broker up, or change it to what the stack file says; YES=1 doesn't ask
 	@$(python) -m ops.up --stack '$(STACK)' $(if $(YES),--yes)
+
+adopt: venv ## a stack file for a broker set up by hand: STACK= FROM=folder ADDRESS=; CONTAINER=, DATA=, LOG=
+	@$(python) -m ops.adopt --stack '$(STACK)' --from '$(FROM)' --conf '$(CONF)' --address '$(ADDRESS)' --container '$(CONTAINER)' --data '$(DATA)' --log '$(LOG)'
 
 preview: venv ## show what `up` would change
 	@$(python) -m ops.preview --stack '$(STACK)'
@@ -26,8 +29,8 @@ down: venv ## take the broker away; its data and logs stay unless DATA=delete
 credentials: venv ## how USER= logs in; FORMAT=header for firmware; ALL=folder for everybody
 	@$(python) -m ops.credentials --stack '$(STACK)' --format '$(or $(FORMAT),env)' $(if $(ALL),--all '$(ALL)',--user '$(user)')
 
-rotate: venv ## new passwords for USER=a,b, or for ALL=1
-	@$(python) -m ops.rotate --stack '$(STACK)' $(if $(YES),--yes) --users '$(user)' $(if $(ALL),--all)
+rotate: venv ## new passwords for USER=a,b, or for ALL=1; PREVIOUS=revoke ends an overlap
+	@$(python) -m ops.rotate --stack '$(STACK)' $(if $(YES),--yes) --users '$(user)' $(if $(ALL),--all) $(if $(filter revoke,$(PREVIOUS)),--revoke-previous)
 
 password: venv ## print the password of USER= alone
 	@$(python) -m ops.credentials --stack '$(STACK)' --user '$(user)' --only-password

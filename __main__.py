@@ -13,23 +13,32 @@ import pulumi_docker as docker
 from broker.access import describe_access
 from broker.acl import render_acl
 from broker.conf import render_conf
+from broker.effect import effects
 from broker.env import endpoints, login, render_env
 from broker.host import transport
+from broker.logins import logins, stamps
 from broker.manual import render_manual
+from broker.needs import start_digest
 from broker.review import review
+from broker.rotations import describe_rotations, generations
 from broker.settings import Settings, SettingsError
+from broker.supplied import leftovers, problems
+from broker.supplied import wanted as wanted_secrets
 from broker.wanted import wanted_of_host
-from components import BrokerContainer, Configuration, Credentials, EnvFiles
+from components import BrokerContainer, Configuration, Credentials, EnvFiles, Rotations
 from components.preflight import look
-from components.stackfile import read_stack_file
+from components.stackfile import read_secrets, read_stack_file
 
 stack = pulumi.get_stack()
 try:
     settings = Settings.parse(read_stack_file())
 except SettingsError as wrong:
     raise pulumi.RunError(str(wrong)) from None
+secrets = read_secrets()
+if wrong_secrets := problems(settings, secrets):
+    raise pulumi.RunError("\n".join(wrong_secrets))
 reviewed = review(settings, stack)
-for line in reviewed.warnings:
+for line in (*reviewed.warnings, *leftovers(settings, secrets)):
     pulumi.log.warn(line)
 if reviewed.errors:
     raise pulumi.RunError("\n".join(reviewed.errors))
@@ -41,18 +50,29 @@ if any(each.allow_from for each in broker.listeners.values()):
 # Where. Looked at before anything is changed there.
 host = transport(broker.host, broker.ssh_config)
 wanted = wanted_of_host(settings, stack)
-image_name = look(host, wanted).present_image(wanted)
+seen = look(host, wanted)
+image_name = seen.present_image(wanted)
+digest = start_digest(broker, image_name)
+for line in effects(wanted, seen, digest):
+    pulumi.log.info(line)
 provider = docker.Provider("host", host=host.host, ssh_opts=list(host.ssh_options) or None)
 on_host = pulumi.ResourceOptions(provider=provider)
 image = docker.RemoteImage("image", name=image_name, keep_locally=True, opts=on_host)
 
 # Who may log in.
-generations = {name: user.generation for name, user in settings.users.items()}
+known = {name: user.password for name, user in settings.users.items()}
+active = {each.user: each.name for each in logins(settings) if each.active}
+generated = {e.name: e.generation for e in logins(settings) if known[e.user] == "generated"}
 credentials = Credentials(
     "credentials",
-    generations={**generations, broker.health.user: broker.health.generation},
+    generations={**generated, broker.health.user: broker.health.generation},
     passwords=broker.passwords,
     fleets=settings.fleets,
+    supplied=wanted_secrets(settings, secrets, "supplied"),
+    hashes=wanted_secrets(settings, secrets, "adopted"),
+)
+rotations = Rotations(
+    "rotations", generations=generations(settings), max_age_days=broker.passwords.max_age_days
 )
 
 # To what. Folders, then files, then the container that reads them.
@@ -66,6 +86,7 @@ configuration = Configuration(
     passwd=credentials.passwd,
     health_password=credentials.passwords[broker.health.user],
     seed=credentials.seed,
+    stamps=stamps(settings),
 )
 container = BrokerContainer(
     "broker",
@@ -74,6 +95,7 @@ container = BrokerContainer(
     transport=host,
     image=image.name,
     image_id=image.image_id,
+    digest=digest,
     opts=pulumi.ResourceOptions(
         providers={"docker": provider}, depends_on=[configuration.in_place]
     ),
@@ -84,30 +106,28 @@ EnvFiles(
     stack=stack,
     transport=host,
     image=image.name,
+    active=active,
     passwords=credentials.passwords,
     opts=pulumi.ResourceOptions(depends_on=[container]),
 )
 
 # How to get in: `pulumi stack output credentials --show-secrets`.
 _, listener = broker.mqtt_listener()
-passwords = {name: credentials.passwords[name] for name in settings.users}
-pulumi.export(
-    "credentials",
-    {
-        name: password.apply(partial(login, broker, listener, name))
-        for name, password in passwords.items()
-    },
-)
-pulumi.export(
-    "envFiles",
-    {
-        name: password.apply(partial(render_env, broker, listener, name))
-        for name, password in passwords.items()
-    },
-)
+passwords = {
+    name: credentials.passwords[login] for name, login in active.items() if known[name] != "adopted"
+}
+for output, render in (("credentials", login), ("envFiles", render_env)):
+    pulumi.export(
+        output,
+        {
+            name: password.apply(partial(render, broker, listener, active[name]))
+            for name, password in passwords.items()
+        },
+    )
 if settings.fleets:
     pulumi.export("fleetSeeds", credentials.fleet_seeds)
 pulumi.export("access", describe_access(settings))
+pulumi.export("rotations", rotations.rotated_at.apply(partial(describe_rotations, settings)))
 pulumi.export("endpoints", endpoints(broker))
 pulumi.export("image", image_name)
 pulumi.export("readme", render_manual(settings, stack, image_name))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from broker.canary import acl_lines
+from broker.logins import logins_of
 from broker.principals import HEALTH_TOPIC, health_rules, pattern_rules, user_rules
 from broker.settings import Settings
 
@@ -19,10 +20,11 @@ def render_acl(settings: Settings) -> str:
     blocks = [
         [
             *([f"# {user.description}"] if user.description else []),
-            f"user {name}",
+            f"user {login.name}",
             *(rule.line for rule in user_rules(name, user, settings.roles)),
         ]
         for name, user in settings.users.items()
+        for login in sorted(logins_of(name, user), key=lambda each: each.slot)
     ]
     blocks.append(
         [

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from broker.acl import render_acl
-from broker.needs import restart_digest
+from broker.conf import render_conf
+from broker.logins import disconnected as disconnected_logins
+from broker.logins import stamps
+from broker.needs import start_needs
 from broker.principals import principals
 from broker.reach import compare
 from broker.review import review
@@ -41,6 +44,8 @@ class AccessDiff:
     users: tuple[UserDiff, ...]
     rotated: tuple[str, ...]
     """Users whose password changes though they stay."""
+    disconnected: tuple[str, ...]
+    """Logins whose clients are disconnected by a reload; by a replacement everybody's are."""
     effect: Effect
     because: tuple[str, ...]
     """Settings, as paths, that need a new container."""
@@ -69,12 +74,13 @@ def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
     effect: Effect = "none"
     if because:
         effect = "replace"
-    elif rotated or _logins(before) != _logins(after) or render_acl(before) != render_acl(after):
+    elif _read_by_a_reload(before) != _read_by_a_reload(after):
         effect = "reload"
     return AccessDiff(
         stack=stack,
         users=users,
         rotated=rotated,
+        disconnected=disconnected_logins(stamps(before), stamps(after)),
         effect=effect,
         because=because,
         errors=reviewed.errors,
@@ -82,9 +88,8 @@ def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
     )
 
 
-def _logins(settings: Settings) -> set[str]:
-    members = {each for fleet in settings.fleets.values() for each in fleet.members}
-    return {*settings.users, settings.broker.health.user} | members
+def _read_by_a_reload(settings: Settings) -> tuple[object, ...]:
+    return (stamps(settings), render_acl(settings), render_conf(settings.broker))
 
 
 def _spoken_of(settings: Settings) -> dict[str, Principal]:
@@ -93,7 +98,7 @@ def _spoken_of(settings: Settings) -> dict[str, Principal]:
     spoken = {name: everybody[name] for name in settings.users}
     for kind, fleet in settings.fleets.items():
         spoken[f"fleet {kind}"] = Principal(
-            name="%u", patterns=everybody[fleet.members[0]].patterns
+            name="%u", patterns=everybody[next(iter(fleet.admitted))].patterns
         )
     return spoken
 
@@ -148,21 +153,22 @@ def _rotated(before: Settings, after: Settings) -> Iterator[str]:
             yield f"fleet {kind}"
 
 
-# What a container doesn't know: it can change under one that runs.
-_OUTSIDE = {"passwords", "env_files", "become", "ssh_config", "address"}
+# What a container doesn't know, or takes while it runs: no reason for another one.
+_OUTSIDE = {"passwords", "env_files", "become", "ssh_config", "address", "restart"}
+_RELOADED = (
+    *("allowFrom", "generation", "user", "allowStandIn"),
+    *("types", "autosaveInterval", "autosaveOnChanges", "oneWay"),
+)
 
 
 def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
     old, new = before.broker, after.broker
-    if old == new:
+    if start_needs(old) == start_needs(new):
         return
     was, now = (each.model_dump(by_alias=True, exclude=_OUTSIDE) for each in (old, new))
     for path in _changed(was, now, "broker"):
-        leaf = path.rpartition(".")[2]
-        if leaf not in ("allowFrom", "generation", "user", "allowStandIn"):
+        if path.rpartition(".")[2] not in _RELOADED:
             yield path
-    if not any(_changed(was, now, "broker")) and restart_digest(old) != restart_digest(new):
-        yield "broker"
 
 
 def _changed(was: Any, now: Any, path: str) -> Iterator[str]:

@@ -62,13 +62,13 @@ def env_file_mark(stack: str) -> str:
     )
 
 
-def host_env_file(broker: Broker, stack: str, file: EnvFile, password: str) -> HostFile:
-    """Return one of the files of ``broker.envFiles``, with its user's password."""
+def host_env_file(broker: Broker, stack: str, file: EnvFile, login: str, password: str) -> HostFile:
+    """Return one of the files of ``broker.envFiles``, with its user's active login."""
     listener = _env_listener(broker, file)
     return HostFile(
         path=file.path,
         owner=file.owner,
-        text=f"{env_file_mark(stack)}\n{render_env(broker, listener, file.user, password)}",
+        text=f"{env_file_mark(stack)}\n{render_env(broker, listener, login, password)}",
     )
 
 

@@ -24,17 +24,27 @@ def derive_password(seed: str, member: str, length: int) -> str:
 def member_passwords(
     fleets: Mapping[str, Fleet], seeds: Mapping[str, str], length: int
 ) -> dict[str, str]:
-    """Return the password of every member of every fleet, by name."""
+    """Return the password of every member that may log in, of every fleet, by name."""
     return {
-        member: derive_password(seeds[kind], member, length)
+        member: derive_password(seeds[kind], _info(member, fleet), length)
         for kind, fleet in fleets.items()
-        for member in fleet.members
+        for member in fleet.admitted
     }
 
 
 def member_generations(fleets: Mapping[str, Fleet]) -> dict[str, str]:
-    """Return the generation of every member: its fleet's."""
-    return {member: fleet.generation for fleet in fleets.values() for member in fleet.members}
+    """Return the generation of every member: its fleet's, and its own where it has one."""
+    return {
+        member: generation
+        for fleet in fleets.values()
+        for member, generation in fleet.admitted.items()
+    }
+
+
+def _info(member: str, fleet: Fleet) -> str:
+    """Return what tells a member's password from the others', and from the one before it."""
+    override = fleet.overrides.get(member)
+    return f"{member}\0{override.generation}" if override and override.generation else member
 
 
 def _stream(key: bytes, member: str) -> Iterator[int]:

@@ -99,7 +99,9 @@ def _device_commands(settings: Settings, everybody: Mapping[str, Principal]) -> 
         return
     devices = {name: f"users.{name}" for name, user in settings.users.items() if user.device}
     # Members of a fleet differ in nothing but their name: one speaks for all.
-    devices |= {fleet.members[0]: f"fleets.{kind}" for kind, fleet in settings.fleets.items()}
+    devices |= {
+        next(iter(each.admitted)): f"fleets.{kind}" for kind, each in settings.fleets.items()
+    }
     for name, path in devices.items():
         if topic := witness(everybody[name], "write", commands, allowed=True):
             yield Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SSH_HOST = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z_][A-Za-z0-9_.-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])"
@@ -106,6 +106,10 @@ class Wanted:
     env_files: Mapping[str, str]
     """By path in the stack file."""
     become: str
+    logins_file: str = ""
+    """Where the host keeps the stamps of the logins that its broker knows."""
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """The stamp of each login, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +120,9 @@ class Seen:
 
     def get(self, key: str, subject: str = "-") -> str:
         return self.facts.get((key, subject), "")
+
+    def all(self, key: str) -> dict[str, str]:
+        return {subject: value for (each, subject), value in self.facts.items() if each == key}
 
     @classmethod
     def parse(cls, text: str) -> Seen:

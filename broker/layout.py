@@ -1,5 +1,6 @@
 """What lies where on the host: folders, files, and whom each belongs to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker.acl import HEALTH_TOPIC
@@ -12,12 +13,17 @@ from broker.site import Broker, Owner
 CANARY_DIR = "canary"
 """Below the configuration folder: the login of the check that follows a change."""
 
+LOGINS_FILE = "logins"
+"""Below the configuration folder: which logins the broker knows, so that a preview can compare."""
+
 HEALTH_DIR = "health"
 """Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""
 
 # Owner and group are the broker's own and nobody else may read: neither release line warns.
 FOLDER_MODE = "0750"
 FILE_MODE = "0600"
+
+READY_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +54,14 @@ def folder_calls(broker: Broker) -> list[Call]:
 
 
 def configuration_files(
-    broker: Broker, *, conf: str, acl: str, passwd: str, health_password: str, seed: str
+    broker: Broker,
+    *,
+    conf: str,
+    acl: str,
+    passwd: str,
+    health_password: str,
+    seed: str,
+    stamps: Mapping[str, str],
 ) -> list[HostFile]:
     """
     Return the files that the broker reads, in the order in which they are put in place.
@@ -65,6 +78,7 @@ def configuration_files(
         broker.files.passwords: passwd + line,
         f"{HEALTH_DIR}/mosquitto_sub": render_options(broker.health.user, health_password),
         f"{CANARY_DIR}/mosquitto_pub": render_options(CANARY, canary),
+        LOGINS_FILE: "".join(f"{name} {stamp}\n" for name, stamp in sorted(stamps.items())),
         broker.files.conf: conf,
     }
     return [
@@ -92,6 +106,22 @@ def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) 
         Call(words=("image", image)),
         *(each.call() for each in files),
     ]
+
+
+def database_call(broker: Broker, socket: str, image: str) -> Call:
+    """Return the call of ``host/database.sh``."""
+    return Call(words=("database", broker.container, socket, image, broker.folders.data))
+
+
+def guard_call(broker: Broker, digest: str) -> Call:
+    """Return the call of ``host/guard.sh``; *digest* is the label of the container to come."""
+    return Call(words=("guard", digest, "yes" if broker.persistence.one_way else "no"))
+
+
+def ready_call(broker: Broker) -> Call:
+    """Return the call of ``host/ready.sh``."""
+    _, listener = broker.mqtt_listener()
+    return Call(words=("broker", str(listener.port), str(READY_SECONDS)))
 
 
 def health_environment() -> list[str]:

@@ -3,6 +3,7 @@
 import shlex
 
 from broker.env import endpoints
+from broker.logins import logins_of
 from broker.map import render_mermaid
 from broker.matrix import render_matrix
 from broker.relations import relate
@@ -16,7 +17,8 @@ def render_manual(settings: Settings, stack: str, image: str) -> str:
     """Return Markdown. It names secrets and where to read them, and holds none."""
     broker = settings.broker
     users = settings.users
-    name = next(iter(users))
+    name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
+    login = logins_of(name, users[name])[0].name
     filters = [*users[name].readwrite, *users[name].read]
     _, listener = broker.mqtt_listener()
     lines = [
@@ -32,7 +34,7 @@ def render_manual(settings: Settings, stack: str, image: str) -> str:
         "",
         "Listen:",
         "",
-        f"    mosquitto_sub -h {broker.address} -p {listener.port} -u {name} -P PASSWORD "
+        f"    mosquitto_sub -h {broker.address} -p {listener.port} -u {login} -P PASSWORD "
         f"-t {shlex.quote(filters[0] if filters else '#')} -v",
         "",
         f"Rotate {name}'s password: raise `users.{name}.generation` in Pulumi.{stack}.yaml, then",

@@ -1,16 +1,61 @@
-"""What a change needs: which settings a running broker takes, and which need a new container."""
+"""What a change needs: a reload of the broker that runs, or a container made anew."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from hashlib import sha256
 
 from broker.conf import render_conf
 from broker.site import Broker
 
+RELOADED = frozenset(
+    {
+        "allow_anonymous",
+        "password_file",
+        "acl_file",
+        "autosave_interval",
+        "autosave_on_changes",
+        "log_dest",
+        "log_timestamp_format",
+        "log_type",
+    }
+)
+"""Options that a SIGHUP applies in 2.0 and in 2.1: tests/accepted/test_mosquitto_options.py.
 
-def restart_digest(broker: Broker) -> str:
-    """
-    Return a digest of all that only a start of the broker applies.
+Not what mosquitto.conf(5) says: it counts some in that only a start applies.
+"""
 
-    mosquitto.conf counts whole: of what a reload would take, mosquitto.conf(5) says more than
-    the broker does. Users and rules are not in it: a reload takes them.
+
+def start_lines(conf: str) -> list[str]:
+    """Return the lines of mosquitto.conf that only a start of the broker applies."""
+    lines = (each for each in conf.splitlines() if each and not each.startswith("#"))
+    return [each for each in lines if each.split(" ", 1)[0] not in RELOADED]
+
+
+def start_needs(broker: Broker) -> dict[str, str]:
     """
-    return sha256(render_conf(broker).encode()).hexdigest()[:16]
+    Return all that a container has from its start, by setting; another value, another container.
+
+    Users and rules are not in it, and of mosquitto.conf only what a reload doesn't apply.
+    """
+    folders, logging, health = broker.folders, broker.logging, broker.health
+    return {
+        "host": broker.host,
+        "container": broker.container,
+        "image": broker.image,
+        "owner": f"{broker.owner.uid}:{broker.owner.gid}",
+        "files.conf": broker.files.conf,
+        "folders": f"{folders.config} {folders.data} {folders.log}",
+        "listeners": " ".join(f"{e.bind_address}:{e.port}" for e in broker.listeners.values()),
+        "limits.openFiles": str(broker.limits.descriptors),
+        "stopGrace": str(broker.stop_grace),
+        "logging": f"{logging.max_size} {logging.max_files}",
+        "health": f"{health.interval} {health.timeout} {health.retries}",
+        "mosquitto.conf": "\n".join(start_lines(render_conf(broker))),
+    }
+
+
+def start_digest(broker: Broker, image: str = "") -> str:
+    """Return a digest of ``start_needs``; *image* is the one that runs, where another stands in."""
+    needs: Mapping[str, str] = start_needs(broker) | ({"image": image} if image else {})
+    return sha256(repr(sorted(needs.items())).encode()).hexdigest()[:16]

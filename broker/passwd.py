@@ -1,11 +1,13 @@
 """The password file: ``name:$7$iterations$salt$hash``, as mosquitto_passwd(1) writes it."""
 
 import hmac
-from base64 import b64encode
+import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
 from passlib.crypto.digest import pbkdf2_hmac
 
+DIGEST_BYTES = 64
 SALT_BYTES = 12
 """Mosquitto 2.0 drops a user whose salt has any other length, and 2.1 doesn't start."""
 
@@ -28,17 +30,55 @@ def hash_password(password: str, salt: bytes, iterations: int) -> str:
     return f"$7${iterations}${b64encode(salt).decode()}${b64encode(digest).decode()}"
 
 
-def render_passwd(
+def hash_generated(
     passwords: Mapping[str, str], *, seed: str, generations: Mapping[str, str], iterations: int
-) -> str:
-    """
-    Return the text of the password file, one line a user.
-
-    Sorted, so that a reordered stack file changes nothing. *seed* is the salts', *generations*
-    are by user, as *passwords* are.
-    """
-    hashes = {
+) -> dict[str, str]:
+    """Return the hash of each password, by login. *seed* is the salts', *generations* by login."""
+    return {
         user: hash_password(password, derive_salt(seed, user, generations[user]), iterations)
         for user, password in passwords.items()
     }
+
+
+def hash_supplied(passwords: Mapping[str, str], *, seed: str, iterations: int) -> dict[str, str]:
+    """Return the hash of each password that a person thought of; another one, another salt."""
+    return {
+        user: hash_password(password, derive_salt(seed, user, password), iterations)
+        for user, password in passwords.items()
+    }
+
+
+def render_passwd(hashes: Mapping[str, str]) -> str:
+    """Return the text of the password file; sorted: a reordered stack file changes nothing."""
     return "".join(f"{user}:{hashes[user]}\n" for user in sorted(hashes))
+
+
+def check_hash(text: str) -> str:
+    """
+    Return *text* if 2.0 and 2.1 both take it for a hash.
+
+    Raises:
+        ValueError: they don't. The message doesn't quote it: a hash can be attacked.
+
+    """
+    if found := re.fullmatch(r"\$7\$([1-9][0-9]{0,8})\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)", text):
+        salt, digest = _decoded(found[2]), _decoded(found[3])
+    elif found := re.fullmatch(r"\$6\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)", text):
+        salt, digest = _decoded(found[1]), _decoded(found[2])
+    else:
+        raise ValueError("is no hash that 2.0 and 2.1 both read: $7$... (PBKDF2) or $6$...")
+    if len(salt) != SALT_BYTES:
+        raise ValueError(
+            f"its salt must have {SALT_BYTES} bytes for 2.0, and has {len(salt)}; set the password "
+            "anew"
+        )
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError(f"its hash has {len(digest)} bytes and not {DIGEST_BYTES}; cut off?")
+    return text
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("is not Base64 with its padding; copied in part?") from None

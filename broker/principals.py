@@ -19,7 +19,7 @@ def principals(settings: Settings) -> dict[str, Principal]:
     """Return users, the members of fleets, and the health check's user, by name."""
     patterns = tuple(pattern_rules(settings))
     blocks = {name: user_rules(name, user, settings.roles) for name, user in settings.users.items()}
-    blocks |= {name: () for fleet in settings.fleets.values() for name in fleet.members}
+    blocks |= {name: () for fleet in settings.fleets.values() for name in fleet.admitted}
     blocks[settings.broker.health.user] = health_rules()
     return {
         name: Principal(name=name, topics=tuple(rules), patterns=patterns)

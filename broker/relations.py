@@ -70,9 +70,9 @@ def relate(settings: Settings) -> Relations:
     ]
     parties += [
         Party(
-            name=f"fleet {kind} ({len(fleet.members):,})",
-            members=fleet.members,
-            extents=_extents(everybody[fleet.members[0]], branches),
+            name=f"fleet {kind} ({len(fleet.admitted):,})",
+            members=tuple(fleet.admitted),
+            extents=_extents(everybody[next(iter(fleet.admitted))], branches),
         )
         for kind, fleet in settings.fleets.items()
     ]

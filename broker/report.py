@@ -51,7 +51,11 @@ def _section(diff: AccessDiff) -> Iterator[str]:
     yield _EFFECTS[diff.effect] + because
     if diff.rotated:
         names = ", ".join(f"`{each}`" for each in diff.rotated[:_MOST])
-        yield f"New passwords, and so disconnected: {names}."
+        yield f"New passwords: {names}."
+    if diff.effect == "reload" and diff.disconnected:
+        names = ", ".join(f"`{each}`" for each in diff.disconnected[:_MOST])
+        more = len(diff.disconnected) - _MOST
+        yield f"Disconnected at once: {names}{f' and {more:,} more' if more > 0 else ''}."
     for title, lines in (("Stops the change", diff.errors), ("Worth a look", diff.warnings)):
         if lines:
             yield ""

@@ -10,11 +10,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from broker import canary
 from broker.expectations import Expectation
+from broker.names import check_user_name
 from broker.part import FROM_LIST, Name, Part, UserName, refused
 from broker.refusal import refusal
 from broker.site import Broker
 from broker.topics import check_filter
-from broker.users import Fleet, Guardrail, PatternRules, Role, User
+from broker.users import Fleet, Guardrail, PatternRules, Role, User, second_login
 
 PROJECT = "sentient-mqtt"
 
@@ -79,6 +80,12 @@ class Settings(Part):
                 guess = get_close_matches(file.user, self.users, n=1)
                 hint = f" Did you mean {guess[0]!r}?" if guess else ""
                 raise refused(f"{key}.user", file.user, f"is not a user.{hint}")
+            if not self.users[file.user].password_known:
+                raise refused(
+                    f"{key}.user",
+                    file.user,
+                    "has a password that only its clients know (adopted); rotate it first",
+                )
             if file.listener is not None and file.listener not in self.broker.listeners:
                 raise refused(
                     f"{key}.listener",
@@ -105,27 +112,61 @@ class Settings(Part):
         return self
 
     @model_validator(mode="after")
+    def _two_names_one_set_of_rights(self) -> Self:
+        patterns = self.patterns
+        named = (*patterns.readwrite, *patterns.read, *patterns.write, *patterns.deny)
+        for name, user in self.users.items():
+            if user.rotation == "overlap" and any("%u" in each.split("/") for each in named):
+                raise refused(
+                    f"users.{name}.rotation",
+                    "overlap",
+                    "gives the user a second name, and 'patterns' with '%u' give rights to a name; "
+                    "write the filters of these users out",
+                )
+            try:
+                if user.rotation == "overlap":
+                    check_user_name(second_login(name))
+            except ValueError as wrong:
+                raise refused(
+                    f"users.{name}.rotation", "overlap", f"second login: {wrong}"
+                ) from None
+        return self
+
+    @model_validator(mode="after")
     def _one_login_a_name(self) -> Self:
         owners = {name: f"users.{name}" for name in self.users}
         owners[self.broker.health.user] = "broker.health.user"
-        for kind, fleet in self.fleets.items():
-            for member in fleet.members:
-                if member in owners:
-                    raise refused(
-                        f"fleets.{kind}", member, f"is the name of {owners[member]} already"
-                    )
-                owners[member] = f"fleets.{kind}"
+        others = [
+            (f"users.{name}.rotation", second_login(name))
+            for name, user in self.users.items()
+            if user.rotation == "overlap"
+        ]
+        others += [
+            (f"fleets.{kind}", each)
+            for kind, fleet in self.fleets.items()
+            for each in fleet.members
+        ]
+        for path, login in others:
+            if login in owners:
+                raise refused(path, login, f"is the name of {owners[login]} already")
+            owners[login] = path
         if canary.NAME in owners:
             raise refused(
                 owners[canary.NAME],
                 canary.NAME,
                 "is kept for the check that follows a change; choose another name",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _expectations_name_users(self) -> Self:
+        users = {self.broker.health.user, *self.users}
+        users |= {each for fleet in self.fleets.values() for each in fleet.admitted}
         for index, sentence in enumerate(self.expect):
             spoken = Expectation.parse(sentence)
             for each in (*((spoken.user,) if spoken.user else ()), *spoken.but):
-                if each not in owners:
-                    guess = get_close_matches(each, owners, n=1)
+                if each not in users:
+                    guess = get_close_matches(each, users, n=1)
                     hint = f" Did you mean {guess[0]!r}?" if guess else ""
                     raise refused(f"expect[{index}]", sentence, f"{each!r} is no user.{hint}")
         return self

@@ -134,11 +134,13 @@ class Files(Part):
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        if len({self.conf, self.passwords, self.acl, "health"}) < 4:  # noqa: PLR2004 (as listed)
+        taken = ("health", "canary", "logins")
+        names = (self.conf, self.passwords, self.acl, *taken)
+        if len(set(names)) < len(names):
             raise refused(
                 "",
                 f"{self.conf}, {self.passwords}, {self.acl}",
-                "must be three different names, none of them 'health'",
+                f"must be three different names, none of them {', '.join(map(repr, taken))}",
             )
         return self
 
@@ -202,6 +204,10 @@ class Persistence(Part):
     autosave_on_changes: bool = Field(
         default=False, description="Count changes instead of seconds."
     )
+    one_way: bool = Field(
+        default=False,
+        description="Take a new image though the one before it couldn't read its database.",
+    )
 
 
 class Logging(Part):
@@ -249,6 +255,15 @@ class Passwords(Part):
         ge=1,
         le=1_000_000,
         description="PBKDF2 iterations, paid on every CONNECT in the broker's one thread.",
+    )
+    supplied_iterations: int = Field(
+        default=210_000,
+        ge=10_000,
+        le=1_000_000,
+        description="The same for passwords that a person thought of.",
+    )
+    max_age_days: int | None = Field(
+        default=None, ge=1, le=3650, description="A preview warns of a password older than this."
     )
 
 

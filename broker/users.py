@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -103,11 +104,51 @@ class User(Part):
         default=(), description="What it does, `read` or `write`, where it is one of them only."
     )
     generation: Generation = Field(default="1", description="Change it to rotate the password.")
+    password: Literal["generated", "supplied", "adopted"] = Field(
+        default="generated",
+        description="`supplied`: in the secret `passwords`; `adopted`: its hash is in `hashes`.",
+    )
+    rotation: Literal["immediate", "overlap"] = Field(
+        default="immediate",
+        description="`overlap`: after a rotation the login before it stays valid until the next.",
+    )
+    previous: Literal["keep", "revoke"] = Field(
+        default="keep", description="With `overlap`: `revoke` ends the login before the newest."
+    )
 
     @field_validator("generation", mode="before")
     @classmethod
     def _number_or_name(cls, raw: Any) -> Any:
         return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+    @property
+    def password_known(self) -> bool:
+        """Whether it can be handed out: of an adopted one there is only the hash."""
+        return self.password in ("generated", "supplied")
+
+    @model_validator(mode="after")
+    def _overlap_counts(self) -> Self:
+        if self.rotation == "overlap" and not re.fullmatch(r"[1-9][0-9]*", self.generation):
+            raise refused(
+                "generation",
+                self.generation,
+                "with rotation 'overlap' it must be a whole number from 1: odd ones and even ones "
+                "are the two logins",
+            )
+        if self.rotation == "overlap" and self.password in ("supplied", "adopted"):
+            raise refused(
+                "rotation",
+                self.rotation,
+                f"goes with generated passwords, not {self.password} ones",
+            )
+        if self.rotation == "immediate" and self.previous == "revoke":
+            raise refused("previous", self.previous, "goes with rotation 'overlap'")
+        return self
+
+
+def second_login(user: str) -> str:
+    """Return the name under which a user with ``rotation: overlap`` logs in every other time."""
+    return f"{user}-green"
 
 
 class Role(Part):
@@ -136,6 +177,20 @@ class PatternRules(Part):
     )
 
 
+class Member(Part):
+    """One controller of a fleet, told apart from the others."""
+
+    generation: Generation | None = Field(
+        default=None, description="Change it to rotate this one's password alone."
+    )
+    revoked: bool = Field(default=False, description="It may not log in any more.")
+
+    @field_validator("generation", mode="before")
+    @classmethod
+    def _number_or_name(cls, raw: Any) -> Any:
+        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
 class Fleet(Part):
     """Many controllers with one rule set: each under its own name, the level ``%u``."""
 
@@ -153,6 +208,9 @@ class Fleet(Part):
     read: MemberFilters = Field(default=(), description="May receive.")
     write: MemberFilters = Field(default=(), description="May publish.")
     generation: Generation = Field(default="1", description="Change it to rotate all passwords.")
+    overrides: dict[UserName, Member] = Field(
+        default={}, description="Members that are rotated alone, or revoked, by name."
+    )
 
     @field_validator("generation", mode="before")
     @classmethod
@@ -173,6 +231,14 @@ class Fleet(Part):
         twice = sorted({each for each in self.names if self.names.count(each) > 1})
         if twice:
             raise refused("names", twice[0], "stands there twice")
+        members = set(self.members)
+        for name in self.overrides:
+            if name not in members:
+                guess = get_close_matches(name, self.members[:1000], n=1)
+                hint = f"; did you mean {guess[0]!r}?" if guess else ""
+                raise refused("overrides", name, f"is not a member of this fleet{hint}")
+        if not self.admitted:
+            raise refused("overrides", len(members), "revokes every member; take the fleet out")
         return self
 
     @property
@@ -182,6 +248,17 @@ class Fleet(Part):
             return self.names
         width = max(3, len(str(self.count)))
         return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
+
+    @property
+    def admitted(self) -> dict[str, str]:
+        """The generation of each member that may log in, by name, in order."""
+        usual = Member()
+        found = ((name, self.overrides.get(name, usual)) for name in self.members)
+        return {
+            name: f"{self.generation}+{each.generation}" if each.generation else self.generation
+            for name, each in found
+            if not each.revoked
+        }
 
 
 class Guardrail(Part):

@@ -3,6 +3,8 @@
 from broker.delivery import Call
 from broker.env import env_file_mark
 from broker.host import Transport, Wanted
+from broker.layout import LOGINS_FILE
+from broker.logins import stamps
 from broker.settings import Settings
 
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
@@ -30,6 +32,8 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
             for index, each in enumerate(broker.env_files)
         },
         become=broker.become,
+        logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
+        logins=stamps(settings),
     )
 
 
@@ -39,6 +43,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("image", wanted.image)]
     words += [("standin", wanted.stand_in)] if wanted.stand_in else []
     words += [("container", wanted.container)]
+    words += [("logins", wanted.logins_file)]
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
     words += [("folder", each) for each in wanted.folders.values()]
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]

@@ -4,5 +4,6 @@ from components.configuration import Configuration
 from components.container import BrokerContainer
 from components.credentials import Credentials
 from components.envfiles import EnvFiles
+from components.rotations import Rotations
 
-__all__ = ["BrokerContainer", "Configuration", "Credentials", "EnvFiles"]
+__all__ = ["BrokerContainer", "Configuration", "Credentials", "EnvFiles", "Rotations"]

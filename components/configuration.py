@@ -1,5 +1,7 @@
 """The folders on the host and the files that the broker reads, put in place all or none."""
 
+from collections.abc import Mapping
+
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from broker.host import Transport
@@ -26,6 +28,7 @@ class Configuration(ComponentResource):
         passwd: Output[str],
         health_password: Output[str],
         seed: Output[str],
+        stamps: Mapping[str, str],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
@@ -52,6 +55,7 @@ class Configuration(ComponentResource):
                     passwd=known[0],
                     health_password=known[1],
                     seed=known[2],
+                    stamps=stamps,
                 ),
             )
         )

@@ -4,14 +4,16 @@ import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR
-from broker.delivery import Call
 from broker.host import Transport
-from broker.layout import health_environment, health_test
-from broker.needs import restart_digest
+from broker.layout import (
+    database_call,
+    guard_call,
+    health_environment,
+    health_test,
+    ready_call,
+)
 from broker.site import Broker
 from components.hostcommand import host_command
-
-READY_SECONDS = 60
 
 # The provider reports an update of these and calls no API: they must replace to come true.
 SILENT_UPDATES = ["healthcheck", "tmpfs", "init", "mounts"]
@@ -31,10 +33,24 @@ class BrokerContainer(ComponentResource):
         transport: Transport,
         image: Input[str],
         image_id: Input[str],
+        digest: str,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
 
+        database = Output.from_input(image).apply(
+            lambda it: database_call(broker, transport.socket, it)
+        )
+        guard = host_command(
+            f"{name}-guard",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            scripts=("database.sh", "guard.sh"),
+            calls=database.apply(lambda it: [it, guard_call(broker, digest)]),
+            shown={"start": digest},
+            opts=ResourceOptions(parent=self),
+        )
         container = docker.Container(
             name,
             name=broker.container,
@@ -84,38 +100,28 @@ class BrokerContainer(ComponentResource):
             ),
             labels=[
                 docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.configuration", value=restart_digest(broker)
-                ),
+                docker.ContainerLabelArgs(label="sentient-mqtt.configuration", value=digest),
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
                 ),
             ],
             must_run=True,
             opts=ResourceOptions(
-                parent=self, delete_before_replace=True, replace_on_changes=SILENT_UPDATES
+                parent=self,
+                depends_on=[guard],
+                delete_before_replace=True,
+                replace_on_changes=SILENT_UPDATES,
             ),
         )
         self.container_id = container.id
 
-        _, listener = broker.mqtt_listener()
         host_command(
             f"{name}-ready",
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("ready.sh",),
-            calls=[
-                Call(
-                    words=(
-                        "broker",
-                        broker.container,
-                        transport.socket,
-                        str(listener.port),
-                        str(READY_SECONDS),
-                    )
-                )
-            ],
+            scripts=("database.sh", "ready.sh"),
+            calls=database.apply(lambda it: [it, ready_call(broker)]),
             shown={"container": container.id},
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )

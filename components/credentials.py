@@ -6,7 +6,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_random import RandomPassword
 
 from broker.fleet import member_generations, member_passwords
-from broker.passwd import render_passwd
+from broker.passwd import hash_generated, hash_supplied, render_passwd
 from broker.site import Passwords
 from broker.users import Fleet
 
@@ -18,7 +18,7 @@ class Credentials(ComponentResource):
     """One random password a user, drawn anew when the user's generation changes."""
 
     passwords: dict[str, Output[str]]
-    """The plain text, by user name. Secret."""
+    """The plain text, by login. Secret. Of adopted ones nobody knows it."""
 
     seed: Output[str]
     """What all salts are derived from. Secret."""
@@ -36,6 +36,8 @@ class Credentials(ComponentResource):
         generations: Mapping[str, str],
         passwords: Passwords,
         fleets: Mapping[str, Fleet] | None = None,
+        supplied: Mapping[str, str] | None = None,
+        hashes: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Credentials", name, {}, opts)
@@ -71,14 +73,25 @@ class Credentials(ComponentResource):
             for kind, fleet in (fleets or {}).items()
         }
         self.passwd = Output.all(
-            self.seed, Output.all(**self.passwords), Output.all(**self.fleet_seeds)
+            self.seed,
+            Output.all(**self.passwords),
+            Output.all(**self.fleet_seeds),
+            Output.secret(dict(supplied or {})),
+            Output.secret(dict(hashes or {})),
         ).apply(
             lambda secret: render_passwd(
-                {**secret[1], **member_passwords(fleets or {}, secret[2], passwords.length)},
-                seed=secret[0],
-                generations={**generations, **member_generations(fleets or {})},
-                iterations=passwords.iterations,
+                hash_generated(
+                    {**secret[1], **member_passwords(fleets or {}, secret[2], passwords.length)},
+                    seed=secret[0],
+                    generations={**generations, **member_generations(fleets or {})},
+                    iterations=passwords.iterations,
+                )
+                | hash_supplied(secret[3], seed=secret[0], iterations=passwords.supplied_iterations)
+                | secret[4]
             )
         )
+        self.passwords |= {
+            user: Output.secret(password) for user, password in (supplied or {}).items()
+        }
 
         self.register_outputs({"passwords": self.passwords, "passwd": self.passwd})

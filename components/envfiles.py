@@ -23,6 +23,7 @@ class EnvFiles(ComponentResource):
         stack: str,
         transport: Transport,
         image: Input[str],
+        active: Mapping[str, str],
         passwords: Mapping[str, Output[str]],
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -35,12 +36,14 @@ class EnvFiles(ComponentResource):
                 become=broker.become,
                 image=image,
                 scripts=("files.sh",),
-                calls=passwords[each.user].apply(partial(_calls, broker, stack, each)),
+                calls=passwords[active[each.user]].apply(
+                    partial(_calls, broker, stack, each, active[each.user])
+                ),
                 shown={each.path: each.user},
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})
 
 
-def _calls(broker: Broker, stack: str, file: EnvFile, password: str) -> list[Call]:
-    return [host_env_file(broker, stack, file, password).call()]
+def _calls(broker: Broker, stack: str, file: EnvFile, login: str, password: str) -> list[Call]:
+    return [host_env_file(broker, stack, file, login, password).call()]

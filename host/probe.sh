@@ -49,9 +49,15 @@ container() { # NAME: whose it is, by the label that we give it
   [ "$docker" = ok ] || return 0
   if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
     say container "$1" "${owner:-made by hand}"
+    say configuration "$1" \
+      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
   else
     say container "$1" none
   fi
+}
+
+logins() { # PATH: `NAME STAMP` a line, of the broker that runs
+  as_root cat -- "$1" 2>/dev/null | sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
 }
 
 port() { # NUMBER STACK: ours is what a container of that stack publishes, under whatever name

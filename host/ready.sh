@@ -1,48 +1,72 @@
 #!/bin/sh
-# After `apply`: the broker lets its health user in, through the network, and an anonymous client
-# is refused.
-set -eu
+# With host/database.sh before it. After `apply`: the broker lets its health user in, through the
+# network, and an anonymous client is refused; and what host/guard.sh put aside came back with the
+# broker, or was brought back.
 
-action=$1
-container=''
-socket=''
+# shellcheck disable=SC2154 # host/database.sh has the others
 port=''
 seconds=''
 
-broker() { # CONTAINER SOCKET PORT SECONDS
-  container=$1
-  socket=$2
-  port=$3
-  seconds=$4
-}
-
-in_container() {
-  docker -H "$socket" exec "$@" </dev/null
+broker() { # PORT SECONDS
+  port=$1
+  seconds=$2
 }
 
 fail() {
   echo "$*. The broker's last words:" >&2
-  docker -H "$socket" logs --tail 20 "$container" >&2 2>&1 </dev/null || :
+  daemon logs --tail 20 "$container" >&2 2>&1 || :
   exit 1
 }
 
 subscribe() { # docker exec's options
-  in_container "$@" "$container" mosquitto_sub -h 127.0.0.1 -p "$port" \
+  daemon exec "$@" "$container" mosquitto_sub -h 127.0.0.1 -p "$port" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I ready- >/dev/null 2>&1
+}
+
+answers() {
+  deadline=$(($(date +%s) + seconds))
+  until subscribe --env LANG=C; do
+    [ "$(date +%s)" -lt "$deadline" ] || return 1
+    sleep 0.2
+  done
+}
+
+# 2.1 empties its database when a start fails, and the next start finds it empty.
+bring_back() {
+  daemon stop "$container" >/dev/null || :
+  [ ! -e "$aside/mosquitto.db" ] || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db"
+}
+
+# Fewer by some is what clients cleared while one broker ended and the next began. Fewer after a
+# start that failed, or none where there were some, is a loss.
+was_emptied() {
+  before=$(cat -- "$aside/retained")
+  [ "$before" -gt 0 ] || return 1
+  write_database || fail "container $container: its database could not be written within a minute"
+  link_database "$trial"
+  after=$(retained "$image" "$trial") ||
+    fail "container $container: its database can't be read by its own image"
+  [ "$after" -lt "$before" ] || return 1
+  [ "$after" -eq 0 ] || [ "$(state '{{.RestartCount}}')" -gt 0 ]
 }
 
 finish() {
   [ "$action" = apply ] || return 0
-  deadline=$(($(date +%s) + seconds))
-  until subscribe --env LANG=C; do
-    [ "$(date +%s)" -lt "$deadline" ] ||
-      fail "container $container: its health user could not log in for $seconds seconds"
-    sleep 0.2
-  done
+  if ! answers; then
+    [ ! -e "$aside/retained" ] || bring_back
+    fail "container $container: its health user could not log in for $seconds seconds"
+  fi
   status=0
   subscribe --env XDG_CONFIG_HOME=/nonexistent || status=$?
   # 27 is "timed out": connected, and then no message. Only a refusal is a refusal.
   case $status in
     0|27) fail "container $container: a client without a password was let in" ;;
   esac
+  [ -e "$aside/retained" ] || return 0
+  if was_emptied; then
+    bring_back
+    daemon start "$container" >/dev/null
+    answers || fail "container $container: did not come back with its earlier database"
+  fi
+  rm -rf -- "$aside"
 }

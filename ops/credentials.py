@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.env import render_env, render_header
 from broker.fleet import member_passwords
@@ -30,48 +30,67 @@ def main() -> None:
     stack = Stack.read(given.stack)
     if given.all is None:
         _known(given.user, stack)
-    passwords = all_passwords(stack.settings, Pulumi.ready(stack).outputs())
+    logins = all_logins(stack.settings, Pulumi.ready(stack).outputs())
     if given.all is not None:
-        write_all(stack.settings, passwords, given.all, given.format)
-        print(f"{len(passwords)} files, mode 0600: {given.all}", file=sys.stderr)
+        write_all(stack.settings, logins, given.all, given.format)
+        print(f"{len(logins)} files, mode 0600: {given.all}", file=sys.stderr)
         return
-    if given.user not in passwords:
+    if given.user not in logins:
         raise Refusal(f"USER={given.user}: not up yet. Run: make up STACK={stack.name}")
     if given.only_password:
-        print(passwords[given.user])
+        print(logins[given.user].password)
     else:
-        sys.stdout.write(_login(stack.settings, given.user, passwords[given.user], given.format))
+        sys.stdout.write(_render(stack.settings, logins[given.user], given.format))
 
 
-def all_passwords(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the password of every user and fleet member that is up, by name."""
-    users = {name: each["password"] for name, each in outputs.get("credentials", {}).items()}
+class Credential(NamedTuple):
+    """What a client logs in with."""
+
+    username: str
+    password: str
+
+
+def all_logins(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, Credential]:
+    """Return what every user and fleet member that is up logs in with, by name."""
+    users = {
+        name: Credential(each["username"], each["password"])
+        for name, each in outputs.get("credentials", {}).items()
+    }
     seeds = outputs.get("fleetSeeds", {})
     up = {kind: fleet for kind, fleet in settings.fleets.items() if kind in seeds}
-    return users | member_passwords(up, seeds, settings.broker.passwords.length)
+    members = member_passwords(up, seeds, settings.broker.passwords.length)
+    return users | {name: Credential(name, each) for name, each in members.items()}
 
 
-def write_all(settings: Settings, passwords: Mapping[str, str], folder: Path, format_: str) -> None:
+def write_all(
+    settings: Settings, logins: Mapping[str, Credential], folder: Path, format_: str
+) -> None:
     """Write a file a user; nobody else may read them at any moment."""
     # One that was there keeps its mode: it may be anybody's, and the files are closed themselves.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, password in passwords.items():
+    for name, each in logins.items():
         file = folder / f"{name}{_SUFFIX[format_]}"
         file.unlink(missing_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as text:
-            text.write(_login(settings, name, password, format_))
+            text.write(_render(settings, each, format_))
 
 
-def _login(settings: Settings, user: str, password: str, format_: str) -> str:
+def _render(settings: Settings, login: Credential, format_: str) -> str:
     _, listener = settings.broker.mqtt_listener()
     render = render_env if format_ == "env" else render_header
-    return render(settings.broker, listener, user, password)
+    return render(settings.broker, listener, login.username, login.password)
 
 
 def _known(user: str, stack: Stack) -> None:
+    declared = stack.settings.users.get(user)
+    if declared is not None and not declared.password_known:
+        raise Refusal(
+            f"USER={user}: was adopted with its hash; only its clients know the password. For a "
+            f"new one: make rotate STACK={stack.name} USER={user}"
+        )
     fleets = stack.settings.fleets.values()
-    names = [*stack.settings.users, *(each for fleet in fleets for each in fleet.members)]
+    names = [*stack.settings.users, *(each for fleet in fleets for each in fleet.admitted)]
     if user not in names:
         guess = get_close_matches(user, names, n=1)
         users = ", ".join(stack.settings.users)

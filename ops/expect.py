@@ -116,7 +116,12 @@ class _Asker:
 
     @contextmanager
     def _client(self, user: str) -> Iterator[_Client]:
-        client = _Client(self.host, self.port, user, self.credentials[user]["password"])
+        client = _Client(
+            self.host,
+            self.port,
+            self.credentials[user]["username"],
+            self.credentials[user]["password"],
+        )
         try:
             yield client
         finally:

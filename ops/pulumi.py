@@ -55,13 +55,14 @@ class Pulumi:
             raise Refusal(f"pulumi {words[0]} failed; its message is above.")
         return code
 
-    def ask(self, *words: str) -> str:
-        """Run ``pulumi`` with *words* and return what it prints."""
+    def ask(self, *words: str, stdin: str | None = None) -> str:
+        """Run ``pulumi`` with *words*, and *stdin* for it to read, and return what it prints."""
         with self._file_as_it_was():
             done = subprocess.run(
                 self._argv(words),
                 cwd=ROOT,
                 env={**os.environ, **self.additions},
+                input=stdin,
                 capture_output=True,
                 text=True,
                 check=False,

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from broker.logins import disconnected, stamps
 from broker.settings import PROJECT, Settings
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
 
+MOST = 20
+
 
 def main() -> None:
     """Raise generations in the stack file, show what follows from it, and bring it about."""
     parser = arguments("Give users new passwords.")
-    parser.add_argument("--users", default="", help="names, with commas; of users or fleets")
+    parser.add_argument("--users", default="", help="names, with commas; of users, fleets, members")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument(
+        "--revoke-previous", action="store_true", help="end the login before the newest instead"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
     given = parser.parse_args()
     stack = Stack.read(given.stack)
     named = [each for each in given.users.split(",") if each]
     if given.all == bool(named):
         raise Refusal("say USER=name,name or ALL=1")
-    raised = raise_generations(stack.settings, named, stack.file.name)
+    change = revoke_previous if given.revoke_previous else raise_generations
+    keys = change(stack.settings, named, stack.file.name)
     pulumi = Pulumi.ready(stack)
     pulumi.select()
     # As `pulumi config set --path` writes it: comments and order stay as they are.
-    pairs = [word for key, value in raised.items() for word in ("--plaintext", f"{key}={value}")]
+    pairs = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
     pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *pairs)
-    print(f"{stack.file.name}: {', '.join(raised)} raised. Their clients will be disconnected:")
-    for key in raised:
-        print(f"  {key.split('.', 1)[1].rpartition('.')[0]}")
+    print(f"{stack.file.name}: {', '.join(f'{key} is now {it}' for key, it in keys.items())}.")
+    after = Stack.read(given.stack).settings
+    gone = disconnected(stamps(stack.settings), stamps(after))
+    print("Clients of these logins will be disconnected:" if gone else "Nobody is disconnected.")
+    for name in gone[:MOST]:
+        print(f"  {name}")
+    if gone[MOST:]:
+        print(f"  and {len(gone) - MOST:,} more")
     pulumi.run("preview", "--stack", stack.name)
     sure = given.yes or pulumi.backend.ours
     pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
@@ -37,27 +49,67 @@ def main() -> None:
 
 def raise_generations(settings: Settings, named: list[str], file: str) -> dict[str, str]:
     """
-    Return the keys of the stack file to be written, with the generation that follows.
+    Return the keys of the stack file to be written, with the value that follows.
 
-    All of them where none is *named*.
+    All users and fleets where none is *named*, but those with a password that a person chose.
 
     Raises:
-        Refusal: a name is neither a user's nor a fleet's.
+        Refusal: a name is nobody's, or its password is not ours to draw.
 
     """
-    now = {
-        name: (f"users.{_quoted(name)}", each.generation) for name, each in settings.users.items()
-    }
-    for kind, fleet in settings.fleets.items():
-        now.setdefault(kind, (f"fleets.{_quoted(kind)}", fleet.generation))
+    keys: dict[str, str] = {}
+    chosen = [name for name, user in settings.users.items() if user.password == "supplied"]  # noqa: S105 (a kind, no password)
+    everybody = [*settings.users, *settings.fleets]
+    for name in named or [each for each in everybody if each not in chosen]:
+        if name in chosen:
+            raise Refusal(
+                f"USER={name}: its password is supplied. Set another one: pulumi config set "
+                f"--secret --path '{PROJECT}:passwords[\"{name}\"]'"
+            )
+        keys |= _raised(settings, name, file)
+    return {f"{PROJECT}:{key}": value for key, value in keys.items()}
+
+
+def revoke_previous(settings: Settings, named: list[str], file: str) -> dict[str, str]:
+    """
+    Return the keys that end the login before the newest, for users whose rotation overlaps.
+
+    Raises:
+        Refusal: a name is nobody's, or of somebody with one login only.
+
+    """
+    two = {name for name, user in settings.users.items() if user.rotation == "overlap"}
     for name in named:
-        if name not in now:
-            guess = get_close_matches(name, now, n=1)
-            hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {', '.join(now)}."
-            raise Refusal(f"USER={name}: no such user or fleet in {file}. {hint}")
+        if name not in two:
+            hint = f"There are: {', '.join(sorted(two))}." if two else "Nobody here has."
+            raise Refusal(f"USER={name}: has no rotation 'overlap' in {file}. {hint}")
     return {
-        f"{PROJECT}:{now[name][0]}.generation": following(now[name][1]) for name in (named or now)
+        f"{PROJECT}:{_path('users', name, 'previous')}": "revoke" for name in named or sorted(two)
     }
+
+
+def _raised(settings: Settings, name: str, file: str) -> dict[str, str]:
+    if user := settings.users.get(name):
+        keys = {_path("users", name, "generation"): following(user.generation)}
+        if not user.password_known:
+            # Nobody knows what it was: from now on it is drawn.
+            keys[_path("users", name, "password")] = "generated"
+        if user.previous == "revoke":
+            keys[_path("users", name, "previous")] = "keep"
+        return keys
+    if fleet := settings.fleets.get(name):
+        return {_path("fleets", name, "generation"): following(fleet.generation)}
+    for kind, each in settings.fleets.items():
+        if name in each.admitted:
+            override = each.overrides.get(name)
+            now = (override and override.generation) or each.generation
+            return {_path("fleets", kind, "overrides", name, "generation"): following(now)}
+    everybody = [*settings.users, *settings.fleets]
+    everybody += [member for each in settings.fleets.values() for member in each.admitted]
+    guess = get_close_matches(name, everybody, n=1)
+    some = ", ".join((*settings.users, *settings.fleets))
+    hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {some}."
+    raise Refusal(f"USER={name}: no such user or fleet in {file}. {hint}")
 
 
 def following(generation: str) -> str:
@@ -70,9 +122,10 @@ def following(generation: str) -> str:
     return f"{generation}.1"
 
 
-def _quoted(name: str) -> str:
-    """Return *name* as a segment of a path (`pulumi config set --path`)."""
-    return f'"{name}"' if set(name) & set(".@-") else name
+def _path(*segments: str) -> str:
+    """Return the path to a key of the stack file (`pulumi config set --path`)."""
+    first, *rest = segments
+    return first + "".join(f".{each}" if each.isidentifier() else f'["{each}"]' for each in rest)
 
 
 if __name__ == "__main__":

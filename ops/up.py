@@ -6,6 +6,7 @@ import shlex
 import shutil
 
 from broker.env import endpoints
+from broker.logins import logins_of
 from ops.command import finish
 from ops.expect import ask_all, show
 from ops.pulumi import Pulumi
@@ -38,10 +39,11 @@ def main() -> None:
 def _how_to_get_in(stack: Stack, image: str) -> str:
     broker, users = stack.settings.broker, stack.settings.users
     _, listener = broker.mqtt_listener()
-    name = next(iter(users))
+    name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
     topic = next(iter((*users[name].readwrite, *users[name].read)), "#")
+    login = logins_of(name, users[name])[0].name
     choice = "" if stack.name == "dev" else f" STACK={stack.name}"
-    client = ["mosquitto_sub", "-h", broker.address, "-p", str(listener.port), "-u", name]
+    client = ["mosquitto_sub", "-h", broker.address, "-p", str(listener.port), "-u", login]
     if not shutil.which("mosquitto_sub") and not stack.transport.remote:
         client = ["docker", "exec", "-it", broker.container, *client]
     password = f'"$(make -s password USER={name}{choice})"'

@@ -26,6 +26,8 @@ class FakeEngine(Mocks):
         self.created: dict[tuple[str, str], MockResourceArgs] = {}
         self.options: dict[str, pulumi.ResourceOptions] = {}
         """By resource; Pulumi's mocks don't show them."""
+        self.printed = ""
+        """What every command says on stdout."""
         register = pulumi.CustomResource.__init__
 
         def remember(resource: Any, typ: str, name: str, *words: Any, **more: Any) -> None:
@@ -61,7 +63,8 @@ class FakeEngine(Mocks):
         key = (args.typ, args.name)
         assert key not in self.created, f"two resources of type {args.typ} are named {args.name!r}"
         self.created[key] = args
-        return f"{args.name}-id", {**args.inputs, **_drawn(args)}
+        printed = {"stdout": self.printed} if args.typ == COMMAND else {}
+        return f"{args.name}-id", {**args.inputs, **printed, **_drawn(args)}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
         raise AssertionError(f"{args.token} was called, but nothing here reads from a provider")

@@ -16,6 +16,9 @@ SCRIPTS = sorted(
     if path.suffix == ".sh" or (path.parent.name == ".ci" and path.is_file())
 )
 
+FOLLOWS = {"apply.sh": "files.sh", "guard.sh": "database.sh", "ready.sh": "database.sh"}
+"""Scripts that follow another one in one shell."""
+
 
 @pytest.fixture(scope="module")
 def shellcheck():
@@ -44,16 +47,16 @@ class TestScript:
         assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
 
     def test_it_stops_at_the_first_failure(self, script):
-        # apply.sh follows files.sh in one shell.
         text = script.read_text(encoding="utf-8")
-        assert "\nset -eu\n" in text or script.name == "apply.sh"
+        assert "\nset -eu\n" in text or script.name in FOLLOWS
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "host").glob("*.sh")), ids=lambda path: path.stem)
 def test_a_host_script_only_defines_functions(script, tmp_path):
     """What it does begins with the calls; until then a broken connection has changed nothing."""
-    # apply.sh stands on files.sh; and without a PATH no program could have been called.
-    before = "" if script.name != "apply.sh" else (ROOT / "host" / "files.sh").read_text()
+    # Without a PATH no program could have been called.
+    first = FOLLOWS.get(script.name)
+    before = (ROOT / "host" / first).read_text() if first else ""
 
     done = subprocess.run(
         [str(shutil.which("sh")), "-s", "apply"],

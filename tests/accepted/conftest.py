@@ -27,7 +27,8 @@ from broker.layout import (
     health_environment,
     health_test,
 )
-from broker.passwd import render_passwd
+from broker.logins import stamps
+from broker.passwd import hash_generated, render_passwd
 from broker.settings import Settings
 from broker.site import Broker
 
@@ -46,6 +47,7 @@ class Running:
     docker: Callable[..., str]
     image: str
     generations: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
 
     @property
     def broker(self) -> Broker:
@@ -72,7 +74,7 @@ class Running:
 
     def apply_calls(self, *, acl: str | None = None) -> list[Call]:
         """Return the calls of host/apply.sh for what the settings say now."""
-        passwd = render_passwd(
+        hashes = hash_generated(
             self.passwords,
             seed="seed",
             generations={each: self.generations.get(each, "1") for each in self.passwords},
@@ -82,9 +84,10 @@ class Running:
             self.broker,
             conf=render_conf(self.broker),
             acl=render_acl(self.settings) if acl is None else acl,
-            passwd=passwd,
+            passwd=render_passwd(hashes | self.hashes),
             health_password=self.passwords[self.broker.health.user],
             seed="seed",
+            stamps=stamps(self.settings),
         )
         return apply_calls(self.broker, "unix:///var/run/docker.sock", self.image, files)
 
@@ -93,16 +96,21 @@ class Running:
         return self.script("files.sh apply.sh", "apply", self.apply_calls(acl=acl))
 
     def start(self) -> None:
-        folders = self.broker.folders
         assert self.script("folders.sh", "apply", folder_calls(self.broker)).returncode == 0
         done = self.put_files()
         assert done.returncode == 0, done.stderr
+        self.docker(*self.container())
+        self.await_answer()
+
+    def container(self, *more: str, conf: str = "") -> list[str]:
+        """Return the words that make the container, with *more* options before its image."""
+        folders = self.broker.folders
         mounts = (
             f"{folders.config}:/mosquitto/config:ro",
             f"{folders.data}:/mosquitto/data",
             f"{folders.log}:/mosquitto/log",
         )
-        self.docker(
+        return [
             *("run", "--detach", "--name", self.broker.container, "--restart", "unless-stopped"),
             *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
             *("--user", "1883:1883", "--ulimit", f"nofile={self.broker.limits.descriptors}"),
@@ -113,10 +121,20 @@ class Running:
                 for each in self.broker.listeners.values()
                 for word in ("--publish", f"127.0.0.1:{each.port}:{each.port}")
             ),
-            *(self.image, "/usr/sbin/mosquitto", "-c"),
-            f"/mosquitto/config/{self.broker.files.conf}",
-        )
-        self.await_answer()
+            *(*more, self.image, "/usr/sbin/mosquitto", "-c"),
+            f"/mosquitto/config/{conf or self.broker.files.conf}",
+        ]
+
+    def replace(self) -> None:
+        """Put another container in the place of this one, as the Docker provider does."""
+        self.docker("stop", "--time", "30", self.broker.container)
+        self.docker("rm", self.broker.container)
+        self.docker(*self.container())
+
+    def state(self) -> str:
+        return self.docker(
+            "inspect", "--format", "{{.State.Status}}", self.broker.container
+        ).strip()
 
     def await_answer(self) -> None:
         """Wait until somebody is let in."""

@@ -16,7 +16,7 @@ import pytest
 from mqtt_packets import Connection, TurnedAway
 from random_rules import ROOT, Login, Round, draw_round
 
-from broker.passwd import render_passwd
+from broker.passwd import hash_generated, render_passwd
 from broker.topics import matches
 from broker.verdict import Action, can
 
@@ -56,7 +56,7 @@ class Bench:
         passwords = dict.fromkeys(users, PASSWORD) | {ROOT: password}
         ones = dict.fromkeys(passwords, "1")
         (self.folder / "passwd").write_text(
-            render_passwd(passwords, seed="s", generations=ones, iterations=1)
+            render_passwd(hash_generated(passwords, seed="s", generations=ones, iterations=1))
         )
         (self.folder / "acl").write_text(acl)
         self.signal()

@@ -3,7 +3,7 @@
 from declared import settings_of, smallest
 
 from broker.conf import LARGEST_ANNOUNCED, render_conf
-from broker.needs import restart_digest
+from broker.needs import start_digest
 from broker.settings import Settings
 
 
@@ -96,8 +96,11 @@ def test_files_keep_their_names():
 
 def test_what_only_a_start_applies_changes_the_digest_and_what_a_reload_takes_does_not():
     def digest(**parts):
-        return restart_digest(Settings.parse(smallest() | parts).broker)
+        return start_digest(Settings.parse(smallest() | parts).broker)
 
     tuned = smallest(limits={"maxQueuedMessages": 5})
     assert digest() != digest(**tuned)
     assert digest() == digest(users={"another": {"read": ["#"]}})
+    assert digest() == digest(**smallest(logging={"types": ["error"]}))
+    assert digest() == digest(**smallest(persistence={"autosaveInterval": 7}))
+    assert digest() != digest(**smallest(logging={"maxFiles": 2}))

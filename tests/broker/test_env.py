@@ -118,7 +118,9 @@ def test_the_files_on_the_host_are_those_that_the_stack_file_names():
         )
     ).broker
 
-    one, two = (host_env_file(broker, "prod", each, "s3cret") for each in broker.env_files)
+    one, two = (
+        host_env_file(broker, "prod", each, each.user, "s3cret") for each in broker.env_files
+    )
 
     assert (one.path, one.mode, one.owner.uid, one.owner.gid) == ("/etc/one.env", "0600", 0, 0)
     assert "MQTT_URL=mqtt://broker.example.org:1883\n" in one.text
@@ -128,7 +130,7 @@ def test_the_files_on_the_host_are_those_that_the_stack_file_names():
 
 def test_a_file_begins_with_the_line_that_tells_ours_from_somebody_elses():
     broker = settings_of("prod").broker
-    file = host_env_file(broker, "prod", broker.env_files[0], "x")
+    file = host_env_file(broker, "prod", broker.env_files[0], "sentient_api_prod", "x")
 
     assert file.text.startswith(env_file_mark("prod") + "\n")
     assert env_file_mark("prod") != env_file_mark("dev")

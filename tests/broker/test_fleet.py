@@ -86,3 +86,37 @@ def test_a_rotation_is_the_fleets():
 
     assert member_generations(given) == {"a": "7", "b": "7"}
     assert member_passwords(given, {"door": "one"}, 16).keys() == {"a", "b"}
+
+
+def test_one_member_is_rotated_alone_and_the_others_keep_what_they_have():
+    seeds = {"door": "one"}
+    before = member_passwords(fleets(names=["a", "b"]), seeds, 16)
+
+    given = fleets(names=["a", "b"], overrides={"b": {"generation": 2}})
+    after = member_passwords(given, seeds, 16)
+
+    assert after["a"] == before["a"]
+    assert after["b"] != before["b"]
+    assert member_generations(given) == {"a": "1", "b": "1+2"}
+
+
+def test_a_revoked_member_has_no_password_any_more():
+    given = fleets(names=["a", "b"], overrides={"b": {"revoked": True}})
+
+    assert member_passwords(given, {"door": "one"}, 16).keys() == {"a"}
+    assert given["door"].members == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"c": {"revoked": True}}, "is not a member of this fleet"),
+        ({"a": {"revoked": True}, "b": {"revoked": True}}, "revokes every member"),
+        ({"a": {"revokd": True}}, "Did you mean 'revoked'?"),
+    ],
+)
+def test_an_override_of_nobody_and_of_everybody_is_refused(overrides, says):
+    with pytest.raises(SettingsError, match=r"fleets\.door") as wrong:
+        fleets(names=["a", "b"], overrides=overrides)
+
+    assert says in str(wrong.value)

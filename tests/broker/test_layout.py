@@ -16,7 +16,9 @@ TEXTS = {"conf": "conf\n", "acl": "acl\n", "passwd": "a:hash\n", "health_passwor
 
 
 def files_of(broker, **other):
-    return configuration_files(broker, **(TEXTS | {"seed": "s"} | other))
+    return configuration_files(
+        broker, **(TEXTS | {"seed": "s", "stamps": {"b": "1 32", "a": "7 32"}} | other)
+    )
 
 
 def by_name(files):
@@ -33,6 +35,7 @@ def test_prods_files_lie_where_the_seed_has_them():
         f"{folder}/mosquitto_passwd",
         f"{folder}/health/mosquitto_sub",
         f"{folder}/canary/mosquitto_pub",
+        f"{folder}/logins",
     }
     assert {(each.mode, each.owner.uid, each.owner.gid) for each in files} == {("0600", 1883, 1883)}
 
@@ -117,7 +120,7 @@ def test_one_lock_a_broker_is_taken_before_anything_is_written():
 
     calls = apply_calls(broker, "unix:///s", "image:1", files_of(broker))
 
-    assert [each.words[0] for each in calls] == ["lock", "broker", "image", *["put"] * 5]
+    assert [each.words[0] for each in calls] == ["lock", "broker", "image", *["put"] * 6]
     assert calls[0].words[1].endswith("mosquitto-shared.lock")
     assert calls[1].words[1:4] == ("mosquitto-shared", "unix:///s", "1883")
     assert all((each.text is None) == (each.words[0] != "put") for each in calls)

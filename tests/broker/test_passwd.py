@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.passwd import SALT_BYTES, derive_salt, hash_password, render_passwd
+from broker.passwd import (
+    SALT_BYTES,
+    check_hash,
+    derive_salt,
+    hash_generated,
+    hash_password,
+    hash_supplied,
+    render_passwd,
+)
 
 SEED = "seed-of-the-salts"
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", fullmatch=True)
@@ -52,12 +60,13 @@ def test_user_and_generation_can_not_be_shifted_into_each_other():
 
 
 def rendered(passwords, *, generations=None, iterations=3, seed=SEED):
-    return render_passwd(
+    hashes = hash_generated(
         passwords,
         seed=seed,
         generations=generations or dict.fromkeys(passwords, "1"),
         iterations=iterations,
     )
+    return render_passwd(hashes)
 
 
 def test_one_line_a_user_and_no_password_in_it():
@@ -93,3 +102,42 @@ def test_two_users_with_one_password_have_two_hashes():
 
 def test_nobody_is_an_empty_file():
     assert rendered({}) == ""
+
+
+def test_a_supplied_password_has_another_salt_when_it_is_another():
+    one, two = (
+        hash_supplied({"alice": text}, seed=SEED, iterations=7)["alice"].split("$")
+        for text in ("a long enough one", "a long enough two")
+    )
+
+    assert one[1:3] == two[1:3] == ["7", "7"]
+    assert one[3] != two[3]
+    assert hash_supplied({"alice": "x"}, seed=SEED, iterations=7) == hash_supplied(
+        {"alice": "x"}, seed=SEED, iterations=7
+    )
+
+
+def test_what_mosquitto_takes_for_a_hash_is_kept():
+    ours = hash_password("s3cret", bytes(SALT_BYTES), 101)
+    old = "$6$" + "A" * 16 + "$" + "A" * 86 + "=="
+
+    assert check_hash(ours) == ours
+    assert check_hash(old) == old
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in plain text",
+        hash_password("s3cret", bytes(SALT_BYTES), 101)[:-4],
+        "$7$101$" + "A" * 24 + "$" + "A" * 86 + "==",
+        "$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA",
+        "$7$0$" + "A" * 16 + "$" + "A" * 86 + "==",
+        "",
+    ],
+)
+def test_what_one_of_the_two_refuses_is_refused_and_never_quoted(text):
+    with pytest.raises(ValueError, match=r"\w") as refused:
+        check_hash(text)
+
+    assert not text or text not in str(refused.value)

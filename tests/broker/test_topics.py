@@ -2,7 +2,7 @@
 
 import pytest
 from declared import smallest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.acl import render_acl
@@ -79,7 +79,7 @@ def test_whatever_is_accepted_keeps_what_is_promised(text):
     try:
         check_filter(text)
     except ValueError:
-        assume(False)  # noqa: FBT003 (hypothesis' word for "another one")
+        return  # refused: half of all inputs are
 
     assert 1 <= len(text.encode()) <= MAX_BYTES
     assert not {"\0", "\n", "\r"} & set(text)
@@ -99,7 +99,7 @@ def test_whatever_is_accepted_is_one_line_of_the_acl(text):
         check_filter(text)
         settings = Settings.parse(raw)
     except ValueError:
-        assume(False)  # noqa: FBT003 (as above)
+        return
 
     lines = render_acl(settings).split("\n")
 

@@ -1,10 +1,9 @@
 """The container is locked down, replaced by what only a start applies, and proven to answer."""
 
 import pytest
-from declared import settings_of, smallest
+from declared import settings_of
 from fake_engine import COMMAND, unwrap
 
-from broker.settings import Settings
 from components import BrokerContainer
 from components.container import _duration
 
@@ -21,6 +20,7 @@ def run_with(engine, here):
                 transport=here,
                 image="image:1",
                 image_id="sha256:1",
+                digest="d1gest",
             )
         )
         return engine.inputs_of("broker")
@@ -108,21 +108,24 @@ def test_it_is_labelled_with_the_stack_that_made_it(given):
     assert labels(given)["sentient-mqtt.stack"] == "test"
 
 
-def test_a_change_that_only_a_start_applies_replaces_and_a_user_does_not(run_with):
-    def label(**parts):
-        settings = Settings.parse(smallest() | parts)
-        return labels(run_with(settings.broker))["sentient-mqtt.configuration"]
+def test_another_digest_of_what_a_start_needs_is_another_container(given):
+    assert labels(given)["sentient-mqtt.configuration"] == "d1gest"
 
-    assert label() != label(**smallest(limits={"maxQueuedMessages": 9}))
-    assert label() == label(users={"another": {"readwrite": ["#"]}})
+
+def test_its_database_is_safe_before_it_goes(engine, given):
+    (before,) = engine.options["broker"].depends_on
+    assert before._name == "broker-guard"
+    stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
+    assert "\nguard d1gest no\nfinish\n" in stdin
+    assert engine.inputs_of("broker-guard")["environment"] == {"start": "d1gest"}
 
 
 def test_it_is_up_when_its_health_user_was_let_in(engine, given):
-    assert list(engine.of_type(COMMAND)) == ["broker-ready"]
+    assert list(engine.of_type(COMMAND)) == ["broker-guard", "broker-ready"]
     (before,) = engine.options["broker-ready"].depends_on
     assert before._name == "broker"
     stdin = unwrap(engine.inputs_of("broker-ready")["stdin"])
-    assert "\nbroker mosquitto-shared unix:///var/run/docker.sock 1883 60\nfinish\n" in stdin
+    assert "\nbroker 1883 60\nfinish\n" in stdin
     # Asked again whenever the container is another one.
     assert engine.inputs_of("broker-ready")["environment"] == {"container": "broker-id"}
 

@@ -22,6 +22,7 @@ def configured(engine, broker, here):
             image="image:1",
             conf=CONF,
             acl=ACL,
+            stamps={"sensor": "1 32"},
             **{name: Output.secret(value) for name, value in SECRETS.items()},
         )
     )
@@ -69,6 +70,7 @@ def env_files(engine, here):
                 stack="test",
                 transport=here,
                 image="image:1",
+                active={"sensor": "sensor", "another": "another"},
                 passwords={
                     "sensor": Output.secret("s3nsor"),
                     "another": Output.secret("an0ther"),

@@ -19,6 +19,7 @@ from mqtt import Client, Refused
 from patience import eventually
 
 from broker.settings import PROJECT, Settings
+from broker.supplied import SECRETS
 from setup.engine import Engine
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,7 +79,8 @@ class Site:
     @property
     def settings(self) -> Settings:
         config = yaml.safe_load(self.stack_file.read_text())["config"]
-        return Settings.parse({key.partition(":")[2]: value for key, value in config.items()})
+        raw = {key.partition(":")[2]: value for key, value in config.items()}
+        return Settings.parse({k: value for k, value in raw.items() if k not in SECRETS.values()})
 
     def lay_out(self) -> None:
         """Copy the program, and write its stack file: production's, moved to this machine."""

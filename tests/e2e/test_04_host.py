@@ -17,7 +17,7 @@ def test_folders_and_files_have_owner_and_mode(site):
         assert _owner_and_mode(folder) == (1883, 1883, "0o750")
     names = {"mosquitto.conf", "mosquitto_passwd", "mosquitto.acl"}
     files = [each for each in Path(folders.config).rglob("*") if each.is_file()]
-    assert names | {"mosquitto_sub", "mosquitto_pub"} == {each.name for each in files}
+    assert names | {"logins", "mosquitto_sub", "mosquitto_pub"} == {each.name for each in files}
     for file in files:
         assert _owner_and_mode(file) == (1883, 1883, "0o600")
 

@@ -3,11 +3,16 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from mqtt import Client, refusal
+
+from broker.passwd import hash_password
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -150,6 +155,50 @@ def test_a_user_is_added_rotated_and_removed_as_the_readme_says(newcomer):
     assert "no such user" in newcomer.types("make credentials USER=room_display", fails=True)
 
 
+def test_logins_that_overlap_one_controller_and_a_password_of_ones_own(newcomer):
+    file = newcomer.clone / "Pulumi.dev.yaml"
+    before = file.read_text(encoding="utf-8")
+    newcomer.edit(
+        "  sentient-mqtt:users:\n",
+        "  sentient-mqtt:fleets:\n"
+        "    teensy: {count: 40, prefix: teensy-, write: ['paragon/%u/sensors/#']}\n"
+        "  sentient-mqtt:users:\n"
+        "    room_display: {read: ['paragon/+/status/#'], rotation: overlap}\n",
+    )
+    newcomer.types("make up")
+    first = newcomer.types("make credentials USER=room_display")
+    assert "MQTT_USERNAME=room_display\n" in first
+    assert "Nobody is disconnected." in newcomer.types("make rotate USER=room_display")
+    second = newcomer.types("make credentials USER=room_display")
+    assert "MQTT_USERNAME=room_display-green\n" in second
+    said = newcomer.types("make rotate USER=room_display PREVIOUS=revoke")
+    assert "disconnected:\n  room_display\n" in said
+    assert newcomer.types("make credentials USER=room_display") == second
+    assert "has no rotation 'overlap'" in newcomer.types(
+        "make rotate USER=admin PREVIOUS=revoke", fails=True
+    )
+
+    seventh = newcomer.types("make credentials USER=teensy-007")
+    eighth = newcomer.types("make credentials USER=teensy-008")
+    assert "disconnected:\n  teensy-007\n" in newcomer.types("make rotate USER=teensy-007")
+    assert newcomer.types("make credentials USER=teensy-007") != seventh
+    assert newcomer.types("make credentials USER=teensy-008") == eighth
+
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content["config"]["sentient-mqtt:users"]["room_display"] = {"password": "supplied"}
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    newcomer.types(
+        'eval "$(make -s env)"; echo "a password of our own" | pulumi config set --secret --path '
+        "'sentient-mqtt:passwords[\"room_display\"]'"
+    )
+    newcomer.types("make up")
+    assert newcomer.types("make -s password USER=room_display") == "a password of our own\n"
+    assert "is supplied" in newcomer.types("make rotate USER=room_display", fails=True)
+
+    file.write_text(before, encoding="utf-8")
+    newcomer.types("make up")
+
+
 def test_questions_about_access_are_answered(newcomer):
     assert "admin" in newcomer.types(
         "make who-can ACTION=write TOPIC=paragon/clockwork/commands/door"
@@ -174,6 +223,54 @@ def test_plain_pulumi_works_after_make_env(newcomer):
 
     assert "unchanged" in said
     newcomer.edit("encryptionsalt:", "# encryptionsalt:")
+
+
+def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
+    folder = newcomer.clone.parent / "by-hand" / "config"
+    folder.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    (folder / "mosquitto.conf").write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous false\npersistence true\n"
+        "password_file /mosquitto/config/passwd\nacl_file /mosquitto/config/acl\n"
+        "connection office\naddress 10.0.0.1\n"
+    )
+    known = hash_password("in use for years", bytes(range(12)), 101)
+    (folder / "passwd").write_text(f"# by hand\ndevice:{known}\n")
+    (folder / "acl").write_text("user device\r\ntopic write paragon/+/sensors/#\r\n")
+    state = newcomer.clone.parent / "by-hand" / "state"
+    state.mkdir()
+    (state / "passphrase").write_text("of this test\n")
+    own = (
+        f"export PULUMI_BACKEND_URL=file://{state}; "
+        f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
+    )
+    line = f"make adopt STACK=site FROM={folder} ADDRESS=127.0.0.1 CONTAINER=e2e-by-hand"
+
+    said = newcomer.types(own + line)
+
+    assert "1 user with the password that it has: device" in said
+    assert "connection office" in said
+    file = newcomer.clone / "Pulumi.site.yaml"
+    assert known not in file.read_text(encoding="utf-8")
+    assert "is there already, and is left as it is" in newcomer.types(own + line, fails=True)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(
+        text.replace("sentient-mqtt:broker:\n", "sentient-mqtt:broker:\n    allowStandIn: true\n")
+    )
+    newcomer.types(f"{own}make up STACK=site YES=1")
+    try:
+        Client(port, "device", "in use for years").close()
+        assert refusal(port, "device", "another") == "Not authorized"
+        assert "only its clients know" in newcomer.types(
+            f"{own}make credentials STACK=site USER=device", fails=True
+        )
+        newcomer.types(f"{own}make rotate STACK=site USER=device YES=1")
+        assert refusal(port, "device", "in use for years") == "Not authorized"
+        password = newcomer.types(f"{own}make -s password STACK=site USER=device").strip()
+        Client(port, "device", password).close()
+    finally:
+        newcomer.types(f"{own}make down STACK=site DATA=delete YES=1")
 
 
 def test_down_keeps_the_data_until_asked(newcomer):

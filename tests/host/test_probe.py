@@ -195,3 +195,23 @@ def test_an_env_file_is_ours_by_its_first_line(look, tmp_path):
     assert seen.get("envfile", str(tmp_path)) == "is a folder"
     assert seen.get("envfile", f"{theirs}/below") == f"{theirs} is there and is not a folder"
     assert theirs.read_text() == f"X=1\n{MARK}\n"
+
+
+def test_what_the_broker_knows_is_read_line_by_line(look, tmp_path):
+    (tmp_path / "logins").write_text("admin 1 32\nsensor 2026-11.1 32\n")
+
+    seen = look(call("logins", tmp_path / "logins"), call("logins", tmp_path / "absent"))
+
+    assert seen.all("known") == {"admin": "1 32", "sensor": "2026-11.1 32"}
+    assert seen.get("login") == "root"
+
+
+def test_a_container_has_the_digest_of_its_start(host, look):
+    host.docker(
+        'case "$*" in *version*) echo 1 ;; *stack*) echo prod ;;'
+        " *configuration*) echo d1gest ;; esac"
+    )
+
+    seen = look(call("container", "mqtt"))
+
+    assert (seen.get("container", "mqtt"), seen.get("configuration", "mqtt")) == ("prod", "d1gest")

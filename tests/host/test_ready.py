@@ -4,7 +4,12 @@ from host_under_test import SOCKET, call
 
 
 def ready(host, seconds=5, action="apply"):
-    return host.run("ready.sh", call("broker", "mqtt", SOCKET, 1883, seconds), action=action)
+    return host.run(
+        "database.sh ready.sh",
+        call("database", "mqtt", SOCKET, "image:1", host.folder / "data"),
+        call("broker", 1883, seconds),
+        action=action,
+    )
 
 
 def broker(host, *, health, anonymous=5):

@@ -1,0 +1,48 @@
+"""Since when each password is the one it is, and which are too old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from broker.logins import logins_of
+from broker.settings import Settings
+
+
+def generations(settings: Settings) -> dict[str, str]:
+    """
+    Return the generation of each party that can be rotated, by name without spaces.
+
+    A fleet is one party, ``fleet.KIND``, and each member of it that was rotated alone another.
+    """
+    found = {name: user.generation for name, user in settings.users.items()}
+    for kind, fleet in settings.fleets.items():
+        found[f"fleet.{kind}"] = fleet.generation
+        found |= {name: each for name, each in fleet.admitted.items() if each != fleet.generation}
+    return found | {settings.broker.health.user: settings.broker.health.generation}
+
+
+def read_rotations(text: str) -> dict[str, str]:
+    """Read what ``host/rotations.sh`` says: ``NAME GENERATION TIME`` a line."""
+    return {words[0]: words[2] for words in map(str.split, text.splitlines())}
+
+
+def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return generation and time of each party, and the login and slot that are in use."""
+    described: dict[str, dict[str, str]] = {}
+    for name, generation in generations(settings).items():
+        described[name] = {"generation": generation, "rotatedAt": times.get(name, "")}
+        user = settings.users.get(name)
+        if user is not None and user.rotation == "overlap":
+            active = logins_of(name, user)[0]
+            described[name] |= {"slot": active.slot, "login": active.name}
+    return described
+
+
+def too_old(ages: Mapping[str, int], most: int) -> Iterator[str]:
+    """Yield a sentence for each password whose age, in days, is above *most*."""
+    for name, days in ages.items():
+        if days > most:
+            yield (
+                f"The password of {name} is {days} days old; broker.passwords.maxAgeDays is "
+                f"{most}. Rotate it: make rotate USER={name.removeprefix('fleet.')}"
+            )

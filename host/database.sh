@@ -1,0 +1,110 @@
+#!/bin/sh
+# The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself.
+# For host/guard.sh and host/ready.sh, which go on from here.
+# shellcheck disable=SC2034 # they read what is set here
+set -eu
+
+action=$1
+container=''
+socket=''
+image=''
+folder='' # of the data
+aside=''
+trial=''
+
+daemon() { docker -H "$socket" "$@" </dev/null; }
+
+state() { # FORMAT
+  daemon inspect --format "$1" "$container" 2>/dev/null
+}
+
+database() { # CONTAINER SOCKET IMAGE FOLDER
+  container=$1
+  socket=$2
+  image=$3
+  folder=$4
+  aside=$folder/.before-start
+  trial=$folder/.rehearsal
+}
+
+tidy() {
+  status=$?
+  [ -z "$trial" ] || [ ! -d "$trial" ] || {
+    daemon rm --force --volumes "$container-rehearsal" >/dev/null 2>&1 || :
+    rm -rf -- "$trial"
+  }
+  exit "$status"
+}
+trap tidy EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+inode() { stat -c %i -- "$folder/mosquitto.db" 2>/dev/null || echo none; }
+
+# Mosquitto writes beside the file and renames: another inode is a database written whole, and a
+# link to the one before it stays what it was, at no cost.
+write_database() {
+  was=$(inode)
+  daemon exec "$container" kill -USR1 1 >/dev/null || return 1
+  deadline=$(($(date +%s) + 60))
+  while [ "$(inode)" = "$was" ]; do
+    [ "$(date +%s)" -lt "$deadline" ] || return 1
+    sleep 0.05
+  done
+}
+
+# Prints how many retained messages a broker of that image finds in FOLDER, on which nobody else
+# works; what it writes at its end stays there.
+retained() { # IMAGE FOLDER
+  [ -e "$2/mosquitto.db" ] || {
+    echo 0
+    return 0
+  }
+  cat >"$2/rehearsal.conf" <<'EOT'
+listener 1883 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location /mosquitto/data/
+max_queued_messages 0
+max_packet_size 268435455
+log_dest stdout
+EOT
+  chown -R -- "$(stat -c %u:%g "$folder")" "$2"
+  daemon rm --force --volumes "$container-rehearsal" >/dev/null 2>&1 || :
+  daemon run --detach --name "$container-rehearsal" --network none --read-only --cap-drop ALL \
+    --security-opt no-new-privileges:true --user "$(stat -c %u:%g "$folder")" \
+    --volume "$2:/mosquitto/data" "$1" /usr/sbin/mosquitto -c /mosquitto/data/rehearsal.conf \
+    >/dev/null || return 1
+  deadline=$(($(date +%s) + 30))
+  until daemon exec "$container-rehearsal" mosquitto_sub -h 127.0.0.1 -t "\$SYS/broker/version" \
+    -C 1 -W 5 >/dev/null 2>&1; do
+    [ "$(daemon inspect --format '{{.State.Running}}' "$container-rehearsal")" = true ] || return 1
+    [ "$(date +%s)" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+  # Retained messages come in the order of the subscriptions: the version is the last of them.
+  # Not awk: Debian's waits for a full buffer before it reads a line.
+  daemon exec "$container-rehearsal" mosquitto_sub -h 127.0.0.1 -t '#' -t "\$SYS/broker/version" \
+    -F %t -W 300 2>/dev/null | {
+    count=0
+    while IFS= read -r topic; do
+      if [ "$topic" = "\$SYS/broker/version" ]; then
+        echo "$count"
+        daemon exec "$container-rehearsal" kill -TERM 1 >/dev/null
+        exit 0
+      fi
+      count=$((count + 1))
+    done
+    exit 1
+  } || return 1
+  # Its end writes the database.
+  daemon wait "$container-rehearsal" >/dev/null
+  daemon rm --force --volumes "$container-rehearsal" >/dev/null
+}
+
+link_database() { # FOLDER: made anew, with the database in it
+  rm -rf -- "$1"
+  mkdir -p -- "$1"
+  [ ! -e "$folder/mosquitto.db" ] || ln -- "$folder/mosquitto.db" "$1/mosquitto.db"
+}

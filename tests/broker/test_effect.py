@@ -1,0 +1,69 @@
+"""A preview says whom a change disconnects, from what is on the host."""
+
+from declared import smallest
+
+from broker.effect import effects
+from broker.host import Seen
+from broker.logins import stamps
+from broker.needs import start_digest
+from broker.settings import Settings
+from broker.wanted import wanted_of_host
+
+USERS = {"sensor": {"write": ["a"]}, "display": {"read": ["a"]}}
+
+
+def settings(**users):
+    return Settings.parse(smallest() | {"users": USERS | users})
+
+
+def seen_of(settings, **facts):
+    known = {("container", "mosquitto-test"): "dev"}
+    known["configuration", "mosquitto-test"] = start_digest(settings.broker)
+    known |= {("known", name): stamp for name, stamp in stamps(settings).items()}
+    return Seen(facts=known | {(key, "mosquitto-test"): value for key, value in facts.items()})
+
+
+def said(before, after, **facts):
+    digest = start_digest(after.broker)
+    return list(effects(wanted_of_host(after, "dev"), seen_of(before, **facts), digest))
+
+
+def test_where_nobody_is_disconnected_nothing_is_said():
+    assert said(settings(), settings()) == []
+    assert said(settings(), settings(newcomer={"read": ["a"]})) == []
+    assert said(settings(), settings(display={"read": ["b"]})) == []
+
+
+def test_a_rotation_names_those_whom_it_concerns_and_says_that_it_is_all():
+    (sentence,) = said(settings(), settings(display={"read": ["a"], "generation": 2}))
+
+    assert sentence == (
+        "A reload, no restart. Disconnected at once: clients of display. Nobody else."
+    )
+
+
+def test_another_container_is_everybody():
+    (sentence,) = said(settings(), settings(), configuration="another")
+
+    assert "Container mosquitto-test is replaced: every client is disconnected once" in sentence
+
+
+def test_of_a_container_that_is_not_there_or_not_ours_nothing_is_said():
+    for owner in ("none", "prod", "made by hand"):
+        assert said(settings(), settings(), configuration="another", container=owner) == []
+
+
+def test_of_many_the_first_are_named():
+    many = {f"user-{number}": {"read": ["a"]} for number in range(30)}
+
+    (sentence,) = said(settings(**many), settings())
+
+    assert "user-0, " in sentence
+    assert "and 18 more" in sentence
+
+
+def test_a_first_up_from_before_there_was_such_a_file_says_nothing():
+    after = settings(display={"read": ["a"], "generation": 2})
+    facts = {("container", "mosquitto-test"): "dev"}
+
+    assert list(effects(wanted_of_host(after, "dev"), Seen(facts=facts), "x")) == []
