@@ -47,12 +47,15 @@ def _how_to_get_in(stack: Stack, image: str) -> str:
     if not shutil.which("mosquitto_sub") and not stack.transport.remote:
         client = ["docker", "exec", "-it", broker.container, *client]
     password = f'"$(make -s password USER={name}{choice})"'
+    read = f"Read a credential:  make credentials USER={name}{choice}"
+    if not users[name].password_known:
+        password, read = "PASSWORD", "Everybody has the password that they had: adopted, as a hash."
     listen = f"{shlex.join(client)} -P {password} -t {shlex.quote(topic)} -v"
     lines = [
         "",
         f"The broker is up: container {broker.container}, image {image}",
         *(f"  {each}: {url}" for each, url in endpoints(broker).items()),
-        f"Read a credential:  make credentials USER={name}{choice}",
+        read,
         "Listen:",
         f"  {listen}",
     ]

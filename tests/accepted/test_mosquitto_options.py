@@ -7,14 +7,15 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import pytest
-from conftest import free_port
+from conftest import SUITES, free_port
 from declared import settings_of
-from mqtt import SUCCESS, Client, Refused
+from mqtt import DENIED, Client, Refused
 
 from broker.conf import render_conf
 from broker.needs import RELOADED
@@ -27,7 +28,7 @@ HASH = hash_password(PASSWORD, bytes(SALT_BYTES), 1)
 
 @dataclass
 class Broker:
-    """A bare broker on the host's own network, so that a reload could add a port."""
+    """A bare broker on the host's own network, so that another port needs no other container."""
 
     docker: Callable[..., str]
     folder: Path
@@ -35,7 +36,9 @@ class Broker:
     name: str = field(default_factory=lambda: f"options-{secrets.token_hex(4)}")
     port: int = field(default_factory=free_port)
     other_port: int = field(default_factory=free_port)
+    rules: str = f"user {USER}\ntopic #\n"
     _canaries: itertools.count[int] = field(default_factory=itertools.count)
+    _door: tuple[int, bool] = (0, False)
 
     def options(self) -> dict[str, str]:
         return {
@@ -52,30 +55,30 @@ class Broker:
             "max_queued_messages": "5",
             "max_inflight_messages": "2",
             "max_packet_size": "5000",
-            "listener": f"{self.port} 127.0.0.1",
+            "listener": "PORT 127.0.0.1",
             "protocol": "mqtt",
             "max_connections": "6",
         }
 
-    def write(self, **changed: str) -> None:
-        lines = (self.options() | changed).items()
+    def write(self, changed: Mapping[str, str]) -> None:
+        lines = (self.options() | dict(changed)).items()
         text = "".join(f"{name} {value}\n" for name, value in lines)
-        self._file("mosquitto.conf", text)
+        ports = {"PORT": str(self.port), "OTHER": str(self.other_port)}
+        self._file("mosquitto.conf", re.sub("PORT|OTHER", lambda found: ports[found[0]], text))
         # A user more in each file: whoever is let in as that one knows that the reload is over.
         self.canary = f"canary-{next(self._canaries)}"
         users = f"{USER}:{HASH}\n{self.canary}:{HASH}\n"
-        rules = f"user {USER}\ntopic #\nuser {self.canary}\ntopic #\n"
         self._file("passwd", users)
         self._file("passwd-2", f"{users}second:{HASH}\n")
-        self._file("acl", rules)
-        self._file("acl-2", f"{rules}user {USER}\ntopic deny denied\n")
+        self._file("acl", self.rules)
+        self._file("acl-2", f"{self.rules}topic deny denied\n")
 
-    def start(self) -> None:
+    def start(self, changed: Mapping[str, str]) -> None:
         for each in ("one", "two"):
             (self.folder / each).mkdir()
             (self.folder / each).chmod(0o777)
         self.folder.chmod(0o755)
-        self.write()
+        self.write(changed)
         self.docker(
             *("run", "--detach", "--name", self.name, "--network", "host", "--user", "1883:1883"),
             *("--volume", f"{self.folder}:/site", self.image),
@@ -83,42 +86,52 @@ class Broker:
         )
         self.until_in()
 
-    def reload(self, **changed: str) -> None:
-        self.write(**changed)
+    def reload(self, changed: Mapping[str, str]) -> None:
+        self.write(changed)
         self.signal("HUP")
+        self.until_in()
+
+    def start_again(self) -> None:
+        self.docker("restart", "--time", "10", self.name)
         self.until_in()
 
     def signal(self, name: str) -> None:
         self.docker("exec", self.name, "kill", f"-{name}", "1")
 
     def until_in(self) -> None:
+        """Wait until the files as they were last written are in force; find the way in."""
         deadline = time.monotonic() + PATIENCE
-        for websocket in itertools.cycle((False, True)):
-            if lets_in(self.port, self.canary, PASSWORD, websocket=websocket):
+        for door in itertools.cycle(itertools.product((self.port, self.other_port), (False, True))):
+            if lets_in(door, self.canary, PASSWORD):
+                self._door = door
                 return
             assert time.monotonic() < deadline, self.log()
 
+    def lets_in(self, user: str | None, password: str | None) -> bool:
+        return lets_in(self._door, user, password)
+
     def client(self, **more: object) -> Client:
-        return Client(self.port, USER, PASSWORD, **more)
+        port, websocket = self._door
+        return Client(port, USER, PASSWORD, websocket=websocket, **more)
 
     def round_trips(self) -> None:
         """The broker looks at its signals and its database on each turn of its one loop."""
         with self.client() as client:
             for _ in range(20):
-                assert client.publish("turn") in (SUCCESS, "No matching subscribers")
+                client.publish("turn")
 
     def log(self) -> str:
-        return "".join(each.read_text() for each in self.folder.glob("*/log*"))
+        return "".join(each.read_text() for each in self.folder.glob("one/log*"))
 
     def _file(self, name: str, text: str) -> None:
         path = self.folder / name
-        if path.exists():
-            path.unlink()
+        path.unlink(missing_ok=True)
         path.write_text(text)
         path.chmod(0o644)
 
 
-def lets_in(port: int, user: str | None, password: str | None, *, websocket: bool = False) -> bool:
+def lets_in(door: tuple[int, bool], user: str | None, password: str | None) -> bool:
+    port, websocket = door
     try:
         Client(port, user, password, websocket=websocket).close()
     except (Refused, OSError, ValueError):
@@ -126,67 +139,82 @@ def lets_in(port: int, user: str | None, password: str | None, *, websocket: boo
     return True
 
 
-def anonymous(broker: Broker) -> bool:
-    return lets_in(broker.port, None, None)
+def lets_anybody_in(broker: Broker) -> bool:
+    return broker.lets_in(None, None)
 
 
-def second_password_file(broker: Broker) -> bool:
-    return lets_in(broker.port, "second", PASSWORD)
+def knows_the_second_user(broker: Broker) -> bool:
+    return broker.lets_in("second", PASSWORD)
 
 
-def second_acl_file(broker: Broker) -> bool:
+def denies_a_topic(broker: Broker) -> bool:
     with broker.client() as client:
-        return client.publish("denied") == "Not authorized"
+        return client.publish("denied") == DENIED
 
 
-def saved(broker: Broker, folder: str) -> bool:
-    """Whether a SIGUSR1 writes the database there."""
-    for each in ("one", "two"):
-        (broker.folder / each / "mosquitto.db").unlink(missing_ok=True)
+def saved(broker: Broker) -> set[str]:
+    """Return the folders that a SIGUSR1 writes the database to."""
+    files = {each: broker.folder / each / "mosquitto.db" for each in ("one", "two")}
+    for file in files.values():
+        file.unlink(missing_ok=True)
     broker.signal("USR1")
     broker.round_trips()
-    return (broker.folder / folder / "mosquitto.db").exists()
+    return {each for each, file in files.items() if file.exists()}
 
 
-def not_persistent(broker: Broker) -> bool:
-    return not saved(broker, "one")
+def saves_nothing(broker: Broker) -> bool:
+    return not saved(broker)
 
 
-def second_location(broker: Broker) -> bool:
-    return saved(broker, "two")
+def saves_in_the_second_folder(broker: Broker) -> bool:
+    return saved(broker) == {"two"}
 
 
-def saves_after(broker: Broker, changes: int) -> bool:
+def saves_after(broker: Broker, changes: int, *, seconds: float = 0) -> bool:
     file = broker.folder / "one" / "mosquitto.db"
     file.unlink(missing_ok=True)
     with broker.client() as client:
         for number in range(changes):
             client.publish(f"kept/{secrets.token_hex(4)}", str(number), retain=True)
-    broker.round_trips()
-    return file.exists()
+    deadline = time.monotonic() + seconds
+    while True:
+        broker.round_trips()
+        if file.exists() or time.monotonic() > deadline:
+            return file.exists()
+        time.sleep(0.1)
 
 
-def saves_after_three_changes(broker: Broker) -> bool:
+def saves_after_four_changes(broker: Broker) -> bool:
     return saves_after(broker, 4)
 
 
-def second_log(broker: Broker) -> bool:
+def saves_after_a_hundred_changes(broker: Broker) -> bool:
+    return saves_after(broker, 100)
+
+
+def saves_after_a_second(broker: Broker) -> bool:
+    return saves_after(broker, 1, seconds=3)
+
+
+def logs_in_the_second_file(broker: Broker) -> bool:
+    file = broker.folder / "one" / "log-2"
+    before = file.stat().st_size if file.exists() else 0
     broker.round_trips()
-    return (broker.folder / "one" / "log-2").exists()
+    return file.exists() and file.stat().st_size > before
 
 
 def stamps_with_a_month(broker: Broker) -> bool:
-    before = len(broker.log())
     broker.round_trips()
-    line = broker.log()[before:].splitlines()[0]
-    return bool(re.match(r"\d{4}-\d{2}: ", line))
+    file = max(broker.folder.glob("one/log*"), key=lambda each: each.stat().st_mtime_ns)
+    return bool(re.match(r"\d{4}-\d{2}: ", file.read_text().splitlines()[-1]))
 
 
 def logs_subscriptions(broker: Broker) -> bool:
+    topic = f"looked/for/{secrets.token_hex(4)}"
     with broker.client() as client:
-        client.subscribe("looked/for/in/the/log")
+        client.subscribe(topic)
     broker.round_trips()
-    return "looked/for/in/the/log" in broker.log()
+    return topic in broker.log()
 
 
 def queues_nine(broker: Broker) -> bool:
@@ -201,31 +229,36 @@ def queues_nine(broker: Broker) -> bool:
         with broker.client() as sender:
             sender.publish("queue/fence")
         back.got("queue/fence")
-        return sum(each.topic == "queue/it" for each in back.received) > 5
+        queued = sum(each.topic == "queue/it" for each in back.received)
+    assert queued in (5, 9)
+    return queued == 9
 
 
-def has_four_in_flight(broker: Broker) -> bool:
+def sends_four_before_an_acknowledgement(broker: Broker) -> bool:
     with broker.client(acknowledge=False) as slow, broker.client() as sender:
         slow.subscribe("flight/#")
         for number in range(6):
             sender.publish("flight/it", str(number))
+        # QoS 0 is not held back, so what is there before the fence is all there will be.
         sender.publish("flight/fence", qos=0)
         slow.got("flight/fence")
-        return sum(each.topic == "flight/it" for each in slow.received) > 2
+        sent = sum(each.topic == "flight/it" for each in slow.received)
+    assert sent in (2, 4)
+    return sent == 4
 
 
 def takes_nine_thousand_bytes(broker: Broker) -> bool:
     with broker.client() as client:
         client.publish("size", "x" * 9000)
-        return client.disconnected is None and client.publish("size") != ""
+        return client.disconnected is None
 
 
 def answers_on_the_other_port(broker: Broker) -> bool:
-    return lets_in(broker.other_port, USER, PASSWORD)
+    return lets_in((broker.other_port, False), USER, PASSWORD)
 
 
 def speaks_websockets(broker: Broker) -> bool:
-    return not lets_in(broker.port, USER, PASSWORD)
+    return lets_in((broker.port, True), USER, PASSWORD)
 
 
 def lets_nine_in(broker: Broker) -> bool:
@@ -238,44 +271,77 @@ def lets_nine_in(broker: Broker) -> bool:
     return True
 
 
+class Verdict(Enum):
+    """What becomes of a changed value when the broker is told to reload."""
+
+    APPLIED = "in force from then on"
+    LEFT = "left as it was, until the next start"
+    REFUSED = "left as it was, and all the rest of mosquitto.conf with it"
+
+
+APPLIED, LEFT, REFUSED = Verdict
+
+
 @dataclass(frozen=True)
 class Change:
-    """One option with another value, and how to see that it is in force."""
+    """An option with another value, how to see that one in force, and what a reload makes of it."""
 
-    value: str
+    before: str
+    after: str
     in_force: Callable[[Broker], bool]
-    before: tuple[tuple[str, str], ...] = ()
-    """Other options that this one needs, from the start."""
+    verdicts: Mapping[str, Verdict]
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Other options that this one needs."""
 
 
+def on_both(verdict: Verdict) -> dict[str, Verdict]:
+    return dict.fromkeys(SUITES, verdict)
+
+
+# The first word is the option; one that works in two ways is asked in both.
 CHANGES = {
-    "allow_anonymous": Change("true", anonymous),
-    "password_file": Change("/site/passwd-2", second_password_file),
-    "acl_file": Change("/site/acl-2", second_acl_file),
-    "persistence": Change("false", not_persistent),
-    "persistence_location": Change("/site/two/", second_location),
-    "autosave_interval": Change("3", saves_after_three_changes),
-    "autosave_on_changes": Change(
-        "true",
-        lambda broker: saves_after(broker, 320),
-        before=(("autosave_interval", "300"), ("autosave_on_changes", "false")),
+    "allow_anonymous": Change("false", "true", lets_anybody_in, on_both(APPLIED)),
+    "password_file": Change(
+        "/site/passwd", "/site/passwd-2", knows_the_second_user, on_both(APPLIED)
     ),
-    "log_dest": Change("file /site/one/log-2", second_log),
-    "log_timestamp_format": Change("%Y-%m", stamps_with_a_month),
-    "log_type": Change("all", logs_subscriptions),
-    "max_queued_messages": Change("9", queues_nine),
-    "max_inflight_messages": Change("4", has_four_in_flight),
-    "max_packet_size": Change("10000", takes_nine_thousand_bytes),
-    "listener": Change("OTHER 127.0.0.1", answers_on_the_other_port),
-    "protocol": Change("websockets", speaks_websockets),
-    "max_connections": Change("20", lets_nine_in),
+    "acl_file": Change("/site/acl", "/site/acl-2", denies_a_topic, on_both(APPLIED)),
+    "persistence": Change("true", "false", saves_nothing, on_both(APPLIED)),
+    "persistence_location": Change(
+        "/site/one/", "/site/two/", saves_in_the_second_folder, on_both(APPLIED)
+    ),
+    "autosave_interval of changes": Change(
+        "10000", "3", saves_after_four_changes, on_both(APPLIED), {"autosave_on_changes": "true"}
+    ),
+    "autosave_interval of seconds": Change(
+        "10000", "1", saves_after_a_second, on_both(APPLIED), {"autosave_on_changes": "false"}
+    ),
+    "autosave_on_changes": Change(
+        "false",
+        "true",
+        saves_after_a_hundred_changes,
+        on_both(APPLIED),
+        {"autosave_interval": "90"},
+    ),
+    "log_dest": Change(
+        "file /site/one/log", "file /site/one/log-2", logs_in_the_second_file, on_both(APPLIED)
+    ),
+    "log_timestamp_format": Change("%Y", "%Y-%m", stamps_with_a_month, on_both(APPLIED)),
+    "log_type": Change("notice", "all", logs_subscriptions, on_both(APPLIED)),
+    "max_queued_messages": Change("5", "9", queues_nine, on_both(LEFT)),
+    "max_inflight_messages": Change("2", "4", sends_four_before_an_acknowledgement, on_both(LEFT)),
+    "max_packet_size": Change("5000", "10000", takes_nine_thousand_bytes, on_both(LEFT)),
+    "listener moved": Change(
+        "PORT 127.0.0.1", "OTHER 127.0.0.1", answers_on_the_other_port, on_both(REFUSED)
+    ),
+    "listener added": Change(
+        "PORT 127.0.0.1",
+        "PORT 127.0.0.1\nlistener OTHER 127.0.0.1",
+        answers_on_the_other_port,
+        on_both(REFUSED),
+    ),
+    "protocol": Change("mqtt", "websockets", speaks_websockets, {"2.0": LEFT, "2.1": APPLIED}),
+    "max_connections": Change("6", "20", lets_nine_in, on_both(APPLIED)),
 }
-
-ONLY_A_START = {
-    *("max_queued_messages", "max_inflight_messages", "max_packet_size"),
-    *("listener", "protocol"),
-}
-"""What a reload leaves as it was on 2.0; 2.1 lets a port speak another protocol from then on."""
 
 KEPT_FOR_A_START = {
     # They go with the container's mounts and with its limit of open files.
@@ -291,18 +357,36 @@ def broker(docker, image, tmp_path):
     docker("rm", "--force", made.name, check=False)
 
 
-@pytest.mark.parametrize("option", CHANGES)
-def test_a_reload_applies_it_or_leaves_it_as_it_was(broker, option, monkeypatch, line):
-    change = CHANGES[option]
-    usual = broker.options() | dict(change.before)
-    monkeypatch.setattr(Broker, "options", lambda _self: usual)
-    broker.start()
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_reload_applies_it_or_leaves_it_as_it_was(broker, line, name):
+    option, change = name.split(" ")[0], CHANGES[name]
+    before = {**change.beside, option: change.before}
+    after = {**change.beside, option: change.after}
+    verdict = change.verdicts[line]
+    broker.start(before)
     assert not change.in_force(broker), "it was in force before the reload"
 
-    broker.reload(**{option: change.value.replace("OTHER", str(broker.other_port))})
+    # The same reload is asked for something that every reload applies.
+    broker.reload({"log_timestamp_format": "%Y-%m"} | after)
+    assert stamps_with_a_month(broker) == (verdict is not REFUSED), broker.log()
+    assert change.in_force(broker) == (verdict is APPLIED), broker.log()
 
-    applied = option not in ONLY_A_START or (line, option) == ("2.1", "protocol")
-    assert change.in_force(broker) == applied, (line, broker.log())
+    if verdict is APPLIED:
+        broker.reload(before)
+        assert not change.in_force(broker), "it stayed in force when it was taken back"
+    else:
+        broker.start_again()
+        assert change.in_force(broker), "not even a start applied it"
+
+
+def test_users_and_rules_are_reloaded_though_mosquitto_conf_is_refused(broker):
+    broker.start({})
+    broker.rules += "topic deny denied\n"
+    with broker.client() as client:
+        broker.reload({"listener": "OTHER 127.0.0.1"})
+        assert client.disconnected is None
+        assert client.publish("denied") == DENIED
+    assert "not currently possible to add/remove listeners" in broker.log()
 
 
 def test_every_option_that_we_render_was_asked():
@@ -312,9 +396,14 @@ def test_every_option_that_we_render_was_asked():
         if each and not each.startswith("#")
     }
 
-    assert rendered == set(CHANGES)
+    assert rendered == {name.split(" ")[0] for name in CHANGES}
 
 
-def test_what_is_reloaded_is_what_both_lines_apply():
-    assert set(CHANGES) == RELOADED | ONLY_A_START | KEPT_FOR_A_START
-    assert not RELOADED & (ONLY_A_START | KEPT_FOR_A_START)
+def test_what_we_reload_is_what_both_lines_apply():
+    applied, not_applied = set(), set()
+    for name, change in CHANGES.items():
+        both = set(change.verdicts.values()) == {APPLIED}
+        (applied if both else not_applied).add(name.split(" ")[0])
+
+    assert applied - not_applied - KEPT_FOR_A_START == RELOADED
+    assert applied >= KEPT_FOR_A_START

@@ -3,8 +3,11 @@
 
 def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
     before = site.inspect()["Id"]
+    with site.client("sentient_monitor_prod", session="replaced") as away:
+        away.subscribe("paragon/+/events/#")
     with site.client("admin") as admin:
         admin.publish("paragon/room/status/new", "just published", retain=True)
+        admin.publish("paragon/room/events/new", "queued for who is away")
 
     def change(config):
         config["broker"]["limits"]["maxInflightMessages"] = 50
@@ -19,6 +22,8 @@ def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
     with site.client("admin") as admin:
         admin.subscribe("paragon/#")
         assert admin.got("paragon/room/status/new").text == "just published"
+    with site.client("sentient_monitor_prod", session="replaced") as back:
+        assert back.got("paragon/room/events/new").text == "queued for who is away"
 
 
 def test_a_change_of_the_health_check_comes_true(site):

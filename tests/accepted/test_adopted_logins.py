@@ -1,0 +1,86 @@
+"""What a hand-made site has is taken over as it is: Mosquitto lets its clients in as before."""
+
+import pytest
+from conftest import SUITES
+from mqtt import DENIED, Client, refusal
+
+from broker.adopted_broker import Place
+from broker.adoption import adopt
+from broker.settings import Settings
+
+PASSWORDS = {"old": "from before 2.0", "newer": "in use for years"}
+CONF = """\
+listener 1883
+allow_anonymous false
+password_file /mosquitto/config/passwd
+acl_file /mosquitto/config/acl
+"""
+ACL = (
+    "# by hand\r\n"
+    "user old\r\n"
+    "topic read paragon/+/status/#\r\n"
+    "\r\n"
+    "user newer\r\n"
+    "topic paragon/#\r\n"
+    "topic deny paragon/private/#\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def passwd(docker, stand_in):
+    """A password file that Mosquitto's own tool wrote, one line in each of its two forms."""
+    script = (
+        'mosquitto_passwd -H sha512 -c -b /tmp/p old "$1" && '
+        'mosquitto_passwd -H sha512-pbkdf2 -b /tmp/p newer "$2" && cat /tmp/p'
+    )
+    return docker(
+        *("run", "--rm", "--network", "none", "--user", "0:0", "--tmpfs", "/tmp"),
+        *("--entrypoint", "/bin/sh", stand_in(SUITES["2.0"])),
+        *("-c", script, "sh", PASSWORDS["old"], PASSWORDS["newer"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def running(start, passwd):
+    """A broker whose users and rules are those of the hand-made files."""
+    assert "old:$6$" in passwd
+    assert "newer:$7$" in passwd
+    texts = {"mosquitto.conf": CONF, "passwd": passwd, "acl": ACL}
+    place = Place(address="127.0.0.1", config="/opt/by-hand/config")
+    adoption = adopt("mosquitto.conf", texts, place, seed="of this test")
+    running = start()
+    raw = running.settings.model_dump(mode="json", by_alias=True)
+    running.settings = Settings.parse(
+        {"broker": raw["broker"] | {"envFiles": []}, "users": adoption.settings["users"]}
+    )
+    health = running.broker.health.user
+    running.passwords = {health: running.passwords[health]}
+    running.hashes = dict(adoption.hashes)
+    done = running.put_files()
+    assert done.returncode == 0, done.stderr
+    return running
+
+
+def test_everybody_logs_in_with_the_password_that_they_have(running):
+    for name, password in PASSWORDS.items():
+        Client(running.port, name, password).close()
+
+
+def test_and_with_no_other(running):
+    for name in PASSWORDS:
+        assert refusal(running.port, name, "another") == "Not authorized"
+
+
+def test_they_may_what_they_might_before_and_no_more(running):
+    with (
+        Client(running.port, "newer", PASSWORDS["newer"]) as newer,
+        Client(running.port, "old", PASSWORDS["old"]) as old,
+    ):
+        old.subscribe("#")
+        assert newer.publish("paragon/private/x", "denied") == DENIED
+        assert newer.publish("elsewhere", "no rule") == DENIED
+        assert newer.publish("paragon/room/events/x", "not for old") != DENIED
+        assert newer.publish("paragon/room/status/x", "for old") == "Success"
+        old.got("paragon/room/status/x", "for old")
+        assert {each.text for each in old.received} == {"for old"}
+        assert old.publish("paragon/room/status/x") == DENIED
