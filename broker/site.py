@@ -159,7 +159,8 @@ class Limits(Part):
         default=1000,
         ge=1,
         le=1_000_000,
-        description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones.",
+        description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones, and "
+        "none after a reload: then `openFiles` is the limit.",
     )
     max_queued_messages: int = Field(
         default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."
