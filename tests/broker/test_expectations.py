@@ -107,3 +107,32 @@ def test_what_it_speaks_of_must_be_there(sentence, says):
 
     assert str(wrong.value).startswith("sentient-mqtt:expect[0]: ")
     assert says in str(wrong.value)
+
+
+def told_of_a_fleet(sentence, **fleet):
+    raw = smallest() | {"fleets": {"door": {"write": ["paragon/%u/sensors/#"]} | fleet}}
+    return review(Settings.parse(raw | {"expect": [sentence]}), "dev").errors
+
+
+def test_of_a_fleet_one_member_speaks_for_all():
+    (error,) = told_of_a_fleet(
+        "nobody but sensor, healthcheck may write paragon/#", count=5000, prefix="door-"
+    )
+
+    assert "not so: door-0001 may write paragon/door-0001/sensors" in error
+
+
+def test_a_member_whose_name_is_spelt_out_speaks_for_itself():
+    names = {"names": ["north", "south", "west"]}
+
+    (error,) = told_of_a_fleet("nobody but sensor may write paragon/south/sensors/x", **names)
+
+    assert "not so: south may write paragon/south/sensors/x" in error
+    assert (
+        told_of_a_fleet("nobody but sensor, south may write paragon/south/sensors/x", **names) == ()
+    )
+    errors = told_of_a_fleet(
+        "nobody but sensor, healthcheck, north may write +/west/x",
+        **names | {"write": ["%u/west/x"]},
+    )
+    assert [each.partition("not so: ")[2].split()[0] for each in errors] == ["south", "west"]
