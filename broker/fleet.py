@@ -1,13 +1,15 @@
 """The passwords of a fleet's members, all derived from one secret seed."""
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from broker.users import Fleet
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# Bytes above this would make some characters likelier than others.
+# Bytes above this would make some characters likelier than others: they are left out.
 _LIMIT = 256 - 256 % len(ALPHABET)
+_LEFT_OUT = bytes(range(_LIMIT, 256))
+_CHARACTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 
 
 def derive_password(seed: str, member: str, length: int) -> str:
@@ -17,8 +19,12 @@ def derive_password(seed: str, member: str, length: int) -> str:
     Whoever has one password learns nothing of the others or of the seed.
     """
     key = hmac.digest(b"sentient-mqtt fleet", seed.encode(), "sha256")
-    usable = (ALPHABET[byte % len(ALPHABET)] for byte in _stream(key, member) if byte < _LIMIT)
-    return "".join(next(usable) for _ in range(length))
+    text, block, counter = b"", b"", 0
+    while len(text) < length:
+        counter += 1
+        block = hmac.digest(key, block + member.encode() + bytes([counter]), "sha256")
+        text += block.translate(_CHARACTERS, _LEFT_OUT)
+    return text[:length].decode()
 
 
 def member_passwords(
@@ -45,11 +51,3 @@ def _info(member: str, fleet: Fleet) -> str:
     """Return what tells a member's password from the others', and from the one before it."""
     override = fleet.overrides.get(member)
     return f"{member}\0{override.generation}" if override and override.generation else member
-
-
-def _stream(key: bytes, member: str) -> Iterator[int]:
-    """Yield HKDF's output, byte by byte: 255 blocks of 32, more than any password takes."""
-    block = b""
-    for counter in range(1, 256):
-        block = hmac.digest(key, block + member.encode() + bytes([counter]), "sha256")
-        yield from block

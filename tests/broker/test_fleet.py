@@ -120,3 +120,9 @@ def test_an_override_of_nobody_and_of_everybody_is_refused(overrides, says):
         fleets(names=["a", "b"], overrides=overrides)
 
     assert says in str(wrong.value)
+
+
+def test_what_controllers_have_in_their_firmware_stays_what_it_is():
+    """Another derivation would lock every controller out; whatever is changed here, not this."""
+    assert derive_password("seed1", "m1", 32) == "Sobkwfg6sWjH22uxizq9NnO2dQizX0bG"
+    assert derive_password("seed3", "m3", 16) == "V6U0TKuapnu4ALpj"
