@@ -57,7 +57,7 @@ test: venv-dev ## run every test
 	@$(python) -m ops.test
 
 bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
-	@for each in bench/*.py; do $(python) -m "bench.$$(basename "$$each" .py)" || exit 1; done
+	@for each in $$(grep -l '^def main' bench/*.py); do $(python) -m "bench.$$(basename "$$each" .py)" || exit 1; done
 
 docs: venv ## write the README's table of settings
 	@$(python) -m ops.settings

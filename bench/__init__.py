@@ -1,0 +1,1 @@
+"""The figures of docs/bench.md, each a module that prints lines of its table."""

@@ -1,0 +1,206 @@
+"""The same broker by Ansible: 100 users, one more, a rotation; each step beside `pulumi up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.clients import free_port
+from bench.site import lets_in, temporary_stack
+from bench.users_up import declare
+from broker.acl import render_acl
+from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.settings import Settings
+from setup import apt
+from setup.daemon import ensure_daemon
+from setup.image import STANDS_IN, stand_in
+
+PLAYBOOK = Path(__file__).parent / "ansible"
+USERS = 100
+ANSIBLE = Path("/usr/bin/ansible-playbook")
+SOMEBODY = "bench-0000"
+NEWCOMER = f"bench-{USERS - 5:04}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playbook:
+    """A broker of its own that Debian's Ansible keeps as the stack file says."""
+
+    name: str
+    folder: Path
+    port: int
+    image: str
+    mosquitto_passwd: Path
+    at_once: bool
+    """Whether one `mosquitto_passwd -U` hashes all passwords, not one call each."""
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    def run(self, settings: Settings) -> float:
+        """Return the seconds that the playbook takes to bring *settings* about."""
+        variables = self.folder / "variables.json"
+        variables.write_text(json.dumps(self._variables(settings)), encoding="utf-8")
+        texts = {
+            "mosquitto.conf": render_conf(settings.broker),
+            "mosquitto.acl": render_acl(settings),
+        }
+        for name, text in texts.items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+        began = time.perf_counter()
+        done = subprocess.run(
+            [ANSIBLE, "--extra-vars", f"@{variables}", PLAYBOOK / "broker.yml"],
+            env={
+                "PATH": os.defpath,
+                "HOME": str(self.folder),
+                "LC_ALL": "C.UTF-8",
+                "ANSIBLE_CONFIG": str(PLAYBOOK / "ansible.cfg"),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - began
+        assert done.returncode == 0, f"ansible-playbook:\n{done.stdout}"
+        return seconds
+
+    def lets_in(self, user: str, generation: str) -> bool:
+        """Whether *user* is let in with the password of *generation*."""
+        password = (self.secrets / f"{user}.{generation}").read_text(encoding="utf-8").strip()
+        return lets_in(self.port, user, password)
+
+    def _variables(self, settings: Settings) -> dict[str, Any]:
+        broker = settings.broker
+        root = self.folder / "root"
+        folders = {each: str(root / each) for each in ("config", "data", "log")}
+        (listened, _) = (each.port for each in broker.listeners.values())
+        mounts = zip(folders.values(), (f"{CONFIG_DIR}:ro", DATA_DIR, LOG_DIR), strict=True)
+        options: dict[str, list[str]] = {
+            "--user": [f"{broker.owner.uid}:{broker.owner.gid}"],
+            "--publish": [f"127.0.0.1:{self.port}:{listened}"],
+            "--volume": [f"{host}:{inside}" for host, inside in mounts],
+            "--ulimit": [f"nofile={broker.limits.descriptors}"],
+            "--restart": [broker.restart],
+            "--stop-timeout": [str(broker.stop_grace)],
+        }
+        generations = {name: user.generation for name, user in settings.users.items()}
+        return {
+            "container": self.name,
+            "image": self.image,
+            "options": [
+                "--read-only",
+                "--cap-drop=ALL",
+                *(f"{key}={value}" for key, values in options.items() for value in values),
+            ],
+            "runs": ["/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/mosquitto.conf"],
+            "listens": self.port,
+            "folders": folders,
+            "texts": str(self.folder),
+            "secrets": str(self.secrets),
+            "users": {broker.health.user: broker.health.generation, **generations},
+            "env_file": {"path": str(root / ".env"), "user": broker.env_files[0].user},
+            "mosquitto_passwd": str(self.mosquitto_passwd),
+            "at_once": self.at_once,
+        }
+
+
+def ensure_ansible() -> None:
+    """Install Debian's Ansible where it isn't there."""
+    if not ANSIBLE.exists():
+        apt.install(["ansible-core"], what="bench")
+
+
+def mosquitto_passwd(folder: Path) -> Path:
+    """Unpack Debian's package in *folder*: installed, it would start a broker on port 1883."""
+    subprocess.run(
+        ["apt-get", "download", "mosquitto"], cwd=folder, check=True, capture_output=True
+    )
+    (package,) = folder.glob("mosquitto_*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, folder / "unpacked"], check=True)
+    return folder / "unpacked/usr/bin/mosquitto_passwd"
+
+
+@contextmanager
+def playbooks() -> Iterator[tuple[Playbook, Playbook]]:
+    """Yield a playbook that hashes one by one, and one that hashes all at once; each a broker."""
+    ensure_ansible()
+    daemon = ensure_daemon()
+    with tempfile.TemporaryDirectory(prefix="bench-ansible-") as folder:
+        Path(folder).chmod(0o755)
+        tool = mosquitto_passwd(Path(folder))
+        both = tuple(
+            Playbook(
+                name=f"bench-ansible-{secrets.token_hex(4)}",
+                folder=Path(folder) / way,
+                port=free_port(),
+                image=stand_in(STANDS_IN, daemon).name,
+                mosquitto_passwd=tool,
+                at_once=way == "at-once",
+            )
+            for way in ("one-by-one", "at-once")
+        )
+        try:
+            for each in both:
+                each.secrets.mkdir(parents=True, mode=0o700)
+            yield both[0], both[1]
+        finally:
+            for each in both:
+                daemon.run("rm", "--force", "--volumes", each.name)
+
+
+def rotate(config: dict[str, Any]) -> None:
+    for name, user in config["users"].items():
+        if name != NEWCOMER:
+            user["generation"] = "2"
+
+
+def nothing(_config: dict[str, Any]) -> None:
+    pass
+
+
+STEPS: tuple[tuple[str, Callable[[dict[str, Any]], None]], ...] = (
+    (f"first run, {USERS} users", declare(USERS)),
+    ("run that changes nothing", nothing),
+    ("one user more", declare(USERS + 1)),
+    (f"{USERS} users rotated", rotate),
+)
+
+
+def measure() -> Iterator[tuple[str, float, float, float]]:
+    """Yield each step, and what ours, Ansible one by one and Ansible at once took for it."""
+    with temporary_stack("beside") as stack, playbooks() as theirs:
+        for what, change in STEPS:
+            stack.edit(change)
+            settings = stack.settings
+            ours, one_by_one, at_once = stack.up(), *(each.run(settings) for each in theirs)
+            for user in (SOMEBODY, *(NEWCOMER,) * (NEWCOMER in settings.users)):
+                assert stack.lets_in(user), f"{what}: {user} is not let in by ours"
+                generation = settings.users[user].generation
+                assert all(each.lets_in(user, generation) for each in theirs), f"{what}: {user}"
+            yield what, ours, one_by_one, at_once
+
+
+def main() -> None:
+    """Print lines of the table in docs/bench.md."""
+    for what, ours, one_by_one, at_once in measure():
+        print(
+            f"| Ansible against `pulumi up`: {what} | {one_by_one / ours:.2f} times | "
+            f"{one_by_one:.1f} s against {ours:.1f} s; {at_once:.1f} s ({at_once / ours:.2f} "
+            "times) where one `mosquitto_passwd -U` hashes all |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""A broker with production's files, for benches: in a container as ours is, or bare on the host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.clients import Address, Client, free_port
+from broker.acl import render_acl
+from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.passwd import SALT_BYTES, hash_password, render_passwd
+from broker.site import Broker
+from ops.stack import Stack
+from setup.daemon import Daemon
+from setup.image import STANDS_IN, stand_in
+
+PUBLISHES, RECEIVES = "paragon_devices", "sentient_api_prod"
+PASSWORD = "not-a-secret-on-a-loopback"  # noqa: S105
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A broker that answers, and the process that it is."""
+
+    name: str
+    address: Address
+    pid: int
+
+
+@contextmanager
+def folders(iterations: int | None = None) -> Iterator[tuple[Broker, Path]]:
+    """Production's files below a folder that ends with this, as the broker sees them below /."""
+    settings = Stack.read("prod").settings
+    listeners = {
+        name: each.model_copy(update={"port": free_port()})
+        for name, each in settings.broker.listeners.items()
+    }
+    broker = settings.broker.model_copy(update={"listeners": listeners})
+    hashed = hash_password(PASSWORD, bytes(SALT_BYTES), iterations or broker.passwords.iterations)
+    texts = {
+        broker.files.conf: render_conf(broker),
+        broker.files.acl: render_acl(settings),
+        broker.files.passwords: render_passwd(dict.fromkeys((PUBLISHES, RECEIVES), hashed)),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for each in (CONFIG_DIR, DATA_DIR, LOG_DIR):
+            folder = root / each.removeprefix("/")
+            folder.mkdir(parents=True)
+            os.chown(folder, broker.owner.uid, broker.owner.gid)
+        for file, text in texts.items():
+            path = root / CONFIG_DIR.removeprefix("/") / file
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o600)
+            os.chown(path, broker.owner.uid, broker.owner.gid)
+        yield broker, root
+
+
+@contextmanager
+def in_a_container(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
+    """
+    Our container, reached at its address on Docker's bridge.
+
+    Through a port published on 127.0.0.1 every byte would pass Docker's userland proxy, which no
+    controller's does, and which has two of its 20,000 files for each connection.
+    """
+    name = f"bench-{secrets.token_hex(4)}"
+    words = (
+        *("run", "--detach", "--name", name, "--user", f"{broker.owner.uid}:{broker.owner.gid}"),
+        *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+        *("--ulimit", f"nofile={broker.limits.descriptors}", "--log-driver", "json-file"),
+        *("--log-opt", f"max-size={broker.logging.max_size}"),
+        *("--log-opt", f"max-file={broker.logging.max_files}"),
+        *("--volume", f"{root}{CONFIG_DIR}:{CONFIG_DIR}:ro"),
+        *("--volume", f"{root}{DATA_DIR}:{DATA_DIR}", "--volume", f"{root}{LOG_DIR}:{LOG_DIR}"),
+        *(stand_in(STANDS_IN, daemon).name, *command(broker)),
+    )
+    try:
+        daemon.ask(*words)
+        yield found(broker, name, daemon)
+    finally:
+        daemon.run("rm", "--force", "--volumes", name)
+
+
+def found(broker: Broker, name: str, daemon: Daemon) -> Running:
+    """Return where a container is now: a start may give it another address."""
+    template = "{{.State.Pid}} {{.NetworkSettings.IPAddress}}"
+    pid, host = daemon.ask("inspect", "--format", template, name).split()
+    return Running(name=name, address=address(broker, host), pid=int(pid))
+
+
+@contextmanager
+def bare(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
+    """The image's own Mosquitto with its libraries, started below *root* without a container."""
+    name = f"bench-{secrets.token_hex(4)}"
+    try:
+        daemon.ask("create", "--name", name, stand_in(STANDS_IN, daemon).name)
+        files = subprocess.Popen(daemon.argv("export", name), stdout=subprocess.PIPE)
+        with files:
+            subprocess.run(
+                ["tar", "-x", "-C", root, "--exclude=mosquitto/*"], stdin=files.stdout, check=True
+            )
+    finally:
+        daemon.run("rm", "--force", "--volumes", name)
+    conf = root / CONFIG_DIR.removeprefix("/") / broker.files.conf
+    text = conf.read_text(encoding="utf-8")
+    for each in broker.listeners.values():
+        text = text.replace(f"listener {each.port}\n", f"listener {each.port} 127.0.0.1\n")
+    conf.write_text(text, encoding="utf-8")
+    who = f"--userspec={broker.owner.uid}:{broker.owner.gid}"
+    with (root / "stdout").open("wb") as sink:
+        process = subprocess.Popen(["chroot", who, root, *command(broker)], stdout=sink)
+    try:
+        yield Running(name=name, address=address(broker, "127.0.0.1"), pid=process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def command(broker: Broker) -> tuple[str, ...]:
+    return ("/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}")
+
+
+def address(broker: Broker, host: str) -> Address:
+    _, listener = broker.mqtt_listener()
+    return Address(host=host, port=listener.port, user=PUBLISHES, password=PASSWORD)
+
+
+async def until_there(address: Address) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                client = await Client.dial(address, "first")
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                client.abort()
+                return
