@@ -147,6 +147,12 @@ def _health(users: Collection[str], notes: Notes) -> dict[str, str]:
     return {"user": other}
 
 
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+"""Networks that no packet of the internet comes from (RFC 1918)."""
+PRIVATE_6 = "fc00::/7"
+"""The same for IPv6 (RFC 4193)."""
+
+
 def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListener]:
     """Return the listeners by name."""
     found = list(read.listeners)
@@ -226,6 +232,13 @@ def _listener(listener: HandListener, usual: int, conf: str, notes: Notes) -> di
             )
     if address != "0.0.0.0":  # noqa: S104 (the default)
         settings["bindAddress"] = address
+    networks = [*PRIVATE, *([PRIVATE_6] if ":" in address else [])]
+    if address not in ("127.0.0.1", "::1"):
+        settings["allowFrom"] = networks.copy()
+        notes.remarks.append(
+            f"broker.listeners: port {listener.port}: allowFrom {', '.join(networks)}: assumed; "
+            "the files don't say who may reach it, and nobody else will: name your own networks"
+        )
     if listener.most is None:
         notes.remarks.append(
             f"{conf}: listener {listener.port} has no max_connections, so no limit; here it is "

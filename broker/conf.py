@@ -55,10 +55,18 @@ def _limit_lines(broker: Broker) -> Iterator[str]:
 
 
 def _listener_lines(broker: Broker, listener: Listener) -> Iterator[str]:
-    yield f"listener {listener.port}"
+    yield f"listener {listener.port}{_bound(broker, listener)}"
     yield f"protocol {listener.protocol}"
     # Counted by listener: above the first `listener` line it would limit nobody.
     yield f"max_connections {listener.max_connections or broker.limits.max_connections}"
+
+
+def _bound(broker: Broker, listener: Listener) -> str:
+    # A published port is bound by Docker; the container's own network is the broker's alone. With
+    # no address Mosquitto takes both IP versions, which is what '::' stands for here.
+    if broker.network == "published" or listener.bind_address == "::":
+        return ""
+    return f" {listener.bind_address}"
 
 
 def _word(value: bool) -> str:  # noqa: FBT001 (mosquitto.conf spells a boolean out)

@@ -54,6 +54,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
     yield from _stray_filter(settings, everybody)
     yield from _same_name(settings)
     yield from _needless_readwrite(settings)
+    yield from _open_listener(settings)
 
 
 def _one_admin(users: Mapping[str, Principal]) -> Iterator[Finding]:
@@ -157,6 +158,26 @@ def _needless_readwrite(settings: Settings) -> Iterator[Finding]:
                 path=f"users.{name}.readwrite[{index}]",
                 text=f"{filter_!r}: {name} uses {user.uses[0]!r} only; move it there",
             )
+
+
+def _open_listener(settings: Settings) -> Iterator[Finding]:
+    broker = settings.broker
+    for name, each in broker.listeners.items():
+        if each.bound.is_loopback:
+            continue
+        path = f"broker.listeners.{name}"
+        if not each.allow_from:
+            why = "has no allowFrom"
+        elif broker.firewall.backend == "none":
+            why = "has an allowFrom that firewall.backend 'none' doesn't enforce"
+        else:
+            continue
+        yield Finding(
+            guardrail="openListener",
+            path=path,
+            text=f"port {each.port} on {each.bind_address} {why}: whoever can send a packet to the "
+            "host reaches it; name the networks, or bind it to 127.0.0.1",
+        )
 
 
 def _rules(everybody: Mapping[str, Principal]) -> Iterator[Rule]:

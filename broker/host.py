@@ -41,7 +41,9 @@ class Transport:
         """Return *command*, word by word, as an argv that runs it on the host."""
         return [*self.interpreter, shlex.join(command)]
 
-    def script(self, action: str, *, become: str, image: str = "") -> str:
+    def script(
+        self, action: str, *, become: str, image: str = "", network_admin: bool = False
+    ) -> str:
         """
         Return the command line that runs a script from its stdin as root on the host.
 
@@ -51,14 +53,20 @@ class Transport:
         *become* says what a login other than root does: ``sudo`` (without a password) or
         ``docker`` (a throw-away container of *image* with the host's root folder in it; whoever
         may talk to Docker is root already). ``nobody`` stays who it is.
+        *network_admin*: that container is in the host's network, and may change its rules.
         """
         line = shlex.join(["exec", "sh", "-s", action])
         if become == "sudo":
             line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
         elif become == "docker":
+            network = (
+                ("--network", "host", "--cap-add", "NET_ADMIN")
+                if network_admin
+                else ("--network", "none")
+            )
             container = shlex.join(
                 (
-                    *("docker", "-H", self.socket, "run", "--rm", "-i", "--network", "none"),
+                    *("docker", "-H", self.socket, "run", "--rm", "-i", *network),
                     *("--user", "0:0", "--volume", "/:/host", "--entrypoint", "/bin/sh", image),
                     *("-c", f"exec chroot /host sh -s {action}"),
                 )
@@ -110,6 +118,8 @@ class Wanted:
     """Where the host keeps the stamps of the logins that its broker knows."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """The stamp of each login, by name."""
+    bridge: str = ""
+    """Of the broker's own network; empty where no firewall is declared."""
 
 
 @dataclass(frozen=True, kw_only=True)

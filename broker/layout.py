@@ -8,6 +8,7 @@ from broker.canary import NAME as CANARY
 from broker.canary import canary_password, passwd_line
 from broker.conf import CONFIG_DIR
 from broker.delivery import Call
+from broker.host import Seen
 from broker.site import Broker, Owner
 
 CANARY_DIR = "canary"
@@ -118,10 +119,29 @@ def guard_call(broker: Broker, digest: str) -> Call:
     return Call(words=("guard", digest, "yes" if broker.persistence.one_way else "no"))
 
 
+def publications(broker: Broker, seen: Seen) -> list[tuple[int, str]]:
+    """
+    Return each port with the addresses that Docker is to publish it on: for it `::` is IPv6 alone.
+
+    In the order in which Docker tells them of the container that runs. Docker 20.10 tells them
+    backwards, and another order would be taken for a change that replaces the container.
+    """
+    both = ["0.0.0.0", "::"]  # noqa: S104 (what `::` means to everybody else)
+    told = seen.get("published", broker.container).split()
+    if set(both) <= set(told):
+        both.sort(key=told.index)
+    return [
+        (listener.port, address)
+        for listener in sorted(broker.listeners.values(), key=lambda each: each.port)
+        for address in (both if listener.bind_address == "::" else [listener.bind_address])
+    ]
+
+
 def ready_call(broker: Broker) -> Call:
     """Return the call of ``host/ready.sh``."""
     _, listener = broker.mqtt_listener()
-    return Call(words=("broker", str(listener.port), str(READY_SECONDS)))
+    most = str(broker.limits.processes)
+    return Call(words=("broker", broker.inside, str(listener.port), str(READY_SECONDS), most))
 
 
 def health_environment() -> list[str]:
@@ -134,6 +154,6 @@ def health_test(broker: Broker) -> list[str]:
     _, listener = broker.mqtt_listener()
     wait = str(max(1, broker.health.timeout - 1))
     return [
-        *("CMD", "mosquitto_sub", "-h", "127.0.0.1", "-p", str(listener.port)),
+        *("CMD", "mosquitto_sub", "-h", broker.inside, "-p", str(listener.port)),
         *("-t", HEALTH_TOPIC, "-C", "1", "-W", wait, "-I", "health-"),
     ]

@@ -46,6 +46,7 @@ def start_needs(broker: Broker) -> dict[str, str]:
         "owner": f"{broker.owner.uid}:{broker.owner.gid}",
         "files.conf": broker.files.conf,
         "folders": f"{folders.config} {folders.data} {folders.log}",
+        "network": broker.network,
         "listeners": " ".join(f"{e.bind_address}:{e.port}" for e in broker.listeners.values()),
         "limits.openFiles": str(broker.limits.descriptors),
         "stopGrace": str(broker.stop_grace),

@@ -32,6 +32,7 @@ GuardrailName = Literal[
     "strayFilter",
     "sameName",
     "needlessReadwrite",
+    "openListener",
 ]
 
 

@@ -49,11 +49,12 @@ class Listener(Part):
     protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
     bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
         default="0.0.0.0",  # noqa: S104 (Docker's own default; IPv4 only, unlike an absent one)
-        description="Address of the host that the port is published on.",
+        description="Address of the host that the port is on; `::` is all, of both IP versions.",
     )
     allow_from: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(),
-        description="Networks (CIDR) that may reach the port. Checked and shown; not enforced yet.",
+        description="Networks (CIDR) that may reach the port, and nobody else; anybody where none "
+        "is named.",
     )
     max_connections: int | None = Field(
         default=None,
@@ -74,7 +75,27 @@ class Listener(Part):
                 networks.append(_network(each))
             except ValueError as wrong:
                 raise refused(f"[{index}]", each, str(wrong)) from None
+        for index, each in enumerate(networks):
+            for other in networks[:index] + networks[index + 1 :]:
+                if each.version == other.version and each.subnet_of(other):  # type: ignore[arg-type]
+                    raise refused(
+                        f"[{index}]",
+                        str(each),
+                        f"lies in {other}, which is listed too; take one of them out",
+                    )
         return tuple(networks)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        for index, each in enumerate(self.allow_from):
+            if self.bound.version == 4 and each.version == 6:  # noqa: PLR2004 (IP versions)
+                raise refused(
+                    f"allowFrom[{index}]",
+                    str(each),
+                    f"no IPv6 client reaches {self.bind_address}; set bindAddress to '::', which "
+                    "is for both versions, or take the network out",
+                )
+        return self
 
     @property
     def bound(self) -> IPv4Address | IPv6Address:
@@ -177,6 +198,13 @@ class Limits(Part):
         le=1_048_576,
         description="File descriptors of the container, so clients in all; "
         f"`maxConnections` + {DEFAULT_SPARE_FILES} where not given.",
+    )
+
+    memory: int = Field(
+        default=2048, ge=64, le=1_048_576, description="Memory of the container, in MiB; no swap."
+    )
+    processes: int = Field(
+        default=64, ge=16, le=4096, description="Processes and threads of the container."
     )
 
     @model_validator(mode="after")
@@ -286,6 +314,16 @@ class EnvFile(Part):
     owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
 
 
+class Firewall(Part):
+    """What enforces the listeners' ``allowFrom`` on the host."""
+
+    backend: Literal["auto", "nftables", "iptables", "ufw", "none"] = Field(
+        default="auto",
+        description="`nftables`, `iptables`, or `ufw` (its rules, and what makes them true for "
+        "published ports); `auto` takes ufw where it is active, else nftables where it can.",
+    )
+
+
 class Broker(Part):
     """The broker of one stack."""
 
@@ -325,7 +363,12 @@ class Broker(Part):
     )
     folders: Folders = Field(description="Folders on the host.")
     files: Files = Field(default=Files(), description="Names in the configuration folder.")
+    network: Literal["published", "host"] = Field(
+        default="published",
+        description="`published`: one of its own, ports published by Docker; or the `host`'s.",
+    )
     listeners: dict[Name, Listener] = Field(min_length=1, description="By name.")
+    firewall: Firewall = Field(default=Firewall(), description="Enforces `allowFrom`.")
     limits: Limits = Field(default=Limits(), description="Tuning.")
     persistence: Persistence = Field(default=Persistence(), description="The database.")
     logging: Logging = Field(default=Logging(), description="Logs.")
@@ -368,6 +411,14 @@ class Broker(Part):
                 continue
             raise refused(key, path, rule)
         return self
+
+    @property
+    def inside(self) -> str:
+        """The address at which the container itself reaches its plain listener."""
+        _, listener = self.mqtt_listener()
+        if self.network == "published" or listener.bound.is_unspecified:
+            return "127.0.0.1"
+        return listener.bind_address
 
     def mqtt_listener(self) -> tuple[str, Listener]:
         """Return the first listener that speaks plain MQTT, with its name."""

@@ -2,6 +2,7 @@
 
 from broker.delivery import Call
 from broker.env import env_file_mark
+from broker.firewall import is_declared, short_name
 from broker.host import Transport, Wanted
 from broker.layout import LOGINS_FILE
 from broker.logins import stamps
@@ -34,6 +35,7 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=stamps(settings),
+        bridge=short_name(broker.container) if is_declared(broker) else "",
     )
 
 
@@ -47,4 +49,11 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
     words += [("folder", each) for each in wanted.folders.values()]
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
+    words += [("firewall", wanted.container, wanted.bridge)] if wanted.bridge else []
+    return [Call(words=each) for each in words]
+
+
+def firewall_probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
+    """Return those of ``host/probe.sh`` that ask for the firewall's rules alone."""
+    words = (("host", transport.socket), ("firewall", wanted.container, wanted.bridge))
     return [Call(words=each) for each in words]

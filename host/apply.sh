@@ -56,22 +56,33 @@ port_of() { # CONTAINER
   printf '%s' "${answers:-$port}"
 }
 
+# A candidate has no network and answers on its loopback; one from before the label did, too.
+address_of() { # CONTAINER
+  [ "$1" = "$container" ] || {
+    echo 127.0.0.1
+    return 0
+  }
+  where=$(state "$1" '{{index .Config.Labels "sentient-mqtt.address"}}') || where=''
+  printf '%s' "${where:-127.0.0.1}"
+}
+
 # A user whose password is new with each change of the files, and who may do nothing: the broker
 # has read the files when it lets that user in, and keeps to them when it refuses the publish. 2.0
 # with a bad ACL file drops every rule; then the publish passes.
 obeys() { # CONTAINER; 2: it lets everybody do everything
   passed=yes
   port_there=$(port_of "$1")
+  address_there=$(address_of "$1")
   answer=$(daemon exec --env XDG_CONFIG_HOME=/mosquitto/config/canary "$1" timeout 5 mosquitto_pub \
-    -h 127.0.0.1 -p "$port_there" -V 5 -q 1 -t sentient-mqtt/denied -m x -I canary- 2>&1) || passed=no
+    -h "$address_there" -p "$port_there" -V 5 -q 1 -t sentient-mqtt/denied -m x -I canary- 2>&1) || passed=no
   case $answer in
     *'Publish '*' failed: Not authori'*) ;;
     *) [ "$passed" = no ] && return 1 || return 2 ;;
   esac
-  daemon exec "$1" mosquitto_sub -h 127.0.0.1 -p "$port_there" -t "\$SYS/broker/uptime" -C 1 -W 3 \
+  daemon exec "$1" mosquitto_sub -h "$address_there" -p "$port_there" -t "\$SYS/broker/uptime" -C 1 -W 3 \
     -I health- >/dev/null 2>&1 || return 1
   status=0
-  daemon exec --env XDG_CONFIG_HOME=/nonexistent "$1" mosquitto_sub -h 127.0.0.1 -p "$port_there" \
+  daemon exec --env XDG_CONFIG_HOME=/nonexistent "$1" mosquitto_sub -h "$address_there" -p "$port_there" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I anonymous- >/dev/null 2>&1 || status=$?
   # 27 is a time-out, so connected. Only a refusal is a refusal.
   case $status in 0 | 27) return 1 ;; esac
@@ -116,6 +127,9 @@ validate() {
   tidy
   mkdir -p -- "$folder/.candidate"
   each_path copy_candidate
+  # On the host's own network a listener names the host's address, which a trial doesn't have.
+  [ ! -e "$folder/.candidate/$conf" ] ||
+    sed -i 's/^\(listener [0-9]*\) .*/\1/' "$folder/.candidate/$conf"
   chown -R -- "$(stat -c %u:%g "$folder")" "$folder/.candidate"
   try "$image"
   # Until it is replaced, the one that runs reads them too.

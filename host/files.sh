@@ -82,9 +82,11 @@ delete() { rm -f -- "$1"; }
 
 validate() { :; } # before anything is put in place
 settle() { :; }   # afterwards
+unsettle() { :; } # before the files go
 
 finish() {
   if [ "$action" = remove ]; then
+    unsettle
     each_path delete
     return 0
   fi

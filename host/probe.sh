@@ -51,6 +51,8 @@ container() { # NAME: whose it is, by the label that we give it
     say container "$1" "${owner:-made by hand}"
     say configuration "$1" \
       "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
+    say published "$1" "$(daemon inspect \
+      --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$1" 2>/dev/null)"
   else
     say container "$1" none
   fi
@@ -68,6 +70,9 @@ port() { # NUMBER STACK: ours is what a container of that stack publishes, under
   if [ -n "$others" ]; then
     say port "$1" "container $others"
   elif [ -n "$publishers" ]; then
+    say port "$1" ours
+  elif daemon ps --filter "label=sentient-mqtt.stack=$2" --filter network=host \
+      --format '{{.Label "sentient-mqtt.ports"}}' | tr ' ' '\n' | grep -qx -- "$1"; then
     say port "$1" ours
   elif awk -v port="$(printf '%04X' "$1")" '
       $4 == "0A" { split($2, local, ":"); if (local[2] == port) found = 1 }
@@ -117,6 +122,55 @@ envfile() { # PATH MARK: ours begins with that line
   else
     say envfile "$1" ok
   fi
+}
+
+usable() { # COMMAND WORD...: "ok", "absent", or its own words
+  if ! command -v "$1" >/dev/null 2>&1; then
+    echo absent
+  elif said=$(as_root "$@" 2>&1 >/dev/null); then
+    echo ok
+  else
+    echo "${said:-refused}"
+  fi
+}
+
+firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands before it
+  if [ -d /run/systemd/system ]; then say firewall systemd yes; else say firewall systemd no; fi
+  if [ "$root" != yes ]; then
+    # The rules are then made through Docker; what they are now, nobody can tell from here.
+    for each in nft iptables ip6tables ufw; do
+      command -v "$each" >/dev/null 2>&1 || say firewall "$each" absent
+    done
+    ! grep -qx 'ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null || say firewall ufw active
+    return 0
+  fi
+  say firewall nft "$(usable nft list tables)"
+  say firewall iptables "$(usable iptables -w -t mangle -S)"
+  say firewall ip6tables "$(usable ip6tables -w -t mangle -S)"
+  if ! command -v ufw >/dev/null 2>&1; then
+    say firewall ufw absent
+  elif as_root ufw status | grep -q '^Status: active'; then
+    say firewall ufw active
+  else
+    say firewall ufw inactive
+  fi
+  state=/etc/sentient-mqtt/$1/state
+  if ! as_root test -e "$state"; then
+    say rules "$1" never
+    return 0
+  fi
+  # Of which backend they are stands beside their digest: it may have been chosen otherwise since.
+  as_root cat -- "$state" | {
+    read -r turn digest backend rules
+    text=$(rules_in_force "$backend" "$rules" "$1" "$2")
+    if [ -z "$text" ]; then
+      say rules "$1" "missing $turn"
+    elif [ "$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)" = "$digest" ]; then
+      say rules "$1" "in-force $turn"
+    else
+      say rules "$1" "changed $turn"
+    fi
+  }
 }
 
 finish() {

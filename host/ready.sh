@@ -4,12 +4,16 @@
 # broker, or was brought back.
 
 # shellcheck disable=SC2154 # host/database.sh has the others
+address=''
 port=''
 seconds=''
+processes=''
 
-broker() { # PORT SECONDS
-  port=$1
-  seconds=$2
+broker() { # ADDRESS PORT SECONDS PROCESSES: where it answers, as its container sees it
+  address=$1
+  port=$2
+  seconds=$3
+  processes=$4
 }
 
 fail() {
@@ -19,7 +23,7 @@ fail() {
 }
 
 subscribe() { # docker exec's options
-  daemon exec "$@" "$container" mosquitto_sub -h 127.0.0.1 -p "$port" \
+  daemon exec "$@" "$container" mosquitto_sub -h "$address" -p "$port" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I ready- >/dev/null 2>&1
 }
 
@@ -56,6 +60,8 @@ finish() {
     [ ! -e "$aside/retained" ] || bring_back
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
+  # The provider has no word for it. Docker keeps it with the container, over every restart.
+  daemon update --pids-limit "$processes" "$container" >/dev/null
   status=0
   subscribe --env XDG_CONFIG_HOME=/nonexistent || status=$?
   # 27 is "timed out": connected, and then no message. Only a refusal is a refusal.

@@ -21,7 +21,7 @@ SMALLEST: dict[str, Any] = {
             "data": "/srv/mqtt/data",
             "log": "/srv/mqtt/log",
         },
-        "listeners": {"mqtt": {"port": 1883}},
+        "listeners": {"mqtt": {"port": 1883, "allowFrom": ["192.168.0.0/16"]}},
     },
     "users": {"sensor": {"write": ["paragon/+/sensors/#"]}},
 }

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from broker.acl import render_acl
-from broker.adopted_broker import Place
+from broker.adopted_broker import PRIVATE, Place
 from broker.adoption import AdoptionError, adopt, render_stack_file
 from broker.conf import render_conf
 from broker.guardrails import guard
@@ -114,6 +114,9 @@ def broker(*more, conf=CONF):
     return read(conf=conf + "".join(f"{each}\n" for each in more)).settings["broker"]
 
 
+PRIVATE_NETWORKS = [*PRIVATE]
+
+
 def remarks(**files):
     """What is remarked beside what is assumed of every broker."""
     return [each for each in read(**files).remarks if not each.startswith("broker.")]
@@ -151,11 +154,13 @@ class TestTheSeeds:
         assert [each.partition(": ")[0] for each in adoption.remarks] == [
             "mosquitto.conf:15",
             "broker.listeners",
+            "broker.listeners",
             "mosquitto.conf",
+            "broker.listeners",
             "broker.host",
             "broker.image",
         ]
-        assert "listener 1883 has no max_connections" in adoption.remarks[2]
+        assert "listener 1883 has no max_connections" in "".join(adoption.remarks)
 
     def test_no_guardrail_stops_it_in_production(self, adoption):
         assert guard(Settings.parse(adoption.settings), "prod") == []
@@ -424,7 +429,7 @@ class TestConf:
                 "data": "/opt/sentient/volumes/mosquitto-data-shared",
                 "log": "/opt/sentient/volumes/mosquitto-logs-shared",
             },
-            "listeners": {"mqtt": {"port": 1883}},
+            "listeners": {"mqtt": {"port": 1883, "allowFrom": PRIVATE_NETWORKS}},
         }
         assert remarks(conf=f"{CONF}autosave_interval 300\n") == []
 
@@ -641,12 +646,20 @@ class TestConf:
         assert "no login is in 'mosquitto_passwd'" in refused(passwd="\n")[0]
 
 
+def unguarded(listeners):
+    """Return *listeners* without the networks that are assumed."""
+    return {
+        name: {key: value for key, value in each.items() if key != "allowFrom"}
+        for name, each in listeners.items()
+    }
+
+
 class TestListeners:
     def listeners(self, conf):
         lines = f"persistence true\npassword_file mosquitto_passwd\nacl_file mosquitto.acl\n{conf}"
         found = read(conf=lines).settings["broker"]
         return (
-            found["listeners"],
+            unguarded(found["listeners"]),
             found.get("limits", {}).get("maxConnections"),
             remarks(conf=lines),
         )
@@ -663,6 +676,31 @@ class TestListeners:
             "websocket": {"port": 9001, "protocol": "websockets"},
             "websocket-9002": {"port": 9002, "protocol": "websockets"},
         }
+
+    def test_who_may_reach_them_is_assumed_and_said(self):
+        lines = (
+            "listener 1883\nlistener 1884 localhost\nlistener 1885 192.168.2.3\n"
+            "password_file mosquitto_passwd\nacl_file mosquitto.acl\n"
+        )
+
+        adoption = read(conf=lines)
+
+        allowed = {
+            each["port"]: each.get("allowFrom")
+            for each in adoption.settings["broker"]["listeners"].values()
+        }
+        assert allowed == {1883: PRIVATE_NETWORKS, 1884: None, 1885: PRIVATE_NETWORKS}
+        said = [each for each in adoption.remarks if "who may reach it" in each]
+        assert [each.split(": ")[1] for each in said] == ["port 1883", "port 1885"]
+
+    def test_ipv6_has_private_networks_too(self):
+        (listener,) = (
+            read(conf="listener 1883 ::\npassword_file mosquitto_passwd\nacl_file mosquitto.acl\n")
+            .settings["broker"]["listeners"]
+            .values()
+        )
+
+        assert listener["allowFrom"] == [*PRIVATE_NETWORKS, "fc00::/7"]
 
     def test_the_default_one_of_old_files(self):
         found, most, _ = self.listeners("port 1900\nbind_address 127.0.0.1\nmax_connections 20\n")
@@ -751,7 +789,7 @@ class TestIncludes:
             conf_d__a_conf="listener 1884\nmax_connections 7\n",
         ).settings["broker"]["listeners"]
 
-        assert found == {
+        assert unguarded(found) == {
             "websocket": {"port": 1883, "protocol": "websockets"},
             "mqtt": {"port": 1884, "maxConnections": 7},
             "mqtt-1885": {"port": 1885},

@@ -3,12 +3,14 @@
 from declared import settings_of, smallest
 
 from broker.canary import NAME as CANARY
+from broker.host import Seen
 from broker.layout import (
     apply_calls,
     configuration_files,
     folder_calls,
     health_environment,
     health_test,
+    publications,
 )
 from broker.settings import Settings
 
@@ -124,3 +126,30 @@ def test_one_lock_a_broker_is_taken_before_anything_is_written():
     assert calls[0].words[1].endswith("mosquitto-shared.lock")
     assert calls[1].words[1:4] == ("mosquitto-shared", "unix:///s", "1883")
     assert all((each.text is None) == (each.words[0] != "put") for each in calls)
+
+
+class TestPublications:
+    def published(self, told, **listeners):
+        broker = Settings.parse(smallest(listeners=listeners)).broker
+        facts = {("published", "mosquitto-test"): told}
+        return publications(broker, Seen(facts=facts))
+
+    def test_all_addresses_of_both_versions_are_two_for_docker(self):
+        listener = {"port": 1883, "bindAddress": "::"}
+
+        assert self.published("", mqtt=listener) == [(1883, "0.0.0.0"), (1883, "::")]
+
+    def test_they_are_in_the_order_in_which_docker_tells_them(self):
+        listener = {"port": 1883, "bindAddress": "::"}
+
+        assert self.published(":: 0.0.0.0 ", mqtt=listener) == [(1883, "::"), (1883, "0.0.0.0")]
+        assert self.published("0.0.0.0 :: ", mqtt=listener) == [(1883, "0.0.0.0"), (1883, "::")]
+
+    def test_ports_are_in_their_own_order_as_the_provider_reads_them_back(self):
+        found = self.published(
+            "",
+            websocket={"port": 9001, "protocol": "websockets", "bindAddress": "10.0.0.9"},
+            mqtt={"port": 1883},
+        )
+
+        assert found == [(1883, "0.0.0.0"), (9001, "10.0.0.9")]

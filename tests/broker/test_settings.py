@@ -101,7 +101,10 @@ def test_a_generation_is_a_number_or_a_word(written):
 
 def test_both_ip_versions_are_networks():
     raw = smallest()
-    raw["broker"]["listeners"]["mqtt"]["allowFrom"] = ["192.168.0.0/16", "fd00::/8", "10.0.0.9/32"]
+    raw["broker"]["listeners"]["mqtt"] |= {
+        "bindAddress": "::",
+        "allowFrom": ["192.168.0.0/16", "fd00::/8", "10.0.0.9/32"],
+    }
 
     (listener,) = Settings.parse(raw).broker.listeners.values()
 

@@ -7,7 +7,7 @@ def ready(host, seconds=5, action="apply"):
     return host.run(
         "database.sh ready.sh",
         call("database", "mqtt", SOCKET, "image:1", host.folder / "data"),
-        call("broker", 1883, seconds),
+        call("broker", "127.0.0.1", 1883, seconds, 64),
         action=action,
     )
 
