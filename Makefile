@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help adopt up preview outputs down credentials rotate password access-diff access-map expect who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials rotate password access-diff access-map expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ access-diff: venv ## what a change lets whom do, against BASE=main; FAIL_ON=wide
 
 expect: venv ## put the stack file's expectations to the broker that runs
 	@$(python) -m ops.expect --stack '$(STACK)'
+
+firewall: venv ## who may reach which port, and whether the rules are in force
+	@$(python) -m ops.firewall --stack '$(STACK)'
 
 who-can: venv ## who may ACTION=write (or read) TOPIC=
 	@$(python) -m ops.who_can --stack '$(STACK)' --action '$(ACTION)' --topic '$(TOPIC)'

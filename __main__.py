@@ -15,7 +15,10 @@ from broker.acl import render_acl
 from broker.conf import render_conf
 from broker.effect import effects
 from broker.env import endpoints, login, render_env
+from broker.firewall import choose, describe_firewall, is_declared, remarks, turn
+from broker.firewall import problems as problems_of_firewall
 from broker.host import transport
+from broker.layout import publications
 from broker.logins import logins, stamps
 from broker.manual import render_manual
 from broker.needs import start_digest
@@ -25,7 +28,14 @@ from broker.settings import Settings, SettingsError
 from broker.supplied import leftovers, problems
 from broker.supplied import wanted as wanted_secrets
 from broker.wanted import wanted_of_host
-from components import BrokerContainer, Configuration, Credentials, EnvFiles, Rotations
+from components import (
+    BrokerContainer,
+    Configuration,
+    Credentials,
+    EnvFiles,
+    Firewall,
+    Rotations,
+)
 from components.preflight import look
 from components.stackfile import read_secrets, read_stack_file
 
@@ -44,9 +54,6 @@ if reviewed.errors:
     raise pulumi.RunError("\n".join(reviewed.errors))
 broker = settings.broker
 
-if any(each.allow_from for each in broker.listeners.values()):
-    pulumi.log.warn("allowFrom is checked and shown, and not enforced: no firewall is set up yet.")
-
 # Where. Looked at before anything is changed there.
 host = transport(broker.host, broker.ssh_config)
 wanted = wanted_of_host(settings, stack)
@@ -55,6 +62,11 @@ image_name = seen.present_image(wanted)
 digest = start_digest(broker, image_name)
 for line in effects(wanted, seen, digest):
     pulumi.log.info(line)
+firewall = choose(broker, seen) if is_declared(broker) else None
+if wrong_firewall := problems_of_firewall(broker, seen):
+    raise pulumi.RunError("\n".join(wrong_firewall))
+for line in remarks(broker, seen):
+    pulumi.log.warn(line)
 provider = docker.Provider("host", host=host.host, ssh_opts=list(host.ssh_options) or None)
 on_host = pulumi.ResourceOptions(provider=provider)
 image = docker.RemoteImage("image", name=image_name, keep_locally=True, opts=on_host)
@@ -88,6 +100,17 @@ configuration = Configuration(
     seed=credentials.seed,
     stamps=stamps(settings),
 )
+guarded: list[pulumi.Resource] = [configuration.in_place]
+if firewall is not None:
+    rules = Firewall(
+        "firewall",
+        broker=broker,
+        transport=host,
+        image=image.name,
+        choice=firewall,
+        turn=turn(broker, seen),
+    )
+    guarded.append(rules.in_force)
 container = BrokerContainer(
     "broker",
     stack=stack,
@@ -96,9 +119,8 @@ container = BrokerContainer(
     image=image.name,
     image_id=image.image_id,
     digest=digest,
-    opts=pulumi.ResourceOptions(
-        providers={"docker": provider}, depends_on=[configuration.in_place]
-    ),
+    published=publications(broker, seen),
+    opts=pulumi.ResourceOptions(providers={"docker": provider}, depends_on=guarded),
 )
 EnvFiles(
     "envfiles",
@@ -129,5 +151,6 @@ if settings.fleets:
 pulumi.export("access", describe_access(settings))
 pulumi.export("rotations", rotations.rotated_at.apply(partial(describe_rotations, settings)))
 pulumi.export("endpoints", endpoints(broker))
+pulumi.export("firewall", describe_firewall(broker, firewall))
 pulumi.export("image", image_name)
 pulumi.export("readme", render_manual(settings, stack, image_name))

@@ -4,6 +4,14 @@ from components.configuration import Configuration
 from components.container import BrokerContainer
 from components.credentials import Credentials
 from components.envfiles import EnvFiles
+from components.firewall import Firewall
 from components.rotations import Rotations
 
-__all__ = ["BrokerContainer", "Configuration", "Credentials", "EnvFiles", "Rotations"]
+__all__ = [
+    "BrokerContainer",
+    "Configuration",
+    "Credentials",
+    "EnvFiles",
+    "Firewall",
+    "Rotations",
+]

@@ -1,9 +1,12 @@
 """The Mosquitto container: locked down, replaced by what only a start applies, and proven up."""
 
+from collections.abc import Iterable
+
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR
+from broker.firewall import short_name
 from broker.host import Transport
 from broker.layout import (
     database_call,
@@ -34,6 +37,7 @@ class BrokerContainer(ComponentResource):
         image: Input[str],
         image_id: Input[str],
         digest: str,
+        published: Iterable[tuple[int, str]],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
@@ -51,6 +55,16 @@ class BrokerContainer(ComponentResource):
             shown={"start": digest},
             opts=ResourceOptions(parent=self),
         )
+        network = None
+        if broker.network == "published":
+            network = docker.Network(
+                f"{name}-network",
+                name=broker.container,
+                driver="bridge",
+                # The firewall's rules name it, and stand before it is there.
+                options={"com.docker.network.bridge.name": short_name(broker.container)},
+                opts=ResourceOptions(parent=self),
+            )
         container = docker.Container(
             name,
             name=broker.container,
@@ -62,11 +76,15 @@ class BrokerContainer(ComponentResource):
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
             envs=health_environment(),
-            ports=[
-                docker.ContainerPortArgs(
-                    internal=each.port, external=each.port, ip=each.bind_address
-                )
-                for each in broker.listeners.values()
+            network_mode="host" if network is None else "bridge",
+            networks_advanced=None
+            if network is None
+            else [docker.ContainerNetworksAdvancedArgs(name=network.name)],
+            ports=None
+            if network is None
+            else [
+                docker.ContainerPortArgs(internal=port, external=port, ip=address)
+                for port, address in published
             ],
             # `volumes`, not `mounts`: a change of a mount is one of the silent updates.
             volumes=[
@@ -81,6 +99,8 @@ class BrokerContainer(ComponentResource):
                     name="nofile", soft=broker.limits.descriptors, hard=broker.limits.descriptors
                 )
             ],
+            memory=broker.limits.memory,
+            memory_swap=broker.limits.memory,
             restart=broker.restart,
             stop_signal="SIGTERM",
             stop_timeout=broker.stop_grace,
@@ -103,6 +123,11 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerLabelArgs(label="sentient-mqtt.configuration", value=digest),
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
+                ),
+                docker.ContainerLabelArgs(label="sentient-mqtt.address", value=broker.inside),
+                docker.ContainerLabelArgs(
+                    label="sentient-mqtt.ports",
+                    value=" ".join(str(each.port) for each in broker.listeners.values()),
                 ),
             ],
             must_run=True,

@@ -27,6 +27,7 @@ def host_command(
     scripts: Iterable[str],
     calls: Input[Iterable[Call]],
     shown: Mapping[str, Input[str]] | None = None,
+    network_admin: bool = False,
     opts: ResourceOptions,
 ) -> local.Command:
     """
@@ -38,10 +39,10 @@ def host_command(
     """
     text = "".join(read_script(each) for each in scripts)
     lines = Output.from_input(image).apply(
-        lambda it: (
-            transport.script("apply", become=become, image=it),
-            transport.script("remove", become=become, image=it),
-        )
+        lambda it: [
+            transport.script(each, become=become, image=it, network_admin=network_admin)
+            for each in ("apply", "remove")
+        ]
     )
     return local.Command(
         name,

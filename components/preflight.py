@@ -44,7 +44,9 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
     try:
         done = subprocess.run(
             [*transport.interpreter, line],
-            input=deliver(read_script("probe.sh"), probe_calls(wanted, transport)),
+            input=deliver(
+                read_script("rules.sh") + read_script("probe.sh"), probe_calls(wanted, transport)
+            ),
             capture_output=True,
             text=True,
             timeout=SECONDS,

@@ -25,8 +25,8 @@ from broker.settings import PROJECT
 from components import preflight
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 17
-"""The stack, components, provider, image, container, commands, salts, health check."""
+RESOURCES_BESIDE_USERS = 20
+"""The stack, components, provider, image, network, container, commands, salts, health check."""
 
 
 class Program:
@@ -86,9 +86,10 @@ class TestEachStack:
         program.run(stack)
 
         assert program.outputs == {
-            *("credentials", "envFiles", "access", "endpoints", "image", "readme", "rotations")
+            *("credentials", "envFiles", "access", "endpoints", "firewall", "image", "readme"),
+            "rotations",
         }
-        for name in ("access", "endpoints", "image", "readme", "rotations"):
+        for name in ("access", "endpoints", "firewall", "image", "readme", "rotations"):
             assert not program.is_secret(name)
             shown = str(program.output(name))
             assert "Password-of" not in shown

@@ -16,7 +16,12 @@ SCRIPTS = sorted(
     if path.suffix == ".sh" or (path.parent.name == ".ci" and path.is_file())
 )
 
-FOLLOWS = {"apply.sh": "files.sh", "guard.sh": "database.sh", "ready.sh": "database.sh"}
+FOLLOWS = {
+    "apply.sh": "files.sh",
+    "firewall.sh": "files.sh",
+    "guard.sh": "database.sh",
+    "ready.sh": "database.sh",
+}
 """Scripts that follow another one in one shell."""
 
 

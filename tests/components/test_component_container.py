@@ -4,6 +4,8 @@ import pytest
 from declared import settings_of
 from fake_engine import COMMAND, unwrap
 
+from broker.host import Seen
+from broker.layout import publications
 from components import BrokerContainer
 from components.container import _duration
 
@@ -21,6 +23,7 @@ def run_with(engine, here):
                 image="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
+                published=publications(broker, Seen(facts={})),
             )
         )
         return engine.inputs_of("broker")
@@ -39,7 +42,10 @@ def test_it_can_do_as_little_as_a_broker_can_do_with(given):
     assert given["securityOpts"] == ["no-new-privileges:true"]
     assert given["user"] == "1883:1883"
     assert "privileged" not in given
-    assert "networkMode" not in given
+    assert given["memory"] == given["memorySwap"] == 2048
+    assert given["networkMode"] == "bridge"
+    assert given["networksAdvanced"] == [{"name": "mosquitto-shared"}]
+    assert not any("docker.sock" in each["hostPath"] for each in given["volumes"])
 
 
 def test_it_runs_our_configuration_and_never_the_images_own(given):
@@ -125,7 +131,7 @@ def test_it_is_up_when_its_health_user_was_let_in(engine, given):
     (before,) = engine.options["broker-ready"].depends_on
     assert before._name == "broker"
     stdin = unwrap(engine.inputs_of("broker-ready")["stdin"])
-    assert "\nbroker 1883 60\nfinish\n" in stdin
+    assert "\nbroker 127.0.0.1 1883 60 64\nfinish\n" in stdin
     # Asked again whenever the container is another one.
     assert engine.inputs_of("broker-ready")["environment"] == {"container": "broker-id"}
 

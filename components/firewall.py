@@ -1,0 +1,42 @@
+"""The rules that say who reaches the broker, in force before it listens and until it has gone."""
+
+from pulumi import ComponentResource, Input, Resource, ResourceOptions
+
+from broker.firewall import Choice, firewall_calls
+from broker.firewall import show as show_rules
+from broker.host import Transport
+from broker.site import Broker
+from components.hostcommand import host_command, show
+
+
+class Firewall(ComponentResource):
+    """The declared networks, and nobody else, reach each listener; also after a restart."""
+
+    in_force: Resource
+    """Whatever listens depends on this."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        transport: Transport,
+        image: Input[str],
+        choice: Choice,
+        turn: str,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
+        shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
+        self.in_force = host_command(
+            f"{name}-rules",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            scripts=("files.sh", "rules.sh", "firewall.sh"),
+            calls=firewall_calls(broker, choice, turn),
+            shown={**shown, "turn": turn},
+            network_admin=True,
+            opts=ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
