@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_under_test import Site
+from site_under_test import ROOT, Site
 from witness import Witness
 
+from broker.delivery import deliver
+from broker.firewall import choose, firewall_calls
+from broker.host import Seen
 from setup.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
@@ -67,6 +70,17 @@ def make_site(
     yield make
     for site in made:
         docker("rm", "--force", "--volumes", site.container, check=False)
+        docker("network", "rm", site.container, check=False)
+        open_again(site)
+
+
+def open_again(site: Site) -> None:
+    """Take the site's firewall rules away, whatever they were made with."""
+    broker = site.settings.broker
+    scripts = ("files.sh", "rules.sh", "firewall.sh")
+    text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+    calls = firewall_calls(broker, choose(broker, Seen(facts={})), "1")
+    subprocess.run(["sh", "-s", "remove"], input=deliver(text, calls), text=True, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from patience import eventually
+
 from broker.conf import render_conf
 
 
@@ -100,6 +102,9 @@ def test_the_container_can_do_little_and_is_kept_running(site):
     bindings = [each for one in host["PortBindings"].values() for each in one]
     assert sorted(int(each["HostPort"]) for each in bindings) == sorted(site.ports)
     assert {each["HostIp"] for each in bindings} == {"127.0.0.1"}
+    assert host["Memory"] == host["MemorySwap"] == 2048 * 1024 * 1024
+    assert host["PidsLimit"] == 64
+    assert list(found["NetworkSettings"]["Networks"]) == [site.container]
 
 
 def test_what_the_container_may_not_do_it_cannot_do(site):
@@ -117,6 +122,33 @@ def test_what_the_container_may_not_do_it_cannot_do(site):
     }
     assert set(capabilities.values()) == {0}
     assert "NoNewPrivs:\t1" in status
+    # 2 is "filter": Docker's own seccomp profile.
+    assert "Seccomp:\t2" in status
+    assert "Operation not permitted" in inside("unshare --user true")
+    assert "No such file" in inside("ls /var/run/docker.sock")
+    # Where the kernel keeps the limits: cgroup v2, or v1.
+    assert "64" in inside("cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max").split()
+    limits = inside("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes")
+    assert str(2048 * 1024 * 1024) in limits.split()
+
+
+def test_its_limits_of_processes_and_memory_hold(site):
+    """What goes beyond them is refused, or ended; the broker beside it stays."""
+    started = site.inspect()["State"]["StartedAt"]
+    with site.client("admin") as client:
+        eats = "dd if=/dev/zero of=/dev/null bs=3G count=1 iflag=fullblock || echo status $?"
+        assert "status 137" in site.docker("exec", site.container, "sh", "-c", eats)
+        forks = "for each in $(seq 100); do sleep 1 & done; wait"
+        assert "fork" in site.docker("exec", site.container, "sh", "-c", forks, check=False)
+        eventually(lambda: "sleep" not in site.docker("top", site.container), 10)
+        assert client.disconnected is None
+    assert site.inspect()["State"]["StartedAt"] == started
+
+
+def test_its_neighbours_on_the_host_are_on_another_network(site):
+    network = json.loads(site.docker("network", "inspect", site.container))[0]
+    assert [each["Name"] for each in network["Containers"].values()] == [site.container]
+    assert network["Driver"] == "bridge"
 
 
 def test_no_ready_made_access_is_in_what_docker_shows(site):

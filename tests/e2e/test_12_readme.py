@@ -207,6 +207,7 @@ def test_questions_about_access_are_answered(newcomer):
         "make explain USER=paragon_devices TOPIC=paragon/clockwork/commands/door"
     )
     assert "held" in newcomer.types("make expect")
+    assert "127.0.0.1: this host alone" in newcomer.types("make firewall")
     newcomer.types("make access-map")
     assert (newcomer.clone / "access" / "map.svg").exists()
 

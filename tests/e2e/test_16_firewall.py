@@ -1,0 +1,410 @@
+"""Packets obey `allowFrom`: who reaches which port, through each backend, at each moment."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from declared import settings_of
+from lab import (
+    CONTROLLER,
+    CONTROLLER_6,
+    MQTT,
+    NEIGHBOUR,
+    PEOPLE,
+    SERVER,
+    STRANGER,
+    STRANGER_6,
+    WEBSOCKET,
+    Lab,
+    Person,
+    targets,
+)
+from site_under_test import ROOT, Site
+
+from broker.delivery import Call, deliver
+from broker.firewall import Choice, choose, firewall_calls
+from broker.host import Seen
+from setup import apt
+
+PORTS = {MQTT: "mqtt", WEBSOCKET: "websockets"}
+EVERYBODY = dict.fromkeys(PEOPLE, True)
+NOBODY = dict.fromkeys(PEOPLE, False)
+DECLARED = NOBODY | {CONTROLLER: True, NEIGHBOUR: True, CONTROLLER_6: True}
+NARROWED = DECLARED | {NEIGHBOUR: False}
+WAYS = [
+    (backend, network)
+    for backend in ("nftables", "iptables", "ufw")
+    for network in ("published", "host")
+]
+NEEDED = {"ip": "iproute2", "nft": "nftables", "ufw": "ufw", "systemd-analyze": "systemd"}
+PAGE = ROOT / "docs" / "exposure.md"
+
+# Somebody else's rules, which must be there in the end as they were.
+FOREIGN = (
+    "nft add table inet somebody",
+    "nft add chain inet somebody input { type filter hook input priority 0 ; }",
+    "nft add rule inet somebody input tcp dport 4242 drop",
+    "iptables -t mangle -A INPUT -p tcp --dport 4243 -j DROP",
+    "ip6tables -t mangle -A FORWARD -p tcp --dport 4244 -j DROP",
+)
+
+
+@pytest.fixture(scope="module")
+def lab(ground: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
+    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
+    if missing:
+        apt.install(missing, what="tests/e2e")
+    image = stand_in("trixie")
+    server = Lab(ground / "lab", f"lab-{ground.name[-6:]}")
+    try:
+        with subprocess.Popen(daemon.argv("save", image), stdout=subprocess.PIPE) as saved:
+            subprocess.run([*server.inside, "docker", "load"], stdin=saved.stdout, check=True)
+        for line in FOREIGN:
+            server.run(*shlex.split(line))
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[dict[tuple[str, str], dict[Person, list[bool]]]]:
+    """What was measured, by moment and by what guards."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def make_lab_site(ground, engine, lab) -> Callable[..., Site]:
+    def make(name: str, backend: str, network: str) -> Site:
+        folder = ground / f"lab-{name}"
+        site = Site(
+            name=f"lab-{name}",
+            folder=folder,
+            container=f"mosquitto-{name}",
+            ports=(MQTT, WEBSOCKET),
+            engine=engine,
+            docker=lab.docker,
+            # Another mount namespace begins at its root folder.
+            run_as=(*lab.inside, "sh", "-c", 'cd "$0" && exec "$@"', f"{folder}/project"),
+        )
+        site.lay_out()
+
+        def move(config):
+            broker = config["broker"]
+            broker["address"] = SERVER
+            broker["network"] = network
+            broker["firewall"] = {"backend": backend}
+            for listener in broker["listeners"].values():
+                listener["bindAddress"] = "::"
+                listener["allowFrom"] = ["192.168.0.0/16", "fd00:3::/64"]
+
+        site.edit(move)
+        return site
+
+    return make
+
+
+def narrow(config):
+    for listener in config["broker"]["listeners"].values():
+        listener["allowFrom"] = ["192.168.3.0/24", "fd00:3::/64"]
+
+
+def measure(lab, table, moment, guard, wanted):
+    found = lab.matrix(PORTS, wanted)
+    table[moment, guard] = found
+    assert found == {person: [each] * len(PORTS) for person, each in wanted.items()}, (
+        moment,
+        guard,
+        lab.run("nft", "-s", "list", "ruleset"),
+    )
+
+
+def foreign_rules(lab: Lab) -> list[str]:
+    return [
+        lab.run("nft", "list", "table", "inet", "somebody"),
+        lab.run("iptables", "-t", "mangle", "-S"),
+        lab.run("ip6tables", "-t", "mangle", "-S"),
+        lab.run("ufw", "show", "added"),
+    ]
+
+
+class TestWithoutOurRules:
+    """The cases that fail: what the seed's page says guards nothing."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    def open_broker(self, make_lab_site):
+        site = make_lab_site("bare", "none", "published")
+        site.edit(
+            lambda config: config.update(
+                guardrails={"openListener": {"level": "off", "reason": "a test"}}
+            )
+        )
+        site.up()
+        yield
+        site.destroy()
+
+    def test_a_published_port_is_everybodys(self, lab, table):
+        measure(lab, table, "no rules", "nothing", EVERYBODY)
+
+    def test_the_seeds_ufw_line_keeps_no_ipv4_stranger_out(self, lab, table):
+        lab.run("ufw", "allow", "from", "192.168.0.0/16", "to", "any", "port", str(MQTT))
+        lab.run("ufw", "--force", "enable")
+        try:
+            found = lab.matrix(PORTS, {CONTROLLER: True, STRANGER: True})
+        finally:
+            lab.run("ufw", "--force", "disable")
+            lab.run(
+                "ufw", "delete", "allow", "from", "192.168.0.0/16", "to", "any", "port", str(MQTT)
+            )
+        table["the seed's ufw line", "ufw by hand"] = found
+        assert found[STRANGER] == [True, True]
+
+    def test_docker_user_lets_the_ipv6_stranger_in(self, lab, table):
+        """Through Docker's userland proxy: its packets are the host's own."""
+        rule = f"-p tcp -m conntrack --ctorigdstport {MQTT} --ctdir ORIGINAL".split()
+        add = ["iptables", "-w", "-I", "DOCKER-USER"]
+        lab.run(*add, *rule, "-j", "DROP")
+        lab.run(*add, *rule, "-s", "192.168.0.0/16", "-j", "RETURN")
+        lab.run("ip6tables", "-w", "-I", "FORWARD", *rule, "-j", "DROP")
+        found = lab.matrix(
+            {MQTT: "mqtt"},
+            NOBODY | {CONTROLLER: True, NEIGHBOUR: True, STRANGER_6: True, CONTROLLER_6: True},
+        )
+        table["DOCKER-USER, original port 1883", "iptables by hand"] = found
+        assert found[STRANGER] == [False]
+        assert found[STRANGER_6] == [True]
+        # And what one `iptables -F` leaves of it: Docker makes its own rules again, not these.
+        lab.run("iptables", "-F")
+        lab.run("ip6tables", "-F")
+        lab.stop_docker()
+        lab.start_docker()
+        found = lab.matrix({MQTT: "mqtt"}, {CONTROLLER: True, STRANGER: True})
+        table["DOCKER-USER, after iptables -F and a restart of Docker", "iptables by hand"] = found
+        assert found[STRANGER] == [True]
+
+
+@pytest.mark.parametrize(("backend", "network"), WAYS, scope="class")
+class TestTheDeclaredNetworksAndNobodyElse:
+    @pytest.fixture(scope="class")
+    def life(self, lab, make_lab_site, backend, network) -> Iterator[Site]:
+        """From before the first `up` to after the `destroy`, strangers knock without a pause."""
+        if backend == "ufw":
+            lab.run("ufw", "--force", "enable")
+            lab.run("ufw", "allow", "22/tcp", "comment", "somebody")
+        before = foreign_rules(lab)
+        site = make_lab_site(f"{backend}-{network}", backend, network)
+        for each in (STRANGER, STRANGER_6):
+            lab.knockers[each].say("watch", targets(each, PORTS))
+        site.up()
+        yield site
+        site.destroy()
+        for each in (STRANGER, STRANGER_6):
+            tried, opened = lab.knockers[each].say("unwatch")
+            assert tried > 50
+            assert opened == 0, f"{each.name} got in {opened} times of {tried}"
+        assert foreign_rules(lab) == before
+        assert (
+            lab.run(
+                "find",
+                "/etc/sentient-mqtt",
+                "/etc/systemd/system",
+                "-name",
+                f"*{site.container}*",
+                check=False,
+            ).count(site.container)
+            == 0
+        )
+        assert site.container not in lab.run("nft", "list", "ruleset")
+        if backend == "ufw":
+            lab.run("ufw", "delete", "allow", "22/tcp")
+            lab.run("ufw", "--force", "disable")
+
+    @pytest.fixture
+    def guard(self, backend, network) -> str:
+        return f"{backend}, {network}"
+
+    def test_after_up(self, life, lab, table, guard, backend):
+        measure(lab, table, "after `up`", guard, DECLARED)
+        said = life.outputs()["firewall"]
+        assert said["backend"] == backend
+        assert said["enforcedBy"] == ("iptables" if backend == "iptables" else "nftables")
+        assert "no systemd" in said["boot"]
+        assert said["listeners"]["mqtt"]["allowFrom"] == ["192.168.0.0/16", "fd00:3::/64"]
+
+    def test_nothing_to_do_the_second_time(self, life):
+        life.up("--expect-no-changes")
+
+    def test_a_changed_list_with_connections_open(self, life, lab, table, guard):
+        started = life.inspect()["State"]["StartedAt"]
+        for each in (CONTROLLER, NEIGHBOUR):
+            assert lab.knockers[each].say(
+                "hold", "it", SERVER, MQTT, "admin", life.password("admin")
+            )
+        life.edit(narrow)
+        life.up()
+        assert lab.knockers[CONTROLLER].say("pings", "it", 10)
+        assert not lab.knockers[NEIGHBOUR].say("pings", "it", 2)
+        measure(lab, table, "after `up` with a narrower list", guard, NARROWED)
+        assert life.inspect()["State"]["StartedAt"] == started
+        for each in (CONTROLLER, NEIGHBOUR):
+            lab.knockers[each].say("release", "it")
+
+    def test_after_a_flush_of_iptables_and_a_restart_of_docker(self, lab, table, guard, backend):
+        if backend != "ufw":
+            lab.run("iptables", "-F")
+        lab.stop_docker()
+        lab.start_docker()
+        measure(lab, table, "after `iptables -F` and a restart of Docker", guard, NARROWED)
+
+    def test_after_a_start_of_the_host(self, life, lab, table, guard):
+        """Everything the kernel knew is gone; then what systemd would do, in its order."""
+        unit = Path(
+            lab.run(
+                "find",
+                "/etc/systemd/system",
+                "-maxdepth",
+                "1",
+                "-name",
+                f"*{life.container}.service",
+            ).strip()
+        )
+        wants = lab.run(
+            "ls",
+            "/etc/systemd/system/docker.service.wants",
+            "/etc/systemd/system/multi-user.target.wants",
+        )
+        assert wants.count(unit.name) == 2
+        verified = lab.run("systemd-analyze", "verify", str(unit), check=False)
+        assert life.container not in verified, verified
+        lab.stop_docker()
+        foreign = lab.run("nft", "list", "table", "inet", "somebody")
+        ufw = "Status: active" in lab.run("ufw", "status")
+        lab.run("nft", "flush", "ruleset")
+        (start,) = [
+            line.partition("=")[2]
+            for line in lab.run("cat", str(unit)).splitlines()
+            if line.startswith("ExecStart=")
+        ]
+        if ufw:
+            lab.run("/lib/ufw/ufw-init", "start")
+        lab.run(*shlex.split(start))
+        lab.start_docker()
+        measure(lab, table, "after a start of the host", guard, NARROWED)
+        lab.run("nft", "-f", "-", stdin=foreign)
+        for line in FOREIGN[3:]:
+            lab.run(*shlex.split(line))
+
+    def test_rules_that_somebody_took_away_are_missed_and_put_back(self, life, lab, backend):
+        """For that long strangers could come in: they don't watch meanwhile."""
+        for each in (STRANGER, STRANGER_6):
+            tried, opened = lab.knockers[each].say("unwatch")
+            assert tried > 50
+            assert opened == 0, f"{each.name} got in {opened} times of {tried}"
+        if backend == "iptables":
+            jump = next(
+                line
+                for line in lab.run("iptables", "-t", "mangle", "-S", "INPUT").splitlines()
+                if "MQTT-IN" in line
+            )
+            lab.run("iptables", "-t", "mangle", *jump.replace("-A", "-D").split())
+            word = "changed"
+        else:
+            lab.run("nft", "delete", "table", "inet", f"sentient-mqtt-{life.container}")
+            word = "missing" if backend == "nftables" else "changed"
+        assert f"are {word} on the host" in life.preview().output
+        life.up()
+        for each in (STRANGER, STRANGER_6):
+            lab.knockers[each].say("watch", targets(each, PORTS))
+        assert lab.matrix(PORTS, NARROWED)[STRANGER] == [False, False]
+        life.up("--expect-no-changes")
+
+
+class TestWhatTheHostRefuses:
+    """The rules before stay in force, and an error says why."""
+
+    @pytest.fixture
+    def apply(self, lab) -> Iterator[Callable[..., str]]:
+        """``apply(old, new)``: put the rules in force with one file's *old* text as *new*."""
+        broker = settings_of("prod").broker
+        choice = choose(broker, Seen(facts={}))
+        scripts = ("files.sh", "rules.sh", "firewall.sh")
+        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+
+        def run(old: str = "", new: str = "", action: str = "apply") -> str:
+            calls = [
+                Call(words=each.words, text=each.text and each.text.replace(old or "\0", new))
+                for each in firewall_calls(broker, choice, "1")
+            ]
+            return lab.run("sh", "-s", action, stdin=deliver(text, calls), check=False)
+
+        assert run() == ""
+        yield run
+        assert run(action="remove") == ""
+        assert "mosquitto-shared" not in lab.run("nft", "list", "ruleset")
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ("192.168.0.0/16", "192.168.0.0/61", "the host refuses the rules, nothing was changed"),
+            ("nft -f", "nft-is-gone -f", "could not be put in force; those before are in place"),
+        ],
+    )
+    def test_half_a_change_is_none(self, lab, apply, old, new, said):
+        def standing():
+            files = lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosquitto-shared/*")
+            return files, lab.run("nft", "-s", "list", "ruleset")
+
+        before = standing()
+        assert said in apply(old, new)
+        assert standing() == before
+        # And a good one takes.
+        assert apply("192.168.0.0/16", "192.168.3.0/24") == ""
+        assert "192.168.3.0/24" in lab.run("nft", "-s", "list", "ruleset")
+
+    def test_another_backend_takes_the_place_of_the_one_before(self, lab, apply):
+        broker = settings_of("prod").broker
+        assert "sentient-mqtt-mosquitto-shared" in lab.run("nft", "list", "ruleset")
+        scripts = ("files.sh", "rules.sh", "firewall.sh")
+        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+        choice = Choice(backend="iptables", rules="iptables")
+        calls = firewall_calls(broker, choice, "2")
+        assert lab.run("sh", "-s", "apply", stdin=deliver(text, calls), check=False) == ""
+
+        assert "sentient-mqtt-mosquitto-shared" not in lab.run("nft", "list", "ruleset")
+        assert "MQTT-IN-" in lab.run("iptables", "-t", "mangle", "-S")
+        assert "MQTT-IN-" in lab.run("ip6tables", "-t", "mangle", "-S")
+        assert apply() == ""
+        assert "MQTT-IN-" not in lab.run("iptables", "-t", "mangle", "-S")
+        assert "MQTT-IN-" not in lab.run("ip6tables", "-t", "mangle", "-S")
+
+
+def test_after_destroy_nobody_answers_and_the_page_says_what_was_measured(lab, table):
+    measure(lab, table, "after `destroy`", "any", NOBODY)
+    lines = render(table)
+    print("\n" + lines)
+    assert lines in PAGE.read_text(encoding="utf-8"), (
+        f"docs/exposure.md is not what was measured:\n{lines}"
+    )
+
+
+def render(table) -> str:
+    rows = [
+        "| moment | guarded by | " + " | ".join(each.name for each in PEOPLE) + " |",
+        "| --- | --- |" + " --- |" * len(PEOPLE),
+    ]
+    for (moment, guard), found in table.items():
+        cells = []
+        for person in PEOPLE:
+            if person not in found:
+                cells.append("")
+                continue
+            words = ["open" if each else "closed" for each in found[person]]
+            cells.append(
+                " ".join(f"{port} {word}" for port, word in zip(PORTS, words, strict=False))
+            )
+        rows.append(f"| {moment} | {guard} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
