@@ -12,6 +12,10 @@ import pulumi_docker as docker
 
 from broker.access import describe_access
 from broker.acl import render_acl
+from broker.certificates import problems as problems_of_certificates
+from broker.certificates import remarks as remarks_on_certificates
+from broker.certificates import renewals
+from broker.certificates import turn as turn_of_certificates
 from broker.conf import render_conf
 from broker.effect import effects
 from broker.env import endpoints, login, render_env
@@ -63,10 +67,12 @@ digest = start_digest(broker, image_name)
 for line in effects(wanted, seen, digest):
     pulumi.log.info(line)
 firewall = choose(broker, seen) if is_declared(broker) else None
-if wrong_firewall := problems_of_firewall(broker, seen):
-    raise pulumi.RunError("\n".join(wrong_firewall))
-for line in remarks(broker, seen):
+if wrong_host := [*problems_of_firewall(broker, seen), *problems_of_certificates(broker, seen)]:
+    raise pulumi.RunError("\n".join(wrong_host))
+for line in (*remarks(broker, seen), *remarks_on_certificates(broker, seen)):
     pulumi.log.warn(line)
+for line in renewals(broker, seen):
+    pulumi.log.info(line)
 provider = docker.Provider("host", host=host.host, ssh_opts=list(host.ssh_options) or None)
 on_host = pulumi.ResourceOptions(provider=provider)
 image = docker.RemoteImage("image", name=image_name, keep_locally=True, opts=on_host)
@@ -99,6 +105,7 @@ configuration = Configuration(
     health_password=credentials.passwords[broker.health.user],
     seed=credentials.seed,
     stamps=stamps(settings),
+    turn=turn_of_certificates(broker, seen),
 )
 guarded: list[pulumi.Resource] = [configuration.in_place]
 if firewall is not None:
@@ -134,7 +141,7 @@ EnvFiles(
 )
 
 # How to get in: `pulumi stack output credentials --show-secrets`.
-_, listener = broker.mqtt_listener()
+listener = broker.dialled_listener()
 passwords = {
     name: credentials.passwords[login] for name, login in active.items() if known[name] != "adopted"
 }
@@ -152,5 +159,7 @@ pulumi.export("access", describe_access(settings))
 pulumi.export("rotations", rotations.rotated_at.apply(partial(describe_rotations, settings)))
 pulumi.export("endpoints", endpoints(broker))
 pulumi.export("firewall", describe_firewall(broker, firewall))
+if configuration.certificates is not None:
+    pulumi.export("certificates", configuration.certificates)
 pulumi.export("image", image_name)
 pulumi.export("readme", render_manual(settings, stack, image_name))

@@ -3,10 +3,20 @@
 from collections.abc import Iterator
 
 from broker.site import Broker, Listener
+from broker.tls import Tls
 
 CONFIG_DIR = "/mosquitto/config"
 DATA_DIR = "/mosquitto/data"
 LOG_DIR = "/mosquitto/log"
+
+TLS_DIR = "tls"
+"""Below the configuration folder: a folder for each listener that serves a certificate."""
+
+PAIR_FILE = "pair.pem"
+"""A key and its certificate in one file, so that one rename swaps both."""
+
+CLIENTS_FILE = "clients.pem"
+"""The CA that clients' certificates must be of."""
 
 
 LARGEST_ANNOUNCED = 268_435_455
@@ -20,7 +30,7 @@ def render_conf(broker: Broker) -> str:
         _persistence_lines(broker),
         _logging_lines(broker),
         _limit_lines(broker),
-        *(_listener_lines(broker, each) for each in broker.listeners.values()),
+        *(_listener_lines(broker, name, each) for name, each in broker.listeners.items()),
     )
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
 
@@ -54,11 +64,25 @@ def _limit_lines(broker: Broker) -> Iterator[str]:
     yield f"max_packet_size {min(broker.limits.max_packet_size, LARGEST_ANNOUNCED)}"
 
 
-def _listener_lines(broker: Broker, listener: Listener) -> Iterator[str]:
+def _listener_lines(broker: Broker, name: str, listener: Listener) -> Iterator[str]:
     yield f"listener {listener.port}{_bound(broker, listener)}"
     yield f"protocol {listener.protocol}"
     # Counted by listener: above the first `listener` line it would limit nobody.
     yield f"max_connections {listener.max_connections or broker.limits.max_connections}"
+    if listener.tls is not None:
+        yield from _tls_lines(name, listener.tls)
+
+
+def _tls_lines(name: str, tls: Tls) -> Iterator[str]:
+    folder = f"{CONFIG_DIR}/{TLS_DIR}/{name}"
+    yield f"certfile {folder}/{PAIR_FILE}"
+    yield f"keyfile {folder}/{PAIR_FILE}"
+    # The oldest that is spoken, in both release lines.
+    yield f"tls_version tlsv{tls.minimum_version}"
+    if tls.clients_named:
+        yield f"cafile {folder}/{CLIENTS_FILE}"
+        yield "require_certificate true"
+        yield f"use_identity_as_username {_word(tls.identity_as_username)}"
 
 
 def _bound(broker: Broker, listener: Listener) -> str:

@@ -2,15 +2,14 @@
 
 from urllib.parse import quote
 
+from broker.certificates import ca_file
 from broker.layout import HostFile
 from broker.site import Broker, EnvFile, Listener
-
-_SCHEMES = {"mqtt": "mqtt", "websockets": "ws"}
 
 
 def endpoint(broker: Broker, listener: Listener) -> str:
     """Return the URL that clients dial, such as ``mqtt://192.168.2.3:1883``."""
-    return f"{_SCHEMES[listener.protocol]}://{_dialled(broker)}:{listener.port}"
+    return f"{listener.scheme}://{_dialled(broker)}:{listener.port}"
 
 
 def endpoints(broker: Broker) -> dict[str, str]:
@@ -30,14 +29,22 @@ def login(broker: Broker, listener: Listener, user: str, password: str) -> dict[
     return {"username": user, "password": password, "url": url}
 
 
-def render_env(broker: Broker, listener: Listener, user: str, password: str) -> str:
-    """Return the text of an env file, as Docker's ``env_file`` and ``sh`` read it alike."""
+def render_env(
+    broker: Broker, listener: Listener, user: str, password: str, *, ca: str | None = None
+) -> str:
+    """
+    Return the text of an env file, as Docker's ``env_file`` and ``sh`` read it alike.
+
+    *ca* is the path of the CA where the file is read.
+    """
+    trusted = f"MQTT_CA={ca}\n" if ca else ""
     return (
         f"MQTT_URL={endpoint(broker, listener)}\n"
         f"MQTT_HOST={broker.address}\n"
         f"MQTT_PORT={listener.port}\n"
         f"MQTT_USERNAME={user}\n"
         f"MQTT_PASSWORD={password}\n"
+        f"{trusted}"
     )
 
 
@@ -65,15 +72,14 @@ def env_file_mark(stack: str) -> str:
 def host_env_file(broker: Broker, stack: str, file: EnvFile, login: str, password: str) -> HostFile:
     """Return one of the files of ``broker.envFiles``, with its user's active login."""
     listener = _env_listener(broker, file)
-    return HostFile(
-        path=file.path,
-        owner=file.owner,
-        text=f"{env_file_mark(stack)}\n{render_env(broker, listener, login, password)}",
-    )
+    # A given certificate's CA is somebody else's, and mostly in the system's list.
+    ca = ca_file(broker) if listener.tls is not None and not listener.tls.given else None
+    text = render_env(broker, listener, login, password, ca=ca)
+    return HostFile(path=file.path, owner=file.owner, text=f"{env_file_mark(stack)}\n{text}")
 
 
 def _env_listener(broker: Broker, file: EnvFile) -> Listener:
-    return broker.listeners[file.listener] if file.listener else broker.mqtt_listener()[1]
+    return broker.listeners[file.listener] if file.listener else broker.dialled_listener()
 
 
 def _c_string(text: str) -> str:

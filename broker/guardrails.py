@@ -55,6 +55,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
     yield from _same_name(settings)
     yield from _needless_readwrite(settings)
     yield from _open_listener(settings)
+    yield from _plain_listener(settings)
 
 
 def _one_admin(users: Mapping[str, Principal]) -> Iterator[Finding]:
@@ -178,6 +179,21 @@ def _open_listener(settings: Settings) -> Iterator[Finding]:
             text=f"port {each.port} on {each.bind_address} {why}: whoever can send a packet to the "
             "host reaches it; name the networks, or bind it to 127.0.0.1",
         )
+
+
+def _plain_listener(settings: Settings) -> Iterator[Finding]:
+    broker = settings.broker
+    if not broker.tls_listeners:
+        return
+    for name, each in broker.listeners.items():
+        if each.tls is None and not each.plain and not each.bound.is_loopback:
+            yield Finding(
+                guardrail="plainListener",
+                path=f"broker.listeners.{name}",
+                text=f"passwords cross the network unencrypted on port {each.port}, though there "
+                f"is TLS ({', '.join(broker.tls_listeners)}); bind it to 127.0.0.1 or, for clients "
+                "that can't do TLS, say plain: true",
+            )
 
 
 def _rules(everybody: Mapping[str, Principal]) -> Iterator[Rule]:

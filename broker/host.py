@@ -120,6 +120,8 @@ class Wanted:
     """The stamp of each login, by name."""
     bridge: str = ""
     """Of the broker's own network; empty where no firewall is declared."""
+    certificates: tuple[tuple[str, ...], ...] = ()
+    """The calls that look at them (broker/certificates.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

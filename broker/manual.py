@@ -20,7 +20,7 @@ def render_manual(settings: Settings, stack: str, image: str) -> str:
     name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
     login = logins_of(name, users[name])[0].name
     filters = [*users[name].readwrite, *users[name].read]
-    _, listener = broker.mqtt_listener()
+    listener = broker.dialled_listener()
     lines = [
         f"# The Mosquitto broker of stack {stack}",
         "",

@@ -33,6 +33,7 @@ GuardrailName = Literal[
     "sameName",
     "needlessReadwrite",
     "openListener",
+    "plainListener",
 ]
 
 

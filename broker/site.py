@@ -29,6 +29,7 @@ from broker.part import (
     UserName,
     refused,
 )
+from broker.tls import Tls
 
 # Below this many descriptors beside the clients' own there is no room for listeners, the
 # database, the log and the health check's connection.
@@ -61,6 +62,11 @@ class Listener(Part):
         ge=1,
         le=1_000_000,
         description="Clients on this listener; `limits.maxConnections` where not given.",
+    )
+    tls: Tls | None = Field(default=None, description="Encrypted, with a certificate.")
+    plain: bool = Field(
+        default=False,
+        description="Says that clients which can't do TLS are meant, where others do.",
     )
 
     @field_validator("allow_from", mode="before")
@@ -96,6 +102,18 @@ class Listener(Part):
                     "is for both versions, or take the network out",
                 )
         return self
+
+    @model_validator(mode="after")
+    def _plain_or_not(self) -> Self:
+        if self.plain and self.tls is not None:
+            raise refused("plain", self.plain, "a listener with tls is not; take one of them out")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """What a URL of this listener begins with."""
+        plain = "mqtt" if self.protocol == "mqtt" else "ws"
+        return f"{plain}s" if self.tls else plain
 
     @property
     def bound(self) -> IPv4Address | IPv6Address:
@@ -155,7 +173,7 @@ class Files(Part):
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        taken = ("health", "canary", "logins")
+        taken = ("health", "canary", "logins", "tls")
         names = (self.conf, self.passwords, self.acl, *taken)
         if len(set(names)) < len(names):
             raise refused(
@@ -309,7 +327,9 @@ class EnvFile(Part):
     path: AbsolutePath = Field(description="Written with mode 0600.")
     user: UserName = Field(description="Whose credentials it holds.")
     listener: str | None = Field(
-        default=None, description="Listener that `MQTT_URL` names; the first `mqtt` one otherwise."
+        default=None,
+        description="Listener that `MQTT_URL` names; otherwise the first `mqtt` one "
+        "that is not on the loopback.",
     )
     owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
 
@@ -389,12 +409,28 @@ class Broker(Part):
                     f"is the port of listener {seen[listener.port]!r} already; choose another",
                 )
             seen[listener.port] = name
-        if not any(each.protocol == "mqtt" for each in self.listeners.values()):
+        if not any(each.scheme == "mqtt" for each in self.listeners.values()):
             raise refused(
                 "listeners",
                 list(self.listeners),
-                "one listener must have protocol 'mqtt': the health check uses it",
+                "one listener must have protocol 'mqtt' and no tls: the health check uses it. "
+                "Where others are to use TLS alone, bind it to 127.0.0.1",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _version_that_is_kept_to(self) -> Self:
+        # libwebsockets, in 2.0, goes on speaking 1.2: tests/accepted/test_mosquitto_tls.py.
+        tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+        for name, each in self.listeners.items():
+            newest = each.tls is not None and each.tls.minimum_version == "1.3"
+            if newest and each.protocol == "websockets" and tag.startswith("2.0"):
+                raise refused(
+                    f"listeners.{name}.tls.minimumVersion",
+                    "1.3",
+                    "the WebSockets of Mosquitto 2.0 speak 1.2 whatever is set; take an image of "
+                    "2.1, or say '1.2'",
+                )
         return self
 
     @model_validator(mode="after")
@@ -421,5 +457,14 @@ class Broker(Part):
         return listener.bind_address
 
     def mqtt_listener(self) -> tuple[str, Listener]:
-        """Return the first listener that speaks plain MQTT, with its name."""
-        return next(each for each in self.listeners.items() if each[1].protocol == "mqtt")
+        """Return the first listener that speaks MQTT without TLS, with its name."""
+        return next(each for each in self.listeners.items() if each[1].scheme == "mqtt")
+
+    def dialled_listener(self) -> Listener:
+        """Return the first MQTT listener that others can reach; the first one where none is."""
+        mqtt = [each for each in self.listeners.values() if each.protocol == "mqtt"]
+        return next((each for each in mqtt if not each.bound.is_loopback), mqtt[0])
+
+    @property
+    def tls_listeners(self) -> dict[str, Listener]:
+        return {name: each for name, each in self.listeners.items() if each.tls is not None}

@@ -1,5 +1,6 @@
 """What a stack needs of its host, gathered from its settings."""
 
+from broker.certificates import probe_words
 from broker.delivery import Call
 from broker.env import env_file_mark
 from broker.firewall import is_declared, short_name
@@ -36,6 +37,7 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=stamps(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
+        certificates=tuple(probe_words(broker)),
     )
 
 
@@ -50,6 +52,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("folder", each) for each in wanted.folders.values()]
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
     words += [("firewall", wanted.container, wanted.bridge)] if wanted.bridge else []
+    words += wanted.certificates
     return [Call(words=each) for each in words]
 
 

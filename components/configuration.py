@@ -1,12 +1,14 @@
-"""The folders on the host and the files that the broker reads, put in place all or none."""
+"""The folders on the host, certificates and the broker's files, put in place all or none."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from broker.host import Transport
 from broker.layout import apply_calls, configuration_files, folder_calls
 from broker.site import Broker
+from components.certificates import Certificates
 from components.hostcommand import host_command, show
 
 
@@ -15,6 +17,9 @@ class Configuration(ComponentResource):
 
     in_place: Resource
     """Who reads the files depends on this."""
+
+    certificates: Output[dict[str, Any]] | None = None
+    """What is public of the listeners' certificates, where there are any."""
 
     def __init__(
         self,
@@ -29,6 +34,7 @@ class Configuration(ComponentResource):
         health_password: Output[str],
         seed: Output[str],
         stamps: Mapping[str, str],
+        turn: str = "1",
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
@@ -43,6 +49,20 @@ class Configuration(ComponentResource):
             shown={each.words[2]: " ".join(each.words[3:]) for each in folder_calls(broker)},
             opts=ResourceOptions(parent=self),
         )
+        before: list[Resource] = [folders]
+        if broker.tls_listeners:
+            # A trial of the files starts with the certificates that they name.
+            certificates = Certificates(
+                f"{name}-certificates",
+                broker=broker,
+                transport=transport,
+                image=image,
+                turn=turn,
+                after=before,
+                opts=ResourceOptions(parent=self),
+            )
+            before = [certificates.in_place]
+            self.certificates = certificates.public
         calls = Output.all(passwd, health_password, seed, image).apply(
             lambda known: apply_calls(
                 broker,
@@ -67,6 +87,6 @@ class Configuration(ComponentResource):
             scripts=("files.sh", "apply.sh"),
             calls=calls,
             shown={broker.files.conf: show(conf), broker.files.acl: show(acl)},
-            opts=ResourceOptions(parent=self, depends_on=[folders]),
+            opts=ResourceOptions(parent=self, depends_on=before),
         )
         self.register_outputs({})

@@ -45,7 +45,8 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
         done = subprocess.run(
             [*transport.interpreter, line],
             input=deliver(
-                read_script("rules.sh") + read_script("probe.sh"), probe_calls(wanted, transport)
+                "".join(map(read_script, ("rules.sh", "pairs.sh", "probe.sh"))),
+                probe_calls(wanted, transport),
             ),
             capture_output=True,
             text=True,

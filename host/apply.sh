@@ -127,6 +127,9 @@ validate() {
   tidy
   mkdir -p -- "$folder/.candidate"
   each_path copy_candidate
+  # What host/certificates.sh has put in place: the trial starts its listeners as well.
+  [ ! -e "$folder/tls" ] || cp -Rp -- "$folder/tls" "$folder/.candidate/tls" ||
+    fail "$folder/tls: can't be copied for a trial; is the disk full?"
   # On the host's own network a listener names the host's address, which a trial doesn't have.
   [ ! -e "$folder/.candidate/$conf" ] ||
     sed -i 's/^\(listener [0-9]*\) .*/\1/' "$folder/.candidate/$conf"

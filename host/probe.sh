@@ -1,6 +1,6 @@
 #!/bin/sh
 # Says what the host has, one `KEY SUBJECT=VALUE` a line, and changes nothing. The reader is
-# broker/host.py.
+# broker/host.py. host/rules.sh and host/pairs.sh stand before it.
 set -eu
 
 socket=''
@@ -171,6 +171,47 @@ firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands befo
       say rules "$1" "changed $turn"
     fi
   }
+}
+
+certificates() { # CONTAINER FOLDER: how many times they have been put in place
+  [ "$root" = yes ] || return 0
+  if command -v openssl >/dev/null 2>&1; then say openssl - ok; else say openssl - absent; fi
+  say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || echo never)"
+}
+
+certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA where none is named
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1; } || return 0
+  if [ -n "$4" ]; then
+    wrong=$(wrong_pair "$4" "$5" "$6")
+    if [ -n "$wrong" ]; then
+      say certificate "$1" "wrong $wrong"
+    elif [ "$(fingerprint "$2")" != "$(fingerprint "$4")" ]; then
+      say certificate "$1" "due $4 is another one than before"
+    else
+      say certificate "$1" ok
+    fi
+    ! ends_within "$3" "$4" || say ends "$1" "$(ends "$4")"
+  elif ! as_root test -e "$2"; then
+    say certificate "$1" "due there is none yet"
+  elif ends_within "$3" "$2"; then
+    say certificate "$1" "due it ends $(ends "$2")"
+  elif [ "$(public_of_key "$2")" != "$(public_of_certificate "$2")" ]; then
+    say certificate "$1" "due it was changed on the host"
+  else
+    say certificate "$1" ok
+  fi
+}
+
+client_ca() { # NAME CA FILE
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1; } || return 0
+  wrong=$(wrong_certificate clientCa "$2")
+  if [ -n "$wrong" ]; then
+    say clientca "$1" "wrong $wrong"
+  elif ! as_root cmp -s -- "$2" "$3"; then
+    say clientca "$1" "due $2 is another one than before"
+  else
+    say clientca "$1" ok
+  fi
 }
 
 finish() {

@@ -77,7 +77,7 @@ def write_all(
 
 
 def _render(settings: Settings, login: Credential, format_: str) -> str:
-    _, listener = settings.broker.mqtt_listener()
+    listener = settings.broker.dialled_listener()
     render = render_env if format_ == "env" else render_header
     return render(settings.broker, listener, login.username, login.password)
 

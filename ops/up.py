@@ -38,7 +38,7 @@ def main() -> None:
 
 def _how_to_get_in(stack: Stack, image: str) -> str:
     broker, users = stack.settings.broker, stack.settings.users
-    _, listener = broker.mqtt_listener()
+    listener = broker.dialled_listener()
     name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
     topic = next(iter((*users[name].readwrite, *users[name].read)), "#")
     login = logins_of(name, users[name])[0].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Client:
         websocket: bool = False,
         session: str | None = None,
         acknowledge: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.received: list[Message] = []
         self.disconnected: str | None = None
@@ -59,6 +61,8 @@ class Client:
         )
         if user is not None:
             self._paho.username_pw_set(user, password)
+        if tls is not None:
+            self._paho.tls_set_context(tls)
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_message = self._on_message

@@ -18,8 +18,10 @@ SCRIPTS = sorted(
 
 FOLLOWS = {
     "apply.sh": "files.sh",
+    "certificates.sh": "files.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
+    "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",
 }
 """Scripts that follow another one in one shell."""

@@ -17,6 +17,7 @@ import yaml
 from mqtt import Client, Refused
 
 from broker.acl import render_acl
+from broker.certificates import certificate_calls
 from broker.conf import render_conf
 from broker.delivery import Call, deliver
 from broker.host import transport
@@ -95,8 +96,16 @@ class Running:
         """Put the files in place; *acl* stands for the text that a defect of ours might make."""
         return self.script("files.sh apply.sh", "apply", self.apply_calls(acl=acl))
 
+    def put_certificates(self, action: str = "apply") -> subprocess.CompletedProcess[str]:
+        """Put the listeners' certificates in place, where there are any, as the program does."""
+        calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1")
+        return self.script("files.sh pairs.sh apply.sh certificates.sh", action, calls)
+
     def start(self) -> None:
         assert self.script("folders.sh", "apply", folder_calls(self.broker)).returncode == 0
+        if self.broker.tls_listeners:
+            done = self.put_certificates()
+            assert done.returncode == 0, done.stderr
         done = self.put_files()
         assert done.returncode == 0, done.stderr
         self.docker(*self.container())
@@ -192,22 +201,25 @@ def start(
 
     Only what a second broker on the same machine can't share is moved: ports and folders.
     """
-    started: list[str] = []
+    started: list[Running] = []
 
     def made(
         change: Change = lambda _raw: None, passwords: Mapping[str, str] | None = None
     ) -> Running:
         settings = settings_on_this_machine(tmp_path_factory.mktemp("broker"), change)
-        started.append(settings.broker.container)
         users = [*settings.users, settings.broker.health.user]
         given = {each: (passwords or {}).get(each) or secrets.token_urlsafe(24) for each in users}
         running = Running(settings, given, docker, image)
+        started.append(running)
         running.start()
         return running
 
     yield made
     for each in started:
-        docker("rm", "--force", "--volumes", each, check=False)
+        docker("rm", "--force", "--volumes", each.broker.container, check=False)
+        if each.broker.tls_listeners:
+            # The only thing of a broker that lies outside the test's own folder.
+            each.put_certificates("remove")
 
 
 def settings_on_this_machine(folder: Path, change: Change) -> Settings:

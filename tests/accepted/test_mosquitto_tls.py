@@ -1,0 +1,397 @@
+"""TLS as clients, OpenSSL and a browser meet it, on Mosquitto of either release line."""
+
+import base64
+import hashlib
+import queue
+import shutil
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from mqtt import DENIED, Client, Refused
+
+from broker.certificates import describe_certificates, keeps
+from broker.settings import Settings
+from setup.apt import install
+
+MUTUAL = {"clientCertificates": "required", "identityAsUsername": True}
+
+
+def with_tls(*, websockets=True):
+    def change(raw):
+        listeners = raw["broker"]["listeners"]
+        listeners |= {
+            "mqtts": {"port": free_port(), "tls": {}},
+            "newest": {"port": free_port(), "tls": {"minimumVersion": "1.3"}},
+            "mutual": {"port": free_port(), "tls": MUTUAL},
+        }
+        if websockets:
+            wss = {"protocol": "websockets"}
+            listeners["wss"] = {"port": free_port(), **wss, "tls": {}}
+            listeners["mutualwss"] = {"port": free_port(), **wss, "tls": MUTUAL}
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def running(start):
+    return start(with_tls())
+
+
+@pytest.fixture
+def without_wss(start):
+    return start(with_tls(websockets=False))
+
+
+def ca_of(running):
+    return Path(keeps(running.broker)) / "ca" / "ca.pem"
+
+
+def port_of(running, listener):
+    return running.broker.listeners[listener].port
+
+
+def trusting(running, *, certificate=None):
+    """What a client is given: the CA of the outputs and, where asked, a certificate of its own."""
+    context = ssl.create_default_context(cafile=str(ca_of(running)))
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def openssl(*words):
+    done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def handshake(port, *words):
+    """Return what ``openssl s_client`` says, and whether a session came about."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *words],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return "Cipher is (NONE)" not in done.stdout, done.stdout + done.stderr
+
+
+def served(port):
+    """Return the fingerprint of what is served."""
+    said = handshake(port)[1]
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256"],
+        input=said,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().partition("=")[2]
+
+
+def client_certificate(running, folder, name, *, of_ours=True):
+    """Return a file with key and certificate of *name*, of the stack's own CA or of nobody's."""
+    key, request, made = (folder / f"{name}.{each}" for each in ("key", "csr", "pem"))
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    if of_ours:
+        openssl("req", *ec, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        ca = ca_of(running)
+        sign = ("-CA", ca, "-CAkey", ca.with_name("ca.key"), "-set_serial", "11", "-days", "2")
+        openssl("x509", "-req", "-in", request, *sign, "-out", made)
+    else:
+        openssl("req", "-x509", *ec, "-keyout", key, "-out", made, "-subj", f"/CN={name}")
+    made.write_text(key.read_text() + made.read_text())
+    return made
+
+
+@pytest.mark.parametrize("listener", ["mqtts", "newest", "wss"])
+def test_a_client_with_the_ca_is_let_in_and_one_without_it_turns_away(running, listener):
+    port, websocket = port_of(running, listener), listener == "wss"
+    login = ("paragon_devices", running.passwords["paragon_devices"])
+
+    with Client(port, *login, websocket=websocket, tls=trusting(running)) as client:
+        assert client.publish("paragon/room/sensors/x", "1") != DENIED
+        assert client.publish("paragon/room/commands/x", "1") == DENIED
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Client(port, *login, websocket=websocket, tls=ssl.create_default_context())
+
+
+def test_mosquittos_own_client_takes_it_too(running, docker, tmp_path):
+    other = client_certificate(running, tmp_path, "other", of_ours=False)
+    words = (
+        *("run", "--rm", "--network", "host", "--volume", f"{ca_of(running)}:/ca.pem:ro"),
+        *("--volume", f"{other}:/other.pem:ro"),
+        *("--user", "0", running.image, "mosquitto_sub", "-h", "127.0.0.1"),
+        *("-p", str(port_of(running, "mqtts")), "-u", "sentient_monitor_prod"),
+        *("-P", running.passwords["sentient_monitor_prod"], "-t", "$SYS/broker/version"),
+        *("-C", "1", "-W", "10"),
+    )
+
+    assert docker(*words, "--cafile", "/ca.pem").startswith("mosquitto version")
+    # 2.0's client has no better word for it.
+    said = docker(*words, "--cafile", "/other.pem", check=False)
+    assert "TLS" in said or said == "Error: Protocol error\n"
+
+
+def test_a_wrong_password_is_refused_inside_tls_as_well(running):
+    with pytest.raises(Refused, match="Not authorized"):
+        Client(port_of(running, "mqtts"), "admin", "wrong", tls=trusting(running))
+
+
+# OpenSSL's own client must be allowed the old version, or it would be the one that refuses.
+OLD = ("-cipher", "ALL:@SECLEVEL=0")
+
+
+@pytest.mark.parametrize(
+    ("listener", "version", "spoken"),
+    [
+        ("mqtts", "-tls1_1", False),
+        ("mqtts", "-tls1_2", True),
+        ("mqtts", "-tls1_3", True),
+        ("wss", "-tls1_1", False),
+        ("wss", "-tls1_2", True),
+        ("newest", "-tls1_1", False),
+        ("newest", "-tls1_2", False),
+        ("newest", "-tls1_3", True),
+    ],
+)
+def test_the_oldest_version_that_is_spoken_is_the_one_that_is_set(
+    running, listener, version, spoken
+):
+    came_about, said = handshake(port_of(running, listener), version, *OLD)
+
+    assert came_about is spoken
+    assert ("alert protocol version" in said) is not spoken
+
+
+@pytest.mark.parametrize("listener", ["mutual", "mutualwss"])
+def test_a_client_certificate_is_the_login_and_the_rules_are_its_users(running, tmp_path, listener):
+    certificate = client_certificate(running, tmp_path, "paragon_devices")
+    port, websocket = port_of(running, listener), listener == "mutualwss"
+    context = trusting(running, certificate=certificate)
+
+    with (
+        running.client("admin") as observer,
+        Client(port, websocket=websocket, tls=context) as device,
+    ):
+        observer.subscribe("paragon/#")
+        assert device.publish("paragon/room/commands/x", "no") == DENIED
+        assert device.publish("paragon/room/sensors/x", "yes") == "Success"
+        observer.got("paragon/room/sensors/x", "yes")
+        assert [each.text for each in observer.received] == ["yes"]
+
+
+@pytest.mark.parametrize("listener", ["mutual", "mutualwss"])
+def test_no_password_replaces_a_client_certificate(running, tmp_path, listener):
+    port, websocket = port_of(running, listener), listener == "mutualwss"
+    stranger = client_certificate(running, tmp_path, "admin", of_ours=False)
+
+    for context in (trusting(running), trusting(running, certificate=stranger)):
+        with pytest.raises((OSError, Refused, TimeoutError)):
+            Client(port, "admin", running.passwords["admin"], websocket=websocket, tls=context)
+
+
+def _change(running, listener, **tls):
+    raw = running.settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    raw["broker"]["listeners"][listener]["tls"] |= tls
+    running.settings = Settings.parse(raw)
+
+
+def _fingerprint(done, listener):
+    assert done.returncode == 0, done.stderr
+    return describe_certificates(done.stdout)["listeners"][listener]["sha256"]
+
+
+def test_a_renewed_certificate_is_served_and_who_is_connected_stays(without_wss):
+    running = without_wss
+    port = port_of(running, "mqtts")
+    before = served(port)
+    with Client(port, "admin", running.passwords["admin"], tls=trusting(running)) as connected:
+        connected.subscribe("a")
+        _change(running, "mqtts", days=90)
+
+        after = _fingerprint(running.put_certificates(), "mqtts")
+
+        assert served(port) == after != before
+        assert connected.publish("a", "still here") == "Success"
+        connected.got("a", "still here")
+        assert connected.disconnected is None
+    Client(port, "admin", running.passwords["admin"], tls=trusting(running)).close()
+
+
+def test_the_same_again_does_not_even_signal_the_broker(without_wss):
+    before = without_wss.log().count("Reloading config")
+
+    assert without_wss.put_certificates().returncode == 0
+    assert without_wss.log().count("Reloading config") == before
+
+
+def _started(running):
+    return running.docker("inspect", "--format", "{{.State.StartedAt}}", running.broker.container)
+
+
+def test_a_renewal_for_a_browser_restarts_no_broker_that_reloads_it(running, line):
+    began = _started(running)
+    with running.client("admin") as admin:
+        admin.publish("paragon/kept", "retained", retain=True)
+        before = served(port_of(running, "wss"))
+        _change(running, "wss", days=91)
+
+        after = _fingerprint(running.put_certificates(), "wss")
+
+        assert served(port_of(running, "wss")) == after != before
+        # libwebsockets (2.0) sometimes takes it at a reload and mostly at a start alone.
+        if _started(running) == began:
+            assert admin.disconnected is None
+        else:
+            assert line == "2.0"
+            admin.is_dropped()
+    with running.client("admin") as admin:
+        admin.subscribe("paragon/kept")
+        admin.got("paragon/kept", "retained")
+
+
+def test_a_pair_that_mosquitto_refuses_leaves_the_one_in_place(without_wss, tmp_path):
+    """OpenSSL calls it valid; the broker finds its key too short."""
+    running = without_wss
+    certificate, key = tmp_path / "short.pem", tmp_path / "short.key"
+    openssl(
+        *("req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=short"),
+        *("-keyout", key, "-out", certificate),
+    )
+    before = served(port_of(running, "mqtts")), running.files()
+    with running.client("admin") as connected:
+        raw = running.settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        given = {"certificate": str(certificate), "key": str(key)}
+        raw["broker"]["listeners"]["mqtts"]["tls"] = given
+        running.settings = Settings.parse(raw)
+
+        done = running.put_certificates()
+
+        assert done.returncode == 1
+        assert "Mosquitto refuses the certificates; nothing was changed. It said:" in done.stderr
+        assert (served(port_of(running, "mqtts")), running.files()) == before
+        assert connected.disconnected is None
+
+
+def test_another_ca_for_clients_is_obeyed_after_a_start(start, tmp_path):
+    """Neither release line reads it at a reload."""
+    running = start(with_tls(websockets=False))
+    ours = client_certificate(running, tmp_path, "admin")
+    theirs = client_certificate(running, tmp_path, "paragon_devices", of_ours=False)
+    _change(running, "mutual", clientCa=str(theirs))
+
+    done = running.put_certificates()
+
+    assert done.returncode == 0, done.stderr
+    port = port_of(running, "mutual")
+    with Client(port, tls=trusting(running, certificate=theirs)) as device:
+        assert device.publish("paragon/room/commands/x", "no") == DENIED
+    with pytest.raises((OSError, Refused, TimeoutError)):
+        Client(port, tls=trusting(running, certificate=ours))
+
+
+def test_a_reload_of_users_is_tried_with_the_certificates_there(without_wss):
+    """The trial starts every listener of the new files."""
+    without_wss.passwords["admin"] = "rotated-under-tls"
+    without_wss.generations["admin"] = "2"
+
+    done = without_wss.put_files()
+
+    assert done.returncode == 0, done.stderr
+    without_wss.client("admin").close()
+
+
+PAGE = """<!doctype html><script>
+const tell = what => fetch('/told?' + encodeURIComponent(what));
+const socket = new WebSocket('wss://127.0.0.1:%(port)d/', 'mqtt');
+socket.binaryType = 'arraybuffer';
+socket.onopen = () => socket.send(new Uint8Array(%(packet)s));
+socket.onmessage = event => tell('answer ' + Array.from(new Uint8Array(event.data)));
+socket.onerror = () => tell('refused');
+</script>"""
+
+
+def connect_packet(user, password):
+    """Return an MQTT 3.1.1 CONNECT."""
+    texts = b"".join(
+        len(each).to_bytes(2, "big") + each
+        for each in (b"browser", user.encode(), password.encode())
+    )
+    body = b"\x00\x04MQTT\x04\xc2\x00\x3c" + texts
+    assert len(body) < 128
+    return [0x10, len(body), *body]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if not shutil.which("chromium"):
+        install(["chromium"], what="The browser of the tests")
+    return shutil.which("chromium")
+
+
+def browse(chromium, folder, page, public_key):
+    """Return what *page* tells, in a browser that trusts *public_key* besides its own list."""
+    told = queue.Queue()
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith("/told?"):
+                told.put(self.path.partition("?")[2].replace("%20", " ").replace("%2C", ","))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode() if self.path == "/" else b"")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = subprocess.Popen(
+            [
+                *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("--disable-dev-shm-usage", "--no-proxy-server", f"--user-data-dir={folder}"),
+                f"--ignore-certificate-errors-spki-list={public_key}",
+                f"http://127.0.0.1:{server.server_port}/",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return told.get(timeout=60)
+        finally:
+            browser.terminate()
+            browser.wait(20)
+            server.shutdown()
+
+
+def key_digest(pair):
+    public = subprocess.run(
+        ["openssl", "x509", "-in", str(pair), "-noout", "-pubkey"], capture_output=True, check=True
+    ).stdout
+    der = ssl.PEM_cert_to_DER_cert(
+        public.decode().replace("PUBLIC KEY", "CERTIFICATE")
+    )  # the same armour
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+
+def test_a_browser_logs_in_over_wss_if_it_trusts_our_key_and_not_if_another(
+    running, chromium, tmp_path
+):
+    packet = connect_packet("sentient_monitor_prod", running.passwords["sentient_monitor_prod"])
+    page = PAGE % {"port": port_of(running, "wss"), "packet": packet}
+    tls = Path(running.broker.folders.config) / "tls"
+
+    ours = browse(chromium, tmp_path / "ours", page, key_digest(tls / "wss" / "pair.pem"))
+    others = browse(chromium, tmp_path / "others", page, key_digest(tls / "mqtts" / "pair.pem"))
+
+    # CONNACK, accepted.
+    assert ours == "answer 32,2,0,0"
+    assert others == "refused"
