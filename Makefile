@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help adopt up preview outputs down credentials rotate password access-diff access-map expect firewall who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ down: venv ## take the broker away; its data and logs stay unless DATA=delete
 
 credentials: venv ## how USER= logs in; FORMAT=header for firmware; ALL=folder for everybody
 	@$(python) -m ops.credentials --stack '$(STACK)' --format '$(or $(FORMAT),env)' $(if $(ALL),--all '$(ALL)',--user '$(user)')
+
+certificate: venv ## a certificate that USER= shows as a client, of the stack's CA; OUT=folder, DAYS=
+	@$(python) -m ops.certificate --stack '$(STACK)' --user '$(user)' --days '$(or $(DAYS),397)' --out '$(or $(OUT),certificates)'
 
 rotate: venv ## new passwords for USER=a,b, or for ALL=1; PREVIOUS=revoke ends an overlap
 	@$(python) -m ops.rotate --stack '$(STACK)' $(if $(YES),--yes) --users '$(user)' $(if $(ALL),--all) $(if $(filter revoke,$(PREVIOUS)),--revoke-previous)

@@ -5,6 +5,7 @@ Read from top to bottom: the settings, the texts that follow from them, the reso
 them on the host, and what the stack gives back. Nothing below is used above.
 """
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pulumi
@@ -29,7 +30,7 @@ from broker.needs import start_digest
 from broker.review import review
 from broker.rotations import describe_rotations, generations
 from broker.settings import Settings, SettingsError
-from broker.supplied import leftovers, problems
+from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
 from broker.wanted import wanted_of_host
 from components import (
@@ -48,11 +49,11 @@ try:
     settings = Settings.parse(read_stack_file())
 except SettingsError as wrong:
     raise pulumi.RunError(str(wrong)) from None
-secrets = read_secrets()
-if wrong_secrets := problems(settings, secrets):
+secrets, now = read_secrets(), datetime.now(UTC)
+if wrong_secrets := problems(settings, secrets, now):
     raise pulumi.RunError("\n".join(wrong_secrets))
 reviewed = review(settings, stack)
-for line in (*reviewed.warnings, *leftovers(settings, secrets)):
+for line in (*reviewed.warnings, *leftovers(settings, secrets, now)):
     pulumi.log.warn(line)
 if reviewed.errors:
     raise pulumi.RunError("\n".join(reviewed.errors))
@@ -106,6 +107,7 @@ configuration = Configuration(
     seed=credentials.seed,
     stamps=stamps(settings),
     turn=turn_of_certificates(broker, seen),
+    pairs=pairs(settings, secrets),
 )
 guarded: list[pulumi.Resource] = [configuration.in_place]
 if firewall is not None:

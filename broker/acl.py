@@ -34,9 +34,20 @@ def render_acl(settings: Settings) -> str:
         ]
     )
     blocks.append(acl_lines())
+    blocks += _revoked_blocks(settings)
     if patterns := list(_pattern_lines(settings)):
         blocks.append(patterns)
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
+
+
+def _revoked_blocks(settings: Settings) -> Iterator[list[str]]:
+    # A client certificate outlives the password, and patterns are for any name.
+    tls = (each.tls for each in settings.broker.tls_listeners.values())
+    if not any(each is not None and each.identity_as_username for each in tls):
+        return
+    for fleet in settings.fleets.values():
+        for name in fleet.revoked:
+            yield ["# Revoked", f"user {name}", "topic deny #", "topic deny $SYS/#"]
 
 
 def _pattern_lines(settings: Settings) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -47,11 +47,17 @@ def _kind(name: str) -> str:
     return "IP"
 
 
-def certificate_calls(broker: Broker, socket: str, turn: str) -> list[Call]:
-    """Return the calls of ``host/certificates.sh``, with the three scripts before it."""
+def certificate_calls(
+    broker: Broker, socket: str, turn: str, pairs: Mapping[str, str]
+) -> list[Call]:
+    """
+    Return the calls of ``host/certificates.sh``, with the three scripts before it.
+
+    *pairs* is the PEM text of each supplied certificate with its key, by listener.
+    """
     _, plain = broker.mqtt_listener()
     owner = (str(broker.owner.uid), str(broker.owner.gid))
-    calls: list[tuple[str, ...]] = [
+    words: list[tuple[str, ...]] = [
         ("lock", f"/run/sentient-mqtt-{broker.container}.lock"),
         (
             *("broker", broker.container, socket, str(plain.port)),
@@ -60,17 +66,22 @@ def certificate_calls(broker: Broker, socket: str, turn: str) -> list[Call]:
         ("certificates", keeps(broker), *owner, str(broker.stop_grace), turn),
     ]
     if any(tls.needs_own_ca for _, _, tls in _served(broker)):
-        calls.append(("authority",))
+        words.append(("authority",))
+    calls = [Call(words=each) for each in words]
     for name, listener, tls in _served(broker):
         where = (name, _on_host(listener), str(listener.port))
-        if tls.certificate is not None and tls.key is not None:
-            calls.append(("given", *where, tls.certificate, tls.key, tls.ca or ""))
+        if tls.supplied:
+            calls.append(Call(words=("supplied", *where), text=pairs[name].rstrip("\n") + "\n"))
+        elif tls.certificate is not None and tls.key is not None:
+            files = (tls.certificate, tls.key, tls.ca or "")
+            calls.append(Call(words=("given", *where, *files)))
         else:
             span = (str(tls.days), str(tls.renew_before_days))
-            calls.append(("own", *where, *span, render_subject_names(broker, tls)))
+            names = render_subject_names(broker, tls)
+            calls.append(Call(words=("own", *where, *span, names)))
         if tls.clients_named:
-            calls.append(("clients", name, tls.client_ca or ""))
-    return [Call(words=each) for each in calls]
+            calls.append(Call(words=("clients", name, tls.client_ca or "")))
+    return calls
 
 
 def _served(broker: Broker) -> Iterator[tuple[str, Listener, Tls]]:
@@ -96,7 +107,8 @@ def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
         folder = f"{broker.folders.config}/{TLS_DIR}/{name}"
         files = (tls.certificate or "", tls.key or "", tls.ca or "")
         before = str(tls.renew_before_days)
-        yield ("certificate", name, f"{folder}/{PAIR_FILE}", before, *files)
+        if not tls.supplied:
+            yield ("certificate", name, f"{folder}/{PAIR_FILE}", before, *files)
         if tls.client_ca is not None:
             yield ("client_ca", name, tls.client_ca, f"{folder}/{CLIENTS_FILE}")
 

@@ -38,6 +38,8 @@ def _part(annotation: Any) -> tuple[type[BaseModel] | None, str]:
         return _part(arguments[1])[0], ".NAME"
     if origin is tuple:
         return _part(arguments[0])[0], "[]"
+    if type(None) in arguments:
+        return _part(next(each for each in arguments if each is not type(None)))
     return None, ""
 
 

@@ -1,10 +1,12 @@
-"""Passwords and hashes that the stack's secrets hold, held against the users that want them."""
+"""Passwords, hashes and certificates in the stack's secrets, held against what wants them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
+from broker.pair import check_pair, ends_within
 from broker.passwd import check_hash
 from broker.settings import PROJECT, Settings
 
@@ -17,10 +19,16 @@ MOST = 10
 SECRETS = {"supplied": "passwords", "adopted": "hashes"}
 """The secret of the stack file that holds it, by what a user's ``password`` says."""
 
+PAIRS = "certificates"
+"""The secret of the stack file that holds keys with their certificates, by listener."""
 
-def problems(settings: Settings, secrets: Mapping[str, Any]) -> list[str]:
+KEYS = (*SECRETS.values(), PAIRS)
+"""What of a stack file is secret as a whole."""
+
+
+def problems(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> list[str]:
     """Return one sentence for each thing to mend; none of them quotes a secret."""
-    found: list[str] = []
+    found = list(_problems_of_pairs(settings, secrets.get(PAIRS, {}), now))
     for kind, key in SECRETS.items():
         given = secrets.get(key, {})
         if not isinstance(given, Mapping):
@@ -40,14 +48,52 @@ def problems(settings: Settings, secrets: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _problems_of_pairs(settings: Settings, given: Any, now: datetime) -> Iterator[str]:
+    if not isinstance(given, Mapping):
+        yield f"{PROJECT}:{PAIRS}: must be an object, one text for each listener"
+        return
+    for name in _supplied(settings):
+        if name not in given:
+            yield (
+                f"{PROJECT}:broker.listeners.{name}.tls.certificate: 'supplied': nothing is there. "
+                "Set key and certificates: cat key.pem fullchain.pem | pulumi config set --secret "
+                f"--path '{PROJECT}:{PAIRS}[\"{name}\"]'"
+            )
+            continue
+        try:
+            check_pair(given[name], now)
+        except ValueError as wrong:
+            yield f"{PROJECT}:{PAIRS}.{name}: {wrong}"
+
+
+def _supplied(settings: Settings) -> Iterator[str]:
+    for name, each in settings.broker.tls_listeners.items():
+        if each.tls is not None and each.tls.supplied:
+            yield name
+
+
+def pairs(settings: Settings, secrets: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text of each supplied certificate with its key, by listener."""
+    return {name: secrets[PAIRS][name] for name in _supplied(settings)}
+
+
 def wanted(settings: Settings, secrets: Mapping[str, Any], kind: str) -> dict[str, str]:
     """Return the secret of each user whose ``password`` is *kind*: no other one is used."""
     given = secrets.get(SECRETS[kind], {})
     return {name: given[name] for name, user in settings.users.items() if user.password == kind}
 
 
-def leftovers(settings: Settings, secrets: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each secret that nobody uses any more."""
+def leftovers(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Yield a sentence for each secret that nobody uses any more, or that soon is of no use."""
+    for name, text in pairs(settings, secrets).items():
+        tls = settings.broker.listeners[name].tls
+        if tls is not None and (end := ends_within(text, now, tls.renew_before_days)):
+            yield f"{PROJECT}:{PAIRS}.{name}: ends {end}; set the renewed one."
+    if unused := sorted(set(secrets.get(PAIRS, {})) - set(_supplied(settings))):
+        yield (
+            f"{PROJECT}:{PAIRS}: no listener with certificate 'supplied' uses what is there for "
+            f"{', '.join(unused)}."
+        )
     for kind, key in SECRETS.items():
         if unused := sorted(set(secrets.get(key, {})) - set(wanted(settings, secrets, kind))):
             names = ", ".join(unused[:MOST]) + (" ..." if unused[MOST:] else "")

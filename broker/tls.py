@@ -6,17 +6,25 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker.names import check_address
+from broker.names import check_absolute, check_address
 from broker.part import FROM_LIST, AbsolutePath, Part, refused
+
+SUPPLIED = "supplied"
+"""Instead of a path: key and certificate are in the stack's secrets."""
+
+
+def _check_source(text: str) -> str:
+    return text if text == SUPPLIED else check_absolute(text)
 
 
 class Tls(Part):
     """A certificate of the stack's own CA; or, with ``certificate`` and ``key``, a given one."""
 
-    certificate: AbsolutePath | None = Field(
+    certificate: Annotated[str, AfterValidator(_check_source)] | None = Field(
         default=None,
-        description="PEM file on the host: the certificate, then those between it and its CA; "
-        "one of the stack's own CA, made on the host, where not given.",
+        description="PEM file on the host: the certificate, then those between it and its CA. "
+        "`supplied`: it and its key are in the secret `certificates`. "
+        "One of the stack's own CA, made on the host, where not given.",
     )
     key: AbsolutePath | None = Field(
         default=None, description="PEM file on the host: the key of `certificate`, unencrypted."
@@ -62,6 +70,10 @@ class Tls(Part):
         return self.certificate is not None
 
     @property
+    def supplied(self) -> bool:
+        return self.certificate == SUPPLIED
+
+    @property
     def clients_named(self) -> bool:
         return self.client_certificates == "required"
 
@@ -71,14 +83,17 @@ class Tls(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.certificate is not None and self.key is None:
+        beside = (("key", self.key), ("ca", self.ca))
+        if self.given and not self.supplied and self.key is None:
             raise refused("certificate", self.certificate, "has no key beside it; name 'key' too")
-        if self.certificate is None:
-            for name, path in (("key", self.key), ("ca", self.ca)):
-                if path is not None:
-                    raise refused(
-                        name, path, "belongs to a certificate; name 'certificate' too, or leave it"
-                    )
+        for name, path in beside if self.certificate is None else ():
+            if path is not None:
+                raise refused(
+                    name, path, "belongs to a certificate; name 'certificate' too, or leave it"
+                )
+        for name, path in beside if self.supplied else ():
+            if path is not None:
+                raise refused(name, path, "is in the secret beside a supplied certificate")
         return self
 
     @model_validator(mode="after")

@@ -250,6 +250,13 @@ class Fleet(Part):
         return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
 
     @property
+    def revoked(self) -> tuple[str, ...]:
+        """The names of members that may not log in any more, in order."""
+        return tuple(
+            name for name in self.members if name in self.overrides and self.overrides[name].revoked
+        )
+
+    @property
     def admitted(self) -> dict[str, str]:
         """The generation of each member that may log in, by name, in order."""
         usual = Member()

@@ -1,6 +1,6 @@
 """The listeners' certificates on the host, in place before a broker reads its configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
@@ -28,6 +28,7 @@ class Certificates(ComponentResource):
         transport: Transport,
         image: Input[str],
         turn: str,
+        pairs: Mapping[str, str],
         after: Sequence[Resource],
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -38,7 +39,7 @@ class Certificates(ComponentResource):
             become=broker.become,
             image=image,
             scripts=("files.sh", "pairs.sh", "apply.sh", "certificates.sh"),
-            calls=certificate_calls(broker, transport.socket, turn),
+            calls=certificate_calls(broker, transport.socket, turn, pairs),
             shown=shown(broker, turn),
             # It asks the listeners, from the host's own network, what they serve.
             network_admin=True,

@@ -35,6 +35,7 @@ class Configuration(ComponentResource):
         seed: Output[str],
         stamps: Mapping[str, str],
         turn: str = "1",
+        pairs: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
@@ -58,6 +59,7 @@ class Configuration(ComponentResource):
                 transport=transport,
                 image=image,
                 turn=turn,
+                pairs=pairs or {},
                 after=before,
                 opts=ResourceOptions(parent=self),
             )

@@ -73,6 +73,8 @@ class BrokerContainer(ComponentResource):
             command=["/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}"],
             user=f"{broker.owner.uid}:{broker.owner.gid}",
             read_only=True,
+            # Mosquitto reaps nobody's orphans: each would count as a process until the next start.
+            init=True,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
             envs=health_environment(),

@@ -7,7 +7,7 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env
 
 from broker.settings import PROJECT
-from broker.supplied import SECRETS
+from broker.supplied import KEYS
 
 
 def read_stack_file() -> dict[str, Any]:
@@ -17,16 +17,14 @@ def read_stack_file() -> dict[str, Any]:
     All of them, not only the known ones: the CLI says nothing of a key that nobody reads.
     """
     config = pulumi.Config(PROJECT)
-    return {
-        key: _value(config.require(key)) for key in _all_values() if key not in SECRETS.values()
-    }
+    return {key: _value(config.require(key)) for key in _all_values() if key not in KEYS}
 
 
 def read_secrets() -> dict[str, Any]:
-    """Return what the stack file has as secrets, in clear: passwords and hashes, by user."""
+    """Return what the stack file has as secrets, in clear, by key of ``broker.supplied``."""
     # Not Config.require: it warns of a secret that is read in clear, which is what a check needs.
     values = _all_values()
-    return {key: _value(values[key]) for key in SECRETS.values() if key in values}
+    return {key: _value(values[key]) for key in KEYS if key in values}
 
 
 def _all_values() -> dict[str, str]:

@@ -159,6 +159,23 @@ given() { # NAME ADDRESS PORT CERTIFICATE KEY CA: somebody's files, copied
   rm -f -- "$keeps/$1.request"
 }
 
+supplied() { # NAME ADDRESS PORT; key and certificates on stdin, from the stack's secrets
+  served="$served$1 $2 $3
+"
+  pair=$folder/tls/$1/pair.pem
+  if [ "$action" = remove ]; then
+    cat >/dev/null
+    place "$pair"
+    return 0
+  fi
+  cat >"$work/supplied"
+  wrong=$(wrong_pair "$work/supplied" "$work/supplied" '')
+  [ -z "$wrong" ] || fail "sentient-mqtt:certificates.$1: ${wrong#* }. Nothing was changed."
+  folder_of "$1"
+  place "$pair" <"$work/supplied"
+  rm -f -- "$keeps/$1.request"
+}
+
 clients() { # NAME CA: what their certificates must be of; '' is the stack's own
   file=$folder/tls/$1/clients.pem
   if [ "$action" = remove ]; then

@@ -82,13 +82,14 @@ def _render(settings: Settings, login: Credential, format_: str) -> str:
     return render(settings.broker, listener, login.username, login.password)
 
 
-def _known(user: str, stack: Stack) -> None:
-    declared = stack.settings.users.get(user)
-    if declared is not None and not declared.password_known:
-        raise Refusal(
-            f"USER={user}: was adopted with its hash; only its clients know the password. For a "
-            f"new one: make rotate STACK={stack.name} USER={user}"
-        )
+def check_declared(user: str, stack: Stack) -> None:
+    """
+    Pass a user, or a member of a fleet.
+
+    Raises:
+        Refusal: there is none of that name.
+
+    """
     fleets = stack.settings.fleets.values()
     names = [*stack.settings.users, *(each for fleet in fleets for each in fleet.admitted)]
     if user not in names:
@@ -96,6 +97,16 @@ def _known(user: str, stack: Stack) -> None:
         users = ", ".join(stack.settings.users)
         hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {users}."
         raise Refusal(f"USER={user}: no such user in {stack.file.name}. {hint}")
+
+
+def _known(user: str, stack: Stack) -> None:
+    check_declared(user, stack)
+    declared = stack.settings.users.get(user)
+    if declared is not None and not declared.password_known:
+        raise Refusal(
+            f"USER={user}: was adopted with its hash; only its clients know the password. For a "
+            f"new one: make rotate STACK={stack.name} USER={user}"
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import yaml
 
 from broker.host import Transport, transport
 from broker.settings import PROJECT, Settings, SettingsError
-from broker.supplied import SECRETS
+from broker.supplied import KEYS
 
 _AS_IN_PULUMI = {
     "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
@@ -78,7 +78,7 @@ class Stack:
         raw = {
             key.removeprefix(prefix): value
             for key, value in (content.get("config") or {}).items()
-            if key.startswith(prefix) and key.removeprefix(prefix) not in SECRETS.values()
+            if key.startswith(prefix) and key.removeprefix(prefix) not in KEYS
         }
         try:
             settings = Settings.parse(raw)

@@ -29,6 +29,13 @@ def with_tls(*, websockets=True):
             "newest": {"port": free_port(), "tls": {"minimumVersion": "1.3"}},
             "mutual": {"port": free_port(), "tls": MUTUAL},
         }
+        raw["fleets"] = {
+            "teensy": {
+                "names": ["teensy-1", "teensy-2"],
+                "write": ["paragon/%u/sensors/#"],
+                "overrides": {"teensy-2": {"revoked": True}},
+            }
+        }
         if websockets:
             wss = {"protocol": "websockets"}
             listeners["wss"] = {"port": free_port(), **wss, "tls": {}}
@@ -195,6 +202,15 @@ def test_no_password_replaces_a_client_certificate(running, tmp_path, listener):
     for context in (trusting(running), trusting(running, certificate=stranger)):
         with pytest.raises((OSError, Refused, TimeoutError)):
             Client(port, "admin", running.passwords["admin"], websocket=websocket, tls=context)
+
+
+def test_a_revoked_controller_may_do_nothing_with_the_certificate_that_it_has(running, tmp_path):
+    """It may still connect: a certificate is the login, and patterns are for any name."""
+    for name, answer in (("teensy-1", "Success"), ("teensy-2", DENIED)):
+        certificate = client_certificate(running, tmp_path, name)
+        context = trusting(running, certificate=certificate)
+        with Client(port_of(running, "mutual"), tls=context) as device:
+            assert device.publish(f"paragon/{name}/sensors/x", "21") == answer
 
 
 def _change(running, listener, **tls):

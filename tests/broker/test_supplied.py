@@ -1,5 +1,7 @@
 """Passwords and hashes given as secrets: held against the users, and never quoted."""
 
+from datetime import UTC, datetime
+
 import pytest
 from declared import smallest
 
@@ -7,6 +9,7 @@ from broker.passwd import SALT_BYTES, hash_password
 from broker.settings import Settings
 from broker.supplied import leftovers, problems, wanted
 
+NOW = datetime(2027, 1, 31, tzinfo=UTC)
 GOOD = "correct horse battery"
 HASH = hash_password("s3cret", bytes(SALT_BYTES), 101)
 
@@ -24,7 +27,7 @@ def settings(kind):
     ],
 )
 def test_what_is_wanted_is_there(kind, secrets):
-    assert problems(settings(kind), secrets) == []
+    assert problems(settings(kind), secrets, NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_what_is_wanted_is_there(kind, secrets):
     ],
 )
 def test_what_is_wrong_is_said_by_its_path_and_never_by_its_value(kind, secrets, path, said):
-    found = problems(settings(kind), secrets)
+    found = problems(settings(kind), secrets, NOW)
 
     assert found
     assert all(each.startswith(f"sentient-mqtt:{path}: ") for each in found[:1])
@@ -64,12 +67,12 @@ def test_what_nobody_wants_is_not_used_and_spoken_of():
     secrets = {"hashes": {"sensor": HASH, "gone": HASH}}
 
     assert wanted(settings("adopted"), secrets, "adopted") == {"sensor": HASH}
-    assert list(leftovers(settings("adopted"), secrets)) == [
+    assert list(leftovers(settings("adopted"), secrets, NOW)) == [
         "sentient-mqtt:hashes: nobody of password 'adopted' uses what is there for gone."
     ]
     # Rotated: from now on it is drawn.
     assert wanted(settings("generated"), secrets, "adopted") == {}
-    assert problems(settings("generated"), secrets) == []
-    (said,) = leftovers(settings("generated"), secrets)
+    assert problems(settings("generated"), secrets, NOW) == []
+    (said,) = leftovers(settings("generated"), secrets, NOW)
     assert "gone, sensor" in said
     assert HASH not in said

@@ -3,6 +3,7 @@
 import pytest
 from declared import smallest
 
+from broker.acl import render_acl
 from broker.conf import render_conf
 from broker.env import endpoints, host_env_file, render_env
 from broker.guardrails import guard
@@ -189,3 +190,22 @@ def test_an_env_file_on_the_host_names_the_ca_that_is_there():
     assert "MQTT_URL=mqtts://broker.example.org:8883\n" in texts[0]
     assert "MQTT_CA" not in texts[1]
     assert "MQTT_CA" not in texts[2]
+
+
+@pytest.mark.parametrize("by_certificate", [True, False])
+def test_a_revoked_member_is_denied_by_name_where_a_certificate_is_the_login(by_certificate):
+    tls = {"clientCertificates": "required", "identityAsUsername": by_certificate}
+    raw = smallest(listeners={"mqtt": PLAIN, "mqtts": {"port": 8883, "tls": tls}})
+    raw["fleets"] = {
+        "teensy": {
+            "names": ["t-1", "t-2"],
+            "write": ["a/%u/#"],
+            "overrides": {"t-2": {"revoked": True}},
+        }
+    }
+
+    acl = render_acl(Settings.parse(raw))
+
+    denied = "# Revoked\nuser t-2\ntopic deny #\ntopic deny $SYS/#\n"
+    assert (denied in acl) is by_certificate
+    assert "t-1" not in acl

@@ -19,7 +19,7 @@ from mqtt import Client, Refused
 from patience import eventually
 
 from broker.settings import PROJECT, Settings
-from broker.supplied import SECRETS
+from broker.supplied import KEYS
 from setup.engine import Engine
 
 ROOT = Path(__file__).parent.parent.parent
@@ -80,7 +80,7 @@ class Site:
     def settings(self) -> Settings:
         config = yaml.safe_load(self.stack_file.read_text())["config"]
         raw = {key.partition(":")[2]: value for key, value in config.items()}
-        return Settings.parse({k: value for k, value in raw.items() if k not in SECRETS.values()})
+        return Settings.parse({k: value for k, value in raw.items() if k not in KEYS})
 
     def lay_out(self) -> None:
         """Copy the program, and write its stack file: production's, moved to this machine."""
@@ -150,14 +150,19 @@ class Site:
         }
 
     def pulumi(
-        self, *words: str, fails: bool = False, quiet: bool = False, **environment: str
+        self,
+        *words: str,
+        fails: bool = False,
+        quiet: bool = False,
+        given: str = "",
+        **environment: str,
     ) -> Done:
         """Run ``pulumi``; with *fails* it must not end well. *quiet*: what it says is secret."""
         done = subprocess.run(
             [*self.run_as, "pulumi", "--non-interactive", "--color=never", *words],
             cwd=self.project,
             env={**self.environment(), **environment},
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

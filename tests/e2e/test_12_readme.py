@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from mqtt import Client, refusal
+from mqtt import Client, Refused, refusal
 
 from broker.passwd import hash_password
 
@@ -217,6 +218,36 @@ def test_outputs_show_secrets_only_where_asked(newcomer):
     password = newcomer.types("make -s password USER=admin").strip()
     assert password not in newcomer.types("make outputs")
     assert password in newcomer.types("make outputs SECRETS=show")
+
+
+def test_encrypted_with_a_certificate_for_the_broker_and_one_for_a_client(newcomer, tmp_path):
+    file = newcomer.clone / "Pulumi.dev.yaml"
+    before = file.read_text(encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    tls = "{clientCertificates: required, identityAsUsername: true}"
+    newcomer.edit(
+        "    listeners:\n",
+        f"    listeners:\n      mqtts: {{port: {port}, bindAddress: 127.0.0.1, tls: {tls}}}\n",
+    )
+    assert "run make up first" in newcomer.types("make certificate USER=admin", fails=True)
+    newcomer.types("make up")
+    newcomer.types("make certificate USER=admin")
+
+    made = newcomer.clone / "certificates"
+    assert oct((made / "admin.key").stat().st_mode) == "0o100600"
+    context = ssl.create_default_context(cafile=made / "ca.pem")
+    with pytest.raises((ssl.SSLError, ConnectionError, Refused)):
+        Client(port, "admin", "a guess", tls=context)
+    context.load_cert_chain(made / "admin.pem", made / "admin.key")
+    with Client(port, tls=context) as admin:
+        assert admin.publish("paragon/clockwork/status/x", "by name") == "Success"
+    ca = newcomer.types('eval "$(make -s env)"; pulumi stack output certificates --json')
+    assert "BEGIN CERTIFICATE" in ca
+    assert "PRIVATE" not in ca
+
+    file.write_text(before, encoding="utf-8")
+    newcomer.types("make up")
 
 
 def test_plain_pulumi_works_after_make_env(newcomer):

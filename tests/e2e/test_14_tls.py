@@ -181,6 +181,37 @@ def test_what_was_given_is_taken_instead(up, tmp_path):
     assert up.inspect()["Id"] == container
 
 
+def test_a_pair_from_the_stacks_secrets_is_served_and_nowhere_in_clear(up, tmp_path):
+    certificate, key = self_signed(tmp_path, "supplied")
+    _, another = self_signed(tmp_path, "another")
+    secret = key.read_text().splitlines()[1]
+
+    def supplied(config):
+        config["broker"]["listeners"]["mqtts"]["tls"] = {"certificate": "supplied"}
+
+    def supply(text):
+        path = "sentient-mqtt:certificates.mqtts"
+        words = ("config", "set", "--stack", "e2e", "--secret", "--path", path)
+        up.pulumi(*words, given=text, quiet=True)
+
+    started = up.inspect()["State"]["StartedAt"]
+    with up.edited(supplied):
+        assert "tls.certificate: 'supplied': nothing is there" in up.preview(fails=True).output
+        supply(another.read_text() + certificate.read_text())
+        refused = up.preview(fails=True).output
+        assert "sentient-mqtt:certificates.mqtts: the key is not that of the first" in refused
+        supply(key.read_text() + certificate.read_text())
+        shown = up.preview("--diff").output
+        up.up()
+        up.up(SAME)
+        assert up.outputs()["certificates"]["listeners"]["mqtts"]["sha256"] == _served(up)
+        assert "CN = supplied" in _subject(_pair(up))
+        for text in (shown, up.stack_file.read_text(), up.stack("export").output):
+            assert secret not in text
+        assert another.read_text().splitlines()[1] not in refused
+    assert up.inspect()["State"]["StartedAt"] == started
+
+
 def _subject(path):
     done = subprocess.run(
         ["openssl", "x509", "-in", str(path), "-noout", "-subject"],

@@ -190,6 +190,79 @@ def test_given_files_are_copied_and_left_alone(certificates, authority):
     assert certificates.left() == {}
 
 
+def test_a_pair_from_the_stacks_secrets_is_kept_as_it_came(certificates, authority):
+    certificate, key = authority.pair()
+    text = key.read_text() + certificate.read_text()
+    supplied = call("supplied", "mqtts", "127.0.0.1", 1, text=text)
+
+    done = certificates.apply(supplied)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert certificates.pair.read_text() == text
+    assert mode(certificates.pair) == ("0600", 1883, 1883)
+    assert "PRIVATE KEY" not in done.stdout
+    kept = ["config/tls/mqtts/pair.pem", "keeps/certificates/turn"]
+    assert sorted(set(certificates.left()) - {"lock"}) == kept
+    certificates.apply(supplied, action="remove")
+    assert certificates.left() == {}
+
+
+def test_a_bad_pair_from_the_stacks_secrets_changes_nothing(certificates, authority):
+    certificates.given(*authority.pair("good"))
+    before = certificates.left()
+    certificate, _ = authority.pair()
+    _, key = authority.pair("other")
+
+    done = certificates.apply(
+        call("supplied", "mqtts", "127.0.0.1", 1, text=key.read_text() + certificate.read_text())
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("sentient-mqtt:certificates.mqtts: is not the key of ")
+    assert certificates.left() == before
+
+
+def test_a_clients_request_is_signed_and_nothing_of_it_is_left(certificates, host, tmp_path):
+    certificates.own()
+    before = certificates.left()
+    key, request = tmp_path / "client.key", tmp_path / "client.csr"
+    openssl(
+        *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-keyout", key, "-out", request, "-subj", "/CN=teensy-007"),
+    )
+
+    done = host.run("sign.sh", call("sign", certificates.keeps, 90, text=request.read_text()))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    signed = tmp_path / "signed.pem"
+    signed.write_text(done.stdout)
+    ca = certificates.keeps / "ca" / "ca.pem"
+    openssl("verify", "-CAfile", ca, "-purpose", "sslclient", signed)
+    assert "CN = teensy-007" in openssl("x509", "-in", signed, "-noout", "-subject")
+    # Nobody can pass for the broker with it.
+    refused = subprocess.run(
+        ["openssl", "verify", "-CAfile", str(ca), "-purpose", "sslserver", str(signed)],
+        capture_output=True,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert done.stdout.endswith(ca.read_text())
+    assert certificates.left() == before
+
+
+def test_a_request_that_is_none_or_comes_too_early_is_refused(certificates, host):
+    early = host.run("sign.sh", call("sign", certificates.keeps, 90, text="a request\n"))
+    certificates.own()
+    before = certificates.left()
+    none = host.run("sign.sh", call("sign", certificates.keeps, 90, text="a request\n"))
+
+    assert early.stderr == "the stack's own CA is not on this host yet: run make up first\n"
+    assert none.stderr.startswith("openssl x509: ")
+    assert (early.returncode, none.returncode) == (1, 1)
+    assert early.stdout == none.stdout == ""
+    assert certificates.left() == before
+
+
 def slips(authority):
     """What is wrong, by name: certificate, key, CA, and what is said."""
     certificate, key = authority.pair()

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+import ops.certificate
 import ops.credentials
 import ops.down
 import ops.env
@@ -238,3 +239,35 @@ def test_a_person_who_interrupts_sees_no_traceback():
         finish(interrupt)
 
     assert ended.value.code == 130
+
+
+WITH_CERTIFICATES = {
+    "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
+    "mqtts": {"port": 8883, "tls": {"clientCertificates": "required"}},
+}
+
+
+class TestCertificate:
+    def test_one_that_no_listener_asks_for_is_refused(self, desk, tmp_path):
+        with pytest.raises(Refusal, match="say clientCertificates: required"):
+            desk.run(ops.certificate.main, "--user", "sensor", "--out", str(tmp_path / "out"))
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("user", ["sensr", ""])
+    def test_nobody_gets_one_who_is_not_declared(self, desk, tmp_path, user):
+        desk.write(listeners=WITH_CERTIFICATES)
+        with pytest.raises(Refusal, match="no such user"):
+            desk.run(ops.certificate.main, "--user", user, "--out", str(tmp_path / "out"))
+
+    def test_a_host_without_the_ca_says_what_to_do_and_nothing_is_written(self, desk, tmp_path):
+        desk.write(listeners=WITH_CERTIFICATES, container="never-was-up")
+        with pytest.raises(Refusal, match="run make up first"):
+            desk.run(ops.certificate.main, "--user", "sensor", "--out", str(tmp_path / "out"))
+        assert not (tmp_path / "out").exists()
+
+    def test_a_key_that_is_there_is_never_written_over(self, desk, tmp_path):
+        desk.write(listeners=WITH_CERTIFICATES)
+        (tmp_path / "sensor.key").write_text("in use")
+        with pytest.raises(Refusal, match=r"sensor\.key is there already"):
+            desk.run(ops.certificate.main, "--user", "sensor", "--out", str(tmp_path))
+        assert (tmp_path / "sensor.key").read_text() == "in use"

@@ -1,0 +1,111 @@
+"""`make certificate`: a client's certificate of the stack's own CA; its key is made here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from broker.certificates import keeps
+from broker.delivery import Call, deliver
+from broker.host import explain_ssh
+from ops.command import finish
+from ops.credentials import check_declared
+from ops.pulumi import Pulumi
+from ops.stack import ROOT, Refusal, Stack, arguments
+
+SECONDS = 60
+
+
+def main() -> None:
+    """Write a key, its certificate and the CA into a folder, mode 0600."""
+    parser = arguments("A certificate for a client.")
+    parser.add_argument("--user", default="")
+    parser.add_argument("--days", type=int, default=397)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    stack = Stack.read(given.stack)
+    check_declared(given.user, stack)
+    _wanted(stack)
+    key_file = given.out / f"{given.user}.key"
+    if key_file.exists():
+        raise Refusal(f"OUT={given.out}: {key_file.name} is there already; move it away first")
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = sign(stack, request(given.user, key), given.days)
+    certificate, ca = x509.load_pem_x509_certificates(signed.encode())
+    given.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    _write(given.out / f"{given.user}.pem", certificate.public_bytes(Encoding.PEM))
+    _write(given.out / "ca.pem", ca.public_bytes(Encoding.PEM))
+    ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+    print(
+        f"{given.out}: {given.user}.key, {given.user}.pem (until {ends}), ca.pem", file=sys.stderr
+    )
+
+
+def request(user: str, key: ec.EllipticCurvePrivateKey) -> str:
+    """Return a request (PKCS #10, RFC 2986) as PEM; the common name is the user."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, user)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
+    return made.public_bytes(Encoding.PEM).decode()
+
+
+def sign(stack: Stack, pem: str, days: int) -> str:
+    """
+    Return the certificate for the request *pem*, then the CA's, both signed on the host.
+
+    Raises:
+        Refusal: the host has no CA, or can't be asked.
+
+    """
+    way, broker = stack.transport, stack.settings.broker
+    script = (ROOT / "host" / "sign.sh").read_text("utf-8")
+    calls = [Call(words=("sign", keeps(broker), str(days)), text=pem)]
+    # Asked for only where a container of it is the way to root.
+    image = Pulumi.ready(stack).outputs().get("image", "") if broker.become == "docker" else ""
+    line = way.script("look", become=broker.become, image=image)
+    try:
+        done = subprocess.run(
+            [*way.interpreter, line],
+            input=deliver(script, calls),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
+        raise Refusal(f"host {way.host}: {wrong}") from None
+    if done.returncode == 255 and way.remote:  # noqa: PLR2004 (ssh's own failures, ssh(1))
+        raise Refusal(explain_ssh(way.host, done.stderr))
+    if done.returncode:
+        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _wanted(stack: Stack) -> None:
+    listeners = stack.settings.broker.tls_listeners
+    if not any(
+        each.tls is not None and each.tls.clients_named and each.tls.client_ca is None
+        for each in listeners.values()
+    ):
+        raise Refusal(
+            f"{stack.file.name}: no listener asks for certificates of the stack's own CA. On one "
+            "with tls, say clientCertificates: required."
+        )
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.unlink(missing_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(content)
+
+
+if __name__ == "__main__":
+    finish(main)
