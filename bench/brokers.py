@@ -36,14 +36,19 @@ class Running:
 
 
 @contextmanager
-def folders(iterations: int | None = None) -> Iterator[tuple[Broker, Path]]:
-    """Production's files below a folder that ends with this, as the broker sees them below /."""
+def folders(iterations: int | None = None, **limits: int) -> Iterator[tuple[Broker, Path]]:
+    """
+    Production's files below a folder that ends with this, as the broker sees them below /.
+
+    *limits* stand in the place of production's own.
+    """
     settings = Stack.read("prod").settings
     listeners = {
         name: each.model_copy(update={"port": free_port()})
         for name, each in settings.broker.listeners.items()
     }
-    broker = settings.broker.model_copy(update={"listeners": listeners})
+    limited = settings.broker.limits.model_copy(update=limits)
+    broker = settings.broker.model_copy(update={"listeners": listeners, "limits": limited})
     hashed = hash_password(PASSWORD, bytes(SALT_BYTES), iterations or broker.passwords.iterations)
     texts = {
         broker.files.conf: render_conf(broker),

@@ -34,10 +34,10 @@ def free_port() -> int:
 
 def connect_packet(address: Address, client_id: str) -> bytes:
     clean_with_login = b"\xc2"
-    return _packet(
+    return packet(
         0x10,
         b"\0\x04MQTT\x04" + clean_with_login + struct.pack("!H", KEEP_ALIVE),
-        *map(_string, (client_id, address.user, address.password)),
+        *map(string, (client_id, address.user, address.password)),
     )
 
 
@@ -84,11 +84,11 @@ class Client(asyncio.Protocol):
         return made
 
     def subscribe(self, topic_filter: str) -> asyncio.Future[None]:
-        self._transport.write(_packet(0x82, b"\0\x01", _string(topic_filter), b"\x01"))
+        self._transport.write(packet(0x82, b"\0\x01", string(topic_filter), b"\x01"))
         return self.subscribed
 
     def publish(self, topic: str, payload: bytes, number: int) -> None:
-        self._transport.write(_packet(0x32, _string(topic), struct.pack("!H", number), payload))
+        self._transport.write(packet(0x32, string(topic), struct.pack("!H", number), payload))
 
     def abort(self) -> None:
         """Close without a word, as a client that lost its power."""
@@ -154,7 +154,8 @@ def _whole(data: bytes, begin: int) -> tuple[int, int] | None:
     return (body, body + length) if body + length <= len(data) else None
 
 
-def _packet(head: int, *parts: bytes) -> bytes:
+def packet(head: int, *parts: bytes) -> bytes:
+    """Return a control packet whose first byte is *head* (MQTT 3.1.1, section 2.2)."""
     body = b"".join(parts)
     length, left = b"", len(body)
     while True:
@@ -164,6 +165,7 @@ def _packet(head: int, *parts: bytes) -> bytes:
             return bytes([head]) + length + body
 
 
-def _string(text: str) -> bytes:
+def string(text: str) -> bytes:
+    """Return *text* with its length before it (MQTT 3.1.1, section 1.5.3)."""
     encoded = text.encode()
     return struct.pack("!H", len(encoded)) + encoded

@@ -98,7 +98,7 @@ class Running:
 
     def put_certificates(self, action: str = "apply") -> subprocess.CompletedProcess[str]:
         """Put the listeners' certificates in place, where there are any, as the program does."""
-        calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1")
+        calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1", {})
         return self.script("files.sh pairs.sh apply.sh certificates.sh", action, calls)
 
     def start(self) -> None:

@@ -209,7 +209,11 @@ def test_a_revoked_controller_may_do_nothing_with_the_certificate_that_it_has(ru
     for name, answer in (("teensy-1", "Success"), ("teensy-2", DENIED)):
         certificate = client_certificate(running, tmp_path, name)
         context = trusting(running, certificate=certificate)
-        with Client(port_of(running, "mutual"), tls=context) as device:
+        with (
+            running.client("admin") as observer,
+            Client(port_of(running, "mutual"), tls=context) as device,
+        ):
+            observer.subscribe("paragon/#")
             assert device.publish(f"paragon/{name}/sensors/x", "21") == answer
 
 

@@ -39,6 +39,8 @@ STRANGER = Person("stranger 10.9.0.10", "10.9.0.10/24", "10.9.0.1")
 CONTROLLER_6 = Person("controller fd00:3::10", "fd00:3::10/64", "fd00:3::1")
 STRANGER_6 = Person("stranger fd00:9::10", "fd00:9::10/64", "fd00:9::1")
 PEOPLE = (CONTROLLER, NEIGHBOUR, STRANGER, CONTROLLER_6, STRANGER_6)
+# On a network of Docker's own, and no one's but Docker's wire leads to it.
+BESIDE = Person("container on the server 172.17.0.0/16", "", "")
 WIRES = {"ctl": (CONTROLLER, CONTROLLER_6), "lan": (NEIGHBOUR,), "out": (STRANGER, STRANGER_6)}
 
 SETUP = """
@@ -75,6 +77,7 @@ class Lab:
 
     folder: Path
     name: str
+    image: str = ""
     holder: subprocess.Popen[str] = field(init=False)
     dockerd: subprocess.Popen[bytes] | None = None
     knockers: dict[Person, Knocker] = field(default_factory=dict)
@@ -155,6 +158,13 @@ class Lab:
         assert self.dockerd is not None
         self.dockerd.terminate()
         self.dockerd.wait(60)
+
+    def container_reaches(self, image: str, port: int) -> bool:
+        """Return whether a container beside the broker gets a CONNACK from the server's address."""
+        asks = f"timeout 3 mosquitto_pub -h {SERVER} -p {port} -t a -m b 2>&1; echo status $?"
+        said = self.docker("run", "--rm", "--init", image, "sh", "-c", asks)
+        assert "status" in said
+        return "not authorised" in said
 
     def matrix(self, ports: dict[int, str], wanted: dict[Person, bool]) -> dict[Person, list[bool]]:
         """

@@ -241,6 +241,7 @@ def test_encrypted_with_a_certificate_for_the_broker_and_one_for_a_client(newcom
         Client(port, "admin", "a guess", tls=context)
     context.load_cert_chain(made / "admin.pem", made / "admin.key")
     with Client(port, tls=context) as admin:
+        admin.subscribe("paragon/#")
         assert admin.publish("paragon/clockwork/status/x", "by name") == "Success"
     ca = newcomer.types('eval "$(make -s env)"; pulumi stack output certificates --json')
     assert "BEGIN CERTIFICATE" in ca
