@@ -207,7 +207,10 @@ def _not_for_us(listener: HandListener, notes: Notes) -> bool:
     """Say whether this listener can't be had, and remark it: in clear it would be another one."""
     why = ""
     if listener.encrypted:
-        why = "is encrypted, which is not expressed yet; in clear it would show every password"
+        why = (
+            "is encrypted: declare it yourself, with tls: {certificate: ..., key: ...}, by the "
+            "paths that its files have on the host"
+        )
     elif listener.port == 0:
         why = "is a socket in the file system, which is not expressed"
     elif listener.protocol not in ("mqtt", "websockets"):
