@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from mqtt import Client, Refused
+from ports import free_port
 
 from broker.acl import render_acl
 from broker.certificates import certificate_calls
@@ -232,8 +232,3 @@ def settings_on_this_machine(folder: Path, change: Change) -> Settings:
         listener["port"] = free_port()
     change(raw)
     return Settings.parse(raw)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -13,9 +13,10 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from conftest import SUITES, free_port
+from conftest import SUITES
 from declared import settings_of
 from mqtt import DENIED, Client, Refused
+from ports import free_port
 
 from broker.conf import render_conf
 from broker.needs import RELOADED

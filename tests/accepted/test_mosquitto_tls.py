@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import free_port
 from mqtt import DENIED, Client, Refused
+from ports import free_port
 
 from broker.certificates import describe_certificates, keeps
 from broker.settings import Settings

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from patience import eventually
+from ports import free_port
 
 from setup import apt
 
@@ -30,8 +31,7 @@ class Sshd:
         self._sudoers = Path(f"/etc/sudoers.d/{self.user}")
         self.config = folder / "config"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = int(server.getsockname()[1])
+        self.port = free_port()
 
     @property
     def host(self) -> str:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from mqtt import Client, Refused, refusal
+from ports import free_port
 
 from broker.passwd import hash_password
 
@@ -223,8 +223,7 @@ def test_outputs_show_secrets_only_where_asked(newcomer):
 def test_encrypted_with_a_certificate_for_the_broker_and_one_for_a_client(newcomer, tmp_path):
     file = newcomer.clone / "Pulumi.dev.yaml"
     before = file.read_text(encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     tls = "{clientCertificates: required, identityAsUsername: true}"
     newcomer.edit(
         "    listeners:\n",
@@ -261,8 +260,7 @@ def test_plain_pulumi_works_after_make_env(newcomer):
 def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
     folder = newcomer.clone.parent / "by-hand" / "config"
     folder.mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous false\npersistence true\n"
         "password_file /mosquitto/config/passwd\nacl_file /mosquitto/config/acl\n"

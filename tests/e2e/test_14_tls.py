@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import free_port
 from mqtt import Client
+from ports import free_port
 
 SAME = "--expect-no-changes"
 
