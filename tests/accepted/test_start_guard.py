@@ -115,7 +115,7 @@ def test_one_that_never_answers_leaves_the_earlier_database_behind(running):
         "apply",
         [
             database_call(broker, SOCKET, running.image),
-            type(call)(words=(*call.words[:2], "1")),
+            type(call)(words=(*call.words[:3], "1", *call.words[4:])),
         ],
     )
 
