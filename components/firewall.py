@@ -29,7 +29,8 @@ class Firewall(ComponentResource):
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
         shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
         self.in_force = host_command(
-            f"{name}-rules",
+            # A container of another name has other rules, and those before go with their resource.
+            f"{name}-rules-{broker.container}",
             transport=transport,
             become=broker.become,
             image=image,

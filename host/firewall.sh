@@ -70,10 +70,11 @@ settle() {
 }
 
 # Added before what is no longer wanted goes: nobody who stays on the list is shut out in between.
-# A rule that somebody else has made already stays theirs.
+# A rule that somebody else has made already stays theirs; one of ours from before a container got
+# another name is taken over.
 settle_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
-  ours=" comment 'sentient-mqtt $container'"
+  ours=" comment 'sentient-mqtt "
   printf '%s' "$allowed" | while IFS= read -r words; do
     ! ufw show added | grep -F -- "ufw $words" | grep -qvF -- "$ours" || continue
     # shellcheck disable=SC2086 # ufw's grammar, a word each; broker/firewall.py makes them

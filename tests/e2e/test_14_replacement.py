@@ -1,5 +1,8 @@
 """What only a start applies replaces the container, and the database is saved on the way."""
 
+import subprocess
+from pathlib import Path
+
 
 def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
     before = site.inspect()["Id"]
@@ -38,11 +41,22 @@ def test_a_change_of_the_health_check_comes_true(site):
     assert site.inspect()["Config"]["Healthcheck"]["Interval"] == 77 * 10**9
 
 
+def _tables():
+    done = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 def test_a_container_gets_another_name_and_keeps_its_ports(site):
     former, site.container = site.container, f"{site.container}-new"
     site.edit(lambda config: config["broker"].update(container=site.container))
+    assert f"sentient-mqtt-{former}" in _tables()
     site.up()
     assert former not in site.docker("ps", "--all", "--format", "{{.Names}}").splitlines()
+    # The rules of the name before would go on refusing what these let in.
+    assert set(_tables()) & {f"sentient-mqtt-{former}", f"sentient-mqtt-{site.container}"} == {
+        f"sentient-mqtt-{site.container}"
+    }
+    assert not Path("/etc/sentient-mqtt", former).exists()
     site.client("admin").close()
 
 
