@@ -42,8 +42,9 @@ class TestBroker:
         }
 
     def test_it_reads_nothing_draws_nothing_and_asks_no_clock(self, module):
-        # A path without a disk below it is a text.
-        names = names_imported(module) - {"pathlib.PurePosixPath"}
+        # A path without a disk below it is a text, and a time that was given a value.
+        values = {"pathlib.PurePosixPath", "datetime.datetime", "datetime.timedelta"}
+        names = names_imported(module) - values
         assert not {
             each
             for each in names
@@ -57,6 +58,12 @@ class TestBroker:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not called & IMPURE_CALLS
+        asked = {
+            node.func.attr
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        assert not asked & {"now", "today", "utcnow"}
 
 
 def test_only_components_and_the_program_import_pulumi():

@@ -112,7 +112,7 @@ def test_another_order_gives_nobody_anything_but_reloads():
         (("port: 9001", "port: 9002"), "replace", ("broker.listeners.websocket.port",)),
         (("2.0.22", "2.1.2"), "replace", ("broker.image",)),
         (("192.168.2.3\n", "broker.example\n"), "none", ()),
-        (("allowFrom: [192.168.0.0/16]", "allowFrom: [192.168.3.0/24]"), "none", ()),
+        (("allowFrom: [192.168.0.0/16, 172.16.0.0/12]", "allowFrom: [192.168.3.0/24]"), "none", ()),
         (("      device: true\n", "      generation: 7\n"), "reload", ()),
     ],
 )

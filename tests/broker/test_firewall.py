@@ -116,7 +116,7 @@ class TestNftables:
         table, bridge = "table inet sentient-mqtt-mosquitto-shared", short_name("mosquitto-shared")
         lines = text.splitlines()
         assert lines[2:5] == [table, f"delete {table}", f"{table} {{"]
-        assert "\t\tip saddr { 192.168.0.0/16 } accept" in lines
+        assert "\t\tip saddr { 172.16.0.0/12, 192.168.0.0/16 } accept" in lines
         forward = text.partition("chain forward {")[2]
         assert [line.strip() for line in forward.splitlines()[1:]] == [
             "type filter hook forward priority filter - 10; policy accept;",
