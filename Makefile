@@ -6,7 +6,7 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map expect firewall who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ password: venv ## print the password of USER= alone
 
 access-diff: venv ## what a change lets whom do, against BASE=main; FAIL_ON=widened is a gate
 	@$(python) -m ops.access_diff --base '$(or $(BASE),main)' $(if $(HEAD),--head '$(HEAD)') $(if $(JSON),--json) --fail-on '$(FAIL_ON)'
+
+check: venv ## the page's checklist, of the broker that runs; FORMAT=json, OUT=page.md
+	@$(python) -m ops.check --stack '$(STACK)' --format '$(or $(FORMAT),text)' $(if $(OUT),--out '$(OUT)')
 
 expect: venv ## put the stack file's expectations to the broker that runs
 	@$(python) -m ops.expect --stack '$(STACK)'

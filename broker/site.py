@@ -375,6 +375,9 @@ class Broker(Part):
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         default="unless-stopped", description="Docker's restart policy."
     )
+    check_after_up: bool = Field(
+        default=False, description="`make up` ends with `make check`, and fails where it does."
+    )
     stop_grace: int = Field(
         default=30, ge=1, le=600, description="Seconds to save the database before a kill."
     )
@@ -464,6 +467,16 @@ class Broker(Part):
         """Return the first MQTT listener that others can reach; the first one where none is."""
         mqtt = [each for each in self.listeners.values() if each.protocol == "mqtt"]
         return next((each for each in mqtt if not each.bound.is_loopback), mqtt[0])
+
+    def password_listener(self) -> Listener:
+        """Return the first MQTT listener that takes a password; others' reach before loopback's."""
+        _, plain = self.mqtt_listener()
+        taking = [
+            each
+            for each in self.listeners.values()
+            if each.protocol == "mqtt" and not (each.tls and each.tls.clients_named)
+        ]
+        return next((each for each in taking if not each.bound.is_loopback), plain)
 
     @property
     def tls_listeners(self) -> dict[str, Listener]:

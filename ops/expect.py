@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from broker.expectations import Expectation
 from broker.principals import principals
 from broker.rules import Principal
 from broker.settings import Settings
+from broker.site import Listener
 from broker.verdict import can
 from ops.command import finish
 from ops.pulumi import Pulumi
@@ -41,7 +43,7 @@ class Answer:
 def main() -> None:
     """Ask, and fail if the broker answers otherwise than the stack file expects."""
     stack = Stack.read(arguments("Put the expectations to the broker.").parse_args().stack)
-    show(ask_all(stack.settings, Pulumi.ready(stack).outputs().get("credentials", {})))
+    show(ask_all(stack.settings, Pulumi.ready(stack).outputs()))
 
 
 def show(answers: list[Answer]) -> None:
@@ -62,11 +64,24 @@ def show(answers: list[Answer]) -> None:
         raise Refusal("the broker answers otherwise than the stack file expects; see NOT HELD.")
 
 
-def ask_all(settings: Settings, credentials: Mapping[str, Mapping[str, str]]) -> list[Answer]:
-    """Put each expectation to the broker, for each user of whom it speaks and who has a login."""
+class UnreachableError(Refusal):
+    """From here nobody can ask the broker anything."""
+
+
+def ask_all(settings: Settings, outputs: Mapping[str, Any]) -> list[Answer]:
+    """
+    Put each expectation to the broker, for each user of whom it speaks and who has a login.
+
+    Raises:
+        UnreachableError: no question can be put from here.
+        Refusal: the broker lets somebody not in, or doesn't answer.
+
+    """
     everybody = principals(settings)
-    _, listener = settings.broker.mqtt_listener()
-    asker = _Asker(settings.broker.address, listener.port, everybody, credentials)
+    credentials: Mapping[str, Mapping[str, str]] = outputs.get("credentials", {})
+    listener = settings.broker.password_listener()
+    ca = str(outputs.get("certificates", {}).get("ca", ""))
+    asker = _Asker(settings.broker.address, listener, ca, everybody, credentials)
     answers: list[Answer] = []
     for sentence in settings.expect:
         expectation = Expectation.parse(sentence)
@@ -82,7 +97,8 @@ def ask_all(settings: Settings, credentials: Mapping[str, Mapping[str, str]]) ->
 @dataclass(frozen=True)
 class _Asker:
     host: str
-    port: int
+    listener: Listener
+    ca: str
     everybody: Mapping[str, Principal]
     credentials: Mapping[str, Mapping[str, str]]
 
@@ -118,7 +134,8 @@ class _Asker:
     def _client(self, user: str) -> Iterator[_Client]:
         client = _Client(
             self.host,
-            self.port,
+            self.listener,
+            self.ca,
             self.credentials[user]["username"],
             self.credentials[user]["password"],
         )
@@ -131,12 +148,15 @@ class _Asker:
 class _Client:
     """One connection, asked one thing at a time."""
 
-    def __init__(self, host: str, port: int, user: str, password: str) -> None:
+    def __init__(self, host: str, listener: Listener, ca: str, user: str, password: str) -> None:
+        port, url = listener.port, f"{listener.scheme}://{host}:{listener.port}"
         self.received: list[str] = []
         self._answer: Any = None
         self._answered = threading.Event()
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._mqtt.username_pw_set(user, password)
+        if listener.tls is not None:
+            self._mqtt.tls_set_context(ssl.create_default_context(cadata=ca or None))
         self._mqtt.on_connect = lambda _c, _d, _f, code, _p: self._take(code)
         self._mqtt.on_publish = lambda _c, _d, _m, code, _p: self._take(code)
         self._mqtt.on_subscribe = lambda _c, _d, _m, codes, _p: self._take(codes)
@@ -144,10 +164,10 @@ class _Client:
         try:
             self._mqtt.connect(host, port)
         except OSError as wrong:
-            raise Refusal(f"mqtt://{host}:{port}: can't be reached from here: {wrong}") from None
+            raise UnreachableError(f"{url}: can't be reached from here: {wrong}") from None
         self._mqtt.loop_start()
         if self._await().is_failure:
-            raise Refusal(f"mqtt://{host}:{port}: the login of {user!r} was refused.")
+            raise Refusal(f"{url}: the login of {user!r} was refused.")
 
     def publish(self, topic: str) -> int:
         """Return the reason code of the broker's PUBACK."""

@@ -19,6 +19,7 @@ SCRIPTS = sorted(
 FOLLOWS = {
     "apply.sh": "files.sh",
     "certificates.sh": "files.sh",
+    "check.sh": "probe.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
     "pairs.sh": "probe.sh",

@@ -209,3 +209,16 @@ def test_a_revoked_member_is_denied_by_name_where_a_certificate_is_the_login(by_
     denied = "# Revoked\nuser t-2\ntopic deny #\ntopic deny $SYS/#\n"
     assert (denied in acl) is by_certificate
     assert "t-1" not in acl
+
+
+def test_passwords_are_asked_for_where_no_certificate_is():
+    listeners = {
+        "mutual": {"port": 8884, "tls": {"clientCertificates": "required"}},
+        "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
+        "mqtts": {"port": 8883, "tls": {}},
+    }
+    parse = lambda raw: Settings.parse(smallest(listeners=raw)).broker.password_listener().port  # noqa: E731
+
+    assert parse(listeners) == 8883
+    del listeners["mqtts"]
+    assert parse(listeners) == 1883

@@ -209,6 +209,9 @@ def test_questions_about_access_are_answered(newcomer):
     )
     assert "held" in newcomer.types("make expect")
     assert "127.0.0.1: this host alone" in newcomer.types("make firewall")
+    assert "FAIL" not in newcomer.types("make check OUT=page.md")
+    assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
+    (newcomer.clone / "page.md").unlink()
     newcomer.types("make access-map")
     assert (newcomer.clone / "access" / "map.svg").exists()
 

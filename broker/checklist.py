@@ -1,0 +1,483 @@
+"""The checklist and the security practices of the page by hand, judged from what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Any, Literal
+
+from broker.acl import render_acl
+from broker.conf import render_conf
+from broker.delivery import Call
+from broker.firewall import is_declared, report
+from broker.guardrails import guard
+from broker.host import Seen
+from broker.needs import start_digest
+from broker.rotations import too_old
+from broker.settings import Settings
+from broker.site import Listener
+
+Verdict = Literal["pass", "fail", "unknown"]
+
+LET_IN = "let in"
+REFUSED = "refused"
+
+FRESH = 120
+"""Seconds: the check's own logins are in the log by then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One line of the list: what was seen, and what mends it where it is not as it ought to be."""
+
+    name: str
+    asks: str
+    verdict: Verdict
+    seen: str
+    mend: str = ""
+
+    def as_data(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "asks": self.asks,
+            "verdict": self.verdict,
+            "seen": self.seen,
+            "mend": "" if self.verdict == "pass" else self.mend,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What was seen of a broker, on its host and from where the check was run."""
+
+    host: Seen
+    image: str = ""
+    """The image that ought to run."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What a client with a good login was told, by listener."""
+    anonymous: Mapping[str, str] = field(default_factory=dict)
+    """What a client without one was told, by listener."""
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """What each user was told, by name."""
+    here: str = ""
+    """The address that the broker's network sees this machine by."""
+    ages: Mapping[str, int] = field(default_factory=dict)
+    """Days since each password is the one it is, by whose it is."""
+
+
+def check_calls(settings: Settings) -> list[Call]:
+    """Return the calls of ``host/check.sh``, which follow those of ``host/probe.sh``."""
+    broker = settings.broker
+    folder = broker.folders.config
+    files = broker.files
+    words: list[tuple[str, ...]] = [
+        ("broker", broker.container),
+        *(("file", f"{folder}/{each}") for each in (files.conf, files.acl, files.passwords)),
+        ("file", f"{broker.folders.log}/mosquitto.log"),
+        ("file", f"{broker.folders.data}/mosquitto.db"),
+        ("passwords", f"{folder}/{files.passwords}"),
+        *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
+    ]
+    return [Call(words=each) for each in words]
+
+
+def checklist(settings: Settings, stack: str, sight: Sight) -> list[Point]:
+    """Return every point, in the order of the page."""
+    return [
+        *_deployment(settings, stack, sight),
+        *_practices(settings, stack, sight),
+        *_drift(settings, stack, sight),
+    ]
+
+
+def _deployment(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
+    up = f"make up STACK={stack}"
+    yield _container(
+        settings, sight, f"{up}; why it ended: docker logs {settings.broker.container}"
+    )
+    yield _ports(settings, sight, f"make firewall STACK={stack}")
+    yield _anonymous(sight, up)
+    yield _hashes(settings, sight, up)
+    yield _rules(settings, sight, up)
+    yield _services(settings, sight, up)
+    yield from _networks(settings, sight, up)
+    yield _log(settings, sight, up)
+    yield _persistence(settings, sight, up)
+    yield _health(settings, sight, up)
+
+
+def _container(settings: Settings, sight: Sight, mend: str) -> Point:
+    name = settings.broker.container
+    state, restarts = sight.host.get("state", name), sight.host.get("restarts", name)
+    return Point(
+        name="container",
+        asks="the broker's container is running",
+        verdict=_judged(state, state == "running"),
+        seen=f"{name}: {state or 'not asked'}, started again {restarts or '?'} times by Docker",
+        mend=mend,
+    )
+
+
+def _ports(settings: Settings, sight: Sight, mend: str) -> Point:
+    said: list[str] = []
+    verdict: Verdict = "pass"
+    for name, listener in settings.broker.listeners.items():
+        answer = sight.answers.get(name, "")
+        said.append(f"{name} ({listener.port}): {answer or 'not asked'}")
+        taken = sight.host.get("port", str(listener.port))
+        if taken not in ("", "free", "ours"):
+            said[-1] += f"; the port is in use by {taken}"
+        if answer == LET_IN:
+            continue
+        if not answer or not _is_meant(listener, sight.here):
+            said[-1] += f"; {sight.here or 'this machine'} is not on its list"
+            verdict = "unknown" if verdict == "pass" else verdict
+        else:
+            verdict = "fail"
+    return Point(
+        name="ports",
+        asks="every port answers a client that may reach it",
+        verdict=verdict,
+        seen="; ".join(said),
+        mend=f"is it the address and port that clients are told (MQTT_URL)? {mend}",
+    )
+
+
+def _is_meant(listener: Listener, here: str) -> bool:
+    """Return whether a client at *here* is one that the listener is for."""
+    if not here:
+        return False
+    address = ip_address(here)
+    if listener.bound.is_loopback or address.is_loopback:
+        return listener.bound.is_loopback == address.is_loopback or address.is_loopback
+    return not listener.allow_from or any(address in each for each in listener.allow_from)
+
+
+def _anonymous(sight: Sight, mend: str) -> Point:
+    asked = {name: answer for name, answer in sight.anonymous.items() if answer}
+    in_at = [name for name, answer in asked.items() if answer == LET_IN]
+    refused = [name for name, answer in asked.items() if answer.startswith(REFUSED)]
+    return Point(
+        name="anonymous",
+        asks="nobody is let in without a login",
+        verdict="fail" if in_at else "pass" if refused else "unknown",
+        seen="; ".join(f"{name}: {answer}" for name, answer in asked.items()) or "not asked",
+        mend=f"somebody's edit of mosquitto.conf: {mend} puts ours back",
+    )
+
+
+def _hashes(settings: Settings, sight: Sight, mend: str) -> Point:
+    path = f"{settings.broker.folders.config}/{settings.broker.files.passwords}"
+    found = sight.host.get("passwords").split()
+    file = _File.parse(sight.host.get("file", path))
+    if len(found) < 2 or file is None:  # noqa: PLR2004 (two numbers)
+        absent = sight.host.get("file", path) == "absent"
+        return Point(
+            name="password hashes",
+            asks="the password file is there, and holds hashes alone",
+            verdict="fail" if absent else "unknown",
+            seen=f"{path}: {'absent' if absent else 'not asked'}",
+            mend=mend,
+        )
+    hashed, other = map(int, found[:2])
+    owner = settings.broker.owner
+    good = file.mode == "600" and file.owner == f"{owner.uid}:{owner.gid}"
+    return Point(
+        name="password hashes",
+        asks="the password file is there, and holds hashes alone",
+        verdict="pass" if good and hashed and not other else "fail",
+        seen=f"{hashed} logins with a hash, {other} lines of another kind; mode {file.mode}, owner "
+        f"{file.owner}",
+        mend=f"{mend} writes it anew (mode 600, owner {owner.uid}:{owner.gid})",
+    )
+
+
+def _rules(settings: Settings, sight: Sight, mend: str) -> Point:
+    path = f"{settings.broker.folders.config}/{settings.broker.files.acl}"
+    same = _is_text(sight.host, path, render_acl(settings))
+    idle = [name for name, each in settings.users.items() if not _has_rules(each)]
+    seen = "the ACL file is what the stack file says" if same else "the ACL file is another one"
+    if same is None:
+        seen = f"{path}: not asked"
+    return Point(
+        name="access rules",
+        asks="every user has rules, and they are in the ACL file",
+        verdict="fail" if same is False or idle else "unknown" if same is None else "pass",
+        seen=seen + (f"; without any rule: {', '.join(idle)}" if idle else ""),
+        mend=f"{mend}; then make explain USER=... TOPIC=... says which rule decides",
+    )
+
+
+def _has_rules(user: Any) -> bool:
+    return bool(user.readwrite or user.read or user.write or user.roles)
+
+
+def _services(settings: Settings, sight: Sight, mend: str) -> Point:
+    wrong = {name: said for name, said in sight.logins.items() if said != LET_IN}
+    reached = {name: said for name, said in wrong.items() if said.startswith(REFUSED)}
+    unasked = [name for name in settings.users if name not in sight.logins]
+    verdict: Verdict = "fail" if reached else "unknown" if wrong or not sight.logins else "pass"
+    said = [f"{name}: {answer}" for name, answer in sorted(wrong.items())]
+    if unasked:
+        said.append(f"passwords that only their clients know: {', '.join(unasked)}")
+    return Point(
+        name="logins",
+        asks="every user can log in with the password that the stack has for it",
+        verdict=verdict,
+        seen="; ".join([f"{len(sight.logins) - len(wrong)} of {len(sight.logins)} let in", *said]),
+        mend=f"{mend} puts the declared passwords in place; clients read theirs with make "
+        "credentials USER=...",
+    )
+
+
+def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
+    broker = settings.broker
+    lines, problem = report(broker, sight.host)
+    lists = "; ".join(lines[: len(broker.listeners)])
+    state = sight.host.get("rules", broker.container).partition(" ")[0]
+    local = all(each.bound.is_loopback for each in broker.listeners.values())
+    devices = [name for name, user in settings.users.items() if user.device]
+    shut = [name for name in devices if sight.logins.get(name, "").startswith(REFUSED)]
+    known = local or not is_declared(broker) or bool(state)
+    verdict: Verdict = "fail" if problem or shut else "pass" if known else "unknown"
+    yield Point(
+        name="controllers",
+        asks="controllers can connect from their own network",
+        verdict=verdict,
+        seen=f"{lists}; devices: {', '.join(devices) or 'none declared'}"
+        + (f"; refused: {', '.join(shut)}" if shut else ""),
+        mend=mend,
+    )
+    open_to_all = [
+        name
+        for name, each in broker.listeners.items()
+        if not each.bound.is_loopback and (not each.allow_from or not is_declared(broker))
+    ]
+    seen = f"rules {state or 'not seen: not root there'}"
+    if local:
+        seen = "bound to this host alone"
+    if open_to_all:
+        seen = f"anybody reaches {', '.join(open_to_all)}"
+    yield Point(
+        name="firewall",
+        asks="nobody reaches a port but from the declared networks",
+        verdict="fail" if problem or open_to_all else "pass" if known else "unknown",
+        seen=problem or seen,
+        mend=f"allowFrom in the stack file, then {mend}" if open_to_all else mend,
+    )
+
+
+def _log(settings: Settings, sight: Sight, mend: str) -> Point:
+    path = f"{settings.broker.folders.log}/mosquitto.log"
+    file = _File.parse(sight.host.get("file", path))
+    now = sight.host.get("now")
+    if file is None or not now:
+        absent = sight.host.get("file", path) == "absent"
+        return Point(
+            name="log",
+            asks="the log is written into its folder",
+            verdict="fail" if absent else "unknown",
+            seen=f"{path}: {'absent' if absent else 'not asked'}",
+            mend=mend,
+        )
+    age = int(now) - file.changed
+    quiet = "notice" not in settings.broker.logging.types
+    fresh = file.size > 0 and age <= FRESH
+    return Point(
+        name="log",
+        asks="the log is written into its folder",
+        verdict="pass" if fresh else "unknown" if quiet else "fail",
+        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago",
+        mend=f"is the disk full, or the folder another's (df, ls -ld)? {mend}",
+    )
+
+
+def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
+    broker = settings.broker
+    path = f"{broker.folders.data}/mosquitto.db"
+    file = _File.parse(sight.host.get("file", path))
+    now, interval = sight.host.get("now"), broker.persistence.autosave_interval
+    up = _seconds_up(sight.host.get("started", broker.container), now)
+    asks = "persistence is on, and the database is written"
+    owner = f"{broker.owner.uid}:{broker.owner.gid}"
+    mend = f"is the disk full, or the folder another's (owner {owner})? {mend}"
+    if not now or not sight.host.get("file", path):
+        return Point(name="persistence", asks=asks, verdict="unknown", seen="not asked")
+    if file is None:
+        due = up is not None and up > 2 * interval
+        return Point(
+            name="persistence",
+            asks=asks,
+            verdict="fail" if due else "unknown",
+            seen=f"{path}: absent; it is written every {interval} seconds",
+            mend=mend,
+        )
+    age = int(now) - file.changed
+    late = age > 2 * interval and (up is None or up > 2 * interval)
+    foreign = file.owner != owner
+    return Point(
+        name="persistence",
+        asks=asks,
+        verdict="fail" if late or foreign else "pass",
+        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago, every {interval} at most; "
+        f"owner {file.owner}",
+        mend=mend,
+    )
+
+
+def _seconds_up(started: str, now: str) -> float | None:
+    try:
+        return int(now) - datetime.fromisoformat(started[:19] + "+00:00").timestamp()
+    except ValueError:
+        return None
+
+
+def _health(settings: Settings, sight: Sight, mend: str) -> Point:
+    state = sight.host.get("health", settings.broker.container)
+    return Point(
+        name="health",
+        asks="the container's health check passes",
+        verdict=_judged(state.replace("starting", ""), state == "healthy"),
+        seen=state or "not asked",
+        mend=f"docker inspect --format '{{{{json .State.Health}}}}' {settings.broker.container} "
+        f"says what it saw; {mend}",
+    )
+
+
+def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
+    broker = settings.broker
+    adopted = [name for name, user in settings.users.items() if not user.password_known]
+    yield Point(
+        name="strong passwords",
+        asks="passwords have 16 characters at least",
+        verdict="unknown" if adopted else "pass",
+        seen=f"generated ones have {broker.passwords.length}, supplied ones 16 at least"
+        + (f"; adopted, and known to their clients alone: {', '.join(adopted)}" if adopted else ""),
+        mend=f"make rotate STACK={stack} USER={','.join(adopted)}",
+    )
+    found = guard(settings, stack)
+    yield Point(
+        name="least rights",
+        asks="nobody may do more than is needed",
+        verdict="fail"
+        if any(each.level == "error" for each in found)
+        else "unknown"
+        if found
+        else "pass",
+        seen="; ".join(map(str, found)) or "no guardrail speaks",
+        mend="the stack file's users, or guardrails with a reason",
+    )
+    public = [
+        f"{name}: {each}"
+        for name, listener in broker.listeners.items()
+        for each in listener.allow_from
+        if not each.is_private
+    ]
+    yield Point(
+        name="internal network",
+        asks="no network of the internet is let in",
+        verdict="fail" if public else "pass",
+        seen="; ".join(public) or "every declared network is a private one",
+        mend="allowFrom in the stack file",
+    )
+    most = broker.passwords.max_age_days
+    old = list(too_old(sight.ages, most)) if most else []
+    yield Point(
+        name="rotation",
+        asks="passwords are changed from time to time",
+        verdict="fail" if old else "pass" if most else "unknown",
+        seen="; ".join(old)
+        or (f"none is older than {most} days" if most else "no passwords.maxAgeDays is declared"),
+        mend=f"make rotate STACK={stack} USER=..." if old else "broker.passwords.maxAgeDays: 90",
+    )
+    kinds = broker.logging.types
+    yield Point(
+        name="watched log",
+        asks="refused logins are in the log",
+        verdict="pass" if "notice" in kinds else "fail",
+        seen=f"logging.types: {', '.join(kinds)}",
+        mend="broker.logging.types: with 'notice'",
+    )
+    yield Point(
+        name="backups",
+        asks="the data is backed up every day",
+        verdict="unknown",
+        seen="no backup is declared: this program makes none yet",
+        mend=f"copy {broker.folders.data} after docker kill -s USR1 has written the database",
+    )
+
+
+def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
+    broker = settings.broker
+    path = f"{broker.folders.config}/{broker.files.conf}"
+    same = _is_text(sight.host, path, render_conf(broker))
+    label = sight.host.get("configuration", broker.container)
+    current = start_digest(broker, sight.image) == label if label else None
+    said = [
+        *(["mosquitto.conf is another one than declared"] if same is False else []),
+        *(["the container was made from other settings"] if current is False else []),
+    ]
+    known = same is not None and current is not None
+    yield Point(
+        name="drift",
+        asks="what runs is what the stack file says",
+        verdict="fail" if said else "pass" if known else "unknown",
+        seen="; ".join(said) or ("nothing differs" if known else "not asked"),
+        mend=f"make preview STACK={stack} shows it; make up STACK={stack} mends it",
+    )
+
+
+def _judged(seen: str, good: bool) -> Verdict:  # noqa: FBT001 (a verdict's two inputs)
+    return "unknown" if not seen else "pass" if good else "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    mode: str
+    owner: str
+    changed: int
+    size: int
+
+    @classmethod
+    def parse(cls, text: str) -> _File | None:
+        parts = text.split()
+        if len(parts) != 5:  # noqa: PLR2004 (mode, owner, group, time, size)
+            return None
+        mode, uid, gid, changed, size = parts
+        return cls(mode=mode, owner=f"{uid}:{gid}", changed=int(changed), size=int(size))
+
+
+def _is_text(seen: Seen, path: str, text: str) -> bool | None:
+    """Return whether the file holds *text*; nothing where nobody could look."""
+    said = seen.get("blocks", path)
+    # Pulumi hands objects over with their keys sorted: the order of blocks is not the stack file's.
+    return said == blocks_digest(text) if said else None
+
+
+def blocks_digest(text: str) -> str:
+    """Return what ``host/check.sh`` says of a file with *text*."""
+    blocks = sorted(each.replace("\n", "\1") for each in text.strip("\n").split("\n\n"))
+    return sha256("".join(f"{each}\n" for each in blocks).encode()).hexdigest()
+
+
+def render_text(points: list[Point]) -> str:
+    """Return a line for each point, and what mends it below those that did not pass."""
+    marks = {"pass": "pass   ", "fail": "FAIL   ", "unknown": "unknown"}
+    lines: list[str] = []
+    for each in points:
+        lines.append(f"{marks[each.verdict]} {each.asks}: {each.seen}")
+        if each.verdict == "fail":
+            lines.append(f"        mend: {each.mend}")
+    return "\n".join(lines) + "\n"
+
+
+def render_page(points: list[Point]) -> str:
+    """Return the points as a Markdown table."""
+    rows = ["| | asked | seen | mended by |", "| --- | --- | --- | --- |"]
+    for each in points:
+        data = {key: value.replace("|", "\\|") for key, value in each.as_data().items()}
+        rows.append(f"| {data['verdict']} | {data['asks']} | {data['seen']} | {data['mend']} |")
+    return "\n".join(rows) + "\n"

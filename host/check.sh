@@ -1,0 +1,38 @@
+#!/bin/sh
+# With host/probe.sh before it: says how the broker is, one `KEY SUBJECT=VALUE` a line, and changes
+# nothing. The reader is broker/checklist.py.
+
+# shellcheck disable=SC2154 # docker: host/probe.sh has it
+
+broker() { # CONTAINER
+  say now - "$(date -u +%s)"
+  [ "$docker" = ok ] || return 0
+  say state "$1" "$(daemon inspect --format '{{.State.Status}}' "$1" 2>/dev/null || echo absent)"
+  say health "$1" "$(daemon inspect \
+    --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null)"
+  say restarts "$1" "$(daemon inspect --format '{{.RestartCount}}' "$1" 2>/dev/null)"
+  say started "$1" "$(daemon inspect --format '{{.State.StartedAt}}' "$1" 2>/dev/null)"
+}
+
+file() { # PATH: mode, owner, group, seconds since 1970 of its last change, bytes
+  [ "$root" = yes ] || return 0
+  if as_root test -f "$1"; then
+    say file "$1" "$(as_root stat -c '%a %u %g %Y %s' -- "$1")"
+  else
+    say file "$1" absent
+  fi
+}
+
+passwords() { # PATH: how many lines are a login with a hash, and how many are anything else
+  [ "$root" = yes ] || return 0
+  as_root cat -- "$1" 2>/dev/null | awk '
+    /^[^:]+:\$[67]\$[^:]+$/ { hashed++; next }
+    /./ { other++ }
+    END { printf "passwords -=%d %d\n", hashed, other }'
+}
+
+blocks() { # PATH: a digest of the file's paragraphs, in whatever order
+  [ "$root" = yes ] || return 0
+  say blocks "$1" "$(as_root cat -- "$1" 2>/dev/null |
+    awk 'BEGIN { RS = "" } { gsub(/\n/, "\001"); print }' | LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
+}

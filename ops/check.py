@@ -1,0 +1,145 @@
+"""`make check`: the page's checklist, point by point, of the broker that runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from broker.checklist import Point, Sight, check_calls, checklist, render_page, render_text
+from broker.delivery import deliver
+from broker.host import Seen, explain_ssh
+from broker.settings import Settings
+from broker.site import Listener
+from broker.wanted import probe_calls, wanted_of_host
+from ops.command import finish
+from ops.login import address_towards, login
+from ops.pulumi import Pulumi
+from ops.stack import ROOT, Refusal, Stack, arguments
+
+SECONDS = 60
+AT_ONCE = 16
+
+
+def main() -> None:
+    """Print the points, and fail if one of them did."""
+    parser = arguments("Check the broker that runs.")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.add_argument("--out", type=Path, help="a page, in Markdown")
+    given = parser.parse_args()
+    stack = Stack.read(given.stack)
+    points = checklist(stack.settings, stack.name, sight(stack, Pulumi.ready(stack).outputs()))
+    show(points, given)
+    judge(points)
+
+
+def judge(points: list[Point]) -> None:
+    """
+    Pass if nothing is known to be wrong.
+
+    Raises:
+        Refusal: a point failed.
+
+    """
+    if failed := [each.name for each in points if each.verdict == "fail"]:
+        raise Refusal(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
+
+
+def show(points: list[Point], given: argparse.Namespace) -> None:
+    """Print the points as they are asked for."""
+    if given.out is not None:
+        given.out.write_text(render_page(points), encoding="utf-8")
+    if given.format == "json":
+        print(json.dumps([each.as_data() for each in points], indent=2))
+    else:
+        print(render_text(points), end="")
+
+
+def sight(stack: Stack, outputs: Mapping[str, Any]) -> Sight:
+    """Log in as everybody, then look at the host: its log has by then been written."""
+    settings = stack.settings
+    broker = settings.broker
+    ca = str(outputs.get("certificates", {}).get("ca", ""))
+    credentials: Mapping[str, Mapping[str, str]] = outputs.get("credentials", {})
+    known = [name for name in settings.users if name in credentials]
+    first = credentials[known[0]] if known else {"username": "", "password": ""}
+
+    def ask(listener: Listener, user: str | None, password: str | None) -> str:
+        if listener.tls is not None and listener.tls.clients_named:
+            return ""
+        return login(broker.address, listener, user, password, ca)
+
+    everywhere = list(broker.listeners.items())
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        good = [pool.submit(ask, e, first["username"], first["password"]) for _, e in everywhere]
+        none = [pool.submit(ask, each, None, None) for _, each in everywhere]
+        users = {
+            name: pool.submit(
+                ask,
+                broker.password_listener(),
+                credentials[name]["username"],
+                credentials[name]["password"],
+            )
+            for name in known
+        }
+        answers = {name: each.result() for (name, _), each in zip(everywhere, good, strict=True)}
+        anonymous = {name: each.result() for (name, _), each in zip(everywhere, none, strict=True)}
+        logins = {name: said for name, each in users.items() if (said := each.result())}
+    return Sight(
+        host=look(stack),
+        image=str(outputs.get("image", "")),
+        answers=answers if known else {},
+        anonymous=anonymous,
+        logins=logins,
+        here=address_towards(broker.address, everywhere[0][1].port),
+        ages=_ages(settings, outputs.get("rotations", {})),
+    )
+
+
+def look(stack: Stack) -> Seen:
+    """
+    Return what the host says of itself and of the broker; nothing is changed there.
+
+    Raises:
+        Refusal: it can't be asked.
+
+    """
+    way = stack.transport
+    wanted = wanted_of_host(stack.settings, stack.name)
+    names = ("rules.sh", "pairs.sh", "probe.sh", "check.sh")
+    script = "".join((ROOT / "host" / each).read_text("utf-8") for each in names)
+    try:
+        done = subprocess.run(
+            [*way.interpreter, way.script("look", become="nobody")],
+            input=deliver(script, [*probe_calls(wanted, way), *check_calls(stack.settings)]),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
+        raise Refusal(f"host {way.host}: {wrong}") from None
+    seen = Seen.parse(done.stdout)
+    if seen.get("probe") == "done":
+        return seen
+    if way.remote:
+        raise Refusal(explain_ssh(way.host, done.stderr))
+    raise Refusal(f"host {way.host}: a look at it failed: {done.stderr.strip()}")
+
+
+def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    now = datetime.now(UTC)
+    return {
+        name: (now - datetime.fromisoformat(each["rotatedAt"])).days
+        for name, each in rotations.items()
+        if each.get("rotatedAt") and (name in settings.users or "." in name)
+    }
+
+
+if __name__ == "__main__":
+    finish(main)

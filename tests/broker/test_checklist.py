@@ -1,0 +1,194 @@
+"""Each point passes on what is well, fails on what is not, and knows when it can't tell."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from declared import settings_of, smallest
+
+from broker.acl import render_acl
+from broker.checklist import (
+    LET_IN,
+    REFUSED,
+    Sight,
+    blocks_digest,
+    checklist,
+    render_page,
+    render_text,
+)
+from broker.conf import render_conf
+from broker.host import Seen
+from broker.needs import start_digest
+from broker.settings import Settings
+
+SETTINGS = settings_of("prod")
+BROKER = SETTINGS.broker
+NAME, CONFIG = BROKER.container, BROKER.folders.config
+NOW = 1_800_000_000
+PASSWD, ACL = f"{CONFIG}/mosquitto_passwd", f"{CONFIG}/mosquitto.acl"
+CONF = f"{CONFIG}/mosquitto.conf"
+LOG, DATABASE = f"{BROKER.folders.log}/mosquitto.log", f"{BROKER.folders.data}/mosquitto.db"
+STARTED = datetime.fromtimestamp(NOW - 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
+
+HOST = {
+    ("now", "-"): str(NOW),
+    ("state", NAME): "running",
+    ("restarts", NAME): "0",
+    ("health", NAME): "healthy",
+    ("started", NAME): STARTED,
+    ("rules", NAME): "in-force 3",
+    ("configuration", NAME): start_digest(BROKER, "image:1"),
+    ("passwords", "-"): "7 0",
+    ("file", PASSWD): f"600 1883 1883 {NOW - 5000} 900",
+    ("file", LOG): f"644 1883 1883 {NOW - 2} 4000",
+    ("file", DATABASE): f"600 1883 1883 {NOW - 250} 47",
+    ("blocks", ACL): blocks_digest(render_acl(SETTINGS)),
+    ("blocks", CONF): blocks_digest(render_conf(BROKER)),
+}
+ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)
+NOT_AUTHORISED = f"{REFUSED}: not authorized"
+
+
+def sight(host=(), **more):
+    known = {
+        "image": "image:1",
+        "answers": ANSWERS,
+        "anonymous": dict.fromkeys(BROKER.listeners, NOT_AUTHORISED),
+        "logins": dict.fromkeys(SETTINGS.users, LET_IN),
+        "here": "192.168.2.50",
+        "ages": {"admin": 3},
+    }
+    return Sight(host=Seen(facts={**HOST, **dict(host)}), **{**known, **more})
+
+
+def verdicts(seen, settings=SETTINGS):
+    return {each.name: each for each in checklist(settings, "prod", seen)}
+
+
+def test_all_is_well():
+    found = verdicts(sight())
+
+    assert {name for name, each in found.items() if each.verdict != "pass"} == {
+        "rotation",
+        "backups",
+    }
+    assert len(found) == 18
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "point", "said"),
+    [
+        ({("state", NAME): "exited"}, {}, "container", "exited"),
+        ({("health", NAME): "unhealthy"}, {}, "health", "unhealthy"),
+        ({}, {"answers": ANSWERS | {"mqtt": "no answer: refused"}}, "ports", "no answer: refused"),
+        (
+            {},
+            {"anonymous": {"mqtt": LET_IN, "websocket": NOT_AUTHORISED}},
+            "anonymous",
+            "mqtt: let",
+        ),
+        ({("passwords", "-"): "7 1"}, {}, "password hashes", "1 lines of another kind"),
+        ({("passwords", "-"): "0 0"}, {}, "password hashes", "0 logins"),
+        ({("file", PASSWD): f"644 1883 1883 {NOW} 9"}, {}, "password hashes", "mode 644"),
+        ({("file", PASSWD): f"600 0 0 {NOW} 9"}, {}, "password hashes", "owner 0:0"),
+        ({("file", PASSWD): "absent"}, {}, "password hashes", "absent"),
+        ({("blocks", ACL): "another"}, {}, "access rules", "is another one"),
+        ({("blocks", CONF): "another"}, {}, "drift", "mosquitto.conf is another one"),
+        ({("configuration", NAME): "another"}, {}, "drift", "made from other settings"),
+        ({}, {"logins": {"admin": NOT_AUTHORISED}}, "logins", "admin: refused: not authorized"),
+        ({}, {"logins": {"paragon_devices": NOT_AUTHORISED}}, "controllers", "paragon_devices"),
+        ({("rules", NAME): "missing 3"}, {}, "firewall", "missing"),
+        ({("rules", NAME): "changed 3"}, {}, "controllers", "192.168.0.0/16"),
+        ({("file", LOG): f"644 1883 1883 {NOW - 999} 4000"}, {}, "log", "written 999 seconds ago"),
+        ({("file", LOG): f"644 1883 1883 {NOW} 0"}, {}, "log", "0 bytes"),
+        ({("file", LOG): "absent"}, {}, "log", "absent"),
+        ({("file", DATABASE): f"600 1883 1883 {NOW - 700} 47"}, {}, "persistence", "700 seconds"),
+        ({("file", DATABASE): f"600 0 0 {NOW} 47"}, {}, "persistence", "owner 0:0"),
+        ({("file", DATABASE): "absent"}, {}, "persistence", "absent"),
+    ],
+)
+def test_what_is_wrong_fails_says_what_was_seen_and_what_mends_it(host, more, point, said):
+    found = verdicts(sight(host, **more))[point]
+
+    assert found.verdict == "fail"
+    assert said in found.seen
+    assert found.mend
+    assert found.mend in render_text(list(verdicts(sight(host, **more)).values()))
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "point"),
+    [
+        ({("health", NAME): "starting"}, {}, "health"),
+        ({("state", NAME): ""}, {}, "container"),
+        # A machine that no list names can't tell whether those who are named get in.
+        ({}, {"answers": ANSWERS | {"mqtt": "no answer"}, "here": "10.9.0.1"}, "ports"),
+        ({}, {"anonymous": dict.fromkeys(ANSWERS, "no answer")}, "anonymous"),
+        ({}, {"logins": {"admin": "no answer"}}, "logins"),
+        # A login that is not root sees neither files nor rules.
+        ({("file", PASSWD): "", ("passwords", "-"): ""}, {}, "password hashes"),
+        ({("blocks", ACL): ""}, {}, "access rules"),
+        ({("rules", NAME): ""}, {}, "firewall"),
+        ({("file", LOG): ""}, {}, "log"),
+        ({("file", DATABASE): ""}, {}, "persistence"),
+        # Up for a minute: the first autosave is yet to come.
+        ({("file", DATABASE): "absent", ("now", "-"): str(NOW - 86_340)}, {}, "persistence"),
+        ({("blocks", CONF): ""}, {}, "drift"),
+    ],
+)
+def test_what_nobody_can_tell_from_here_is_unknown(host, more, point):
+    assert verdicts(sight(host, **more))[point].verdict == "unknown"
+
+
+def settings(users=None, **broker):
+    raw = smallest(**broker)
+    raw["users"] = users or {"sensor": {"write": ["a/#"]}}
+    return Settings.parse(raw)
+
+
+def test_the_practices_are_judged_from_the_stack_file():
+    weak = settings(
+        users={"a": {"write": ["a/#"], "password": "adopted"}, "b": {}},
+        listeners={"mqtt": {"port": 1883, "allowFrom": ["8.8.8.0/24"]}},
+        logging={"types": ["error"]},
+    )
+    found = verdicts(sight(), weak)
+
+    assert {name: found[name].verdict for name in ("strong passwords", "internal network")} == {
+        "strong passwords": "unknown",
+        "internal network": "fail",
+    }
+    assert found["watched log"].verdict == "fail"
+    assert "without any rule: b" in found["access rules"].seen
+    assert found["least rights"].verdict == "fail"
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(90, "pass"), (2, "fail"), (None, "unknown")])
+def test_rotation_is_a_matter_of_the_age_that_is_allowed(most, verdict):
+    aged = settings(passwords={"maxAgeDays": most} if most else {})
+    assert verdicts(sight(), aged)["rotation"].verdict == verdict
+
+
+def test_a_listener_for_anybody_is_no_pass():
+    opened = settings(listeners={"mqtt": {"port": 1883}})
+    assert verdicts(sight(), opened)["firewall"].verdict == "fail"
+    local = settings(listeners={"mqtt": {"port": 1883, "bindAddress": "127.0.0.1"}})
+    assert verdicts(sight(), local)["firewall"].verdict == "pass"
+
+
+def test_the_order_of_blocks_is_no_difference_and_that_of_lines_is():
+    assert blocks_digest("a\nb\n\nc\n") == blocks_digest("c\n\na\nb\n")
+    assert blocks_digest("a\nb\n\nc\n") != blocks_digest("b\na\n\nc\n")
+
+
+def test_as_data_and_as_a_page_it_says_the_same():
+    points = list(verdicts(sight({("state", NAME): "exited | gone"})).values())
+    data = json.loads(json.dumps([each.as_data() for each in points]))
+    page = render_page(points)
+
+    assert [each["verdict"] for each in data] == [each.verdict for each in points]
+    assert page.count("\n| pass |") + page.count("\n| unknown |") == len(points) - 1
+    assert "exited \\| gone" in page
+    assert all(not each["mend"] for each in data if each["verdict"] == "pass")
