@@ -2,15 +2,20 @@
 
 import shlex
 import stat
+from contextlib import nullcontext
 
 import pytest
+import yaml
 
 import ops.certificate
 import ops.credentials
 import ops.down
 import ops.env
+import ops.expect
 import ops.outputs
 import ops.up
+from broker.checklist import Sight
+from broker.host import Seen
 from ops.command import finish
 from ops.stack import Refusal
 from setup.backend import Backend
@@ -38,6 +43,33 @@ def ready(desk, monkeypatch):
 
 
 class TestUp:
+    def test_what_can_not_be_asked_from_here_does_not_fail_it(self, ready, capsys, monkeypatch):
+        content = yaml.safe_load(ready.file.read_text())
+        content["config"]["sentient-mqtt:expect"] = ["sensor may write paragon/a/sensors/b"]
+        ready.file.write_text(yaml.safe_dump(content))
+
+        def nobody(*_):
+            raise ops.expect.UnreachableError("mqtt://x:1: can't be reached from here")
+
+        monkeypatch.setattr(ops.up, "ask_all", nobody)
+        ready.run(ops.up.main)
+
+        assert "  not asked: mqtt://x:1: can't be reached from here\n" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("state", ["running", "exited"])
+    def test_it_ends_with_the_checklist_where_that_is_declared(
+        self, ready, capsys, monkeypatch, state
+    ):
+        seen = Seen(facts={("state", "mosquitto-test"): state})
+        monkeypatch.setattr(ops.up, "sight", lambda *_: Sight(host=seen))
+        ready.run(ops.up.main)
+        assert "The checklist" not in capsys.readouterr().out
+
+        ready.write(checkAfterUp=True)
+        with nullcontext() if state == "running" else pytest.raises(Refusal, match="container"):
+            ready.run(ops.up.main)
+        assert f"mosquitto-test: {state}" in capsys.readouterr().out
+
     def test_it_ends_with_where_the_broker_is_and_how_to_get_in(self, ready, capsys):
         ready.run(ops.up.main)
 
