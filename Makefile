@@ -6,7 +6,10 @@ python := .venv/bin/python
 # A shell has a USER of its own; only one given to make counts.
 user := $(if $(filter command line,$(origin USER)),$(USER))
 
-.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check expect firewall who-can explain env test bench docs lock venv venv-dev
+# A value as it was typed: make would take the $S out of $SYS, and the shell the quotes out of JSON.
+typed = '$(subst ','\'',$(value $(1)))'
+
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status restart expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +46,21 @@ access-diff: venv ## what a change lets whom do, against BASE=main; FAIL_ON=wide
 
 check: venv ## the page's checklist, of the broker that runs; FORMAT=json, OUT=page.md
 	@$(python) -m ops.check --stack '$(STACK)' --format '$(or $(FORMAT),text)' $(if $(OUT),--out '$(OUT)')
+
+watch: venv ## what USER= receives of TOPIC=, as it comes; COUNT= ends it
+	@$(python) -m ops.watch --stack '$(STACK)' --user '$(user)' $(if $(value TOPIC),--topic $(call typed,TOPIC)) $(if $(COUNT),--count '$(COUNT)')
+
+publish: venv ## one MESSAGE= to TOPIC= as USER=; RETAIN=1 keeps it
+	@$(python) -m ops.publish --stack '$(STACK)' --user '$(user)' --topic $(call typed,TOPIC) --message=$(call typed,MESSAGE) $(if $(RETAIN),--retain)
+
+logs: venv ## the broker's last LINES=100; FOLLOW=1 goes on
+	@$(python) -m ops.logs --stack '$(STACK)' --lines '$(or $(LINES),100)' $(if $(FOLLOW),--follow)
+
+status: venv ## health, clients, rates and memory of the broker
+	@$(python) -m ops.status --stack '$(STACK)'
+
+restart: venv ## start the broker again with its data, and wait until it answers
+	@$(python) -m ops.restart --stack '$(STACK)'
 
 expect: venv ## put the stack file's expectations to the broker that runs
 	@$(python) -m ops.expect --stack '$(STACK)'

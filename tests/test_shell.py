@@ -24,6 +24,7 @@ FOLLOWS = {
     "guard.sh": "database.sh",
     "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",
+    "restart.sh": "database.sh",
 }
 """Scripts that follow another one in one shell."""
 

@@ -209,6 +209,14 @@ def test_questions_about_access_are_answered(newcomer):
     )
     assert "held" in newcomer.types("make expect")
     assert "127.0.0.1: this host alone" in newcomer.types("make firewall")
+    assert "health healthy" in newcomer.types("make status")
+    newcomer.types(
+        "make publish USER=admin TOPIC=paragon/clockwork/commands/door MESSAGE=open RETAIN=1"
+    )
+    newcomer.types("make restart")
+    watched = newcomer.types("make watch USER=admin TOPIC='paragon/+/commands/#' COUNT=1")
+    assert "paragon/clockwork/commands/door open" in watched
+    assert "mosquitto version" in newcomer.types("make logs")
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
     assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
     (newcomer.clone / "page.md").unlink()

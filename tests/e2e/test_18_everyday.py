@@ -1,0 +1,176 @@
+"""A broker is watched, spoken to, looked at and restarted, as one does every day."""
+
+import re
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from patience import eventually
+
+import ops.logs
+import ops.publish
+import ops.restart
+import ops.status
+import ops.watch
+from ops.stack import Refusal, Stack
+
+
+@pytest.fixture(scope="module")
+def everyday(make_site):
+    site = make_site("everyday")
+    site.up()
+    eventually(lambda: site.inspect()["State"]["Health"]["Status"] == "healthy", 30)
+    return site
+
+
+@pytest.fixture
+def types(everyday, monkeypatch, capsys):
+    """``types(ops.watch.main, "--user", ...)``: what the command printed."""
+    stack = Stack.parse("e2e", everyday.stack_file, everyday.stack_file.read_text())
+    ready = type("Ready", (), {"outputs": lambda _: everyday.outputs()})()
+    monkeypatch.setattr(Stack, "read", lambda _: stack)
+    monkeypatch.setattr("ops.pulumi.Pulumi.ready", lambda _: ready)
+
+    def type_(main, *words):
+        monkeypatch.setattr(sys, "argv", ["command", *words])
+        main()
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    return type_
+
+
+def publish(types, user, topic, *more):
+    return types(ops.publish.main, "--user", user, "--topic", topic, *more)
+
+
+def test_what_one_user_publishes_another_watches(types):
+    said = publish(
+        types, "paragon_devices", "paragon/room/status/door", "--message", "open", "--retain"
+    )
+    assert "taken, retained, nobody subscribes to it now" in said
+
+    seen = types(
+        *(ops.watch.main, "--user", "sentient_api_prod", "--topic", "paragon/#", "--count", "1")
+    )
+
+    assert seen == "paragon/room/status/door open\n"
+
+
+def test_what_comes_while_one_watches_is_seen(everyday, types):
+    """Whoever watches is connected first: the broker says so of the message that follows."""
+    seen: list[str] = []
+    watching = threading.Thread(
+        target=lambda: seen.append(
+            types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/live/#", "--count", "1"))
+        )
+    )
+    watching.start()
+    with everyday.client("admin") as admin:
+        eventually(
+            lambda: admin.publish("paragon/live/x", "now") == "Success" and not watching.is_alive(),
+            20,
+        )
+    watching.join()
+    assert seen == ["paragon/live/x now\n"]
+
+
+def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
+    with pytest.raises(Refusal, match=r"did not take it: Not authorized.*make explain"):
+        publish(types, "paragon_devices", "paragon/room/commands/door")
+
+
+def test_a_topic_that_holds_nothing_for_the_user_is_told_of(everyday, types, capsys):
+    ending = threading.Thread(target=_end, args=(everyday,))
+    ending.start()
+    with pytest.raises(Refusal, match="the connection ended"):
+        types(ops.watch.main, "--user", "paragon_devices", "--topic", "private/#")
+    ending.join()
+    everyday.until_in("admin").close()
+
+    assert "No rule lets paragon_devices receive anything of private/#" in capsys.readouterr().err
+
+
+def _end(site):
+    """End the connections once somebody watches."""
+    eventually(lambda: "paragon_devices" in _last_connected(site), 20)
+    site.docker("restart", "-t", "10", site.container)
+
+
+def _last_connected(site):
+    lines = site.docker("logs", "--tail", "5", site.container, check=False).splitlines()
+    return [name for each in lines for name in re.findall(r"u'([^']*)'", each)][-1:]
+
+
+def test_a_client_that_is_refused_is_told_why(everyday, types):
+    outputs = everyday.outputs()
+    right = outputs["credentials"]["admin"]["password"]
+    outputs["credentials"]["admin"]["password"] = "another"
+    try:
+        with pytest.raises(Refusal, match="refused the login of 'admin': Not authorized"):
+            publish(types, "admin", "paragon/x")
+    finally:
+        outputs["credentials"]["admin"]["password"] = right
+
+
+def test_its_log_is_shown(everyday, capfd, types):
+    publish(types, "admin", "paragon/x")
+    types(ops.logs.main, "--lines", "20")
+    said = capfd.readouterr()
+    assert "u'admin'" in said.out + said.err
+
+
+def test_its_status_counts_who_is_there(everyday, types):
+    with everyday.client("admin"), everyday.client("admin", websocket=True):
+        said = types(ops.status.main)
+
+    assert f"container {everyday.container}: running since " in said
+    assert re.search(r"^memory: [0-9.]+MiB / 2GiB; processor: [0-9.]+%$", said, re.MULTILINE)
+    counted = re.search(r"^connections: \d+ \(mqtt (\d+), websocket (\d+)\)$", said, re.MULTILINE)
+    assert counted is not None
+    assert int(counted[1]) >= 1
+    assert int(counted[2]) == 1
+    assert "(the last 4 lines as sentient_monitor_prod)" in said
+    assert re.search(r"^kept: retained \d+, subscriptions \d+$", said, re.MULTILINE)
+
+
+def test_a_restart_keeps_what_it_knew_and_disconnects_once(everyday, types):
+    publish(types, "admin", "paragon/kept/x", "--message", "still here", "--retain")
+    before = everyday.inspect()
+    with everyday.client("admin") as client:
+        said = types(ops.restart.main)
+        assert client.disconnected is not None
+
+    after = everyday.inspect()
+    assert "it lets its health user in" in said
+    assert after["Id"] == before["Id"]
+    assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
+    seen = types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    assert seen == "paragon/kept/x still here\n"
+    assert not Path(everyday.settings.broker.folders.data, ".before-start").exists()
+    assert not Path(everyday.settings.broker.folders.data, ".rehearsal").exists()
+
+
+def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
+    file = Path(everyday.settings.broker.folders.config) / "mosquitto.conf"
+    right = file.read_text()
+    file.write_text(f"nonsense true\n{right}")
+    try:
+        with pytest.raises(Refusal, match="its health user could not log in") as told:
+            types(ops.restart.main)
+        assert "nonsense" in str(told.value)
+        with pytest.raises(Refusal, match="not well"):
+            types(ops.status.main)
+    finally:
+        file.write_text(right)
+    everyday.docker("start", everyday.container)
+    everyday.until_in("admin").close()
+    seen = types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    assert seen == "paragon/kept/x still here\n"
+
+
+def test_no_command_shows_a_password(everyday, types):
+    passwords = [each["password"] for each in everyday.outputs()["credentials"].values()]
+    said = types(ops.status.main) + publish(types, "admin", "paragon/x")
+    assert not [each for each in passwords if each in said]

@@ -1,0 +1,125 @@
+"""What a person types every day: it says what it did, or what to do first."""
+
+import subprocess
+
+import pytest
+
+import ops.logs
+import ops.publish
+import ops.restart
+import ops.status
+import ops.watch
+from ops.connection import Message
+from ops.stack import ROOT, Refusal
+
+UP = {"credentials": {"sensor": {"username": "sensor", "password": "s3cret", "url": ""}}}
+
+
+@pytest.fixture
+def ready(desk):
+    desk.outputs = UP
+    desk.pulumi("exit 0")
+    return desk
+
+
+def docker(desk, body):
+    """A docker client that writes down how it was called, and goes on with *body*, in sh."""
+    calls = desk.folder / "docker-calls"
+    (desk.bin / "docker").write_text(f'#!/bin/sh\nshift 2\necho "$*" >>"{calls}"\n{body}\n')
+    (desk.bin / "docker").chmod(0o755)
+    return lambda: calls.read_text().splitlines()
+
+
+@pytest.mark.parametrize("main", [ops.watch.main, ops.publish.main])
+class TestAsWhom:
+    def test_nobody_was_named(self, ready, main):
+        with pytest.raises(Refusal, match=r"USER=: say as whom\. There are: sensor"):
+            ready.run(main, "--topic", "paragon/x")
+
+    def test_nobody_of_that_name(self, ready, main):
+        with pytest.raises(Refusal, match="Did you mean 'sensor'"):
+            ready.run(main, "--topic", "paragon/x", "--user", "senser")
+
+    def test_one_who_is_not_up_yet(self, ready, main):
+        ready.outputs = {}
+        ready.pulumi("exit 0")
+        with pytest.raises(Refusal, match=r"not up yet\. Run: make up STACK=test"):
+            ready.run(main, "--topic", "paragon/x", "--user", "sensor")
+
+    def test_a_topic_that_is_none(self, ready, main):
+        with pytest.raises(Refusal, match="TOPIC=a/#/b: '#' must be the last level"):
+            ready.run(main, "--topic", "a/#/b", "--user", "sensor")
+
+
+def test_a_message_goes_to_one_topic(ready):
+    with pytest.raises(Refusal, match="wildcards are for whoever receives"):
+        ready.run(ops.publish.main, "--topic", "paragon/+/x", "--user", "sensor")
+
+
+def test_a_message_is_one_line_that_steers_no_terminal():
+    message = Message(topic="a/\u202eb", payload=b"caf\xc3\xa9\x1b[2J\nnext\xff")
+
+    assert ops.watch.line(message) == "a/\\u202eb café\\x1b[2J\\nnext\\xff"
+
+
+class TestLogs:
+    def test_they_are_dockers(self, desk):
+        calls = docker(desk, "exit 0")
+        desk.run(ops.logs.main, "--lines", "7", "--follow")
+        assert calls()[-1] == "logs --tail 7 --follow mosquitto-test"
+
+    def test_without_a_container_there_are_none(self, desk):
+        docker(desk, 'echo "Error: No such object: mosquitto-test" >&2; exit 1')
+        with pytest.raises(Refusal, match=r"no container mosquitto-test\. Run: make up STACK=test"):
+            desk.run(ops.logs.main)
+
+    def test_what_docker_says_otherwise_is_told(self, desk):
+        docker(desk, 'echo "permission denied" >&2; exit 1')
+        with pytest.raises(Refusal, match="docker inspect: permission denied"):
+            desk.run(ops.logs.main)
+
+
+class TestStatus:
+    def test_one_that_ended_is_a_failure(self, ready, capsys):
+        docker(ready, 'echo "exited|unhealthy|2026-01-02T03:04:05Z|0"')
+        with pytest.raises(Refusal, match=r"not well\. What it said: make logs STACK=test"):
+            ready.run(ops.status.main)
+        assert "container mosquitto-test: exited" in capsys.readouterr().out
+
+    def test_one_that_runs_is_told_of_though_nobody_may_read_its_statistics(self, ready, capsys):
+        docker(
+            ready,
+            'case "$1" in\n'
+            'inspect) echo "running|healthy|2026-01-02T03:04:05Z|0" ;;\n'
+            'stats) echo "3MiB / 2GiB|0.1%" ;;\n'
+            'exec) echo "0: 0200A8C0:075B 0100A8C0:9C40 01" ;;\n'
+            "esac",
+        )
+        ready.run(ops.status.main)
+        said = capsys.readouterr().out
+        assert "memory: 3MiB / 2GiB; processor: 0.1%\n" in said
+        assert "connections: 1 (mqtt 1)\n" in said
+        assert "clients and rates: not asked" in said
+
+
+def test_a_container_that_is_not_there_is_not_restarted(ready):
+    calls = docker(ready, 'echo "Error: No such object: mosquitto-test" >&2; exit 1')
+    with pytest.raises(Refusal, match="make up STACK=test"):
+        ready.run(ops.restart.main)
+    assert calls() == ["inspect --format {{.Id}} mosquitto-test"]
+
+
+def test_make_passes_values_on_as_they_were_typed():
+    done = subprocess.run(
+        ["make", "-n", "publish", "USER=a", "TOPIC=$SYS/x", "MESSAGE={\"a\": 'b'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = done.stdout.splitlines()[-1]
+    words = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "$SYS/x" in words
+    assert "--message={\"a\": 'b'}" in words
