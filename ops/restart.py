@@ -59,7 +59,10 @@ def restart(stack: Stack, image: str) -> None:
     if done.returncode == SSH_FAILED and way.remote:
         raise Refusal(explain_ssh(way.host, done.stderr))
     if done.returncode:
-        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
+        raise Refusal(
+            f"host {way.host}: {done.stderr.strip()}\n"
+            f"Its database is kept. What is wrong: make check STACK={stack.name}"
+        )
 
 
 if __name__ == "__main__":

@@ -133,8 +133,10 @@ def test_a_file_that_belongs_to_somebody_else(checked, name, point):
     folders = checked.settings.broker.folders
     file = Path(folders.data if name.endswith(".db") else folders.config) / name
     if name.endswith(".db"):
+        written = file.stat().st_ino if file.exists() else 0
         checked.docker("exec", checked.container, "kill", "-USR1", "1")
-        eventually(file.exists, 10)
+        # Written beside it and renamed: another file, and it must not be that one's turn later.
+        eventually(lambda: file.exists() and file.stat().st_ino != written, 10)
     os.chown(file, 0, 0)
     try:
         found = points(checked)[point]
