@@ -60,6 +60,8 @@ class Sight:
     """What a client with a good login was told, by listener."""
     anonymous: Mapping[str, str] = field(default_factory=dict)
     """What a client without one was told, by listener."""
+    guessed: Mapping[str, str] = field(default_factory=dict)
+    """What a client with a user's name and another password was told, by listener."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """What each user was told, by name."""
     here: str = ""
@@ -76,7 +78,7 @@ def check_calls(settings: Settings) -> list[Call]:
     words: list[tuple[str, ...]] = [
         ("broker", broker.container),
         *(("file", f"{folder}/{each}") for each in (files.conf, files.acl, files.passwords)),
-        ("file", f"{broker.folders.log}/mosquitto.log"),
+        ("file", f"{broker.folders.log}/{broker.logging.file}"),
         ("file", f"{broker.folders.data}/mosquitto.db"),
         ("passwords", f"{folder}/{files.passwords}"),
         *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
@@ -94,24 +96,46 @@ def checklist(settings: Settings, stack: str, sight: Sight) -> list[Point]:
 
 
 def _deployment(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
-    up = f"make up STACK={stack}"
-    yield _container(
-        settings, sight, f"{up}; why it ended: docker logs {settings.broker.container}"
-    )
+    up, restart = f"make up STACK={stack}", f"make restart STACK={stack}"
+    rewrite = _rewrite(settings, stack)
+    yield _container(settings, stack, sight)
     yield _ports(settings, sight, f"make firewall STACK={stack}")
-    yield _anonymous(sight, up)
-    yield _hashes(settings, sight, up)
-    yield _rules(settings, sight, up)
-    yield _services(settings, sight, up)
+    yield _anonymous(sight, rewrite)
+    yield _hashes(settings, sight, rewrite)
+    yield _rules(settings, sight, rewrite)
+    yield _services(settings, sight, rewrite)
     yield from _networks(settings, sight, up)
-    yield _log(settings, sight, up)
-    yield _persistence(settings, sight, up)
-    yield _health(settings, sight, up)
+    yield _log(settings, sight, restart)
+    yield _persistence(settings, sight, restart)
+    yield _health(settings, sight, restart)
 
 
-def _container(settings: Settings, sight: Sight, mend: str) -> Point:
+def _rewrite(settings: Settings, stack: str) -> str:
+    """
+    Return what puts the declared files in place: text, owner and mode.
+
+    Pulumi runs a command again when its inputs change, and doesn't see an edit on the host: an up
+    alone leaves it. Another password of the health check is another input, and nobody else's.
+    """
+    return (
+        f"broker.health.generation: another one than {settings.broker.health.generation!r} in the "
+        f"stack file, then make up STACK={stack}: it writes all files anew, and disconnects nobody "
+        "whose login is declared"
+    )
+
+
+def _container(settings: Settings, stack: str, sight: Sight) -> Point:
     name = settings.broker.container
     state, restarts = sight.host.get("state", name), sight.host.get("restarts", name)
+    mend = f"make restart STACK={stack}; why it ended: make logs STACK={stack}"
+    if _is_declared_conf(settings, sight) is False:
+        mend = f"mosquitto.conf first. {_rewrite(settings, stack)}; then {mend}"
+    if state == "absent":
+        # Without a look at Docker, Pulumi takes it for being there.
+        mend = (
+            f'eval "$(make -s env STACK={stack})"; pulumi up --refresh --stack {stack}; or, where '
+            f"it was never up: make up STACK={stack}"
+        )
     return Point(
         name="container",
         asks="the broker's container is running",
@@ -157,15 +181,16 @@ def _is_meant(listener: Listener, here: str) -> bool:
 
 
 def _anonymous(sight: Sight, mend: str) -> Point:
-    asked = {name: answer for name, answer in sight.anonymous.items() if answer}
+    guessed = {f"{name}, a wrong password": answer for name, answer in sight.guessed.items()}
+    asked = {name: answer for name, answer in {**sight.anonymous, **guessed}.items() if answer}
     in_at = [name for name, answer in asked.items() if answer == LET_IN]
     refused = [name for name, answer in asked.items() if answer.startswith(REFUSED)]
     return Point(
         name="anonymous",
-        asks="nobody is let in without a login",
+        asks="nobody is let in without a login, or with a wrong password",
         verdict="fail" if in_at else "pass" if refused else "unknown",
         seen="; ".join(f"{name}: {answer}" for name, answer in asked.items()) or "not asked",
-        mend=f"somebody's edit of mosquitto.conf: {mend} puts ours back",
+        mend=f"somebody's edit of mosquitto.conf: {mend}",
     )
 
 
@@ -191,7 +216,7 @@ def _hashes(settings: Settings, sight: Sight, mend: str) -> Point:
         verdict="pass" if good and hashed and not other else "fail",
         seen=f"{hashed} logins with a hash, {other} lines of another kind; mode {file.mode}, owner "
         f"{file.owner}",
-        mend=f"{mend} writes it anew (mode 600, owner {owner.uid}:{owner.gid})",
+        mend=f"{mend} (mode 600, owner {owner.uid}:{owner.gid})",
     )
 
 
@@ -228,8 +253,7 @@ def _services(settings: Settings, sight: Sight, mend: str) -> Point:
         asks="every user can log in with the password that the stack has for it",
         verdict=verdict,
         seen="; ".join([f"{len(sight.logins) - len(wrong)} of {len(sight.logins)} let in", *said]),
-        mend=f"{mend} puts the declared passwords in place; clients read theirs with make "
-        "credentials USER=...",
+        mend=f"{mend}; clients read theirs with make credentials USER=...",
     )
 
 
@@ -271,7 +295,7 @@ def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
 
 
 def _log(settings: Settings, sight: Sight, mend: str) -> Point:
-    path = f"{settings.broker.folders.log}/mosquitto.log"
+    path = f"{settings.broker.folders.log}/{settings.broker.logging.file}"
     file = _File.parse(sight.host.get("file", path))
     now = sight.host.get("now")
     if file is None or not now:
@@ -291,7 +315,8 @@ def _log(settings: Settings, sight: Sight, mend: str) -> Point:
         asks="the log is written into its folder",
         verdict="pass" if fresh else "unknown" if quiet else "fail",
         seen=f"{path}: {file.size:,} bytes, written {age} seconds ago",
-        mend=f"is the disk full, or the folder another's (df, ls -ld)? {mend}",
+        mend=f"is the disk full (df)? Is the folder another's? chown -R {_owner(settings)} "
+        f"{settings.broker.folders.log}, then {mend}",
     )
 
 
@@ -302,30 +327,41 @@ def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
     now, interval = sight.host.get("now"), broker.persistence.autosave_interval
     up = _seconds_up(sight.host.get("started", broker.container), now)
     asks = "persistence is on, and the database is written"
-    owner = f"{broker.owner.uid}:{broker.owner.gid}"
-    mend = f"is the disk full, or the folder another's (owner {owner})? {mend}"
+    unit = "changes" if broker.persistence.autosave_on_changes else "seconds"
+    owner = _owner(settings)
+    mend = (
+        f"is the disk full (df)? Is the folder another's? chown -R {owner} {broker.folders.data}, "
+        f"then {mend}"
+    )
     if not now or not sight.host.get("file", path):
         return Point(name="persistence", asks=asks, verdict="unknown", seen="not asked")
     if file is None:
-        due = up is not None and up > 2 * interval
+        timed = not broker.persistence.autosave_on_changes
+        due = timed and up is not None and up > 2 * interval
         return Point(
             name="persistence",
             asks=asks,
             verdict="fail" if due else "unknown",
-            seen=f"{path}: absent; it is written every {interval} seconds",
+            seen=f"{path}: absent; it is written every {interval} {unit}",
             mend=mend,
         )
     age = int(now) - file.changed
-    late = age > 2 * interval and (up is None or up > 2 * interval)
+    # With autosaveOnChanges the interval counts changes, and a quiet broker makes none.
+    timed = not broker.persistence.autosave_on_changes
+    late = timed and age > 2 * interval and (up is None or up > 2 * interval)
     foreign = file.owner != owner
     return Point(
         name="persistence",
         asks=asks,
         verdict="fail" if late or foreign else "pass",
-        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago, every {interval} at most; "
-        f"owner {file.owner}",
+        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago, every {interval} {unit} at "
+        f"most; owner {file.owner}",
         mend=mend,
     )
+
+
+def _owner(settings: Settings) -> str:
+    return f"{settings.broker.owner.uid}:{settings.broker.owner.gid}"
 
 
 def _seconds_up(started: str, now: str) -> float | None:
@@ -396,7 +432,7 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
     kinds = broker.logging.types
     yield Point(
         name="watched log",
-        asks="refused logins are in the log",
+        asks="refused logins are in the log (2.0 writes none of its WebSockets')",
         verdict="pass" if "notice" in kinds else "fail",
         seen=f"logging.types: {', '.join(kinds)}",
         mend="broker.logging.types: with 'notice'",
@@ -412,8 +448,7 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
 
 def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
     broker = settings.broker
-    path = f"{broker.folders.config}/{broker.files.conf}"
-    same = _is_text(sight.host, path, render_conf(broker))
+    same = _is_declared_conf(settings, sight)
     label = sight.host.get("configuration", broker.container)
     current = start_digest(broker, sight.image) == label if label else None
     said = [
@@ -421,12 +456,13 @@ def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         *(["the container was made from other settings"] if current is False else []),
     ]
     known = same is not None and current is not None
+    up = f"make up STACK={stack}: every client is disconnected once"
     yield Point(
         name="drift",
         asks="what runs is what the stack file says",
         verdict="fail" if said else "pass" if known else "unknown",
         seen="; ".join(said) or ("nothing differs" if known else "not asked"),
-        mend=f"make preview STACK={stack} shows it; make up STACK={stack} mends it",
+        mend=_rewrite(settings, stack) if same is False else up,
     )
 
 
@@ -448,6 +484,12 @@ class _File:
             return None
         mode, uid, gid, changed, size = parts
         return cls(mode=mode, owner=f"{uid}:{gid}", changed=int(changed), size=int(size))
+
+
+def _is_declared_conf(settings: Settings, sight: Sight) -> bool | None:
+    broker = settings.broker
+    path = f"{broker.folders.config}/{broker.files.conf}"
+    return _is_text(sight.host, path, render_conf(broker))
 
 
 def _is_text(seen: Seen, path: str, text: str) -> bool | None:

@@ -7,7 +7,10 @@
 broker() { # CONTAINER
   say now - "$(date -u +%s)"
   [ "$docker" = ok ] || return 0
-  say state "$1" "$(daemon inspect --format '{{.State.Status}}' "$1" 2>/dev/null || echo absent)"
+  # Docker prints an empty line for one that is not there.
+  state=$(daemon inspect --format '{{.State.Status}}' "$1" 2>/dev/null) || state=absent
+  say state "$1" "$state"
+  [ "$state" != absent ] || return 0
   say health "$1" "$(daemon inspect \
     --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null)"
   say restarts "$1" "$(daemon inspect --format '{{.RestartCount}}' "$1" 2>/dev/null)"

@@ -10,12 +10,15 @@ from setup.engine import NoEngineError
 from setup.image import ImageError
 from setup.progress import FailedError
 
+REFUSALS = (Refusal, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
+"""What is for a person to mend; anything else is a bug."""
+
 
 def finish(main: Callable[[], None]) -> None:
     """Run *main*; a refusal is for a person, so it is shown without a traceback."""
     try:
         main()
-    except (Refusal, NoBackend, NoEngineError, DaemonError, ImageError, FailedError) as wrong:
+    except REFUSALS as wrong:
         sys.exit(f"error: {wrong}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,6 +14,7 @@ from broker.checklist import (
     REFUSED,
     Sight,
     blocks_digest,
+    check_calls,
     checklist,
     render_page,
     render_text,
@@ -89,6 +90,7 @@ def test_all_is_well():
             "anonymous",
             "mqtt: let",
         ),
+        ({}, {"guessed": {"mqtt": LET_IN}}, "anonymous", "mqtt, a wrong password: let in"),
         ({("passwords", "-"): "7 1"}, {}, "password hashes", "1 lines of another kind"),
         ({("passwords", "-"): "0 0"}, {}, "password hashes", "0 logins"),
         ({("file", PASSWD): f"644 1883 1883 {NOW} 9"}, {}, "password hashes", "mode 644"),
@@ -116,6 +118,63 @@ def test_what_is_wrong_fails_says_what_was_seen_and_what_mends_it(host, more, po
     assert said in found.seen
     assert found.mend
     assert found.mend in render_text(list(verdicts(sight(host, **more)).values()))
+
+
+REWRITE = "broker.health.generation: another one than '1' in the stack file, then make up"
+
+
+@pytest.mark.parametrize(
+    ("host", "point", "mend"),
+    [
+        ({("state", NAME): "exited"}, "container", "make restart STACK=prod; why it ended"),
+        ({("state", NAME): "absent"}, "container", "pulumi up --refresh --stack prod"),
+        # A start would fail again.
+        (
+            {("state", NAME): "restarting", ("blocks", CONF): "another"},
+            "container",
+            f"mosquitto.conf first. {REWRITE}",
+        ),
+        # An up doesn't see what was edited on the host.
+        ({("blocks", CONF): "another"}, "drift", REWRITE),
+        ({("blocks", ACL): "another"}, "access rules", REWRITE),
+        ({("file", PASSWD): f"600 0 0 {NOW} 9"}, "password hashes", REWRITE),
+        ({("configuration", NAME): "another"}, "drift", "make up STACK=prod: every client is"),
+        (
+            {("file", DATABASE): f"600 0 0 {NOW} 47"},
+            "persistence",
+            f"chown -R 1883:1883 {BROKER.folders.data}, then make restart STACK=prod",
+        ),
+        (
+            {("file", LOG): "absent"},
+            "log",
+            "make restart STACK=prod",
+        ),
+    ],
+)
+def test_the_command_is_one_that_mends_it(host, point, mend):
+    assert mend in verdicts(sight(host))[point].mend
+
+
+def test_the_log_is_looked_for_under_the_name_that_is_declared():
+    named = settings(logging={"file": "broker.log"})
+    words = [each.words for each in check_calls(named)]
+
+    assert ("file", "/srv/mqtt/log/broker.log") in words
+    assert verdicts(sight(), named)["log"].seen == "/srv/mqtt/log/broker.log: not asked"
+
+
+@pytest.mark.parametrize("database", [f"600 1883 1883 {NOW - 80_000} 47", "absent"])
+def test_where_changes_are_counted_a_quiet_broker_is_not_late(database):
+    counting = settings(persistence={"autosaveInterval": 5, "autosaveOnChanges": True})
+    timed = settings(persistence={"autosaveInterval": 5})
+    host = {
+        ("file", "/srv/mqtt/data/mosquitto.db"): database,
+        ("started", "mosquitto-test"): STARTED,
+    }
+
+    assert verdicts(sight(host), counting)["persistence"].verdict != "fail"
+    assert "every 5 changes" in verdicts(sight(host), counting)["persistence"].seen
+    assert verdicts(sight(host), timed)["persistence"].verdict == "fail"
 
 
 @pytest.mark.parametrize(

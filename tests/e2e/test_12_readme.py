@@ -218,6 +218,7 @@ def test_questions_about_access_are_answered(newcomer):
     assert "paragon/clockwork/commands/door open" in watched
     assert "mosquitto version" in newcomer.types("make logs")
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
+    newcomer.types(".venv/bin/python -m ops.check --stack dev")
     assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
     (newcomer.clone / "page.md").unlink()
     newcomer.types("make access-map")
