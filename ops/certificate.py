@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,14 +12,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from broker.certificates import keeps
-from broker.delivery import Call, deliver
-from broker.host import explain_ssh
+from broker.delivery import Call
 from ops.command import finish
 from ops.credentials import check_declared
+from ops.host import run_scripts
 from ops.pulumi import Pulumi
-from ops.stack import ROOT, Refusal, Stack, arguments
-
-SECONDS = 60
+from ops.stack import Refusal, Stack, arguments
 
 
 def main() -> None:
@@ -64,27 +61,13 @@ def sign(stack: Stack, pem: str, days: int) -> str:
         Refusal: the host has no CA, or can't be asked.
 
     """
-    way, broker = stack.transport, stack.settings.broker
-    script = (ROOT / "host" / "sign.sh").read_text("utf-8")
+    broker = stack.settings.broker
     calls = [Call(words=("sign", keeps(broker), str(days)), text=pem)]
     # Asked for only where a container of it is the way to root.
     image = Pulumi.ready(stack).outputs().get("image", "") if broker.become == "docker" else ""
-    line = way.script("look", become=broker.become, image=image)
-    try:
-        done = subprocess.run(
-            [*way.interpreter, line],
-            input=deliver(script, calls),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
-    if done.returncode == 255 and way.remote:  # noqa: PLR2004 (ssh's own failures, ssh(1))
-        raise Refusal(explain_ssh(way.host, done.stderr))
+    done = run_scripts(stack, ("sign.sh",), calls, action="look", become=broker.become, image=image)
     if done.returncode:
-        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
+        raise Refusal(f"host {stack.transport.host}: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from broker.checklist import Point, Sight, check_calls, checklist, render_page, render_text
-from broker.delivery import deliver
-from broker.host import Seen, explain_ssh
+from broker.host import Seen
 from broker.settings import Settings
 from broker.site import Listener
 from broker.wanted import probe_calls, wanted_of_host
 from ops.command import REFUSALS, finish
 from ops.credentials import Credential, all_logins
+from ops.host import probe
 from ops.login import address_towards, login
 from ops.pulumi import Pulumi
-from ops.stack import ROOT, Refusal, Stack, arguments
+from ops.stack import Refusal, Stack, arguments
 
-SECONDS = 60
 AT_ONCE = 16
 NOT_ASKED = 2
 """The exit code where there is no answer; 1 is that of a point that failed."""
@@ -112,34 +110,10 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Sight:
 
 
 def look(stack: Stack) -> Seen:
-    """
-    Return what the host says of itself and of the broker; nothing is changed there.
-
-    Raises:
-        Refusal: it can't be asked.
-
-    """
-    way = stack.transport
+    """Return what the host says of itself and of the broker; nothing is changed there."""
     wanted = wanted_of_host(stack.settings, stack.name)
-    names = ("rules.sh", "pairs.sh", "probe.sh", "check.sh")
-    script = "".join((ROOT / "host" / each).read_text("utf-8") for each in names)
-    try:
-        done = subprocess.run(
-            [*way.interpreter, way.script("look", become="nobody")],
-            input=deliver(script, [*probe_calls(wanted, way), *check_calls(stack.settings)]),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
-    seen = Seen.parse(done.stdout)
-    if seen.get("probe") == "done":
-        return seen
-    if way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
-    raise Refusal(f"host {way.host}: a look at it failed: {done.stderr.strip()}")
+    calls = [*probe_calls(wanted, stack.transport), *check_calls(stack.settings)]
+    return probe(stack, ("rules.sh", "pairs.sh", "probe.sh", "check.sh"), calls)
 
 
 def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

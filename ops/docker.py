@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
-from broker.host import explain_ssh
+from ops.host import run
 from ops.stack import Refusal, Stack
 
 SECONDS = 30
-SSH_FAILED = 255
-"""ssh(1): its own failures, not those of what it ran."""
 
 
 def ask(stack: Stack, *words: str, seconds: int = SECONDS) -> str:
@@ -20,22 +18,11 @@ def ask(stack: Stack, *words: str, seconds: int = SECONDS) -> str:
         Refusal: the host can't be reached, or Docker refuses.
 
     """
-    way = stack.transport
-    try:
-        done = subprocess.run(
-            _argv(stack, words),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
-    if done.returncode == SSH_FAILED and way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
+    done = run(stack, _argv(stack, words), seconds=seconds)
     if done.returncode:
-        raise Refusal(f"host {way.host}: docker {words[0]}: {_explain(stack, done.stderr)}")
+        raise Refusal(
+            f"host {stack.transport.host}: docker {words[0]}: {_explain(stack, done.stderr)}"
+        )
     return done.stdout
 
 

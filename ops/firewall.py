@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from broker.delivery import deliver
 from broker.firewall import is_declared, report
-from broker.host import Seen, explain_ssh
+from broker.host import Seen
 from broker.wanted import firewall_probe_calls, wanted_of_host
 from ops.command import finish
-from ops.stack import ROOT, Refusal, Stack, arguments
-
-SECONDS = 60
+from ops.host import probe
+from ops.stack import Refusal, Stack, arguments
 
 
 def main() -> None:
@@ -26,33 +22,10 @@ def main() -> None:
 
 
 def look(stack: Stack) -> Seen:
-    """
-    Return what the host says of the rules; nothing is changed there.
-
-    Raises:
-        Refusal: it can't be asked.
-
-    """
-    way = stack.transport
+    """Return what the host says of the rules; nothing is changed there."""
     wanted = wanted_of_host(stack.settings, stack.name)
-    scripts = [(ROOT / "host" / each).read_text("utf-8") for each in ("rules.sh", "probe.sh")]
-    try:
-        done = subprocess.run(
-            [*way.interpreter, way.script("look", become="nobody")],
-            input=deliver("".join(scripts), firewall_probe_calls(wanted, way)),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
-    seen = Seen.parse(done.stdout)
-    if seen.get("probe") == "done":
-        return seen
-    if way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
-    raise Refusal(f"host {way.host}: a look at it failed: {done.stderr.strip()}")
+    calls = firewall_probe_calls(wanted, stack.transport)
+    return probe(stack, ("rules.sh", "probe.sh"), calls)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from broker.delivery import Call, deliver
-from broker.host import explain_ssh
+from broker.delivery import Call
 from broker.layout import READY_SECONDS, database_call, ready_call
 from ops.command import finish
-from ops.docker import SSH_FAILED, ask
+from ops.docker import ask
+from ops.host import run_scripts
 from ops.pulumi import Pulumi
-from ops.stack import ROOT, Refusal, Stack, arguments
+from ops.stack import Refusal, Stack, arguments
 
 COUNTING_SECONDS = 600
 """A large database is written and read on the way: host/database.sh bounds each step itself."""
@@ -37,27 +35,20 @@ def restart(stack: Stack, image: str) -> None:
 
     """
     way, broker = stack.transport, stack.settings.broker
-    names = ("database.sh", "restart.sh", "ready.sh")
-    script = "".join((ROOT / "host" / each).read_text("utf-8") for each in names)
     calls = [
         database_call(broker, way.socket, image),
         ready_call(broker),
         Call(words=("restart", str(broker.stop_grace))),
     ]
-    seconds = broker.stop_grace + 2 * READY_SECONDS + COUNTING_SECONDS
-    try:
-        done = subprocess.run(
-            [*way.interpreter, way.script("apply", become=broker.become, image=image)],
-            input=deliver(script, calls),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
-    if done.returncode == SSH_FAILED and way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
+    done = run_scripts(
+        stack,
+        ("database.sh", "restart.sh", "ready.sh"),
+        calls,
+        action="apply",
+        become=broker.become,
+        image=image,
+        seconds=broker.stop_grace + 2 * READY_SECONDS + COUNTING_SECONDS,
+    )
     if done.returncode:
         raise Refusal(
             f"host {way.host}: {done.stderr.strip()}\n"

@@ -1,0 +1,77 @@
+"""Something run on the stack's host: what came of it, or why the host could not be asked."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+
+from broker.delivery import Call, deliver
+from broker.host import Seen, explain_ssh
+from ops.stack import ROOT, Refusal, Stack
+
+SECONDS = 60
+SSH_FAILED = 255
+"""ssh(1): its own failures, not those of what it ran."""
+
+
+def run(
+    stack: Stack, argv: Sequence[str], *, text: str = "", seconds: float = SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run *argv*, which the stack's transport made, with *text* on its stdin.
+
+    Raises:
+        Refusal: the host can't be reached, or was not done within *seconds*.
+
+    """
+    way = stack.transport
+    try:
+        done = subprocess.run(
+            argv, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
+        raise Refusal(f"host {way.host}: {wrong}") from None
+    if done.returncode == SSH_FAILED and way.remote:
+        raise Refusal(explain_ssh(way.host, done.stderr))
+    return done
+
+
+def run_scripts(
+    stack: Stack,
+    names: Iterable[str],
+    calls: Iterable[Call],
+    *,
+    action: str,
+    become: str,
+    image: str = "",
+    seconds: float = SECONDS,
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run scripts of ``host/``, one after the other in one shell, then *calls*.
+
+    Raises:
+        Refusal: the host can't be reached, or was not done within *seconds*.
+
+    """
+    way = stack.transport
+    script = "".join((ROOT / "host" / each).read_text("utf-8") for each in names)
+    argv = [*way.interpreter, way.script(action, become=become, image=image)]
+    return run(stack, argv, text=deliver(script, calls), seconds=seconds)
+
+
+def probe(stack: Stack, names: Iterable[str], calls: Iterable[Call]) -> Seen:
+    """
+    Return what scripts that end in ``host/probe.sh``'s manner say; nothing is changed there.
+
+    Raises:
+        Refusal: the host can't be asked.
+
+    """
+    done = run_scripts(stack, names, calls, action="look", become="nobody")
+    seen = Seen.parse(done.stdout)
+    if seen.get("probe") == "done":
+        return seen
+    way = stack.transport
+    if way.remote:
+        raise Refusal(explain_ssh(way.host, done.stderr))
+    raise Refusal(f"host {way.host}: a look at it failed: {done.stderr.strip()}")
