@@ -176,7 +176,7 @@ def _is_meant(listener: Listener, here: str) -> bool:
         return False
     address = ip_address(here)
     if listener.bound.is_loopback or address.is_loopback:
-        return listener.bound.is_loopback == address.is_loopback or address.is_loopback
+        return address.is_loopback
     return not listener.allow_from or any(address in each for each in listener.allow_from)
 
 
@@ -195,24 +195,18 @@ def _anonymous(sight: Sight, mend: str) -> Point:
 
 
 def _hashes(settings: Settings, sight: Sight, mend: str) -> Point:
+    asks = "the password file is there, and holds hashes alone"
     path = f"{settings.broker.folders.config}/{settings.broker.files.passwords}"
     found = sight.host.get("passwords").split()
     file = _File.parse(sight.host.get("file", path))
     if len(found) < 2 or file is None:  # noqa: PLR2004 (two numbers)
-        absent = sight.host.get("file", path) == "absent"
-        return Point(
-            name="password hashes",
-            asks="the password file is there, and holds hashes alone",
-            verdict="fail" if absent else "unknown",
-            seen=f"{path}: {'absent' if absent else 'not asked'}",
-            mend=mend,
-        )
+        return _no_file("password hashes", asks, path, sight, mend)
     hashed, other = map(int, found[:2])
     owner = settings.broker.owner
     good = file.mode == "600" and file.owner == f"{owner.uid}:{owner.gid}"
     return Point(
         name="password hashes",
-        asks="the password file is there, and holds hashes alone",
+        asks=asks,
         verdict="pass" if good and hashed and not other else "fail",
         seen=f"{hashed} logins with a hash, {other} lines of another kind; mode {file.mode}, owner "
         f"{file.owner}",
@@ -294,25 +288,30 @@ def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
     )
 
 
+def _no_file(name: str, asks: str, path: str, sight: Sight, mend: str) -> Point:
+    absent = sight.host.get("file", path) == "absent"
+    return Point(
+        name=name,
+        asks=asks,
+        verdict="fail" if absent else "unknown",
+        seen=f"{path}: {'absent' if absent else 'not asked'}",
+        mend=mend,
+    )
+
+
 def _log(settings: Settings, sight: Sight, mend: str) -> Point:
+    asks = "the log is written into its folder"
     path = f"{settings.broker.folders.log}/{settings.broker.logging.file}"
     file = _File.parse(sight.host.get("file", path))
     now = sight.host.get("now")
     if file is None or not now:
-        absent = sight.host.get("file", path) == "absent"
-        return Point(
-            name="log",
-            asks="the log is written into its folder",
-            verdict="fail" if absent else "unknown",
-            seen=f"{path}: {'absent' if absent else 'not asked'}",
-            mend=mend,
-        )
+        return _no_file("log", asks, path, sight, mend)
     age = int(now) - file.changed
     quiet = "notice" not in settings.broker.logging.types
     fresh = file.size > 0 and age <= FRESH
     return Point(
         name="log",
-        asks="the log is written into its folder",
+        asks=asks,
         verdict="pass" if fresh else "unknown" if quiet else "fail",
         seen=f"{path}: {file.size:,} bytes, written {age} seconds ago",
         mend=f"is the disk full (df)? Is the folder another's? chown -R {_owner(settings)} "
@@ -327,7 +326,9 @@ def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
     now, interval = sight.host.get("now"), broker.persistence.autosave_interval
     up = _seconds_up(sight.host.get("started", broker.container), now)
     asks = "persistence is on, and the database is written"
-    unit = "changes" if broker.persistence.autosave_on_changes else "seconds"
+    # With autosaveOnChanges the interval counts changes, and a quiet broker makes none.
+    timed = not broker.persistence.autosave_on_changes
+    unit = "seconds" if timed else "changes"
     owner = _owner(settings)
     mend = (
         f"is the disk full (df)? Is the folder another's? chown -R {owner} {broker.folders.data}, "
@@ -336,7 +337,6 @@ def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
     if not now or not sight.host.get("file", path):
         return Point(name="persistence", asks=asks, verdict="unknown", seen="not asked")
     if file is None:
-        timed = not broker.persistence.autosave_on_changes
         due = timed and up is not None and up > 2 * interval
         return Point(
             name="persistence",
@@ -346,8 +346,6 @@ def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
             mend=mend,
         )
     age = int(now) - file.changed
-    # With autosaveOnChanges the interval counts changes, and a quiet broker makes none.
-    timed = not broker.persistence.autosave_on_changes
     late = timed and age > 2 * interval and (up is None or up > 2 * interval)
     foreign = file.owner != owner
     return Point(

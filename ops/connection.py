@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +15,7 @@ from broker.env import endpoint
 from broker.site import Broker, Listener
 from ops.credentials import Credential, all_logins, check_declared
 from ops.stack import Refusal, Stack
+from ops.trust import trust
 
 SECONDS = 10
 KEEPALIVE = 60
@@ -41,9 +41,7 @@ class Connection:
         )
         self._mqtt.username_pw_set(login.username, login.password)
         if listener.tls is not None:
-            # A given certificate's CA is somebody else's, and mostly in the system's list.
-            own = None if listener.tls.given else ca
-            self._mqtt.tls_set_context(ssl.create_default_context(cadata=own))
+            self._mqtt.tls_set_context(trust(listener, ca))
         self._mqtt.connect_timeout = SECONDS
         self._mqtt.on_connect = lambda _c, _d, _f, code, _p: self._answers.put(code)
         self._mqtt.on_publish = lambda _c, _d, _m, code, _p: self._answers.put(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from broker.verdict import can
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
+from ops.trust import trust
 
 SECONDS = 10
 # A level that no device uses: what is published for a question reaches nobody's topic.
@@ -156,7 +156,7 @@ class _Client:
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._mqtt.username_pw_set(user, password)
         if listener.tls is not None:
-            self._mqtt.tls_set_context(ssl.create_default_context(cadata=ca or None))
+            self._mqtt.tls_set_context(trust(listener, ca))
         self._mqtt.on_connect = lambda _c, _d, _f, code, _p: self._take(code)
         self._mqtt.on_publish = lambda _c, _d, _m, code, _p: self._take(code)
         self._mqtt.on_subscribe = lambda _c, _d, _m, codes, _p: self._take(codes)

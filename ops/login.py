@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.checklist import LET_IN, REFUSED
 from broker.site import Listener
+from ops.trust import trust
 
 SECONDS = 5
 
@@ -30,7 +30,7 @@ def login(
     if user is not None:
         client.username_pw_set(user, password)
     if listener.tls is not None:
-        client.tls_set_context(ssl.create_default_context(cadata=ca or None))
+        client.tls_set_context(trust(listener, ca))
     client.connect_timeout = SECONDS
     answered = threading.Event()
     said: list[str] = []

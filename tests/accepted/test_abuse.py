@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from malformed_packets import conversation, length
 from mqtt import Client, Refused
 from mqtt_packets import Connection
+from patience import eventually
 
 CLIENTS, QUEUED, INFLIGHT, PACKET = 200, 100, 10, 20_000
 PACKETS, SEED = 100_000, 20_261_124
@@ -34,14 +34,6 @@ def limited(raw):
 @pytest.fixture(scope="module")
 def broker(start):
     return start(limited)
-
-
-def eventually(holds: Callable[[], object], seconds: float) -> None:
-    """Wait until it *holds*."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 class Honest:

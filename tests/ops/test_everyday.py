@@ -111,7 +111,15 @@ def test_a_container_that_is_not_there_is_not_restarted(ready):
 
 def test_make_passes_values_on_as_they_were_typed():
     done = subprocess.run(
-        ["make", "-n", "publish", "USER=a", "TOPIC=$SYS/x", "MESSAGE={\"a\": 'b'}"],
+        [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "publish",
+            "USER=a",
+            "TOPIC=$SYS/x",
+            "MESSAGE={\"a\": 'b'}",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
