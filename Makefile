@@ -9,7 +9,7 @@ user := $(if $(filter command line,$(origin USER)),$(USER))
 # A value as it was typed: make would take the $S out of $SYS, and the shell the quotes out of JSON.
 typed = '$(subst ','\'',$(value $(1)))'
 
-.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status restart expect firewall who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status restart backup verify-backup restore expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,15 @@ status: venv ## health, clients, rates and memory of the broker
 
 restart: venv ## start the broker again with its data, and wait until it answers
 	@$(python) -m ops.restart --stack '$(STACK)'
+
+backup: venv ## one archive of what the broker keeps, made now
+	@$(python) -m ops.backup --stack '$(STACK)'
+
+verify-backup: venv ## a broker of its own starts on an archive: FROM=latest or a path on the host; IDENTITY=
+	@$(python) -m ops.verify_backup --stack '$(STACK)' --archive '$(or $(FROM),latest)' $(if $(IDENTITY),--identity '$(IDENTITY)')
+
+restore: venv ## the broker holds what FROM= holds: latest or a path on the host; IDENTITY=, YES=1, OTHER=1
+	@$(python) -m ops.restore --stack '$(STACK)' --archive '$(FROM)' $(if $(IDENTITY),--identity '$(IDENTITY)') $(if $(YES),--yes) $(if $(OTHER),--other)
 
 expect: venv ## put the stack file's expectations to the broker that runs
 	@$(python) -m ops.expect --stack '$(STACK)'

@@ -34,6 +34,7 @@ from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
 from broker.wanted import wanted_of_host
 from components import (
+    Backups,
     BrokerContainer,
     Configuration,
     Credentials,
@@ -141,6 +142,16 @@ EnvFiles(
     passwords=credentials.passwords,
     opts=pulumi.ResourceOptions(depends_on=[container]),
 )
+if broker.backups is not None:
+    Backups(
+        "backups",
+        broker=broker,
+        declared=broker.backups,
+        stack=stack,
+        transport=host,
+        image=image.name,
+        opts=pulumi.ResourceOptions(depends_on=[container]),
+    )
 
 # How to get in: `pulumi stack output credentials --show-secrets`.
 listener = broker.dialled_listener()

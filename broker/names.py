@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 from broker.host import SSH_HOST, UNIX_HOST
+from broker.timetable import Timetable
 
 
 # mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
@@ -115,4 +116,17 @@ def check_log_size(text: str) -> str:
 def check_generation(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", text):
         raise ValueError("a generation is 1 to 32 of A-Z a-z 0-9 . _ -, such as 2 or 2026-11")
+    return text
+
+
+def check_schedule(text: str) -> str:
+    Timetable.parse(text)
+    return text
+
+
+def check_recipient(text: str) -> str:
+    if not re.fullmatch(r"age1[02-9ac-hj-np-z]{58}", text):
+        raise ValueError(
+            "must be a public key of age(1): age1 and 58 more characters, as `age-keygen -y` prints"
+        )
     return text

@@ -17,6 +17,8 @@ from broker.names import (
     check_docker_host,
     check_image,
     check_log_size,
+    check_recipient,
+    check_schedule,
 )
 from broker.part import (
     FROM_LIST,
@@ -344,6 +346,24 @@ class Firewall(Part):
     )
 
 
+class Backups(Part):
+    """Where archives of the broker's database and files go, and how many there are."""
+
+    folder: Folder = Field(description="On the host; of root, mode 0700.")
+    schedule: Annotated[str, AfterValidator(check_schedule)] = Field(
+        default="30 3 * * *",
+        description="When the host makes one, in cron's five fields and the host's time.",
+    )
+    keep: int = Field(
+        default=14, ge=1, le=10_000, description="Archives; older ones go after a newer one stands."
+    )
+    recipient: Annotated[str, AfterValidator(check_recipient)] | None = Field(
+        default=None,
+        description="Public key of age(1), `age1...`: only its identity opens the archives. A "
+        "host then needs age.",
+    )
+
+
 class Broker(Part):
     """The broker of one stack."""
 
@@ -396,6 +416,7 @@ class Broker(Part):
     persistence: Persistence = Field(default=Persistence(), description="The database.")
     logging: Logging = Field(default=Logging(), description="Logs.")
     health: Health = Field(default=Health(), description="The container's health check.")
+    backups: Backups | None = Field(default=None, description="Made by the host; none if absent.")
     passwords: Passwords = Field(default=Passwords(), description="Generated passwords.")
     env_files: Annotated[tuple[EnvFile, ...], FROM_LIST] = Field(
         default=(), description="Env files on the host."
@@ -433,6 +454,21 @@ class Broker(Part):
                     "1.3",
                     "the WebSockets of Mosquitto 2.0 speak 1.2 whatever is set; take an image of "
                     "2.1, or say '1.2'",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _backups_apart(self) -> Self:
+        if self.backups is None:
+            return self
+        place = PurePosixPath(self.backups.folder)
+        for each in (self.folders.config, self.folders.data, self.folders.log):
+            folder = PurePosixPath(each)
+            if place == folder or folder in place.parents or place in folder.parents:
+                raise refused(
+                    "backups.folder",
+                    self.backups.folder,
+                    f"must be apart from {each}, which the container sees; best on another disk",
                 )
         return self
 

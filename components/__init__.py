@@ -1,5 +1,6 @@
 """The broker as resources. Only these modules talk to Pulumi."""
 
+from components.backups import Backups
 from components.configuration import Configuration
 from components.container import BrokerContainer
 from components.credentials import Credentials
@@ -8,6 +9,7 @@ from components.firewall import Firewall
 from components.rotations import Rotations
 
 __all__ = [
+    "Backups",
     "BrokerContainer",
     "Configuration",
     "Credentials",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself.
-# For host/guard.sh and host/ready.sh, which go on from here.
+# For host/guard.sh, host/ready.sh and host/archive.sh, which go on from here.
 # shellcheck disable=SC2034 # they read what is set here
 set -eu
 
@@ -11,6 +11,7 @@ image=''
 folder='' # of the data
 aside=''
 trial=''
+rehearsal='' # the container that reads a copy
 
 daemon() { docker -H "$socket" "$@" </dev/null; }
 
@@ -25,12 +26,13 @@ database() { # CONTAINER SOCKET IMAGE FOLDER
   folder=$4
   aside=$folder/.before-start
   trial=$folder/.rehearsal
+  rehearsal=$container-rehearsal
 }
 
-tidy() {
-  status=$?
+tidy() { # what the shell ends with, where something came before
+  status=${1:-$?}
   [ -z "$trial" ] || [ ! -d "$trial" ] || {
-    daemon rm --force --volumes "$container-rehearsal" >/dev/null 2>&1 || :
+    daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
     rm -rf -- "$trial"
   }
   exit "$status"
@@ -54,53 +56,76 @@ write_database() {
   done
 }
 
-# Prints how many retained messages a broker of that image finds in FOLDER, on which nobody else
-# works; what it writes at its end stays there.
-retained() { # IMAGE FOLDER
-  [ -e "$2/mosquitto.db" ] || {
-    echo 0
-    return 0
-  }
+# Starts a broker of that image on FOLDER, on which nobody else works. It says what it holds each
+# second, and what it writes at its end stays there.
+rehearse() { # IMAGE FOLDER, more lines of its configuration on stdin
   cat >"$2/rehearsal.conf" <<'EOT'
 listener 1883 127.0.0.1
-allow_anonymous true
 persistence true
 persistence_location /mosquitto/data/
 max_queued_messages 0
 max_packet_size 268435455
+sys_interval 1
 log_dest stdout
 EOT
+  cat >>"$2/rehearsal.conf"
   chown -R -- "$(stat -c %u:%g "$folder")" "$2"
-  daemon rm --force --volumes "$container-rehearsal" >/dev/null 2>&1 || :
-  daemon run --detach --name "$container-rehearsal" --network none --read-only --cap-drop ALL \
+  daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
+  daemon run --detach --name "$rehearsal" --network none --read-only --cap-drop ALL \
     --security-opt no-new-privileges:true --user "$(stat -c %u:%g "$folder")" \
     --volume "$2:/mosquitto/data" "$1" /usr/sbin/mosquitto -c /mosquitto/data/rehearsal.conf \
-    >/dev/null || return 1
+    >/dev/null
+}
+
+asked() { # mosquitto_sub's words: of the broker that rehearses
+  daemon exec --env XDG_CONFIG_HOME=/mosquitto/data "$rehearsal" mosquitto_sub -h 127.0.0.1 "$@" \
+    2>/dev/null
+}
+
+rehearses() { # once it answers; 1 where it never does
   deadline=$(($(date +%s) + 30))
-  until daemon exec "$container-rehearsal" mosquitto_sub -h 127.0.0.1 -t "\$SYS/broker/version" \
-    -C 1 -W 5 >/dev/null 2>&1; do
-    [ "$(daemon inspect --format '{{.State.Running}}' "$container-rehearsal")" = true ] || return 1
+  until asked -t "\$SYS/broker/uptime" -C 1 -W 5 >/dev/null; do
+    [ "$(daemon inspect --format '{{.State.Running}}' "$rehearsal")" = true ] || return 1
     [ "$(date +%s)" -lt "$deadline" ] || return 1
     sleep 0.1
   done
+}
+
+end_rehearsal() { # its end writes the database
+  daemon kill --signal TERM "$rehearsal" >/dev/null
+  daemon wait "$rehearsal" >/dev/null
+  daemon rm --force --volumes "$rehearsal" >/dev/null
+}
+
+count_retained() {
   # Retained messages come in the order of the subscriptions: the version is the last of them.
   # Not awk: Debian's waits for a full buffer before it reads a line.
-  daemon exec "$container-rehearsal" mosquitto_sub -h 127.0.0.1 -t '#' -t "\$SYS/broker/version" \
-    -F %t -W 300 2>/dev/null | {
+  asked -t '#' -t "\$SYS/broker/version" -F %t -W 300 | {
     count=0
     while IFS= read -r topic; do
       if [ "$topic" = "\$SYS/broker/version" ]; then
         echo "$count"
-        daemon exec "$container-rehearsal" kill -TERM 1 >/dev/null
+        # mosquitto_sub would wait on: its broker's end is its own.
+        end_rehearsal
         exit 0
       fi
       count=$((count + 1))
     done
     exit 1
-  } || return 1
-  # Its end writes the database.
-  daemon wait "$container-rehearsal" >/dev/null
-  daemon rm --force --volumes "$container-rehearsal" >/dev/null
+  }
+}
+
+# Prints how many retained messages a broker of that image finds in FOLDER.
+retained() { # IMAGE FOLDER
+  [ -e "$2/mosquitto.db" ] || {
+    echo 0
+    return 0
+  }
+  rehearse "$1" "$2" <<'EOT' || return 1
+allow_anonymous true
+EOT
+  rehearses || return 1
+  count_retained
 }
 
 link_database() { # FOLDER: made anew, with the database in it

@@ -19,7 +19,7 @@ fail() {
 }
 
 last_words() {
-  daemon logs --tail 5 "$container-rehearsal" 2>&1 || :
+  daemon logs --tail 5 "$rehearsal" 2>&1 || :
 }
 
 finish() {

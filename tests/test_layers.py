@@ -11,6 +11,7 @@ IMPURE = {
     *("random", "secrets", "uuid", "time", "datetime", "threading", "asyncio", "logging"),
     *("urllib.request", "http", "platform", "getpass", "locale"),
 }
+_VALUES = ("date", "datetime", "timedelta")
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 
 
@@ -43,7 +44,7 @@ class TestBroker:
 
     def test_it_reads_nothing_draws_nothing_and_asks_no_clock(self, module):
         # A path without a disk below it is a text, and a time that was given a value.
-        values = {"pathlib.PurePosixPath", "datetime.datetime", "datetime.timedelta"}
+        values = {"pathlib.PurePosixPath"} | {f"datetime.{each}" for each in _VALUES}
         names = names_imported(module) - values
         assert not {
             each

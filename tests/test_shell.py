@@ -18,13 +18,18 @@ SCRIPTS = sorted(
 
 FOLLOWS = {
     "apply.sh": "files.sh",
+    "archive.sh": "database.sh",
+    "backup.sh": "archive.sh",
     "certificates.sh": "files.sh",
     "check.sh": "probe.sh",
+    "drill.sh": "archive.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
     "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",
     "restart.sh": "database.sh",
+    "restore.sh": "drill.sh",
+    "schedule.sh": "files.sh",
 }
 """Scripts that follow another one in one shell."""
 

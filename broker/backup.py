@@ -1,0 +1,162 @@
+"""Backups of what the broker keeps: when they are made, what they hold, and what a host says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+
+from broker.delivery import Call, deliver
+from broker.layout import HEALTH_DIR, HostFile, database_call, ready_call
+from broker.site import Backups, Broker, Owner
+from broker.timetable import DAYS, Timetable
+
+FOLDER = "/etc/sentient-mqtt"
+CRON = "/etc/cron.d"
+UNITS = "/etc/systemd/system"
+ROOT = Owner(uid=0, gid=0)
+SCRIPTS = ("database.sh", "archive.sh", "backup.sh")
+"""Of ``host/``, one after the other."""
+
+
+def backup_calls(broker: Broker, backups: Backups, stack: str, socket: str) -> list[Call]:
+    """Return the calls of ``host/backup.sh``."""
+    return [
+        *archive_calls(broker, backups, stack, socket),
+        Call(words=("password_file", broker.files.passwords)),
+    ]
+
+
+def archive_calls(
+    broker: Broker, backups: Backups, stack: str, socket: str, identity: str = ""
+) -> list[Call]:
+    """Return the calls of ``host/archive.sh``; *identity* is the text of an age identity file."""
+    words = (
+        *("backups", backups.folder, broker.folders.config, stack),
+        *(str(backups.keep), backups.recipient or ""),
+    )
+    calls = [database_call(broker, socket, ""), Call(words=words)]
+    if identity:
+        calls.append(Call(words=("identity",), text=identity.rstrip("\n") + "\n"))
+    return calls
+
+
+def drill_calls(broker: Broker, archive: str) -> list[Call]:
+    """Return the calls of ``host/drill.sh``, for the *archive* at a path, or the ``latest``."""
+    options = f"{HEALTH_DIR}/mosquitto_sub"
+    return [
+        Call(words=("archive", archive)),
+        Call(words=("files", broker.files.passwords, broker.files.acl, options)),
+    ]
+
+
+def restore_calls(broker: Broker, *, other: bool) -> list[Call]:
+    """Return the calls of ``host/restore.sh`` beside those of a drill."""
+    grace, foreign = str(broker.stop_grace), "yes" if other else "no"
+    return [ready_call(broker), Call(words=("restore", grace, foreign))]
+
+
+def name_of(broker: Broker) -> str:
+    """Return the name of units and of the cron file, which takes no dot (cron(8))."""
+    return "sentient-mqtt-backup-" + re.sub(r"[^A-Za-z0-9_-]", "_", broker.container)
+
+
+def schedule_calls(
+    broker: Broker, backups: Backups, stack: str, socket: str, script: str
+) -> list[Call]:
+    """
+    Return the calls of ``host/schedule.sh``; *script* is the text of ``SCRIPTS``.
+
+    The host runs it by itself, without this program and without a password.
+    """
+    path = f"{FOLDER}/{broker.container}/backup"
+    name = name_of(broker)
+    timetable = Timetable.parse(backups.schedule)
+    text = deliver(script, backup_calls(broker, backups, stack, socket))
+    age = "yes" if backups.recipient else "no"
+    return [
+        Call(words=("schedule", name, age)),
+        HostFile(path=path, owner=ROOT, text=text, mode="0700").call(),
+        *_unit(f"{name}.service", render_service(broker, path)),
+        *_unit(f"{name}.timer", render_timer(broker, timetable)),
+        Call(
+            words=("cron", f"{CRON}/{name}", "0644", "0", "0"),
+            text=render_cron(timetable, path),
+        ),
+    ]
+
+
+def _unit(name: str, text: str) -> Iterator[Call]:
+    yield Call(words=("unit", f"{UNITS}/{name}", "0644", "0", "0"), text=text)
+
+
+def render_service(broker: Broker, path: str) -> str:
+    """Return the unit that makes one backup; systemd.service(5)."""
+    return f"""[Unit]
+Description=A backup of the MQTT broker {broker.container}
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh {path} apply
+"""
+
+
+def render_timer(broker: Broker, timetable: Timetable) -> str:
+    """Return the unit that starts it; systemd.timer(5). One that was missed is made up for."""
+    return f"""[Unit]
+Description=When the MQTT broker {broker.container} is backed up
+
+[Timer]
+OnCalendar={timetable.on_calendar()}
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def render_cron(timetable: Timetable, path: str) -> str:
+    """Return the file for ``/etc/cron.d``; crontab(5)."""
+    return f"""PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+{timetable.cron()} root sh {path} apply >/dev/null
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a backup, a drill or a restore says it found: ``key value`` lines."""
+
+    facts: dict[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Report:
+        pairs = (line.partition(" ") for line in text.splitlines())
+        return cls({key: value for key, _, value in pairs})
+
+    def counts(self) -> str:
+        """Return what the archive holds, as a person says it."""
+        said = [
+            f"{int(self.facts.get('retained', 0)):,} retained messages",
+            f"{int(self.facts.get('sessions', 0)):,} sessions of clients that are away",
+            f"{int(self.facts.get('queued', 0)):,} messages that wait for them",
+        ]
+        return ", ".join(said)
+
+
+def longest_gap(timetable: Timetable) -> timedelta:
+    """Return the longest time between two backups that are both on time."""
+    first = date(2000, 1, 1)
+    # Eight years hold every pair of a leap day and a day of the week that matters to a gap.
+    fires = [
+        each for each in (first + timedelta(days=n) for n in range(8 * DAYS)) if timetable.on(each)
+    ]
+    times = timetable.times()
+    gaps = [timedelta(minutes=b - a) for a, b in pairwise(times)]
+    gaps += [
+        (after - before) + timedelta(minutes=times[0] - times[-1])
+        for before, after in pairwise(fires)
+    ]
+    return max(gaps)

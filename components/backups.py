@@ -1,0 +1,43 @@
+"""The host's own clock makes backups, without this program, as long as the stack is there."""
+
+from pulumi import ComponentResource, Input, ResourceOptions
+
+from broker.backup import SCRIPTS, schedule_calls
+from broker.host import Transport
+from broker.site import Backups as Declared
+from broker.site import Broker
+from components.hostcommand import host_command, read_script
+
+
+class Backups(ComponentResource):
+    """A script, and what starts it at its time; the archives outlive the stack."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        declared: Declared,
+        stack: str,
+        transport: Transport,
+        image: Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:Backups", name, {}, opts)
+        script = "".join(map(read_script, SCRIPTS))
+        host_command(
+            # A container of another name has other files, and those before go with their resource.
+            f"{name}-schedule-{broker.container}",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            scripts=("files.sh", "schedule.sh"),
+            calls=schedule_calls(broker, declared, stack, transport.socket, script),
+            shown={
+                "schedule": declared.schedule,
+                "folder": declared.folder,
+                "keep": str(declared.keep),
+            },
+            opts=ResourceOptions(parent=self),
+        )
+        self.register_outputs({})

@@ -1,0 +1,86 @@
+#!/bin/sh
+# With host/database.sh and host/archive.sh before it: an archive is opened, a broker of its own
+# starts on it and holds what the manifest says, and lets its users in and nobody else.
+
+# shellcheck disable=SC2154 # the scripts before it have the others
+from=''
+passwords=''
+acl=''
+options=''
+
+archive() { # PATH, or `latest`
+  from=$1
+}
+
+files() { # PASSWORDS ACL OPTIONS: names in the configuration folder
+  passwords=$1
+  acl=$2
+  options=$3
+}
+
+leave() {
+  ended=$?
+  [ -z "$stage" ] || rm -rf -- "$stage"
+  tidy "$ended"
+}
+
+choose() {
+  [ "$from" = latest ] || return 0
+  from=$(archives | tail -n 1)
+  [ -n "$from" ] || fail "$backups: holds no backup of $container; make one: make backup STACK=$stack"
+}
+
+same_counts() { # IMAGE; it works on a link, and $stage stays what it was
+  rm -rf -- "$trial"
+  mkdir -p -- "$trial"
+  [ ! -e "$stage/data/mosquitto.db" ] || ln -- "$stage/data/mosquitto.db" "$trial/mosquitto.db"
+  found=$(counts "$1" "$trial") ||
+    fail "$from: $(state '{{.Config.Image}}') can't read its database, which Mosquitto \
+$(said mosquitto) wrote ($(said image)). Nothing was changed. Set broker.image to that one, and restore then"
+  named="$(said retained) $(said sessions) $(said queued)"
+  [ "$found" = "$named" ] || fail "$from: a broker finds $found in it (retained messages, sessions, \
+messages that wait); its manifest says $named. Nothing was changed"
+}
+
+report() {
+  echo "archive $from"
+  sed -n '/^\(stack\|container\|image\|mosquitto\|written\|retained\|sessions\|queued\|logins\) /p' \
+    "$stage/manifest"
+}
+
+lets_in() { # IMAGE
+  rm -rf -- "$trial"
+  mkdir -p -- "$trial"
+  for each in "$passwords passwd" "$acl acl" "$options mosquitto_sub"; do
+    cp -- "$stage/config/${each% *}" "$trial/${each#* }" 2>/dev/null ||
+      fail "$from: holds no ${each% *}: nobody could log in"
+  done
+  chmod 0600 -- "$trial"/*
+  rehearse "$1" "$trial" <<'EOT'
+allow_anonymous false
+password_file /mosquitto/data/passwd
+acl_file /mosquitto/data/acl
+EOT
+  rehearses || fail "$from: its own user is not let in with its files"
+  status=0
+  daemon exec --env XDG_CONFIG_HOME=/nonexistent "$rehearsal" mosquitto_sub -h 127.0.0.1 \
+    -t "\$SYS/broker/uptime" -C 1 -W 2 >/dev/null 2>&1 || status=$?
+  case $status in
+    0 | 27) fail "$from: with its files, a client without a password is let in" ;;
+  esac
+  end_rehearsal
+  [ "$(logins_in "$stage/config/$passwords")" = "$(said logins)" ] ||
+    fail "$from: its password file holds other logins than its manifest says"
+}
+
+finish() {
+  trap leave EXIT
+  in_place
+  only_one
+  choose
+  open_archive "$from"
+  same_counts "$image"
+  lets_in "$image"
+  echo "$(date -u +%s) ${from##*/}" >"$backups/.drilled"
+  report
+}

@@ -1,0 +1,463 @@
+"""A backup holds what the broker held, a restore brings it back, and nothing takes its place."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SUITES
+from mqtt import Client
+from patience import eventually
+
+from broker.backup import (
+    SCRIPTS,
+    Report,
+    archive_calls,
+    backup_calls,
+    drill_calls,
+    restore_calls,
+)
+from broker.delivery import deliver
+from setup import apt
+
+MANY = 10_000
+SOCKET = "unix:///var/run/docker.sock"
+STACK = "prod"
+
+
+@pytest.fixture
+def running(start, tmp_path):
+    def change(raw):
+        raw["broker"]["backups"] = {"folder": str(tmp_path / "backups"), "keep": 3}
+
+    return start(change)
+
+
+def folder(running) -> Path:
+    return Path(running.broker.backups.folder)
+
+
+def archives(running) -> list[Path]:
+    return sorted(folder(running).glob("*Z.tar.gz*"))
+
+
+def backup(running, *, recipient=None, well=True, keep=None):
+    declared = running.broker.backups.model_copy(
+        update={"recipient": recipient, "keep": keep or running.broker.backups.keep}
+    )
+    done = running.script(
+        " ".join(SCRIPTS), "apply", backup_calls(running.broker, declared, STACK, SOCKET)
+    )
+    assert (done.returncode == 0) is well, done.stderr
+    return Report.parse(done.stdout) if well else done.stderr
+
+
+def drill(running, archive="latest", *, identity="", well=True):
+    calls = [
+        *archive_calls(running.broker, running.broker.backups, STACK, SOCKET, identity),
+        *drill_calls(running.broker, str(archive)),
+    ]
+    done = running.script("database.sh archive.sh drill.sh", "apply", calls)
+    assert (done.returncode == 0) is well, done.stderr
+    return Report.parse(done.stdout) if well else done.stderr
+
+
+def restore(
+    running, archive="latest", *, identity="", action="apply", stack=STACK, other=False, well=True
+):
+    calls = [
+        *archive_calls(running.broker, running.broker.backups, stack, SOCKET, identity),
+        *drill_calls(running.broker, str(archive)),
+        *restore_calls(running.broker, other=other),
+    ]
+    names = "database.sh ready.sh archive.sh drill.sh restore.sh"
+    done = running.script(names, action, calls)
+    assert (done.returncode == 0) is well, done.stderr
+    return Report.parse(done.stdout) if well else done.stderr
+
+
+def remember(running, number, *, text="as it was"):
+    """Have *number* retained messages, and as many that wait for a client that is away."""
+    with session(running) as reader:
+        reader.subscribe("paragon/room/events/#")
+    with running.client("admin") as admin:
+        for each in range(number):
+            admin.publish(f"paragon/room/status/{each}", f"{text} {each}", retain=True)
+            admin.publish(f"paragon/room/events/{each}", f"{text} {each}")
+
+
+def session(running) -> Client:
+    return running.client("sentient_api_prod", session="away")
+
+
+def kept(running) -> dict[str, str]:
+    """Return each retained message."""
+    with running.client("admin") as admin:
+        admin.subscribe("paragon/room/status/#")
+        with running.client("admin") as other:
+            other.publish("paragon/room/status/last", "last")
+        admin.got("paragon/room/status/last", "last", within=60)
+        return {each.topic: each.text for each in admin.received if each.retained}
+
+
+def delivered(running) -> list[str]:
+    """Return what waited for the client that was away."""
+    with session(running) as reader, running.client("admin") as admin:
+        admin.publish("paragon/room/events/last", "last")
+        reader.got("paragon/room/events/last", "last", within=60)
+        return [each.text for each in reader.received if each.text != "last"]
+
+
+def lose_everything(running):
+    """What happens to a data folder on a disk that dies."""
+    running.docker("rm", "--force", "--volumes", running.broker.container)
+    shutil.rmtree(running.broker.folders.data)
+    running.start()
+
+
+def nothing_of_its_own(running):
+    data = {each.name for each in Path(running.broker.folders.data).iterdir()}
+    assert data <= {"mosquitto.db"}
+    assert not list(folder(running).glob(".partial*"))
+
+
+def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running):
+    remember(running, MANY)
+    made = backup(running)
+    assert made.facts["retained"] == made.facts["queued"] == str(MANY)
+    assert made.facts["sessions"] == "1"
+    tried = drill(running)
+    assert tried.facts["archive"] == made.facts["archive"]
+    lose_everything(running)
+    assert kept(running) == {}
+
+    seen = restore(running, action="look")
+    assert seen.facts["replaces"].split()[1:] == ["0", "0"]
+    assert kept(running) == {} or set(kept(running)) == {"paragon/room/status/last"}
+    done = restore(running)
+
+    said = {f"as it was {each}" for each in range(MANY)}
+    found = kept(running)
+    assert {found[f"paragon/room/status/{each}"] for each in range(MANY)} == said
+    assert len(found) == MANY
+    waited = delivered(running)
+    assert len(waited) == MANY
+    assert set(waited) == said
+    assert Path(done.facts["kept"]).is_dir()
+    nothing_of_its_own(running)
+    print(f"\n{done.facts['retained']} retained, {done.facts['queued']} queued: back")
+
+
+def test_the_archive_is_roots_alone_and_names_what_it_holds(running):
+    remember(running, 3)
+    made = backup(running)
+    (archive,) = archives(running)
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert archive.stat().st_uid == 0
+    assert folder(running).stat().st_mode & 0o777 == 0o700
+    assert made.facts["archive"] == str(archive)
+    # The login of the check that follows a change is one, too.
+    assert made.facts["logins"] == str(len(running.passwords) + 1)
+    with tarfile.open(archive) as packed:
+        names = {each.name for each in packed.getmembers() if each.isfile()}
+        manifest = packed.extractfile("manifest").read().decode()
+    assert names == {
+        "manifest",
+        "data/mosquitto.db",
+        *(f"config/{each}" for each in (
+            "mosquitto.conf", "mosquitto_passwd", "mosquitto.acl", "logins",
+            "health/mosquitto_sub", "canary/mosquitto_pub",
+        )),
+    }  # fmt: skip
+    assert f"container {running.broker.container}\n" in manifest
+    assert not any(each in manifest for each in running.passwords.values())
+
+
+def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(running):
+    remember(running, 5, text="first")
+    backup(running)
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "second", retain=True)
+
+    done = restore(running)
+
+    assert kept(running)["paragon/room/status/0"] == "first 0"
+    aside = Path(done.facts["kept"]) / "mosquitto.db"
+    running.docker("stop", running.broker.container)
+    shutil.copy2(aside, Path(running.broker.folders.data) / "mosquitto.db")
+    running.docker("start", running.broker.container)
+    running.await_answer()
+    assert kept(running)["paragon/room/status/0"] == "second"
+
+
+def damage_truncated(archive, tmp_path):
+    whole = archive.read_bytes()
+    (tmp_path / archive.name).write_bytes(whole[: len(whole) // 2])
+
+
+def damage_flipped(archive, tmp_path):
+    whole = bytearray(archive.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    (tmp_path / archive.name).write_bytes(whole)
+
+
+def repack(archive, tmp_path, change):
+    place = tmp_path / "unpacked"
+    with tarfile.open(archive) as packed:
+        packed.extractall(place, filter="tar")
+    change(place)
+    with tarfile.open(tmp_path / archive.name, "w:gz") as packed:
+        for each in sorted(place.iterdir()):
+            packed.add(each, each.name)
+
+
+def damage_tampered(archive, tmp_path):
+    repack(
+        archive,
+        tmp_path,
+        lambda place: (place / "config/mosquitto.acl").write_text("topic readwrite #\n"),
+    )
+
+
+def damage_added(archive, tmp_path):
+    repack(archive, tmp_path, lambda place: (place / "config/more").write_text("x"))
+
+
+def damage_linked(archive, tmp_path):
+    repack(archive, tmp_path, lambda place: (place / "config/more").symlink_to("/etc/shadow"))
+
+
+def damage_counts(archive, tmp_path):
+    def change(place):
+        manifest = place / "manifest"
+        manifest.write_text(manifest.read_text().replace("retained 4\n", "retained 5\n"))
+
+    repack(archive, tmp_path, change)
+
+
+def damage_foreign(archive, tmp_path):
+    with tarfile.open(tmp_path / archive.name, "w:gz") as packed:
+        packed.add(__file__, "notes.py")
+
+
+def damage_not_one(archive, tmp_path):
+    (tmp_path / archive.name).write_text("hello")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (damage_truncated, "it ends early, or is no gzip"),
+        (damage_flipped, "it ends early, or is no gzip"),
+        (damage_tampered, "a file differs from the manifest"),
+        (damage_added, "it holds files that the manifest does not name"),
+        (damage_linked, "it holds something else than files"),
+        (damage_counts, "its manifest says 5 1 4"),
+        (damage_foreign, "it is none of ours"),
+        (damage_not_one, "it ends early, or is no gzip"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_a_bad_archive_is_named_and_nothing_is_touched(damaged, damage, said, tmp_path):
+    (archive,) = archives(damaged)
+    damage(archive, tmp_path)
+    bad = tmp_path / archive.name
+    before = damaged.docker("inspect", "--format", "{{.State.StartedAt}}", damaged.broker.container)
+
+    for each in (drill(damaged, bad, well=False), restore(damaged, bad, well=False)):
+        assert said in each
+        assert str(bad) in each
+        assert "Not" in each.title()
+    assert before == damaged.docker(
+        "inspect", "--format", "{{.State.StartedAt}}", damaged.broker.container
+    )
+    nothing_of_its_own(damaged)
+
+
+@pytest.fixture(scope="module")
+def damaged(start, tmp_path_factory):
+    """A broker with one archive, that nothing of these tests may touch."""
+    place = tmp_path_factory.mktemp("backups")
+
+    def change(raw):
+        raw["broker"]["backups"] = {"folder": str(place / "backups")}
+
+    running = start(change)
+    remember(running, 4)
+    backup(running)
+    return running
+
+
+def test_an_archive_that_is_not_there(damaged):
+    assert "/nowhere.tar.gz: is not on the host" in restore(damaged, "/nowhere.tar.gz", well=False)
+
+
+def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
+    said = restore(damaged, stack="dev", well=False)
+    assert "is of stack prod" in said
+    assert "OTHER=1" in said
+    assert restore(damaged, stack="dev", other=True, action="look").facts["retained"] == "4"
+
+
+def test_a_full_disk_leaves_the_backups_there_were(running):
+    small = folder(running)
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], check=True)
+    try:
+        remember(running, 3)
+        backup(running)
+        (first,) = archives(running)
+        with running.client("admin") as admin:
+            admin.publish("paragon/room/status/large", os.urandom(400_000), retain=True)
+        said = backup(running, well=False)
+        assert "is the disk full? No backup was made, and none was removed" in said
+        assert archives(running) == [first]
+        nothing_of_its_own(running)
+        assert drill(running).facts["retained"] == "3"
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def started(running):
+    """Return a backup that has begun, in a process group of its own."""
+    scripts = "".join((ROOT / "host" / each).read_text() for each in SCRIPTS)
+    calls = backup_calls(running.broker, running.broker.backups, STACK, SOCKET)
+    process = subprocess.Popen(
+        ["sh", "-s", "apply"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    process.stdin.write(deliver(scripts, calls))
+    process.stdin.close()
+    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
+    return process
+
+
+def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
+    remember(running, 3)
+    first = started(running)
+    assert "another backup, drill or restore is under way" in backup(running, well=False)
+    assert first.wait(60) == 0
+    assert drill(running).facts["retained"] == "3"
+    assert len(archives(running)) == 1
+
+
+def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(running):
+    remember(running, 3)
+    first = started(running)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(10)
+    assert archives(running) == []
+    assert running.state() == "running"
+    backup(running)
+    assert drill(running).facts["retained"] == "3"
+    nothing_of_its_own(running)
+
+
+def test_old_ones_go_once_a_newer_one_stands(running):
+    remember(running, 2)
+    place = folder(running)
+    place.mkdir(mode=0o700)
+    name = running.broker.container
+    for day in range(1, 5):
+        (place / f"{name}-2020010{day}T033000Z.tar.gz").write_text("of a year ago")
+    (place / "somebodys-20200101T033000Z.tar.gz").write_text("not ours")
+    made = backup(running)
+    assert [each.name for each in archives(running) if each.name.startswith(name)] == [
+        f"{name}-20200103T033000Z.tar.gz",
+        f"{name}-20200104T033000Z.tar.gz",
+        Path(made.facts["archive"]).name,
+    ]
+    assert (place / "somebodys-20200101T033000Z.tar.gz").exists()
+
+
+def test_encrypted_only_its_identity_opens_it(running, tmp_path):
+    if shutil.which("age") is None:
+        apt.install(["age"], what="tests/accepted")
+    identities = []
+    for each in ("ours", "another"):
+        path = tmp_path / each
+        subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+        identities.append(path.read_text())
+    public = subprocess.run(
+        ["age-keygen", "-y", tmp_path / "ours"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    remember(running, 3)
+    made = backup(running, recipient=public)
+    (archive,) = archives(running)
+    assert archive.name.endswith(".tar.gz.age")
+    assert made.facts["archive"] == str(archive)
+    assert archive.read_bytes().startswith(b"age-encryption.org/v1")
+
+    assert "is encrypted; say IDENTITY=" in drill(running, well=False)
+    assert "does not open it with this identity" in drill(
+        running, identity=identities[1], well=False
+    )
+    assert drill(running, identity=identities[0]).facts["retained"] == "3"
+    lose_everything(running)
+    restore(running, identity=identities[0])
+    assert len(kept(running)) == 3
+
+
+def test_a_start_that_fails_brings_back_what_there_was(running, tmp_path, monkeypatch):
+    remember(running, 3, text="first")
+    backup(running)
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "second", retain=True)
+    shim = tmp_path / "bin" / "docker"
+    shim.parent.mkdir()
+    shim.write_text(
+        f'#!/bin/sh\ncase " $* " in *" start "*) [ -e {tmp_path}/once ] || '
+        f'{{ : >{tmp_path}/once; exit 1; }} ;; esac\nexec {shutil.which("docker")} "$@"\n'
+    )
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    said = restore(running, well=False)
+    assert "it runs with its own again" in said
+    assert kept(running)["paragon/room/status/0"] == "second"
+    nothing_of_its_own(running)
+
+
+def test_to_the_other_line_and_back(running, line, stand_in):
+    remember(running, 3)
+    there = backup(running).facts["archive"]
+    here = running.image
+    running.image = stand_in(SUITES["2.1" if line == "2.0" else "2.0"])
+    lose_everything(running)
+    restore(running, there)
+    assert len(kept(running)) == 3
+    back = backup(running).facts["archive"]
+    running.image = here
+    lose_everything(running)
+    restore(running, back)
+    assert len(kept(running)) == 3
+    assert len(delivered(running)) == 3
+
+
+def test_a_database_of_a_version_to_come_is_not_read_and_that_is_said(damaged, tmp_path):
+    (archive,) = archives(damaged)
+
+    def change(place):
+        database, manifest = place / "data/mosquitto.db", place / "manifest"
+        content = bytearray(database.read_bytes())
+        # 15 bytes of magic, a checksum of 4, and the version as 4 bytes (mosquitto's persist.h).
+        assert content[19:22] == bytes(3)
+        content[22] = 99
+        was = hashlib.sha256(database.read_bytes()).hexdigest()
+        database.write_bytes(content)
+        text = manifest.read_text().replace(was, hashlib.sha256(content).hexdigest())
+        manifest.write_text(text.replace("image ", "image mosquitto:99 was "))
+
+    repack(archive, tmp_path, change)
+    said = restore(damaged, tmp_path / archive.name, well=False)
+    assert "can't read its database" in said
+    assert "mosquitto:99" in said
+    assert "Set broker.image" in said
+    nothing_of_its_own(damaged)

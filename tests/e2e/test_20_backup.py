@@ -1,0 +1,130 @@
+"""The host makes backups by its own clock; by hand one is made, tried and restored."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from patience import eventually
+
+import ops.backup
+import ops.restore
+import ops.verify_backup
+from ops.stack import Refusal, Stack
+from setup import apt
+
+
+@pytest.fixture(scope="module")
+def backed_up(make_site, ground):
+    if shutil.which("cron") is None:
+        apt.install(["cron"], what="tests/e2e")
+    site = make_site("backed-up")
+
+    def declare(config):
+        config["broker"]["backups"] = {
+            "folder": str(ground / "backups"),
+            "schedule": "* * * * *",
+            "keep": 2,
+        }
+
+    site.edit(declare)
+    site.up()
+    yield site
+    if site.is_there():
+        site.destroy()
+
+
+def folder(site) -> Path:
+    return Path(site.settings.broker.backups.folder)
+
+
+def archives(site) -> list[Path]:
+    return sorted(folder(site).glob("*.tar.gz"))
+
+
+def cron_file(site) -> Path:
+    return Path(f"/etc/cron.d/sentient-mqtt-backup-{site.container}")
+
+
+@pytest.fixture
+def types(backed_up, monkeypatch, capfd):
+    stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
+    monkeypatch.setattr(Stack, "read", lambda _: stack)
+
+    def type_(main, *words, answer="no"):
+        monkeypatch.setattr(sys, "argv", ["command", *words])
+        monkeypatch.setattr("builtins.input", lambda _: answer)
+        capfd.readouterr()
+        main()
+        return capfd.readouterr().out
+
+    return type_
+
+
+def test_the_hosts_clock_makes_one(backed_up):
+    file = cron_file(backed_up)
+    assert file.stat().st_mode & 0o777 == 0o644
+    script = Path(f"/etc/sentient-mqtt/{backed_up.container}/backup")
+    assert script.stat().st_mode & 0o777 == 0o700
+    text = script.read_text() + file.read_text()
+    assert not any(backed_up.password(each) in text for each in backed_up.settings.users)
+
+    cron = subprocess.Popen(["cron", "-f"], stdin=subprocess.DEVNULL)
+    try:
+        eventually(lambda: archives(backed_up), 150)
+    finally:
+        cron.terminate()
+        cron.wait(10)
+
+
+def test_up_again_has_nothing_to_do(backed_up):
+    backed_up.up("--expect-no-changes")
+
+
+def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
+    with backed_up.client("admin") as admin:
+        admin.publish("paragon/room/status/door", "open", retain=True)
+    said = types(ops.backup.main)
+    assert "It holds 1 retained messages" in said
+    archive = said.partition(": ")[0]
+    assert Path(archive) in archives(backed_up)
+    assert f"{archive}: whole" in types(ops.verify_backup.main)
+    with backed_up.client("admin") as admin:
+        admin.publish("paragon/room/status/door", "shut", retain=True)
+    started = backed_up.inspect()["State"]["StartedAt"]
+
+    with pytest.raises(Refusal, match="the answer was not yes"):
+        types(ops.restore.main, "--archive", "latest")
+    assert backed_up.inspect()["State"]["StartedAt"] == started
+
+    said = types(ops.restore.main, "--archive", "latest", answer="yes")
+    assert "It replaces what" in said
+    assert "nobody was served for" in said
+    with backed_up.until_in("admin") as admin:
+        admin.subscribe("paragon/room/status/door")
+        assert admin.got("paragon/room/status/door").text == "open"
+    backed_up.up("--expect-no-changes")
+
+
+def test_without_a_name_nothing_is_restored(types):
+    with pytest.raises(Refusal, match="FROM= is not given"):
+        types(ops.restore.main, "--archive", "")
+    with pytest.raises(Refusal, match="is not on the host"):
+        types(ops.restore.main, "--archive", "/nowhere/x.tar.gz", "--yes")
+
+
+def test_a_stack_that_declares_none_is_told_how(backed_up, types):
+    with backed_up.edited(lambda config: config["broker"].pop("backups")):
+        stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
+        with pytest.raises(Refusal, match="backups:\n      folder:"):
+            ops.backup.backup(stack)
+
+
+def test_a_destroy_takes_the_clock_away_and_leaves_the_archives(backed_up):
+    before = archives(backed_up)
+    assert before
+    backed_up.destroy()
+    assert not cron_file(backed_up).exists()
+    assert not Path(f"/etc/sentient-mqtt/{backed_up.container}").exists()
+    assert archives(backed_up) == before
