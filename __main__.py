@@ -32,6 +32,7 @@ from broker.rotations import describe_rotations, generations
 from broker.settings import Settings, SettingsError
 from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
+from broker.timetable import Timetable
 from broker.wanted import wanted_of_host
 from components import (
     Backups,
@@ -142,11 +143,12 @@ EnvFiles(
     passwords=credentials.passwords,
     opts=pulumi.ResourceOptions(depends_on=[container]),
 )
-if broker.backups is not None:
+if broker.backups is not None and broker.backups.schedule is not None:
     Backups(
         "backups",
         broker=broker,
         declared=broker.backups,
+        timetable=Timetable.parse(broker.backups.schedule),
         stack=stack,
         transport=host,
         image=image.name,

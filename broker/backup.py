@@ -64,7 +64,13 @@ def name_of(broker: Broker) -> str:
 
 
 def schedule_calls(
-    broker: Broker, backups: Backups, stack: str, socket: str, script: str
+    broker: Broker,
+    backups: Backups,
+    timetable: Timetable,
+    stack: str,
+    *,
+    socket: str,
+    script: str,
 ) -> list[Call]:
     """
     Return the calls of ``host/schedule.sh``; *script* is the text of ``SCRIPTS``.
@@ -73,7 +79,6 @@ def schedule_calls(
     """
     path = f"{FOLDER}/{broker.container}/backup"
     name = name_of(broker)
-    timetable = Timetable.parse(backups.schedule)
     text = deliver(script, backup_calls(broker, backups, stack, socket))
     age = "yes" if backups.recipient else "no"
     return [

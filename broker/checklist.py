@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any, Literal
 
 from broker.acl import render_acl
+from broker.backup import longest_gap
 from broker.conf import render_conf
 from broker.delivery import Call
 from broker.firewall import is_declared, report
@@ -19,6 +20,7 @@ from broker.needs import start_digest
 from broker.rotations import too_old
 from broker.settings import Settings
 from broker.site import Listener
+from broker.timetable import Timetable
 
 Verdict = Literal["pass", "fail", "unknown"]
 
@@ -27,6 +29,8 @@ REFUSED = "refused"
 
 FRESH = 120
 """Seconds: the check's own logins are in the log by then."""
+LATE = 3600
+"""Seconds that a backup may come after its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ def check_calls(settings: Settings) -> list[Call]:
         ("file", f"{broker.folders.data}/mosquitto.db"),
         ("passwords", f"{folder}/{files.passwords}"),
         *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
+        *([("backups", broker.backups.folder)] if broker.backups else []),
     ]
     return [Call(words=each) for each in words]
 
@@ -351,7 +356,7 @@ def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
     return Point(
         name="persistence",
         asks=asks,
-        verdict="fail" if late or foreign else "pass",
+        verdict="fail" if late or foreign or not file.size else "pass",
         seen=f"{path}: {file.size:,} bytes, written {age} seconds ago, every {interval} {unit} at "
         f"most; owner {file.owner}",
         mend=mend,
@@ -435,13 +440,53 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         seen=f"logging.types: {', '.join(kinds)}",
         mend="broker.logging.types: with 'notice'",
     )
-    yield Point(
+    yield _backups(settings, stack, sight)
+
+
+def _backups(settings: Settings, stack: str, sight: Sight) -> Point:
+    broker = settings.broker
+    declared = broker.backups
+    asks = "the data is backed up in time, and the last archive is there"
+    if declared is None:
+        return Point(
+            name="backups",
+            asks=asks,
+            verdict="unknown",
+            seen="no backup is declared",
+            mend="broker.backups: a folder, then make up",
+        )
+    now = sight.host.get("now")
+    up = _seconds_up(sight.host.get("started", broker.container), now)
+    # By hand alone: nobody promised when.
+    timetable = Timetable.parse(declared.schedule) if declared.schedule else None
+    gap = longest_gap(timetable).total_seconds() if timetable else None
+    last = sight.host.get("backup", "verified").split()
+    drilled = sight.host.get("backup", "drilled").split()
+    there = sight.host.get("backup", "there") == "yes"
+    verdict: Verdict
+    tried = f"{_days(int(now) - int(drilled[0]))} ago" if now and drilled else "never"
+    if not now or not sight.host.get("backup", "asked"):
+        verdict, seen = "unknown", "not asked"
+    elif not last:
+        due = gap is not None and (up is None or up > gap + LATE)
+        verdict = "fail" if due else "unknown" if gap is None else "pass"
+        seen = f"none in {declared.folder} yet; schedule: {declared.schedule or 'by hand'}"
+    else:
+        age = int(now) - int(last[0])
+        verdict = _judged("asked", there and (gap is None or age <= gap + LATE))
+        seen = f"{declared.folder}/{last[1]}: {'' if there else 'GONE; '}made {_days(age)} ago"
+    return Point(
         name="backups",
-        asks="the data is backed up every day",
-        verdict="unknown",
-        seen="no backup is declared: this program makes none yet",
-        mend=f"copy {broker.folders.data} after docker kill -s USR1 has written the database",
+        asks=asks,
+        verdict=verdict,
+        seen=f"{seen}; tried on a broker of its own (make verify-backup): {tried}",
+        mend=f"make backup STACK={stack} says what hinders one; is the host's cron or timer there? "
+        f"Only up installs it: make up STACK={stack}",
     )
+
+
+def _days(seconds: int) -> str:
+    return f"{seconds // 3600} hours" if seconds < 2 * 86_400 else f"{seconds // 86_400} days"
 
 
 def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:

@@ -350,9 +350,10 @@ class Backups(Part):
     """Where archives of the broker's database and files go, and how many there are."""
 
     folder: Folder = Field(description="On the host; of root, mode 0700.")
-    schedule: Annotated[str, AfterValidator(check_schedule)] = Field(
+    schedule: Annotated[str, AfterValidator(check_schedule)] | None = Field(
         default="30 3 * * *",
-        description="When the host makes one, in cron's five fields and the host's time.",
+        description="When the host makes one, in cron's five fields and the host's time; `null`: "
+        "by hand alone.",
     )
     keep: int = Field(
         default=14, ge=1, le=10_000, description="Archives; older ones go after a newer one stands."

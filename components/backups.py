@@ -6,6 +6,7 @@ from broker.backup import SCRIPTS, schedule_calls
 from broker.host import Transport
 from broker.site import Backups as Declared
 from broker.site import Broker
+from broker.timetable import Timetable
 from components.hostcommand import host_command, read_script
 
 
@@ -18,6 +19,7 @@ class Backups(ComponentResource):
         *,
         broker: Broker,
         declared: Declared,
+        timetable: Timetable,
         stack: str,
         transport: Transport,
         image: Input[str],
@@ -32,9 +34,11 @@ class Backups(ComponentResource):
             become=broker.become,
             image=image,
             scripts=("files.sh", "schedule.sh"),
-            calls=schedule_calls(broker, declared, stack, transport.socket, script),
+            calls=schedule_calls(
+                broker, declared, timetable, stack, socket=transport.socket, script=script
+            ),
             shown={
-                "schedule": declared.schedule,
+                "schedule": timetable.cron(),
                 "folder": declared.folder,
                 "keep": str(declared.keep),
             },

@@ -48,8 +48,8 @@ finish() {
     fail "broker.backups.recipient: age is not on the host: apt-get install age. No backup was made"
   full="can't be written; is the disk full? No backup was made, and none was removed"
   if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
-    write_database || fail "container $container: its database could not be written within a minute; \
-is the disk full? No backup was made"
+    write_database || fail "container $container: its database could not be written (is the disk \
+full?). No backup was made"
   fi
   link_database "$stage/data" || fail "$stage: $full"
   cp -pR -- "$config" "$stage/config" || fail "$stage: $full"

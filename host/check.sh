@@ -39,3 +39,13 @@ blocks() { # PATH: a digest of the file's paragraphs, in whatever order
   say blocks "$1" "$(as_root cat -- "$1" 2>/dev/null |
     awk 'BEGIN { RS = "" } { gsub(/\n/, "\001"); print }' | LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
 }
+
+backups() { # FOLDER: what host/backup.sh and host/drill.sh left there
+  [ "$root" = yes ] || return 0
+  verified=$(as_root cat -- "$1/.verified" 2>/dev/null) || verified=''
+  say backup asked yes
+  say backup verified "$verified"
+  say backup drilled "$(as_root cat -- "$1/.drilled" 2>/dev/null)"
+  archive=${verified#* }
+  if [ -n "$verified" ] && as_root test -f "$1/${archive%% *}"; then say backup there yes; fi
+}

@@ -44,16 +44,35 @@ trap 'exit 143' TERM
 
 inode() { stat -c %i -- "$folder/mosquitto.db" 2>/dev/null || echo none; }
 
-# Mosquitto writes beside the file and renames: another inode is a database written whole, and a
-# link to the one before it stays what it was, at no cost.
+# Mosquitto writes beside the file and renames: another inode is a database written, and a link to
+# the one before it stays what it was, at no cost. On a full disk 2.0 renames, too: what it could
+# not write is missing, and a small database is empty. Then the one before comes back.
 write_database() {
+  previous=$folder/.before-write
+  [ ! -e "$previous" ] || whole || mv -f -- "$previous" "$folder/mosquitto.db" # killed in between
+  rm -f -- "$previous"
+  [ ! -e "$folder/mosquitto.db" ] || ln -- "$folder/mosquitto.db" "$previous"
   was=$(inode)
-  daemon exec "$container" kill -USR1 1 >/dev/null || return 1
+  written=yes
+  daemon exec "$container" kill -USR1 1 >/dev/null || written=no
   deadline=$(($(date +%s) + 60))
-  while [ "$(inode)" = "$was" ]; do
-    [ "$(date +%s)" -lt "$deadline" ] || return 1
+  while [ "$written" = yes ] && [ "$(inode)" = "$was" ]; do
+    [ "$(date +%s)" -lt "$deadline" ] || written=no
     sleep 0.05
   done
+  if [ "$written" = yes ] && whole; then
+    rm -f -- "$previous"
+    return 0
+  fi
+  [ ! -e "$previous" ] || mv -f -- "$previous" "$folder/mosquitto.db"
+  return 1
+}
+
+# It begins as one does, and there was room for its end.
+whole() {
+  magic=$(dd if="$folder/mosquitto.db" bs=1 skip=3 count=12 2>/dev/null) || return 1
+  [ "$magic" = 'mosquitto db' ] || return 1
+  [ "$(df -Pk -- "$folder" | awk 'NR == 2 { print $4 }')" -ge 64 ]
 }
 
 # Starts a broker of that image on FOLDER, on which nobody else works. It says what it holds each

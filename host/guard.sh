@@ -29,7 +29,7 @@ finish() {
   new=$(daemon image inspect --format '{{.Id}}' "$image") || fail "image $image: is not on this host"
   [ "$known" != "$digest $new" ] || return 0
   if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
-    write_database || fail "container $container: its database could not be written within a minute"
+    write_database || fail "container $container: its database could not be written (is the disk full?)"
   fi
   link_database "$aside"
   old=${known#* }

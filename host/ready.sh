@@ -46,7 +46,7 @@ bring_back() {
 was_emptied() {
   before=$(cat -- "$aside/retained")
   [ "$before" -gt 0 ] || return 1
-  write_database || fail "container $container: its database could not be written within a minute"
+  write_database || fail "container $container: its database could not be written (is the disk full?)"
   link_database "$trial"
   after=$(retained "$image" "$trial") ||
     fail "container $container: its database can't be read by its own image"

@@ -7,7 +7,7 @@
 restart() { # SECONDS: what the broker may take to end
   rm -rf -- "$aside"
   if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
-    write_database || fail "container $container: its database could not be written within a minute"
+    write_database || fail "container $container: its database could not be written (is the disk full?)"
   fi
   link_database "$aside"
   link_database "$trial"

@@ -14,9 +14,9 @@ restore() { # SECONDS yes|no: what the broker may take to end; whether another s
 
 # Mosquitto renames over its database: a link keeps what it was.
 keep_aside() {
-  [ -e "$folder/mosquitto.db" ] || return 0
-  ln -- "$folder/mosquitto.db" "$kept/mosquitto.db" 2>/dev/null ||
-    cp -p -- "$folder/mosquitto.db" "$kept/mosquitto.db"
+  [ -e "$aside/mosquitto.db" ] || return 0
+  ln -- "$aside/mosquitto.db" "$kept/mosquitto.db" 2>/dev/null ||
+    cp -p -- "$aside/mosquitto.db" "$kept/mosquitto.db"
 }
 
 go_back() {
@@ -45,7 +45,8 @@ container $container. Nothing was changed. If that is meant, say OTHER=1"
   report
   running=$(state '{{.State.Running}}')
   [ "$running" = false ] || write_database ||
-    fail "container $container: its database could not be written within a minute. Nothing was changed"
+    fail "container $container: its database could not be written (is the \
+disk full?). Nothing was changed"
   rm -rf -- "$trial"
   link_database "$trial"
   replaced=$(counts "$image" "$trial") || replaced='unreadable'
@@ -58,11 +59,13 @@ container $container. Nothing was changed. If that is meant, say OTHER=1"
     chmod 0600 -- "$stage/data/mosquitto.db"
   }
   sync
+  link_database "$aside"
   # From here until it answers again nobody is served.
   begun=$(date +%s)
   [ "$running" = false ] || daemon stop -t "$grace" "$container" >/dev/null ||
     fail "container $container: does not stop. Nothing was changed"
-  link_database "$aside"
+  # Its end writes the database once more, or does not where the disk is full.
+  ! whole || link_database "$aside"
   keep_aside || {
     daemon start "$container" >/dev/null
     rm -rf -- "$kept" "$aside"

@@ -28,11 +28,19 @@ def main() -> None:
     print(
         "That is kept aside. Every client is disconnected once. Users and rules stay as they are."
     )
-    if not given.yes and input("Restore it? (yes/no) ").strip() != "yes":
+    if not given.yes and not agreed():
         raise Refusal("not restored: the answer was not yes.")
     done = restore(stack, archive, identity, other=given.other, action="apply")
     print(f"Restored; nobody was served for {done.facts['seconds']} seconds.")
     print(f"What was there: {done.facts['kept']} on the host. It is yours to delete.")
+
+
+def agreed() -> bool:
+    """Ask the person; nobody there is no agreement."""
+    try:
+        return input("Restore it? (yes/no) ").strip() == "yes"
+    except EOFError:
+        return False
 
 
 def replaced(report: Report) -> str:

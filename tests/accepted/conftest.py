@@ -228,6 +228,7 @@ def settings_on_this_machine(folder: Path, change: Change) -> Settings:
     raw = copy.deepcopy(raw)
     raw["broker"]["container"] = f"accepted-{secrets.token_hex(4)}"
     raw["broker"]["folders"] = {each: str(folder / each) for each in ("config", "data", "log")}
+    raw["broker"]["backups"]["folder"] = str(folder / "backups")
     for listener in raw["broker"]["listeners"].values():
         listener["port"] = free_port()
     change(raw)

@@ -1,7 +1,10 @@
 """A start or another image never costs the database: it is aside before, and counted after."""
 
+import contextlib
+import os
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -217,3 +220,35 @@ def test_where_nothing_is_to_be_replaced_nothing_is_done(running):
 
     assert not (data(running) / ".before-start").exists()
     assert refusal(running.port, "admin", "wrong") == "Not authorized"
+
+
+def test_a_full_disk_does_not_cost_the_database_on_it(running, tmp_path):
+    """Mosquitto 2.0 puts a small database in place empty where it can't write it."""
+    place = data(running)
+    running.docker("stop", running.broker.container)
+    stopped = (place / "mosquitto.db").read_bytes()
+    assert stopped
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=True)
+    try:
+        (place / "mosquitto.db").write_bytes(stopped)
+        for each in (place, place / "mosquitto.db"):
+            os.chown(each, 1883, 1883)
+        running.docker("rm", running.broker.container)
+        running.docker(*running.container())
+        running.await_answer()
+        with (place / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+
+        done = guard(running, one_way=True)
+
+        assert done.returncode == 1
+        assert "is the disk full?" in done.stderr
+        assert "Nothing was changed" in done.stderr
+        assert (place / "mosquitto.db").read_bytes() == stopped
+        (place / "filler").unlink()
+        assert guard(running, one_way=True).returncode == 0
+        assert retained(running) == MESSAGES
+    finally:
+        running.docker("rm", "--force", "--volumes", running.broker.container)
+        subprocess.run(["umount", place], check=True)

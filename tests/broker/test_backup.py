@@ -10,6 +10,7 @@ from broker.settings import Settings, SettingsError
 from broker.timetable import Timetable
 
 FOLDER = "/srv/backups"
+NIGHTLY = Timetable.parse("30 3 * * *")
 PUBLIC = "age1" + "q" * 58
 
 
@@ -21,7 +22,14 @@ def settings(**backups):
 
 def calls(**backups):
     broker = settings(**backups).broker
-    found = schedule_calls(broker, broker.backups, "test", "unix:///run/docker.sock", "#!/bin/sh\n")
+    found = schedule_calls(
+        broker,
+        broker.backups,
+        NIGHTLY,
+        "test",
+        socket="unix:///run/docker.sock",
+        script="#!/bin/sh\n",
+    )
     return {each.words[1] if each.words[0] != "schedule" else "schedule": each for each in found}
 
 
@@ -64,7 +72,9 @@ def test_the_whole_script_can_be_read_by_sh():
         (ROOT / "host" / each).read_text() for each in ("database.sh", "archive.sh", "backup.sh")
     )
     broker = settings().broker
-    found = schedule_calls(broker, broker.backups, "test", "unix:///run/docker.sock", text)
+    found = schedule_calls(
+        broker, broker.backups, NIGHTLY, "test", socket="unix:///run/docker.sock", script=text
+    )
     whole = next(each.text for each in found if each.words[1].endswith("/backup"))
     assert subprocess.run(["sh", "-n"], input=whole, text=True, check=False).returncode == 0
 
@@ -74,7 +84,9 @@ def test_cron_takes_no_dot_in_a_name_and_a_missed_timer_is_made_up_for():
     raw["broker"]["container"] = "mqtt.test"
     raw["broker"]["backups"] = {"folder": FOLDER}
     broker = Settings.parse(raw).broker
-    found = schedule_calls(broker, broker.backups, "test", "unix:///x", "#!/bin/sh\n")
+    found = schedule_calls(
+        broker, broker.backups, NIGHTLY, "test", socket="unix:///x", script="#!/bin/sh\n"
+    )
     assert any(each.words[1] == "/etc/cron.d/sentient-mqtt-backup-mqtt_test" for each in found)
     timetable = Timetable.parse("0 2 * * 7")
     assert "OnCalendar=Sun *-*-* 2:0:00\nPersistent=true" in render_timer(broker, timetable)

@@ -47,6 +47,10 @@ HOST = {
     ("file", DATABASE): f"600 1883 1883 {NOW - 250} 47",
     ("blocks", ACL): blocks_digest(render_acl(SETTINGS)),
     ("blocks", CONF): blocks_digest(render_conf(BROKER)),
+    ("backup", "asked"): "yes",
+    ("backup", "verified"): f"{NOW - 7200} {NAME}-20270115T060000Z.tar.gz 3 1 3 8",
+    ("backup", "drilled"): f"{NOW - 5 * 86_400} {NAME}-20270110T060000Z.tar.gz",
+    ("backup", "there"): "yes",
 }
 ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)
 NOT_AUTHORISED = f"{REFUSED}: not authorized"
@@ -73,7 +77,6 @@ def test_all_is_well():
 
     assert {name for name, each in found.items() if each.verdict != "pass"} == {
         "rotation",
-        "backups",
     }
     assert len(found) == 18
 
@@ -98,6 +101,19 @@ def test_all_is_well():
         ({("file", PASSWD): "absent"}, {}, "password hashes", "absent"),
         ({("blocks", ACL): "another"}, {}, "access rules", "is another one"),
         ({("blocks", CONF): "another"}, {}, "drift", "mosquitto.conf is another one"),
+        (
+            {("backup", "verified"): f"{NOW - 100_000} x 1 1 1 1"},
+            {},
+            "backups",
+            "made 27 hours ago",
+        ),
+        ({("backup", "there"): ""}, {}, "backups", "GONE"),
+        (
+            {("backup", "verified"): "", ("started", NAME): "2026-01-01T00:00:00Z"},
+            {},
+            "backups",
+            "none in /opt/sentient/backups/mqtt yet",
+        ),
         ({("configuration", NAME): "another"}, {}, "drift", "made from other settings"),
         ({}, {"logins": {"admin": NOT_AUTHORISED}}, "logins", "admin: refused: not authorized"),
         ({}, {"logins": {"paragon_devices": NOT_AUTHORISED}}, "controllers", "paragon_devices"),
@@ -107,6 +123,7 @@ def test_all_is_well():
         ({("file", LOG): f"644 1883 1883 {NOW} 0"}, {}, "log", "0 bytes"),
         ({("file", LOG): "absent"}, {}, "log", "absent"),
         ({("file", DATABASE): f"600 1883 1883 {NOW - 700} 47"}, {}, "persistence", "700 seconds"),
+        ({("file", DATABASE): f"600 1883 1883 {NOW} 0"}, {}, "persistence", "0 bytes"),
         ({("file", DATABASE): f"600 0 0 {NOW} 47"}, {}, "persistence", "owner 0:0"),
         ({("file", DATABASE): "absent"}, {}, "persistence", "absent"),
     ],
@@ -251,3 +268,16 @@ def test_as_data_and_as_a_page_it_says_the_same():
     assert page.count("\n| pass |") + page.count("\n| unknown |") == len(points) - 1
     assert "exited \\| gone" in page
     assert all(not each["mend"] for each in data if each["verdict"] == "pass")
+
+
+def test_a_broker_of_today_needs_no_backup_yet_and_one_by_hand_promises_none():
+    none = sight({("backup", "verified"): ""})
+    assert verdicts(none)["backups"].verdict == "pass"
+    by_hand = BROKER.backups.model_copy(update={"schedule": None})
+    broker = BROKER.model_copy(update={"backups": by_hand})
+    settings = SETTINGS.model_copy(update={"broker": broker})
+    assert verdicts(none, settings)["backups"].verdict == "unknown"
+    old = sight({("backup", "verified"): "1 x 1 1 1 1"})
+    assert verdicts(old, settings)["backups"].verdict == "pass"
+    assert verdicts(sight())["backups"].seen.endswith("(make verify-backup): 5 days ago")
+    assert verdicts(sight({("backup", "asked"): ""}))["backups"].verdict == "unknown"

@@ -216,6 +216,10 @@ def test_questions_about_access_are_answered(newcomer):
     newcomer.types("make restart")
     watched = newcomer.types("make watch USER=admin TOPIC='paragon/+/commands/#' COUNT=1")
     assert "paragon/clockwork/commands/door open" in watched
+    assert "1 retained messages" in newcomer.types("make backup")
+    assert "whole" in newcomer.types("make verify-backup")
+    assert "the answer was not yes" in newcomer.types("make restore FROM=latest", fails=True)
+    assert "Restored" in newcomer.types("make restore FROM=latest YES=1")
     assert "mosquitto version" in newcomer.types("make logs")
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
     newcomer.types(".venv/bin/python -m ops.check --stack dev")
