@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar, cast
 
 UNKNOWN = "unknown"
 """Stands for what no line tells."""
@@ -28,6 +29,12 @@ PATIENCE = timedelta(seconds=90)
 
 REFUSED_TOTAL = "mosquitto_logins_refused_total"
 DENIED_TOTAL = "mosquitto_acl_denied_total"
+
+Key = TypeVar("Key", bound=tuple[str, ...])
+Name = TypeVar("Name", str, datetime)
+Value = TypeVar("Value")
+
+EVER = datetime.min.replace(tzinfo=UTC)
 
 Sample = tuple[str, Mapping[str, str], float]
 """A metric of Prometheus': its name, labels and value."""
@@ -59,7 +66,7 @@ class Count:
     """How many times, and when last."""
 
     times: int = 0
-    last: datetime = datetime.min.replace(tzinfo=UTC)
+    last: datetime = EVER
 
     def add(self, when: datetime) -> None:
         self.times += 1
@@ -90,7 +97,7 @@ class _Session:
 class Sightings:
     """What the lines that were read so far say; what is older than *since* is not counted."""
 
-    since: datetime = datetime.min.replace(tzinfo=UTC)
+    since: datetime = EVER
     most: int = NAMES
     begin: datetime | None = None
     """The time of the first line."""
@@ -174,19 +181,11 @@ class Sightings:
 
     def _refuse_2_1(self, when: datetime, client: str, peer: str) -> None:
         self._pending.pop(peer, None)
-        session = self._sessions.get(client)
-        if session is not None and session.peer == peer:
-            # It was in: a reload has taken its login away.
-            self._end(when, client)
-        else:
-            self._refuse(when, client, _host(peer))
+        self._refuse(when, client, _host(peer))
 
     def _refuse_2_0(self, when: datetime, client: str) -> None:
         self._expire(when)
-        if not self._pending and client in self._sessions:
-            self._end(when, client)
-        else:
-            self._refuse(when, client, self._whose())
+        self._refuse(when, client, self._whose())
 
     def _refuse(self, when: datetime, client: str, address: str) -> None:
         if when < self.since:
@@ -252,11 +251,9 @@ class Sightings:
         self._pending.clear()
         self._gone = 0
 
-    def _count[Key: tuple[str, ...]](
-        self, counts: dict[Key, Count], key: Key, when: datetime
-    ) -> None:
+    def _count(self, counts: dict[Key, Count], key: Key, when: datetime) -> None:
         if key not in counts and len(counts) >= self.most:
-            key = tuple(OTHER for _ in key)  # type: ignore[assignment]
+            key = cast("Key", tuple(OTHER for _ in key))
         counts.setdefault(key, Count()).add(when)
 
 
@@ -269,12 +266,12 @@ def samples(seen: Sightings) -> list[Sample]:
     ]
 
 
-def _put[Key, Value](kept: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+def _put(kept: dict[Name, Value], name: Name, value: Value, most: int) -> None:
     """Keep *value*; where there are *most* already, forget the oldest."""
-    kept.pop(key, None)
+    kept.pop(name, None)
     if len(kept) >= most:
         kept.pop(next(iter(kept)))
-    kept[key] = value
+    kept[name] = value
 
 
 def _time(text: str) -> datetime:
