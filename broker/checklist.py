@@ -16,8 +16,10 @@ from broker.firewall import is_declared, report
 from broker.guardrails import guard
 from broker.host import Seen
 from broker.needs import start_digest
+from broker.refusals import total, worst_address
 from broker.rotations import too_old
 from broker.settings import Settings
+from broker.sightings import Sightings
 from broker.site import Listener
 
 Verdict = Literal["pass", "fail", "unknown"]
@@ -68,6 +70,8 @@ class Sight:
     """The address that the broker's network sees this machine by."""
     ages: Mapping[str, int] = field(default_factory=dict)
     """Days since each password is the one it is, by whose it is."""
+    log: Sightings | None = None
+    """What the log says of the last hour; nothing where nobody could read it."""
 
 
 def check_calls(settings: Settings) -> list[Call]:
@@ -435,12 +439,32 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         seen=f"logging.types: {', '.join(kinds)}",
         mend="broker.logging.types: with 'notice'",
     )
+    yield _refused_logins(settings, stack, sight)
     yield Point(
         name="backups",
         asks="the data is backed up every day",
         verdict="unknown",
         seen="no backup is declared: this program makes none yet",
         mend=f"copy {broker.folders.data} after docker kill -s USR1 has written the database",
+    )
+
+
+def _refused_logins(settings: Settings, stack: str, sight: Sight) -> Point:
+    most = settings.broker.logging.refused_per_hour
+    logged = sight.log is not None and "notice" in settings.broker.logging.types
+    times, seen = 0, "the log was not read"
+    if sight.log is not None:
+        times = total(sight.log.refused)
+        address, by_it = worst_address(sight.log)
+        seen = f"{times} in the last hour" + (f", {by_it} from {address}" if by_it else "")
+    return Point(
+        name="refused logins",
+        asks=f"no more than {most} logins an hour are refused",
+        verdict="fail" if times > most else "pass" if logged else "unknown",
+        seen=seen,
+        mend=f"make refused STACK={stack} says who: a client with an old password, which reads its "
+        "own with make credentials USER=..., or a stranger, whom allowFrom keeps out; "
+        "broker.logging.refusedPerHour is the limit",
     )
 
 

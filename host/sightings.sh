@@ -19,8 +19,8 @@ sightings() { # PATH MINUTES BYTES: of files written to since; of each its last 
     -exec stat -c '%Y %n' -- {} + | sort -n | cut -d ' ' -f 2- | while IFS= read -r file; do
     case $file in
       *.gz) gzip -dc -- "$file" ;;
-      *) cat -- "$file" ;;
-    esac | if [ "$3" -eq 0 ]; then cat; else tail -c "$3"; fi |
+      *) if [ "$3" -eq 0 ]; then cat -- "$file"; else tail -c "$3" -- "$file"; fi ;;
+    esac |
       LC_ALL=C grep -aE "^[0-9T:-]+: ($telling)" || :
   done
 }
