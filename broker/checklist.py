@@ -15,6 +15,7 @@ from broker.delivery import Call
 from broker.firewall import is_declared, report
 from broker.guardrails import guard
 from broker.host import Seen
+from broker.logrotate import log_path, logrotate_path
 from broker.needs import start_digest
 from broker.refusals import total, worst_address
 from broker.rotations import too_old
@@ -82,7 +83,8 @@ def check_calls(settings: Settings) -> list[Call]:
     words: list[tuple[str, ...]] = [
         ("broker", broker.container),
         *(("file", f"{folder}/{each}") for each in (files.conf, files.acl, files.passwords)),
-        ("file", f"{broker.folders.log}/{broker.logging.file}"),
+        ("file", log_path(broker)),
+        ("file", logrotate_path(broker)),
         ("file", f"{broker.folders.data}/mosquitto.db"),
         ("passwords", f"{folder}/{files.passwords}"),
         *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
@@ -305,7 +307,7 @@ def _no_file(name: str, asks: str, path: str, sight: Sight, mend: str) -> Point:
 
 def _log(settings: Settings, sight: Sight, mend: str) -> Point:
     asks = "the log is written into its folder"
-    path = f"{settings.broker.folders.log}/{settings.broker.logging.file}"
+    path = log_path(settings.broker)
     file = _File.parse(sight.host.get("file", path))
     now = sight.host.get("now")
     if file is None or not now:
@@ -317,10 +319,17 @@ def _log(settings: Settings, sight: Sight, mend: str) -> Point:
         name="log",
         asks=asks,
         verdict="pass" if fresh else "unknown" if quiet else "fail",
-        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago",
+        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago; {_rotated(settings, sight)}",
         mend=f"is the disk full (df)? Is the folder another's? chown -R {_owner(settings)} "
         f"{settings.broker.folders.log}, then {mend}",
     )
+
+
+def _rotated(settings: Settings, sight: Sight) -> str:
+    path = logrotate_path(settings.broker)
+    if _File.parse(sight.host.get("file", path)) is not None:
+        return f"logrotate keeps {settings.broker.logging.keep} older ones"
+    return f"no {path}: without logrotate it grows; or somebody else's file has it rotated"
 
 
 def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:

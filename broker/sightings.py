@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
 UNKNOWN = "unknown"
@@ -34,7 +34,8 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 Name = TypeVar("Name", str, datetime)
 Value = TypeVar("Value")
 
-EVER = datetime.min.replace(tzinfo=UTC)
+EVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Sample = tuple[str, Mapping[str, str], float]
 """A metric of Prometheus': its name, labels and value."""
@@ -277,8 +278,8 @@ def _put(kept: dict[Name, Value], name: Name, value: Value, most: int) -> None:
 def _time(text: str) -> datetime:
     # Our log_timestamp_format, in the container's time, which is UTC; Mosquitto's own otherwise.
     if text.isdecimal():
-        return datetime.fromtimestamp(int(text), UTC)
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return _EPOCH + timedelta(seconds=int(text))
+    return datetime.fromisoformat(f"{text}+00:00")
 
 
 def _host(peer: str) -> str:

@@ -22,6 +22,7 @@ FOLLOWS = {
     "check.sh": "probe.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
+    "logrotate.sh": "files.sh",
     "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",
     "restart.sh": "database.sh",
