@@ -217,6 +217,9 @@ def test_questions_about_access_are_answered(newcomer):
     watched = newcomer.types("make watch USER=admin TOPIC='paragon/+/commands/#' COUNT=1")
     assert "paragon/clockwork/commands/door open" in watched
     assert "mosquitto version" in newcomer.types("make logs")
+    assert "admin (user), as " in newcomer.types("make inventory")
+    assert '"declared"' in newcomer.types("make inventory FORMAT=json")
+    assert "refused logins since" in newcomer.types("make refused SINCE=24h")
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
     newcomer.types(".venv/bin/python -m ops.check --stack dev")
     assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
