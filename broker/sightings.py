@@ -128,10 +128,15 @@ class Sightings:
 
     def read(self, lines: Iterable[str]) -> Sightings:
         """Take *lines* in, which follow those before."""
+        stamp, when = "", EVER
         for line in lines:
             found = _LINE.fullmatch(line.rstrip("\n"))
-            if found is not None:
-                self._take(_time(found["time"]), found["text"])
+            if found is None:
+                continue
+            if found["time"] != stamp:
+                stamp = found["time"]
+                when = _time(stamp)
+            self._take(when, found["text"])
         return self
 
     def worst_hour(self) -> tuple[datetime | None, int]:
@@ -140,16 +145,14 @@ class Sightings:
 
     def _take(self, when: datetime, text: str) -> None:
         self.begin, self.end = self.begin or when, when
-        if found := _CONNECTION.fullmatch(text):
-            self._arrive(when, found["peer"])
-        elif found := _LOGIN.fullmatch(text):
-            self._let_in(when, found["client"], found["user"] or "", found["peer"])
-        elif found := _REFUSED_2_1.fullmatch(text):
-            self._refuse_2_1(when, found["client"], found["peer"])
-        elif found := _REFUSED_2_0.fullmatch(text):
-            self._refuse_2_0(when, found["client"])
-        elif found := _GONE.fullmatch(text):
-            self._leave(when, found["client"], found["peer"])
+        if text.startswith("New connection "):
+            if found := _CONNECTION.fullmatch(text):
+                self._arrive(when, found["peer"])
+        elif text.startswith("New client "):
+            if found := _LOGIN.fullmatch(text):
+                self._let_in(when, found["client"], found["user"] or "", found["peer"])
+        elif text.startswith("Client "):
+            self._turn_away(when, text)
         elif found := _DENIED.fullmatch(text):
             self._deny(when, found["client"])
         elif _STARTING.fullmatch(text):
@@ -172,7 +175,8 @@ class Sightings:
         self._sessions[client] = _Session(user, peer)
         self._open[user] = self._open.get(user, 0) + 1
         _put(self._users, client, user, SESSIONS)
-        name = user if user in self.parties or len(self.parties) < self.most else OTHER
+        # No more than the broker's password file has, which a fleet makes long.
+        name = user if user in self.parties or len(self.parties) < SESSIONS else OTHER
         party = self.parties.setdefault(name, Party(first=when, last=when))
         party.last, party.ended = when, None
         party.times += 1
@@ -180,13 +184,15 @@ class Sightings:
         if when >= self.since:
             self._count(self.logins, (user, _kind(client), _host(peer)), when)
 
-    def _refuse_2_1(self, when: datetime, client: str, peer: str) -> None:
-        self._pending.pop(peer, None)
-        self._refuse(when, client, _host(peer))
-
-    def _refuse_2_0(self, when: datetime, client: str) -> None:
-        self._expire(when)
-        self._refuse(when, client, self._whose())
+    def _turn_away(self, when: datetime, text: str) -> None:
+        if found := _REFUSED_2_1.fullmatch(text):
+            self._pending.pop(found["peer"], None)
+            self._refuse(when, found["client"], _host(found["peer"]))
+        elif found := _REFUSED_2_0.fullmatch(text):
+            self._expire(when)
+            self._refuse(when, found["client"], self._whose())
+        elif found := _GONE.fullmatch(text):
+            self._leave(when, found["client"], found["peer"])
 
     def _refuse(self, when: datetime, client: str, address: str) -> None:
         if when < self.since:
@@ -259,7 +265,12 @@ class Sightings:
 
 
 def samples(seen: Sightings) -> list[Sample]:
-    """Return what Prometheus is told: refused logins and denied messages, by user and address."""
+    """
+    Return what Prometheus is told: refused logins and denied messages, by user and address.
+
+    Counters, while lines are read on into the same *seen*. Counted anew from the log, they become
+    smaller when its oldest file goes, which Prometheus takes for a restart.
+    """
     return [
         (name, {"user": user, "address": address}, float(count.times))
         for name, counts in ((REFUSED_TOTAL, seen.refused), (DENIED_TOTAL, seen.denied))
@@ -288,4 +299,6 @@ def _host(peer: str) -> str:
 
 def _kind(client: str) -> str:
     """Return *client*, or for one that comes with another id each time what they begin with."""
-    return next((f"{each}*" for each in _PASSING if client.startswith(each)), client)
+    if not client.startswith(_PASSING):
+        return client
+    return next(f"{each}*" for each in _PASSING if client.startswith(each))
