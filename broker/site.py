@@ -258,7 +258,7 @@ class Persistence(Part):
 
 
 class Logging(Part):
-    """What is logged, and how much of it Docker keeps."""
+    """What is logged, and how much of it is kept."""
 
     types: Annotated[tuple[LogType, ...], FROM_LIST] = Field(
         default=("error", "warning", "notice", "information"),
@@ -266,7 +266,8 @@ class Logging(Part):
     )
     file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
     max_size: Annotated[str, AfterValidator(check_log_size)] = Field(
-        default="10m", description="Size at which Docker begins another file of its own log."
+        default="10m",
+        description="Size at which Docker begins another file of its own log; see `keep`.",
     )
     max_files: int = Field(default=5, ge=1, le=100, description="Files of its own Docker keeps.")
     keep: int = Field(
