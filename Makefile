@@ -9,7 +9,7 @@ user := $(if $(filter command line,$(origin USER)),$(USER))
 # A value as it was typed: make would take the $S out of $SYS, and the shell the quotes out of JSON.
 typed = '$(subst ','\'',$(value $(1)))'
 
-.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status restart backup verify-backup restore expect firewall who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status inventory refused restart backup verify-backup restore expect firewall who-can explain env test bench docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,12 @@ logs: venv ## the broker's last LINES=100; FOLLOW=1 goes on
 
 status: venv ## health, clients, rates and memory of the broker
 	@$(python) -m ops.status --stack '$(STACK)'
+
+inventory: venv ## who is declared against who was seen in the log; FORMAT=json
+	@$(python) -m ops.inventory --stack '$(STACK)' --format '$(or $(FORMAT),text)'
+
+refused: venv ## refused logins and denied messages by user and address; SINCE=24h, FORMAT=json
+	@$(python) -m ops.refused --stack '$(STACK)' --since '$(or $(SINCE),24h)' --format '$(or $(FORMAT),text)'
 
 restart: venv ## start the broker again with its data, and wait until it answers
 	@$(python) -m ops.restart --stack '$(STACK)'

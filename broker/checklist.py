@@ -16,9 +16,12 @@ from broker.delivery import Call
 from broker.firewall import is_declared, report
 from broker.guardrails import guard
 from broker.host import Seen
+from broker.logrotate import log_path, logrotate_path
 from broker.needs import start_digest
+from broker.refusals import total, worst_address
 from broker.rotations import too_old
 from broker.settings import Settings
+from broker.sightings import Sightings
 from broker.site import Listener
 from broker.timetable import Timetable
 
@@ -72,6 +75,8 @@ class Sight:
     """The address that the broker's network sees this machine by."""
     ages: Mapping[str, int] = field(default_factory=dict)
     """Days since each password is the one it is, by whose it is."""
+    log: Sightings | None = None
+    """What the log says of the last hour; nothing where nobody could read it."""
 
 
 def check_calls(settings: Settings) -> list[Call]:
@@ -82,7 +87,8 @@ def check_calls(settings: Settings) -> list[Call]:
     words: list[tuple[str, ...]] = [
         ("broker", broker.container),
         *(("file", f"{folder}/{each}") for each in (files.conf, files.acl, files.passwords)),
-        ("file", f"{broker.folders.log}/{broker.logging.file}"),
+        ("file", log_path(broker)),
+        ("file", logrotate_path(broker)),
         ("file", f"{broker.folders.data}/mosquitto.db"),
         ("passwords", f"{folder}/{files.passwords}"),
         *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
@@ -306,7 +312,7 @@ def _no_file(name: str, asks: str, path: str, sight: Sight, mend: str) -> Point:
 
 def _log(settings: Settings, sight: Sight, mend: str) -> Point:
     asks = "the log is written into its folder"
-    path = f"{settings.broker.folders.log}/{settings.broker.logging.file}"
+    path = log_path(settings.broker)
     file = _File.parse(sight.host.get("file", path))
     now = sight.host.get("now")
     if file is None or not now:
@@ -318,10 +324,17 @@ def _log(settings: Settings, sight: Sight, mend: str) -> Point:
         name="log",
         asks=asks,
         verdict="pass" if fresh else "unknown" if quiet else "fail",
-        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago",
+        seen=f"{path}: {file.size:,} bytes, written {age} seconds ago; {_rotated(settings, sight)}",
         mend=f"is the disk full (df)? Is the folder another's? chown -R {_owner(settings)} "
         f"{settings.broker.folders.log}, then {mend}",
     )
+
+
+def _rotated(settings: Settings, sight: Sight) -> str:
+    path = logrotate_path(settings.broker)
+    if _File.parse(sight.host.get("file", path)) is not None:
+        return f"logrotate keeps {settings.broker.logging.keep} older ones"
+    return f"no {path}: without logrotate it grows; or somebody else's file has it rotated"
 
 
 def _persistence(settings: Settings, sight: Sight, mend: str) -> Point:
@@ -440,6 +453,7 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         seen=f"logging.types: {', '.join(kinds)}",
         mend="broker.logging.types: with 'notice'",
     )
+    yield _refused_logins(settings, stack, sight)
     yield _backups(settings, stack, sight)
 
 
@@ -487,6 +501,25 @@ def _backups(settings: Settings, stack: str, sight: Sight) -> Point:
 
 def _days(seconds: int) -> str:
     return f"{seconds // 3600} hours" if seconds < 2 * 86_400 else f"{seconds // 86_400} days"
+
+
+def _refused_logins(settings: Settings, stack: str, sight: Sight) -> Point:
+    most = settings.broker.logging.refused_per_hour
+    logged = sight.log is not None and "notice" in settings.broker.logging.types
+    times, seen = 0, "the log was not read"
+    if sight.log is not None:
+        times = total(sight.log.refused)
+        address, by_it = worst_address(sight.log)
+        seen = f"{times} in the last hour" + (f", {by_it} from {address}" if by_it else "")
+    return Point(
+        name="refused logins",
+        asks=f"no more than {most} logins an hour are refused",
+        verdict="fail" if times > most else "pass" if logged else "unknown",
+        seen=seen,
+        mend=f"make refused STACK={stack} says who: a client with an old password, which reads its "
+        "own with make credentials USER=..., or a stranger, whom allowFrom keeps out; "
+        "broker.logging.refusedPerHour is the limit",
+    )
 
 
 def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:

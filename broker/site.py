@@ -260,7 +260,7 @@ class Persistence(Part):
 
 
 class Logging(Part):
-    """What is logged, and how much of it Docker keeps."""
+    """What is logged, and how much of it is kept."""
 
     types: Annotated[tuple[LogType, ...], FROM_LIST] = Field(
         default=("error", "warning", "notice", "information"),
@@ -268,9 +268,24 @@ class Logging(Part):
     )
     file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
     max_size: Annotated[str, AfterValidator(check_log_size)] = Field(
-        default="10m", description="Size at which Docker begins another file of its own log."
+        default="10m",
+        description="Size at which Docker begins another file of its own log; see `keep`.",
     )
     max_files: int = Field(default=5, ge=1, le=100, description="Files of its own Docker keeps.")
+    keep: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description="Older files of the log folder that logrotate keeps, where the host has it: "
+        "one a day, and one more where a look finds it larger than `maxSize`.",
+    )
+    refused_per_hour: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Refused logins an hour above which `make check` and `make refused` fail; "
+        "a check makes two on each listener itself.",
+    )
 
     @field_validator("types")
     @classmethod

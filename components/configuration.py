@@ -7,6 +7,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from broker.host import Transport
 from broker.layout import apply_calls, configuration_files, folder_calls
+from broker.logrotate import logrotate_calls, logrotate_path, render_logrotate
 from broker.site import Broker
 from components.certificates import Certificates
 from components.hostcommand import host_command, show
@@ -49,6 +50,17 @@ class Configuration(ComponentResource):
             calls=folder_calls(broker),
             shown={each.words[2]: " ".join(each.words[3:]) for each in folder_calls(broker)},
             opts=ResourceOptions(parent=self),
+        )
+        host_command(
+            # A container of another name has another file, and the one before goes with it.
+            f"{name}-logrotate-{broker.container}",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            scripts=("files.sh", "logrotate.sh"),
+            calls=logrotate_calls(broker),
+            shown={logrotate_path(broker): render_logrotate(broker)},
+            opts=ResourceOptions(parent=self, depends_on=[folders]),
         )
         before: list[Resource] = [folders]
         if broker.tls_listeners:

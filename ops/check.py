@@ -8,13 +8,14 @@ import secrets
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from broker.checklist import Point, Sight, check_calls, checklist, render_page, render_text
 from broker.host import Seen
 from broker.settings import Settings
+from broker.sightings import Sightings
 from broker.site import Listener
 from broker.wanted import probe_calls, wanted_of_host
 from ops.command import REFUSALS, finish
@@ -22,9 +23,12 @@ from ops.credentials import Credential, all_logins
 from ops.host import probe
 from ops.login import address_towards, login
 from ops.pulumi import Pulumi
+from ops.sightings import read_log
 from ops.stack import Refusal, Stack, arguments
 
 AT_ONCE = 16
+LOG_BYTES = 8_000_000
+"""Of the log's end: what 25,000 refused logins leave there."""
 NOT_ASKED = 2
 """The exit code where there is no answer; 1 is that of a point that failed."""
 
@@ -97,9 +101,13 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Sight:
         anonymous = {name: each.result() for (name, _), each in zip(everywhere, none, strict=True)}
         guessed = {name: each.result() for (name, _), each in zip(everywhere, wrong, strict=True)}
         logins = {name: said for name, each in users.items() if (said := each.result())}
+    image = str(outputs.get("image", ""))
+    with ThreadPoolExecutor() as pool:
+        host, log = pool.submit(look, stack), pool.submit(read, stack, image)
     return Sight(
-        host=look(stack),
-        image=str(outputs.get("image", "")),
+        host=host.result(),
+        log=log.result(),
+        image=image,
         answers=answers if known else {},
         anonymous=anonymous,
         guessed=guessed if known else {},
@@ -114,6 +122,16 @@ def look(stack: Stack) -> Seen:
     wanted = wanted_of_host(stack.settings, stack.name)
     calls = [*probe_calls(wanted, stack.transport), *check_calls(stack.settings)]
     return probe(stack, ("rules.sh", "pairs.sh", "probe.sh", "check.sh"), calls)
+
+
+def read(stack: Stack, image: str) -> Sightings | None:
+    """Return what the log says of the last hour; nothing where nobody can read it."""
+    # A file that was rotated within the hour is read too, and of a large one its end.
+    hour = datetime.now(UTC) - timedelta(hours=1)
+    try:
+        return read_log(stack, since=hour, minutes=60, size=LOG_BYTES, image=image)
+    except Refusal:
+        return None
 
 
 def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

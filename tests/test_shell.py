@@ -25,6 +25,7 @@ FOLLOWS = {
     "drill.sh": "archive.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
+    "logrotate.sh": "files.sh",
     "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",
     "restart.sh": "database.sh",

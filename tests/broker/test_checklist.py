@@ -21,8 +21,10 @@ from broker.checklist import (
 )
 from broker.conf import render_conf
 from broker.host import Seen
+from broker.logrotate import logrotate_path
 from broker.needs import start_digest
 from broker.settings import Settings
+from broker.sightings import Sightings
 
 SETTINGS = settings_of("prod")
 BROKER = SETTINGS.broker
@@ -44,6 +46,7 @@ HOST = {
     ("passwords", "-"): "7 0",
     ("file", PASSWD): f"600 1883 1883 {NOW - 5000} 900",
     ("file", LOG): f"644 1883 1883 {NOW - 2} 4000",
+    ("file", logrotate_path(BROKER)): f"644 0 0 {NOW} 200",
     ("file", DATABASE): f"600 1883 1883 {NOW - 250} 47",
     ("blocks", ACL): blocks_digest(render_acl(SETTINGS)),
     ("blocks", CONF): blocks_digest(render_conf(BROKER)),
@@ -64,6 +67,7 @@ def sight(host=(), **more):
         "logins": dict.fromkeys(SETTINGS.users, LET_IN),
         "here": "192.168.2.50",
         "ages": {"admin": 3},
+        "log": Sightings(),
     }
     return Sight(host=Seen(facts={**HOST, **dict(host)}), **{**known, **more})
 
@@ -78,7 +82,7 @@ def test_all_is_well():
     assert {name for name, each in found.items() if each.verdict != "pass"} == {
         "rotation",
     }
-    assert len(found) == 18
+    assert len(found) == 19
 
 
 @pytest.mark.parametrize(
@@ -281,3 +285,35 @@ def test_a_broker_of_today_needs_no_backup_yet_and_one_by_hand_promises_none():
     assert verdicts(old, settings)["backups"].verdict == "pass"
     assert verdicts(sight())["backups"].seen.endswith("(make verify-backup): 5 days ago")
     assert verdicts(sight({("backup", "asked"): ""}))["backups"].verdict == "unknown"
+
+
+def refusals(times, address="192.0.2.7"):
+    minute = "2026-01-02T03:04"
+    return Sightings().read(
+        f"{minute}:00: Client guess [{address}:{4000 + each}] disconnected: not authorised."
+        for each in range(times)
+    )
+
+
+def test_refused_logins_fail_above_the_limit_and_the_worst_address_is_named():
+    most = BROKER.logging.refused_per_hour
+    few = verdicts(sight(log=refusals(most)))["refused logins"]
+    many = verdicts(sight(log=refusals(most + 1)))["refused logins"]
+
+    assert (few.verdict, many.verdict) == ("pass", "fail")
+    assert many.seen == f"{most + 1} in the last hour, {most + 1} from 192.0.2.7"
+    assert "make refused STACK=prod" in many.mend
+
+
+def test_refused_logins_are_unknown_where_the_log_was_not_read_or_does_not_hold_them():
+    assert verdicts(sight(log=None))["refused logins"].verdict == "unknown"
+    quiet = smallest(logging={"types": ["error"]})
+    assert verdicts(sight(), Settings.parse(quiet))["refused logins"].verdict == "unknown"
+
+
+def test_the_log_says_whether_it_is_rotated():
+    path = logrotate_path(BROKER)
+    assert "logrotate keeps 14 older ones" in verdicts(sight())["log"].seen
+    found = verdicts(sight({("file", path): "absent"}))["log"]
+    assert found.verdict == "pass"
+    assert f"no {path}" in found.seen

@@ -37,6 +37,7 @@ def configured(engine, here):
 def test_folders_then_certificates_then_files(configured):
     assert list(configured.of_type(COMMAND)) == [
         "configuration-folders",
+        "configuration-logrotate-mosquitto-test",
         "configuration-certificates-pairs",
         "configuration-files",
     ]

@@ -5,9 +5,11 @@ from declared import smallest
 from fake_engine import COMMAND, everything_plain, is_secret, unwrap
 from pulumi import Output
 
+from broker.logrotate import render_logrotate
 from broker.settings import Settings
 from components import Configuration, EnvFiles
 
+ROTATED = "configuration-logrotate-mosquitto-test"
 CONF, ACL = "listener 1883\n", "user a\n"
 SECRETS = {"passwd": "a:$7$hash\n", "health_password": "h3alth", "seed": "s33d"}
 
@@ -30,9 +32,24 @@ def configured(engine, broker, here):
 
 
 def test_folders_come_first_then_files(configured):
-    assert list(configured.of_type(COMMAND)) == ["configuration-folders", "configuration-files"]
+    assert list(configured.of_type(COMMAND)) == [
+        "configuration-folders",
+        ROTATED,
+        "configuration-files",
+    ]
     (before,) = configured.options["configuration-files"].depends_on
     assert before._name == "configuration-folders"
+
+
+def test_logrotate_gets_its_file_once_the_folder_is_there(configured, broker):
+    (before,) = configured.options[ROTATED].depends_on
+    assert before._name == "configuration-folders"
+    path = "/etc/logrotate.d/sentient-mqtt-mosquitto-test"
+    shown = configured.inputs_of(ROTATED)["environment"]
+    assert shown == {path: render_logrotate(broker)}
+    stdin = unwrap(configured.inputs_of(ROTATED)["stdin"])
+    assert f"\nrotated {broker.folders.log}/mosquitto.log {path} 0644 0 0 " in stdin
+    assert stdin.endswith("finish\n")
 
 
 def test_a_preview_shows_conf_and_rules_line_by_line(configured):

@@ -19,6 +19,7 @@ from witness import Witness
 from broker.delivery import deliver
 from broker.firewall import choose, firewall_calls
 from broker.host import Seen
+from broker.logrotate import logrotate_path
 from setup.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
@@ -67,6 +68,7 @@ def make_site(
         docker("rm", "--force", "--volumes", site.container, check=False)
         docker("network", "rm", site.container, check=False)
         open_again(site)
+        Path(logrotate_path(site.settings.broker)).unlink(missing_ok=True)
 
 
 def open_again(site: Site) -> None:

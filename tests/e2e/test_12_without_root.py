@@ -5,9 +5,12 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from patience import eventually
+from site_under_test import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,28 @@ def theirs(make_site, login):
     return site
 
 
+PARTIES = """
+import pathlib, sys
+from ops.sightings import read_log
+from ops.stack import Stack
+file = pathlib.Path(sys.argv[1])
+print(*read_log(Stack.parse("e2e", file, file.read_text())).parties)
+"""
+
+
+def parties(site):
+    """Who was let in, as the log says to the user who runs `pulumi`."""
+    done = subprocess.run(
+        [*site.run_as, sys.executable, "-c", PARTIES, str(site.stack_file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
 def test_with_sudo_as_the_way_there_is_none(theirs, login):
     with theirs.edited(lambda config: config["broker"].update(become="sudo")):
         said = theirs.preview(fails=True).output
@@ -57,6 +82,8 @@ def test_up_again_change_and_destroy(theirs):
     env_file = Path(f"{theirs.root}/opt/sentient/.env.production")
     assert (env_file.stat().st_uid, env_file.stat().st_mode & 0o777) == (0, 0o600)
     theirs.client("admin").close()
+    # The log is for its owner alone: read through Docker too.
+    assert eventually(lambda: "admin" in parties(theirs), 10)
 
     theirs.up("--expect-no-changes")
 

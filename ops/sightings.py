@@ -1,0 +1,51 @@
+"""The broker's log on its host, read: who came, and who was turned away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from broker.delivery import Call
+from broker.sightings import EVER, Sightings
+from ops.docker import ask
+from ops.host import run_scripts
+from ops.stack import Refusal, Stack
+
+SECONDS = 60
+
+
+def read_log(
+    stack: Stack, *, since: datetime = EVER, minutes: int = 0, size: int = 0, image: str = ""
+) -> Sightings:
+    """
+    Return what the log says, counted from *since*.
+
+    *minutes*: of files written to in so many alone; *size*: of each its last bytes; 0 is all.
+    *image* is one on the host, for `become: docker`; asked for where it is not given.
+
+    Raises:
+        Refusal: the host or its log can't be read.
+
+    """
+    broker = stack.settings.broker
+    path = f"{broker.folders.log}/{broker.logging.file}"
+    if broker.become == "docker" and not image:
+        image = ask(stack, "inspect", "--format", "{{.Image}}", broker.container).strip()
+    done = run_scripts(
+        stack,
+        ("sightings.sh",),
+        [Call(words=("sightings", path, str(minutes), str(size)))],
+        action="look",
+        become=broker.become,
+        image=image,
+        seconds=SECONDS,
+    )
+    lines = done.stdout.splitlines()
+    if done.returncode or lines[-1:] != ["end"]:
+        raise Refusal(f"host {stack.transport.host}: its log: {done.stderr.strip()}")
+    return Sightings(since=since).read(lines)
+
+
+def gateways(stack: Stack) -> list[str]:
+    """Return the addresses by which the broker's own host comes to it, through Docker."""
+    template = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}} {{end}}"
+    return ask(stack, "inspect", "--format", template, stack.settings.broker.container).split()

@@ -1,0 +1,188 @@
+"""What each release line logs of who comes is counted; its log may be rotated while it writes."""
+
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from mqtt import refusal
+from patience import eventually
+
+from broker.delivery import Call, deliver
+from broker.inventory import inventory
+from broker.logrotate import log_path, logrotate_calls, logrotate_path
+from broker.sightings import UNKNOWN, Sightings, samples
+from setup.apt import install
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def talkative(start):
+    def change(raw):
+        raw["broker"]["logging"] = {"types": ["error", "warning", "notice", "debug"]}
+
+    return start(change)
+
+
+def read(running):
+    """What the log on the host says, as `make inventory` reads it."""
+    done = running.script(
+        "sightings.sh", "look", [Call(words=("sightings", log_path(running.broker), "0", "0"))]
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("end\n")
+    return Sightings().read(done.stdout.splitlines())
+
+
+def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
+    with talkative.client("paragon_devices", session="ctl-1") as client:
+        client.publish("elsewhere")
+        here = eventually(
+            lambda: next(
+                (
+                    address
+                    for user, each, address in read(talkative).logins
+                    if (user, each) == ("paragon_devices", "ctl-1")
+                ),
+                None,
+            ),
+            10,
+        )
+        found = {each.name: each for each in inventory(talkative.settings, read(talkative)).entries}
+        assert found["paragon_devices"].state == "connected"
+        assert found["sentient_monitor_prod"].state == "never"
+    before = read(talkative)
+
+    assert refusal(talkative.port, "admin", "a guess") == "Not authorized"
+
+    def counted():
+        seen = read(talkative)
+        times = seen.refused.get((UNKNOWN, here))
+        had = before.refused.get((UNKNOWN, here))
+        return seen if times and times.times == (had.times if had else 0) + 1 else None
+
+    seen = eventually(counted, 10)
+    assert seen.denied["paragon_devices", here].times == 1
+    assert ("mosquitto_acl_denied_total", {"user": "paragon_devices", "address": here}, 1.0) in (
+        samples(seen)
+    )
+    eventually(lambda: read(talkative).parties["paragon_devices"].ended is not None, 10)
+    # Refused through WebSockets: 2.0 says no word of it.
+    port = talkative.broker.listeners["websocket"].port
+    assert refusal(port, "admin", "a guess", websocket=True) == "Not authorized"
+    with talkative.client("admin", session="fence"):
+        eventually(lambda: "as fence (" in talkative.log(), 10)
+    more = eventually(
+        lambda: (now := read(talkative)) and ("admin", "fence", here) in now.logins and now, 10
+    )
+    grown = more.refused[UNKNOWN, here].times - seen.refused[UNKNOWN, here].times
+    assert grown == {"2.0": 0, "2.1": 1}[line]
+
+
+@pytest.fixture(scope="session")
+def logrotate():
+    if not shutil.which("logrotate"):
+        install(["logrotate"], what="What rotates the log in the tests")
+    return shutil.which("logrotate")
+
+
+@pytest.fixture
+def rotated(start, logrotate, tmp_path):
+    """A broker whose log the machine's logrotate has been told of, and what rotates it now."""
+    running = start()
+    done = running.script("files.sh logrotate.sh", "apply", logrotate_calls(running.broker))
+    assert done.returncode == 0, done.stderr
+    path = Path(logrotate_path(running.broker))
+
+    def rotate():
+        words = [logrotate, "--force", "--state", str(tmp_path / "state"), str(path)]
+        subprocess.run(words, check=True, capture_output=True)
+
+    yield running, rotate
+    running.script("files.sh logrotate.sh", "remove", logrotate_calls(running.broker))
+    assert not path.exists()
+
+
+ROTATIONS = 5
+
+
+def gaps(numbers):
+    """How many runs of consecutive numbers these are."""
+    return len([each for each in numbers if each - 1 not in numbers])
+
+
+def test_a_rotation_under_load_doubles_no_line_and_loses_but_what_comes_between_copy_and_cut(
+    rotated,
+):
+    """What was lost is in Docker's own log, which is not rotated by this."""
+    running, rotate = rotated
+    done = threading.Event()
+    numbers = []
+
+    def come_and_go():
+        number = 0
+        while not done.is_set():
+            running.client("admin", session=f"load-{number}").close()
+            number += 1
+        numbers.append(number)
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    folder = Path(running.broker.folders.log)
+    for each in range(ROTATIONS):
+        # Each has something to rotate: lines of after the one before.
+        eventually(lambda: (folder / "mosquitto.log").stat().st_size > 1000, 20)
+        rotate()
+        assert (folder / "mosquitto.log.1").exists(), each
+    done.set()
+    coming.join()
+    with running.client("admin", session="last"):
+        eventually(lambda: "as last (" in (folder / "mosquitto.log").read_text(), 10)
+
+    seen = read(running)
+    kept = [each for _, each, _ in seen.logins if each.startswith("load-")]
+    doubled = [each for key, each in seen.logins.items() if each.times > 1 and "load" in key[1]]
+    told = set(re.findall(r"as (load-\d+) \(", running.log()))
+    assert len(told) == numbers[0]
+    assert doubled == []
+    # Those who came between the copy and the cut: one after the other, once in a rotation.
+    assert kept
+    assert gaps({int(each.partition("-")[2]) for each in told - set(kept)}) <= ROTATIONS
+    assert len(list(folder.iterdir())) == 1 + ROTATIONS
+    # Written to the end of what is there, not to where it was before.
+    assert b"\0" not in (folder / "mosquitto.log").read_bytes()
+
+
+def test_what_is_compressed_is_read_too_and_the_oldest_goes(rotated):
+    running, rotate = rotated
+    folder = Path(running.broker.folders.log)
+    for each in range(running.broker.logging.keep + 2):
+        running.client("admin", session=f"turn-{each}").close()
+        eventually(lambda: f"as turn-{each} (" in (folder / "mosquitto.log").read_text(), 10)  # noqa: B023
+        rotate()
+    names = {each.name for each in folder.iterdir()}
+    keep = running.broker.logging.keep
+    assert len(names) == 1 + keep
+    assert f"mosquitto.log.{keep}.gz" in names
+    seen = {each for _, each, _ in read(running).logins if each.startswith("turn-")}
+    assert seen == {f"turn-{each}" for each in range(2, keep + 2)}
+
+
+def test_a_host_without_logrotate_gets_no_file(start, image):
+    broker = start().broker
+    text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "logrotate.sh"))
+    # Debian's image of the broker has none.
+    done = subprocess.run(
+        [
+            *("docker", "run", "--rm", "-i", "--user", "0:0", "--entrypoint", "/bin/sh", image),
+            *("-c", f"sh -s apply && test ! -e {logrotate_path(broker)} && echo none"),
+        ],
+        input=deliver(text, logrotate_calls(broker)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("none\n", "")

@@ -1,0 +1,106 @@
+"""The log's telling lines are read from all its files; logrotate gets a file where it is there."""
+
+import gzip
+import os
+
+import pytest
+from host_under_test import call, mode
+
+TEXT = '"/srv/log/mosquitto.log" {\n    daily\n    copytruncate\n}\n'
+
+
+class TestReading:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        made = tmp_path / "log"
+        made.mkdir()
+        (made / "mosquitto.log.2.gz").write_bytes(gzip.compress(line(1) + line(2)))
+        (made / "mosquitto.log.1").write_bytes(line(3))
+        (made / "mosquitto.log").write_bytes(
+            line(4) + b"2026-01-02T03:04:05: Sending CONNACK to c (0, 0)\n" + line(5)
+        )
+        (made / "mosquitto.log.lock").write_bytes(line(9))
+        for age, name in enumerate(("mosquitto.log", "mosquitto.log.1", "mosquitto.log.2.gz")):
+            os.utime(made / name, (1e9 - age, 1e9 - age))
+        return made
+
+    def read(self, host, folder, minutes=0, size=0):
+        return host.run(
+            "sightings.sh",
+            call("sightings", folder / "mosquitto.log", minutes, size),
+            action="look",
+        )
+
+    def test_rotated_files_too_the_oldest_first(self, host, folder):
+        done = self.read(host, folder)
+        assert done.stdout == b"".join(map(line, range(1, 6))).decode() + "end\n"
+        assert done.stderr == ""
+
+    def test_of_recent_files_alone(self, host, folder):
+        assert self.read(host, folder, minutes=60).stdout == "end\n"
+        os.utime(folder / "mosquitto.log")
+        assert self.read(host, folder, minutes=60).stdout == (line(4) + line(5)).decode() + "end\n"
+
+    def test_the_end_of_a_file_without_the_line_that_it_cuts(self, host, folder):
+        for name in ("mosquitto.log.1", "mosquitto.log.2.gz"):
+            (folder / name).unlink()
+        done = self.read(host, folder, size=len(line(5)) + 10)
+        assert done.stdout == line(5).decode() + "end\n"
+
+    def test_a_log_that_holds_nothing_is_no_failure(self, host, tmp_path):
+        done = self.read(host, tmp_path)
+        assert (done.returncode, done.stdout) == (0, "end\n")
+
+    def test_a_folder_that_is_not_there_is(self, host, tmp_path):
+        done = self.read(host, tmp_path / "nowhere")
+        assert done.returncode != 0
+        assert "there is no such folder" in done.stderr
+
+
+def line(number):
+    return f"2026-01-02T03:04:0{number}: Client c{number} disconnected.\n".encode()
+
+
+class TestRotation:
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "etc" / "logrotate.d" / "sentient-mqtt-x"
+
+    def run(self, host, path, action="apply"):
+        return host.run(
+            "files.sh logrotate.sh",
+            call("rotated", "/srv/log/mosquitto.log", path, "0644", 0, 0, text=TEXT),
+            action=action,
+        )
+
+    def test_it_has_the_file_until_it_is_removed(self, host, path):
+        host.program("logrotate", "exit 0")
+        assert self.run(host, path).returncode == 0
+        assert path.read_text() == TEXT
+        assert mode(path) == ("0644", 0, 0)
+        assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+        assert self.run(host, path, "remove").returncode == 0
+        assert not path.exists()
+
+    def test_what_it_refuses_is_not_put_in_place(self, host, path):
+        host.program("logrotate", "exit 0")
+        self.run(host, path)
+        path.write_text("as it was\n")
+        host.program("logrotate", 'echo "error: line 3" >&2; exit 1')
+
+        done = self.run(host, path)
+
+        assert done.returncode != 0
+        assert "logrotate refuses its file, nothing was changed: error: line 3" in done.stderr
+        assert path.read_text() == "as it was\n"
+
+    def test_a_log_that_somebody_elses_file_rotates_is_left_to_it(self, host, path):
+        host.program(
+            "logrotate",
+            'case "$*" in *logrotate.conf) '
+            'echo "error: b:1 duplicate log entry for /srv/log/mosquitto.log" >&2; exit 1 ;; esac',
+        )
+        done = self.run(host, path)
+        assert done.returncode == 0, done.stderr
+        assert not path.exists()
