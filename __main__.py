@@ -41,6 +41,7 @@ from components import (
     Credentials,
     EnvFiles,
     Firewall,
+    Monitoring,
     Rotations,
 )
 from components.preflight import look
@@ -65,7 +66,7 @@ broker = settings.broker
 host = transport(broker.host, broker.ssh_config)
 wanted = wanted_of_host(settings, stack)
 seen = look(host, wanted)
-image_name = seen.present_image(wanted)
+image_name = seen.present_image(wanted.image, wanted.stand_in)
 digest = start_digest(broker, image_name)
 for line in effects(wanted, seen, digest):
     pulumi.log.info(line)
@@ -153,6 +154,23 @@ if broker.backups is not None and broker.backups.schedule is not None:
         transport=host,
         image=image.name,
         opts=pulumi.ResourceOptions(depends_on=[container]),
+    )
+
+if broker.monitoring is not None:
+    reader = broker.monitoring.user
+    Monitoring(
+        "monitoring",
+        stack=stack,
+        broker=broker,
+        declared=broker.monitoring,
+        transport=host,
+        image=image.name,
+        exporter_image=seen.present_image(wanted.exporter, wanted.exporter_stand_in),
+        network=container.network,
+        login=active[reader],
+        generation=settings.users[reader].generation,
+        password=credentials.passwords[active[reader]],
+        opts=pulumi.ResourceOptions(providers={"docker": provider}, depends_on=[container]),
     )
 
 # How to get in: `pulumi stack output credentials --show-secrets`.

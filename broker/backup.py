@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
 from broker.delivery import Call, deliver
-from broker.layout import HEALTH_DIR, HostFile, database_call, ready_call
-from broker.site import Backups, Broker, Owner
+from broker.layout import HEALTH_DIR, database_call, ready_call
+from broker.site import Backups, Broker
+from broker.timer import Timer
 from broker.timetable import DAYS, Timetable
 
-FOLDER = "/etc/sentient-mqtt"
-CRON = "/etc/cron.d"
-UNITS = "/etc/systemd/system"
-ROOT = Owner(uid=0, gid=0)
 SCRIPTS = ("database.sh", "archive.sh", "backup.sh")
 """Of ``host/``, one after the other."""
 
@@ -58,76 +53,20 @@ def restore_calls(broker: Broker, *, other: bool) -> list[Call]:
     return [ready_call(broker), Call(words=("restore", grace, foreign))]
 
 
-def name_of(broker: Broker) -> str:
-    """Return the name of units and of the cron file, which takes no dot (cron(8))."""
-    return "sentient-mqtt-backup-" + re.sub(r"[^A-Za-z0-9_-]", "_", broker.container)
-
-
-def schedule_calls(
-    broker: Broker,
-    backups: Backups,
-    timetable: Timetable,
-    stack: str,
-    *,
-    socket: str,
-    script: str,
-) -> list[Call]:
-    """
-    Return the calls of ``host/schedule.sh``; *script* is the text of ``SCRIPTS``.
-
-    The host runs it by itself, without this program and without a password.
-    """
-    path = f"{FOLDER}/{broker.container}/backup"
-    name = name_of(broker)
-    text = deliver(script, backup_calls(broker, backups, stack, socket))
-    age = "yes" if backups.recipient else "no"
-    return [
-        Call(words=("schedule", name, age)),
-        HostFile(path=path, owner=ROOT, text=text, mode="0700").call(),
-        *_unit(f"{name}.service", render_service(broker, path)),
-        *_unit(f"{name}.timer", render_timer(broker, timetable)),
-        Call(
-            words=("cron", f"{CRON}/{name}", "0644", "0", "0"),
-            text=render_cron(timetable, path),
-        ),
-    ]
-
-
-def _unit(name: str, text: str) -> Iterator[Call]:
-    yield Call(words=("unit", f"{UNITS}/{name}", "0644", "0", "0"), text=text)
-
-
-def render_service(broker: Broker, path: str) -> str:
-    """Return the unit that makes one backup; systemd.service(5)."""
-    return f"""[Unit]
-Description=A backup of the MQTT broker {broker.container}
-After=docker.service
-
-[Service]
-Type=oneshot
-ExecStart=/bin/sh {path} apply
-"""
-
-
-def render_timer(broker: Broker, timetable: Timetable) -> str:
-    """Return the unit that starts it; systemd.timer(5). One that was missed is made up for."""
-    return f"""[Unit]
-Description=When the MQTT broker {broker.container} is backed up
-
-[Timer]
-OnCalendar={timetable.on_calendar()}
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
-
-
-def render_cron(timetable: Timetable, path: str) -> str:
-    """Return the file for ``/etc/cron.d``; crontab(5)."""
-    return f"""PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-{timetable.cron()} root sh {path} apply >/dev/null
-"""
+def backup_timer(
+    broker: Broker, backups: Backups, timetable: Timetable, stack: str, *, socket: str, script: str
+) -> Timer:
+    """Return what makes a backup at its times; *script* is the text of ``SCRIPTS``."""
+    return Timer(
+        broker=broker,
+        verb="backup",
+        does="A backup of the MQTT broker",
+        setting="broker.backups",
+        timetable=timetable,
+        text=deliver(script, backup_calls(broker, backups, stack, socket)),
+        needs="age" if backups.recipient else "",
+        made_up_for=True,
+    )
 
 
 @dataclass(frozen=True)

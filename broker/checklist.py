@@ -267,7 +267,7 @@ def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
     lines, problem = report(broker, sight.host)
     lists = "; ".join(lines[: len(broker.listeners)])
     state = sight.host.get("rules", broker.container).partition(" ")[0]
-    local = all(each.bound.is_loopback for each in broker.listeners.values())
+    local = all(each.bound.is_loopback for each in broker.gates.values())
     devices = [name for name, user in settings.users.items() if user.device]
     shut = [name for name in devices if sight.logins.get(name, "").startswith(REFUSED)]
     known = local or not is_declared(broker) or bool(state)
@@ -282,7 +282,7 @@ def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
     )
     open_to_all = [
         name
-        for name, each in broker.listeners.items()
+        for name, each in broker.gates.items()
         if not each.bound.is_loopback and (not each.allow_from or not is_declared(broker))
     ]
     seen = f"rules {state or 'not seen: not root there'}"

@@ -9,8 +9,9 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 
 from broker.delivery import Call
+from broker.gate import Gate
 from broker.host import Seen
-from broker.site import Broker, Listener
+from broker.site import Broker
 
 Rules = Literal["nftables", "iptables"]
 
@@ -42,7 +43,7 @@ def short_name(container: str) -> str:
 def is_declared(broker: Broker) -> bool:
     """Return whether there is anything to enforce; where nobody is named, nothing is touched."""
     return broker.firewall.backend != "none" and any(
-        each.allow_from for each in broker.listeners.values()
+        each.allow_from for each in broker.gates.values()
     )
 
 
@@ -96,25 +97,25 @@ def problems(broker: Broker, seen: Seen) -> list[str]:
         )
     if choice.rules == "iptables" and choice.ip_versions == (4,):
         found += [
-            f"broker.listeners.{name}: {why}: iptables on this host is for IPv4 only. Install "
-            "ip6tables (Debian, Ubuntu: apt-get install iptables), or set broker.firewall.backend "
-            "to 'nftables'."
-            for name, each in broker.listeners.items()
+            f"broker.{broker.path_of(name)}: {why}: iptables on this host is for IPv4 only. "
+            "Install ip6tables (Debian, Ubuntu: apt-get install iptables), or set "
+            "broker.firewall.backend to 'nftables'."
+            for name, each in broker.gates.items()
             if (why := _sixth(each))
         ]
     return found
 
 
-def _sixth(listener: Listener) -> str:
+def _sixth(listener: Gate) -> str:
     for index, each in enumerate(listener.allow_from):
         if each.version == 6:  # noqa: PLR2004 (an IP version)
             return f"allowFrom[{index}] is {each}"
     return "bindAddress is IPv6" if listener.bound.version == 6 else ""  # noqa: PLR2004
 
 
-def gates(broker: Broker) -> dict[str, Listener]:
-    """Return the listeners that anybody but the host itself could reach."""
-    return {name: each for name, each in broker.listeners.items() if not each.bound.is_loopback}
+def gates(broker: Broker) -> dict[str, Gate]:
+    """Return what anybody but the host itself could reach."""
+    return {name: each for name, each in broker.gates.items() if not each.bound.is_loopback}
 
 
 def render_nftables(broker: Broker) -> str:
@@ -147,7 +148,7 @@ def _nft_chain(name: str, rules: Iterable[str]) -> Iterator[str]:
     yield "\t}"
 
 
-def _nft_gate(listener: Listener) -> Iterator[str]:
+def _nft_gate(listener: Gate) -> Iterator[str]:
     if not listener.allow_from:
         yield 'accept comment "no allowFrom: anybody"'
         return
@@ -165,7 +166,7 @@ def _nft_input(broker: Broker) -> Iterator[str]:
         yield f"{_nft_address(listener)}tcp dport {listener.port} goto listener-{name}"
 
 
-def _nft_address(listener: Listener) -> str:
+def _nft_address(listener: Gate) -> str:
     # Another address's port is somebody else's.
     if listener.bound.is_unspecified:
         return ""
@@ -213,7 +214,7 @@ def render_iptables(broker: Broker, version: int) -> str:
     return "\n".join([*lines, "COMMIT"]) + "\n"
 
 
-def _iptables_gate(match: str, listener: Listener, version: int) -> Iterator[str]:
+def _iptables_gate(match: str, listener: Gate, version: int) -> Iterator[str]:
     if not listener.allow_from:
         yield f"{match} -j RETURN"
         return
@@ -221,7 +222,7 @@ def _iptables_gate(match: str, listener: Listener, version: int) -> Iterator[str
     yield f"{match} -j DROP"
 
 
-def _of(listener: Listener, version: int) -> list[IPv4Network | IPv6Network]:
+def _of(listener: Gate, version: int) -> list[IPv4Network | IPv6Network]:
     return sorted(each for each in listener.allow_from if each.version == version)
 
 
@@ -362,7 +363,7 @@ def report(broker: Broker, seen: Seen) -> tuple[list[str], str]:
             if each.bound.is_loopback
             else ", ".join(map(str, each.allow_from)) or "anybody"
         )
-        for name, each in broker.listeners.items()
+        for name, each in broker.gates.items()
     ]
     if not is_declared(broker):
         return [*lines, "No firewall is declared: no rule of ours is on the host."], ""
@@ -396,7 +397,7 @@ def describe_firewall(broker: Broker, choice: Choice | None) -> dict[str, Any]:
             "bindAddress": each.bind_address,
             "allowFrom": [str(network) for network in each.allow_from] or ["anybody"],
         }
-        for name, each in broker.listeners.items()
+        for name, each in broker.gates.items()
     }
     if choice is None:
         return {"backend": "none", "listeners": listeners}

@@ -107,6 +107,10 @@ class Wanted:
     image: str
     stand_in: str
     """Images that may take the place of *image*, as a pattern of Docker's; none where empty."""
+    exporter: str = ""
+    """The exporter's image; empty where none is declared."""
+    exporter_stand_in: str = ""
+    """As *stand_in*, for the exporter."""
     ports: Mapping[str, int]
     """By path in the stack file."""
     folders: Mapping[str, str]
@@ -145,12 +149,10 @@ class Seen:
             facts[key, subject] = value
         return cls(facts=facts)
 
-    def present_image(self, wanted: Wanted) -> str:
-        """Return the image to run: the named one, or what stands in where only that is there."""
-        stand_in = self.get("standin", wanted.stand_in) if wanted.stand_in else ""
-        if self.get("image", wanted.image) != "present" and stand_in:
-            return stand_in
-        return wanted.image
+    def present_image(self, name: str, pattern: str) -> str:
+        """Return the image to run: *name*, or what stands in where only that is there."""
+        stand_in = self.get("standin", pattern) if pattern else ""
+        return stand_in if self.get("image", name) != "present" and stand_in else name
 
 
 def problems(wanted: Wanted, seen: Seen, host: str) -> list[str]:

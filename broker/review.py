@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from broker.expectations import Expectation, breaches
 from broker.guardrails import guard
 from broker.principals import principals
+from broker.rules import Principal
 from broker.settings import PROJECT, Settings
+from broker.status import READ_OF_ALL, SYSTEM
+from broker.verdict import can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,20 @@ def review(settings: Settings, stack: str) -> Review:
     ]
     found = guard(settings, stack)
     return Review(
-        errors=(*broken, *(str(each) for each in found if each.level == "error")),
+        errors=(
+            *broken,
+            *_blind(settings, everybody),
+            *(str(each) for each in found if each.level == "error"),
+        ),
         warnings=tuple(str(each) for each in found if each.level == "warning"),
+    )
+
+
+def _blind(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[str]:
+    monitoring = settings.broker.monitoring
+    if monitoring is None or can(everybody[monitoring.user], "receive", READ_OF_ALL).allowed:
+        return
+    yield (
+        f"{PROJECT}:broker.monitoring.user: {monitoring.user!r}: may not read {READ_OF_ALL}, so "
+        f'the exporter would see nothing. Give that user read: ["{SYSTEM}#"], or name another'
     )

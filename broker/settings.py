@@ -97,6 +97,22 @@ class Settings(Part):
         return self
 
     @model_validator(mode="after")
+    def _exporter_can_log_in(self) -> Self:
+        if self.broker.monitoring is None:
+            return self
+        key, name = "broker.monitoring.user", self.broker.monitoring.user
+        user = self.users.get(name)
+        if user is None:
+            guess = get_close_matches(name, self.users, n=1)
+            hint = f"Did you mean {guess[0]!r}?" if guess else "Declare it under 'users'."
+            raise refused(key, name, f"is not a user. {hint}")
+        if not user.password_known:
+            raise refused(
+                key, name, "has a password that only its clients know (adopted); rotate it first"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _roles_agree(self) -> Self:
         for name, user in self.users.items():
             for index, use in enumerate(user.roles):

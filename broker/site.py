@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import combinations
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from broker.gate import Gate
+from broker.monitoring import Monitoring
 from broker.names import (
     check_address,
-    check_bind_address,
     check_container_name,
     check_docker_host,
     check_image,
@@ -38,27 +37,19 @@ from broker.tls import Tls
 SPARE_FILES = 100
 DEFAULT_SPARE_FILES = 240
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+EXPORTER = "exporter"
+"""What the exporter's port is called where listeners go by their names."""
+
 LogType = Literal[
     "error", "warning", "notice", "information", "debug", "subscribe", "unsubscribe", "websockets"
 ]
 Protocol = Literal["mqtt", "websockets"]
 
 
-class Listener(Part):
-    """A port that the broker answers on, and the networks that may reach it."""
+class Listener(Gate):
+    """A port that clients dial."""
 
-    port: Port = Field(description="TCP port, on the host and in the container.")
     protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
-    bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
-        default="0.0.0.0",  # noqa: S104 (Docker's own default; IPv4 only, unlike an absent one)
-        description="Address of the host that the port is on; `::` is all, of both IP versions.",
-    )
-    allow_from: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(),
-        description="Networks (CIDR) that may reach the port, and nobody else; anybody where none "
-        "is named.",
-    )
     max_connections: int | None = Field(
         default=None,
         ge=1,
@@ -71,40 +62,6 @@ class Listener(Part):
         description="Says that clients which can't do TLS are meant, where others do.",
     )
 
-    @field_validator("allow_from", mode="before")
-    @classmethod
-    def _networks(cls, raw: Any) -> Any:
-        """Read each network; a bad one is told in one sentence, not once for each IP version."""
-        if not isinstance(raw, list):
-            return raw
-        networks: list[IPv4Network | IPv6Network] = []
-        for index, each in enumerate(raw):
-            try:
-                networks.append(_network(each))
-            except ValueError as wrong:
-                raise refused(f"[{index}]", each, str(wrong)) from None
-        for index, each in enumerate(networks):
-            for other in networks[:index] + networks[index + 1 :]:
-                if each.version == other.version and each.subnet_of(other):  # type: ignore[arg-type]
-                    raise refused(
-                        f"[{index}]",
-                        str(each),
-                        f"lies in {other}, which is listed too; take one of them out",
-                    )
-        return tuple(networks)
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        for index, each in enumerate(self.allow_from):
-            if self.bound.version == 4 and each.version == 6:  # noqa: PLR2004 (IP versions)
-                raise refused(
-                    f"allowFrom[{index}]",
-                    str(each),
-                    f"no IPv6 client reaches {self.bind_address}; set bindAddress to '::', which "
-                    "is for both versions, or take the network out",
-                )
-        return self
-
     @model_validator(mode="after")
     def _plain_or_not(self) -> Self:
         if self.plain and self.tls is not None:
@@ -116,32 +73,6 @@ class Listener(Part):
         """What a URL of this listener begins with."""
         plain = "mqtt" if self.protocol == "mqtt" else "ws"
         return f"{plain}s" if self.tls else plain
-
-    @property
-    def bound(self) -> IPv4Address | IPv6Address:
-        return ip_address(self.bind_address)
-
-
-def _network(raw: Any) -> IPv4Network | IPv6Network:
-    """
-    Return the network that *raw* says.
-
-    Raises:
-        ValueError: it isn't CIDR. An address alone is not: 192.168.3.0 would be one machine.
-
-    """
-    rule = "must be a network in CIDR form, such as 192.168.3.0/24"
-    if not isinstance(raw, str) or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", raw):
-        raise ValueError(rule)
-    try:
-        network = ip_network(raw, strict=False)
-    except ValueError:
-        raise ValueError(rule) from None
-    if "/" not in raw:
-        raise ValueError(f"{rule}; for one machine: {network}")
-    if str(network.network_address) != str(ip_address(raw.partition("/")[0])):
-        raise ValueError(f"{rule}; it holds one machine's address, the network's is {network}")
-    return network
 
 
 class Folders(Part):
@@ -433,6 +364,9 @@ class Broker(Part):
     logging: Logging = Field(default=Logging(), description="Logs.")
     health: Health = Field(default=Health(), description="The container's health check.")
     backups: Backups | None = Field(default=None, description="Made by the host; none if absent.")
+    monitoring: Monitoring | None = Field(
+        default=None, description="For Prometheus; none if absent."
+    )
     passwords: Passwords = Field(default=Passwords(), description="Generated passwords.")
     env_files: Annotated[tuple[EnvFile, ...], FROM_LIST] = Field(
         default=(), description="Env files on the host."
@@ -441,14 +375,20 @@ class Broker(Part):
     @model_validator(mode="after")
     def _one_listener_a_port(self) -> Self:
         seen: dict[int, str] = {}
-        for name, listener in self.listeners.items():
-            if listener.port in seen:
+        if self.monitoring is not None and EXPORTER in self.listeners:
+            raise refused(
+                f"listeners.{EXPORTER}",
+                self.listeners[EXPORTER].port,
+                "is the name of what 'monitoring' makes; give the listener another",
+            )
+        for name, gate in self.gates.items():
+            if gate.port in seen:
                 raise refused(
-                    f"listeners.{name}.port",
-                    listener.port,
-                    f"is the port of listener {seen[listener.port]!r} already; choose another",
+                    f"{self.path_of(name)}.port",
+                    gate.port,
+                    f"is the port of listener {seen[gate.port]!r} already; choose another",
                 )
-            seen[listener.port] = name
+            seen[gate.port] = name
         if not any(each.scheme == "mqtt" for each in self.listeners.values()):
             raise refused(
                 "listeners",
@@ -502,6 +442,16 @@ class Broker(Part):
                 continue
             raise refused(key, path, rule)
         return self
+
+    @property
+    def gates(self) -> dict[str, Gate]:
+        """Whatever answers on a port of the host: the listeners, and the exporter."""
+        exporter = {} if self.monitoring is None else {EXPORTER: self.monitoring}
+        return {**self.listeners, **exporter}
+
+    def path_of(self, gate: str) -> str:
+        """Return where below ``broker`` the gate of that name is declared."""
+        return f"listeners.{gate}" if gate in self.listeners else "monitoring"
 
     @property
     def inside(self) -> str:

@@ -11,18 +11,22 @@ from broker.settings import Settings
 
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
 """What ``images/`` makes where no registry can be reached. ``localhost/`` can't be pulled."""
+EXPORTER_STAND_IN = "localhost/mqtt2prometheus-from-debian:*-trixie"
 
 
 def wanted_of_host(settings: Settings, stack: str) -> Wanted:
     """Return the needs of *stack*, each under the path that the stack file gives it."""
     broker = settings.broker
+    exporter = broker.monitoring.image if broker.monitoring else ""
     return Wanted(
         stack=stack,
         container=broker.container,
         image=broker.image,
         stand_in=STAND_IN if broker.allow_stand_in else "",
+        exporter=exporter,
+        exporter_stand_in=EXPORTER_STAND_IN if exporter and broker.allow_stand_in else "",
         ports={
-            f"broker.listeners.{name}.port": each.port for name, each in broker.listeners.items()
+            f"broker.{broker.path_of(name)}.port": each.port for name, each in broker.gates.items()
         },
         folders={
             "broker.folders.config": broker.folders.config,
@@ -44,8 +48,8 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
 def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     """Return the calls of ``host/probe.sh``."""
     words: list[tuple[str, ...]] = [("host", transport.socket)]
-    words += [("image", wanted.image)]
-    words += [("standin", wanted.stand_in)] if wanted.stand_in else []
+    words += [("image", each) for each in (wanted.image, wanted.exporter) if each]
+    words += [("standin", each) for each in (wanted.stand_in, wanted.exporter_stand_in) if each]
     words += [("container", wanted.container)]
     words += [("logins", wanted.logins_file)]
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]

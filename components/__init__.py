@@ -6,6 +6,7 @@ from components.container import BrokerContainer
 from components.credentials import Credentials
 from components.envfiles import EnvFiles
 from components.firewall import Firewall
+from components.monitoring import Monitoring
 from components.rotations import Rotations
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Credentials",
     "EnvFiles",
     "Firewall",
+    "Monitoring",
     "Rotations",
 ]

@@ -2,7 +2,7 @@
 
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from broker.backup import SCRIPTS, schedule_calls
+from broker.backup import SCRIPTS, backup_timer
 from broker.host import Transport
 from broker.site import Backups as Declared
 from broker.site import Broker
@@ -34,9 +34,9 @@ class Backups(ComponentResource):
             become=broker.become,
             image=image,
             scripts=("files.sh", "schedule.sh"),
-            calls=schedule_calls(
+            calls=backup_timer(
                 broker, declared, timetable, stack, socket=transport.socket, script=script
-            ),
+            ).calls(),
             shown={
                 "schedule": timetable.cron(),
                 "folder": declared.folder,

@@ -27,6 +27,9 @@ class BrokerContainer(ComponentResource):
 
     container_id: Output[str]
 
+    network: Output[str] | None = None
+    """The broker's own, by name, where it has one."""
+
     def __init__(
         self,
         name: str,
@@ -65,6 +68,7 @@ class BrokerContainer(ComponentResource):
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
                 opts=ResourceOptions(parent=self),
             )
+            self.network = network.name
         container = docker.Container(
             name,
             name=broker.container,

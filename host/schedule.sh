@@ -1,14 +1,20 @@
 #!/bin/sh
-# With host/files.sh before it. After `apply`: the host's own clock starts the backup, systemd's
-# where systemd runs, else cron's. After `remove`: nothing does; the archives stay.
+# With host/files.sh before it. After `apply`: the host's own clock starts a script of ours, systemd's
+# where systemd runs, else cron's. After `remove`: nothing does; what the script made stays.
 
 # shellcheck disable=SC2154 # host/files.sh has the others
 name=''
-age=no
+setting=''
+needs=''
 
-schedule() { # NAME yes|no: of units and file; whether the host needs age
+schedule() { # NAME SETTING COMMAND: of units and file; in the stack file; what the script needs
   name=$1
-  age=$2
+  setting=$2
+  needs=$3
+}
+
+written() { # PATH: what the script writes, and what goes with it
+  [ "$action" = apply ] || rm -f -- "$1"
 }
 
 by_systemd() { [ -d /run/systemd/system ]; }
@@ -27,11 +33,11 @@ cron() { # as `put`
 }
 
 validate() {
-  [ "$age" = no ] || command -v age >/dev/null ||
-    fail "broker.backups.recipient: age is not on the host: apt-get install age. Nothing was changed"
+  [ -z "$needs" ] || command -v "$needs" >/dev/null ||
+    fail "$setting: $needs is not on the host: apt-get install $needs. Nothing was changed"
   by_systemd || command -v cron >/dev/null || command -v crond >/dev/null ||
-    fail "broker.backups.schedule: neither systemd nor cron is on the host, so nothing would start \
-a backup: apt-get install cron. Nothing was changed"
+    fail "$setting: neither systemd nor cron is on the host, so nothing would start the script at \
+its time: apt-get install cron. Nothing was changed"
 }
 
 settle() {

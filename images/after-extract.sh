@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run by mmdebstrap with the root folder of the image, once the packages are extracted there:
-# makes it what the official eclipse-mosquitto image is to those who run it.
+# makes it what the official image is to those who run it.
 set -eu
 root=$1
 
@@ -12,12 +12,21 @@ for deb in "$root"/var/cache/apt/archives/*.deb; do
     dpkg-deb -f "$deb" >"$status/$name"
 done
 
-# The package's configuration is Debian's; nobody is to start a broker with it by accident.
-rm -rf "$root/etc/mosquitto"
-mkdir -p "$root/mosquitto/config" "$root/mosquitto/data" "$root/mosquitto/log"
-cp "$IMAGES/mosquitto.conf" "$root/mosquitto/config/mosquitto.conf"
-chmod 0644 "$root/mosquitto/config/mosquitto.conf"
-chown -R 1883:1883 "$root/mosquitto"
+case $PACKAGE in
+    mosquitto)
+        # The package's configuration is Debian's; nobody is to start a broker with it by accident.
+        rm -rf "$root/etc/mosquitto"
+        mkdir -p "$root/mosquitto/config" "$root/mosquitto/data" "$root/mosquitto/log"
+        cp "$IMAGES/mosquitto.conf" "$root/mosquitto/config/mosquitto.conf"
+        chmod 0644 "$root/mosquitto/config/mosquitto.conf"
+        chown -R 1883:1883 "$root/mosquitto"
+        ;;
+    prometheus-mqtt-exporter)
+        # As the official one, it holds a program and what that needs, and no shell.
+        ln -s usr/bin/prometheus-mqtt-exporter "$root/mqtt2prometheus"
+        rm -rf "$root/etc/prometheus" "$root/etc/init.d" "$root/etc/default" "$root/etc/logrotate.d"
+        ;;
+esac
 
 mkdir -p "$root/root" "$root/var/empty" "$root/tmp" "$root/etc"
 chmod 0700 "$root/root"
@@ -35,12 +44,14 @@ END
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 
 # sh, cat, kill and what else a small image has: busybox, where no package brought the real one.
-for applet in $("$root/usr/bin/busybox" --list); do
-    for folder in bin sbin; do
-        [ ! -e "$root/usr/$folder/$applet" ] || continue 2
+if [ -e "$root/usr/bin/busybox" ]; then
+    for applet in $("$root/usr/bin/busybox" --list); do
+        for folder in bin sbin; do
+            [ ! -e "$root/usr/$folder/$applet" ] || continue 2
+        done
+        ln -s busybox "$root/usr/bin/$applet"
     done
-    ln -s busybox "$root/usr/bin/$applet"
-done
+fi
 
 # Nothing in it needs to become root, and a container without privileges could not.
 find "$root/usr" -xdev -type f -perm /6000 -exec chmod a-s {} +

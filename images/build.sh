@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the root file system of a Mosquitto image, made of Debian's packages, to stdout as a tar.
+# Writes the root file system of an image, made of Debian's packages, to stdout as a tar: Mosquitto's,
+# or with prometheus-mqtt-exporter as a second word that of the exporter of its statistics.
 #
 #   images/build.sh trixie > rootfs.tar
 #
@@ -19,8 +20,15 @@ mirror() {
         head -n 1 | sed 's|/*$||'
 }
 
-[ "$#" -eq 1 ] || refuse 'say one suite of Debian, for example: images/build.sh trixie > rootfs.tar'
+[ "$#" -eq 1 ] || [ "$#" -eq 2 ] ||
+    refuse 'say one suite of Debian, for example: images/build.sh trixie > rootfs.tar'
 suite=$1
+PACKAGE=${2:-mosquitto}
+case $PACKAGE in
+    mosquitto) include=mosquitto,mosquitto-clients,busybox-static,libc-bin ;;
+    prometheus-mqtt-exporter) include=prometheus-mqtt-exporter,libc-bin ;;
+    *) refuse "$PACKAGE: only mosquitto and prometheus-mqtt-exporter are known here." ;;
+esac
 case $suite in
     trixie | forky) ;;
     *) refuse "$suite: only trixie (Mosquitto 2.0) and forky (2.1, for tests) are proven here." ;;
@@ -37,7 +45,7 @@ for each in mmdebstrap ldconfig; do
 done
 
 IMAGES=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-export IMAGES
+export IMAGES PACKAGE
 
 main=${DEBIAN_MIRROR:-$(mirror Debian)}
 [ -n "$main" ] ||
@@ -55,7 +63,7 @@ fi
 
 # shellcheck disable=SC2016  # mmdebstrap's own shell expands what stands in the hooks
 mmdebstrap --variant=extract \
-    --include=mosquitto,mosquitto-clients,busybox-static,libc-bin \
+    --include="$include" \
     --setup-hook='sh "$IMAGES/before-extract.sh" "$1"' \
     --extract-hook='sh "$IMAGES/after-extract.sh" "$1"' \
     "$suite" - "$@" ||

@@ -12,7 +12,7 @@ from ops.stack import ROOT, Refusal
 from setup import apt, progress
 from setup.daemon import ensure_daemon
 from setup.engine import ensure_engine
-from setup.image import EXPECTED, stand_in
+from setup.image import RECIPES, stand_in
 
 # What the tests use beside the program's own needs: a real sshd, a non-root login, packets.
 PACKAGES = {
@@ -53,8 +53,9 @@ def _set_up() -> None:
         with progress.step(f"tests: installing Debian's {', '.join(missing)}"):
             apt.install(missing, what="tests")
     daemon = ensure_daemon()
-    for suite in EXPECTED:
-        stand_in(suite, daemon)
+    for recipe in RECIPES:
+        for suite in recipe.expected:
+            stand_in(suite, daemon, recipe)
     ensure_engine()
 
 

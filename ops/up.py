@@ -28,6 +28,8 @@ def main() -> None:
     pulumi = Pulumi.ready(stack)
     daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
     image = ensure_image(broker.image, daemon, allow_stand_in=broker.allow_stand_in)
+    if broker.monitoring is not None:
+        ensure_image(broker.monitoring.image, daemon, allow_stand_in=broker.allow_stand_in)
     pulumi.select()
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
     sure = given.yes or pulumi.backend.ours

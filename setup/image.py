@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +23,56 @@ from setup import apt, folders, progress
 from setup.daemon import Daemon
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
-STAND_IN = "localhost/mosquitto-from-debian"
-OFFICIAL = "eclipse-mosquitto"
+SOURCE_LABEL = "sentient-mqtt.source"
 
-EXPECTED = {"trixie": "2.0.21", "forky": "2.1.2"}
-"""What each suite held when this was written; the same release line is expected of it later."""
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What images/ makes of Debian's packages, and in whose place it may run."""
+
+    package: str
+    """Debian's; the image has its version, and images/build.sh knows it by this name."""
+    official: str
+    """The image that it stands in for, without a tag."""
+    stand_in: str
+    expected: Mapping[str, str]
+    """What each suite held when this was written; the same release line is expected of it later."""
+    tag: str
+    """Of the official image that ``STANDS_IN`` is the same release of."""
+    title: str
+    """What people call it."""
+    changes: tuple[str, ...]
+    """For ``docker import``: what a Dockerfile would say."""
+
+
+_PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+MOSQUITTO = Recipe(
+    package="mosquitto",
+    official="eclipse-mosquitto",
+    stand_in="localhost/mosquitto-from-debian",
+    expected={"trixie": "2.0.21", "forky": "2.1.2"},
+    tag="2.0.21",
+    title="Mosquitto",
+    changes=(
+        'CMD ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]',
+        'VOLUME ["/mosquitto/data", "/mosquitto/log"]',
+        "EXPOSE 1883",
+        _PATH,
+    ),
+)
+EXPORTER = Recipe(
+    package="prometheus-mqtt-exporter",
+    official="ghcr.io/hikhvar/mqtt2prometheus",
+    stand_in="localhost/mqtt2prometheus-from-debian",
+    expected={"trixie": "0.1.7"},
+    tag="v0.1.7",
+    title="mqtt2prometheus",
+    changes=('CMD ["/mqtt2prometheus"]', "EXPOSE 9641", _PATH),
+)
+RECIPES = (MOSQUITTO, EXPORTER)
 STANDS_IN = "trixie"
 """The suite that a stack may run on: a stable release. The other one is for tests."""
-
-SOURCE_LABEL = "sentient-mqtt.source"
-CHANGES = (
-    'CMD ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]',
-    'VOLUME ["/mosquitto/data", "/mosquitto/log"]',
-    "EXPOSE 1883",
-    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-)
 
 # A registry that can be reached sends the list of layers within these; one that can't would keep
 # the daemon for minutes. With a stand-in there already, a second `up` should take no longer than
@@ -82,12 +117,13 @@ def ensure_image(name: str, daemon: Daemon, *, allow_stand_in: bool) -> Image:
     """
     if daemon.run("image", "inspect", "--format", "{{.Id}}", name).returncode == 0:
         return Image(name=name)
-    if name.startswith(f"{STAND_IN}:"):
-        return _asked_for_by_name(name, daemon)
-    suite = suite_for(name) if allow_stand_in else None
+    for each in RECIPES:
+        if name.startswith(f"{each.stand_in}:"):
+            return _asked_for_by_name(name, daemon, each)
+    recipe = recipe_for(name) if allow_stand_in else None
     patience = SECONDS_WITHOUT_A_STAND_IN
-    if suite is not None:
-        present = _present(daemon, _source(suite))
+    if recipe is not None:
+        present = _present(daemon, recipe, _source(STANDS_IN, recipe))
         patience = SECONDS_WITH_ONE_PRESENT if present else SECONDS_FOR_A_FIRST_ANSWER
     with progress.step(f"image: pulling {name}") as pulling:
         complaint = _pull(daemon, name, patience)
@@ -100,15 +136,16 @@ def ensure_image(name: str, daemon: Daemon, *, allow_stand_in: bool) -> Image:
             "stack runs no stand-in. Make the registry reachable, or bring the image by hand: on a "
             f"machine that reaches it, docker save {name} | ssh HOST docker load."
         )
-    if suite is None:
-        line = line_of(EXPECTED[STANDS_IN])
+    if recipe is None:
+        nearest = next((each for each in RECIPES if each.official == _repository(name)), MOSQUITTO)
         raise ImageError(
             f"{name}: the registry can't be reached from {daemon.host} ({complaint}), and nothing "
-            f"can stand in for it: only {OFFICIAL} with a tag of the {line} line, without a "
-            f"digest, can be built from Debian's packages. Name {OFFICIAL}:{EXPECTED[STANDS_IN]}, "
-            "or bring the image by hand (docker save, docker load)."
+            f"can stand in for it: only {nearest.official} with a tag of the "
+            f"{line_of(nearest.tag)} line, without a digest, can be built from Debian's packages. "
+            f"Name {nearest.official}:{nearest.tag}, or bring the image by hand (docker save, "
+            "docker load)."
         )
-    built = stand_in(suite, daemon)
+    built = stand_in(STANDS_IN, daemon, recipe)
     progress.note(
         f"the registry can't be reached: using {built.name}, built from Debian's packages, "
         f"in place of {name}"
@@ -116,31 +153,35 @@ def ensure_image(name: str, daemon: Daemon, *, allow_stand_in: bool) -> Image:
     return Image(name=built.name, stands_in_for=name)
 
 
-def stand_in(suite: str, daemon: Daemon) -> Image:
+def stand_in(suite: str, daemon: Daemon, recipe: Recipe = MOSQUITTO) -> Image:
     """Return the image built from *suite*'s packages; built and imported unless it is there."""
-    source = _source(suite)
-    present = _present(daemon, source)
+    source = _source(suite, recipe)
+    official = recipe.official
+    present = _present(daemon, recipe, source)
     if present is not None:
-        return Image(name=present, stands_in_for=OFFICIAL)
+        return Image(name=present, stands_in_for=official)
     _refuse_other_architecture(daemon)
-    tar = _root_file_system(suite, source)
-    version = version_in(tar)
-    _refuse_other_line(suite, version)
+    tar = _root_file_system(suite, recipe, source)
+    version = version_in(tar, recipe)
+    _refuse_other_line(suite, recipe, version)
     upstream = upstream_version(version)
-    name = f"{STAND_IN}:{upstream}-{suite}"
-    if upstream != EXPECTED[suite]:
+    name = f"{recipe.stand_in}:{upstream}-{suite}"
+    if upstream != recipe.expected[suite]:
         progress.note(
-            f"Debian's {suite} moved on from Mosquitto {EXPECTED[suite]} to {upstream}, a release "
-            f"of the same line: the image is called {name}"
+            f"Debian's {suite} moved on from {recipe.title} {recipe.expected[suite]} to "
+            f"{upstream}, a release of the same line: the image is called {name}"
         )
     labels = {
         SOURCE_LABEL: source,
-        "sentient-mqtt.stand-in": OFFICIAL,
-        "org.opencontainers.image.title": "Mosquitto from Debian's packages",
-        "org.opencontainers.image.description": f"A stand-in for {OFFICIAL}, not the official one",
+        "sentient-mqtt.stand-in": official,
+        "org.opencontainers.image.title": f"{recipe.title} from Debian's packages",
+        "org.opencontainers.image.description": f"A stand-in for {official}, not the official one",
         "org.opencontainers.image.version": version,
     }
-    changes = [*CHANGES, *(f"LABEL {key}={json.dumps(value)}" for key, value in labels.items())]
+    changes = [
+        *recipe.changes,
+        *(f"LABEL {key}={json.dumps(value)}" for key, value in labels.items()),
+    ]
     with (
         progress.step(f"image: importing {name}"),
         tar.open("rb") as stream,
@@ -150,23 +191,35 @@ def stand_in(suite: str, daemon: Daemon) -> Image:
             what="docker import",
             stdin=stream,
         )
-    return Image(name=name, stands_in_for=OFFICIAL)
+    return Image(name=name, stands_in_for=official)
 
 
-def suite_for(name: str) -> str | None:
-    """Return the suite whose Mosquitto can stand in for *name*, or None."""
+def recipe_for(name: str) -> Recipe | None:
+    """Return what can stand in for *name*, or None."""
     if "@" in name:
         return None  # a digest says which bytes are meant: nothing else can be them
-    repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
-    if repository != OFFICIAL:
-        return None
-    return STANDS_IN if line_of(tag) == line_of(EXPECTED[STANDS_IN]) else None
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return next(
+        (
+            each
+            for each in RECIPES
+            if each.official == _repository(name)
+            and line_of(tag) == line_of(each.expected[STANDS_IN])
+        ),
+        None,
+    )
+
+
+def _repository(name: str) -> str:
+    short = name.removeprefix("docker.io/").removeprefix("library/")
+    folder, slash, last = short.rpartition("/")
+    return folder + slash + last.partition(":")[0].partition("@")[0]
 
 
 def line_of(version: str) -> str:
-    """Return the release line of a version or tag: 2.0 of 2.0.21, 2.0.21-openssl and 2.0."""
-    found = re.match(r"\d+\.\d+(?=[.-]|$)", version)
-    return found[0] if found else ""
+    """Return the release line of a version or tag: 2.0 of 2.0.21, 2.0.21-openssl and v2.0."""
+    found = re.match(r"v?(\d+\.\d+)(?=[.-]|$)", version)
+    return found[1] if found else ""
 
 
 def upstream_version(debian: str) -> str:
@@ -175,49 +228,52 @@ def upstream_version(debian: str) -> str:
     return re.sub(r"[+~].*", "", version.rpartition("-")[0] or version)
 
 
-def version_in(tar: Path) -> str:
-    """Return the version of Debian's package mosquitto in the root file system *tar*."""
+def version_in(tar: Path, recipe: Recipe) -> str:
+    """Return the version of the recipe's package in the root file system *tar*."""
     with tarfile.open(tar) as archive:
         for member in archive:
-            if member.name.lstrip("./") == "var/lib/dpkg/status.d/mosquitto":
+            if member.name.lstrip("./") == f"var/lib/dpkg/status.d/{recipe.package}":
                 control = archive.extractfile(member)
                 text = control.read().decode() if control is not None else ""
                 found = re.search(r"^Version: (\S+)$", text, re.MULTILINE)
                 if found:
                     return found[1]
-    raise ImageError(f"{tar}: holds no package mosquitto. Remove the file and run this again.")
+    raise ImageError(
+        f"{tar}: holds no package {recipe.package}. Remove the file and run this again."
+    )
 
 
-def _asked_for_by_name(name: str, daemon: Daemon) -> Image:
+def _asked_for_by_name(name: str, daemon: Daemon, recipe: Recipe) -> Image:
     suite = name.rpartition("-")[2]
-    built = stand_in(suite, daemon).name if suite in EXPECTED else None
+    built = stand_in(suite, daemon, recipe).name if suite in recipe.expected else None
+    usual = f"{recipe.stand_in}:{recipe.expected[STANDS_IN]}-{STANDS_IN}"
     if built != name:
         raise ImageError(
             f"{name}: no such image can be built: "
             + (f"Debian's {suite} makes {built} today. " if built else "")
-            + f"Name {built or f'{STAND_IN}:{EXPECTED[STANDS_IN]}-{STANDS_IN}'} in the stack file."
+            + f"Name {built or usual} in the stack file."
         )
     return Image(name=name)
 
 
-def _present(daemon: Daemon, source: str) -> str | None:
+def _present(daemon: Daemon, recipe: Recipe, source: str) -> str | None:
     """Return the name of the image that the daemon has of *source*."""
     label = f"label={SOURCE_LABEL}={source}"
     template = "{{.Repository}}:{{.Tag}}"
     found = daemon.ask("image", "ls", "--filter", label, "--format", template).splitlines()
-    return next((each for each in found if each.startswith(f"{STAND_IN}:")), None)
+    return next((each for each in found if each.startswith(f"{recipe.stand_in}:")), None)
 
 
-def _source(suite: str) -> str:
+def _source(suite: str, recipe: Recipe) -> str:
     """Return what names the recipe: another recipe, suite or set of labels is another source."""
-    digest = hashlib.sha256(repr((suite, CHANGES)).encode())
+    digest = hashlib.sha256(repr((suite, recipe.package, recipe.changes)).encode())
     for each in sorted(IMAGES.iterdir()):
         if each.suffix != ".md":
             digest.update(each.name.encode() + b"\0" + each.read_bytes())
     return f"{suite}-{digest.hexdigest()[:16]}"
 
 
-def _root_file_system(suite: str, source: str) -> Path:
+def _root_file_system(suite: str, recipe: Recipe, source: str) -> Path:
     """Return the tar of *suite*'s root file system, built unless the cache folder has it."""
     folder = folders.cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,7 +286,9 @@ def _root_file_system(suite: str, source: str) -> Path:
                 apt.install(["mmdebstrap", "debian-archive-keyring"], what="image")
             unfinished = tar.with_suffix(".unfinished")
             with unfinished.open("wb") as stream:
-                progress.run([IMAGES / "build.sh", suite], what="image", stdout=stream)
+                progress.run(
+                    [IMAGES / "build.sh", suite, recipe.package], what="image", stdout=stream
+                )
             unfinished.rename(tar)
     return tar
 
@@ -242,11 +300,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_other_line(suite: str, version: str) -> None:
-    if line_of(version) != line_of(EXPECTED[suite]):
+def _refuse_other_line(suite: str, recipe: Recipe, version: str) -> None:
+    expected = recipe.expected[suite]
+    if line_of(version) != line_of(expected):
         raise ImageError(
-            f"Debian's {suite} now has Mosquitto {version}; this project is proven with "
-            f"{line_of(EXPECTED[suite])} there ({EXPECTED[suite]}). Name an image of your own in "
+            f"Debian's {suite} now has {recipe.title} {version}; this project is proven with "
+            f"{line_of(expected)} there ({expected}). Name an image of your own in "
             "the stack file, or use a newer release of this project."
         )
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from declared import ROOT, smallest
 
-from broker.backup import Report, render_cron, render_timer, schedule_calls
+from broker.backup import Report, backup_timer
 from broker.settings import Settings, SettingsError
 from broker.timetable import Timetable
 
@@ -22,14 +22,14 @@ def settings(**backups):
 
 def calls(**backups):
     broker = settings(**backups).broker
-    found = schedule_calls(
+    found = backup_timer(
         broker,
         broker.backups,
         NIGHTLY,
         "test",
         socket="unix:///run/docker.sock",
         script="#!/bin/sh\n",
-    )
+    ).calls()
     return {each.words[1] if each.words[0] != "schedule" else "schedule": each for each in found}
 
 
@@ -62,7 +62,12 @@ def test_the_host_gets_one_script_that_needs_nothing_else():
     assert script.words[2:] == ("0700", "0", "0")
     assert f"backups {FOLDER} /srv/mqtt/config test 14 {PUBLIC}\n" in script.text
     assert script.text.endswith("finish\n")
-    assert found["schedule"].words == ("schedule", "sentient-mqtt-backup-mosquitto-test", "yes")
+    assert found["schedule"].words == (
+        "schedule",
+        "sentient-mqtt-backup-mosquitto-test",
+        "broker.backups",
+        "age",
+    )
     checked = subprocess.run(["sh", "-n"], input=script.text, text=True, check=False)
     assert checked.returncode == 0
 
@@ -72,9 +77,9 @@ def test_the_whole_script_can_be_read_by_sh():
         (ROOT / "host" / each).read_text() for each in ("database.sh", "archive.sh", "backup.sh")
     )
     broker = settings().broker
-    found = schedule_calls(
+    found = backup_timer(
         broker, broker.backups, NIGHTLY, "test", socket="unix:///run/docker.sock", script=text
-    )
+    ).calls()
     whole = next(each.text for each in found if each.words[1].endswith("/backup"))
     assert subprocess.run(["sh", "-n"], input=whole, text=True, check=False).returncode == 0
 
@@ -84,14 +89,17 @@ def test_cron_takes_no_dot_in_a_name_and_a_missed_timer_is_made_up_for():
     raw["broker"]["container"] = "mqtt.test"
     raw["broker"]["backups"] = {"folder": FOLDER}
     broker = Settings.parse(raw).broker
-    found = schedule_calls(
-        broker, broker.backups, NIGHTLY, "test", socket="unix:///x", script="#!/bin/sh\n"
-    )
-    assert any(each.words[1] == "/etc/cron.d/sentient-mqtt-backup-mqtt_test" for each in found)
     timetable = Timetable.parse("0 2 * * 7")
-    assert "OnCalendar=Sun *-*-* 2:0:00\nPersistent=true" in render_timer(broker, timetable)
-    assert render_cron(timetable, "/x/backup").endswith(
-        "0 2 * * 0 root sh /x/backup apply >/dev/null\n"
+    found = backup_timer(
+        broker, broker.backups, timetable, "test", socket="unix:///x", script="#!/bin/sh\n"
+    )
+    assert any(
+        each.words[1] == "/etc/cron.d/sentient-mqtt-backup-mqtt_test" for each in found.calls()
+    )
+    assert "OnCalendar=Sun *-*-* 2:0:00\n" in found.timer()
+    assert "Persistent=true\n" in found.timer()
+    assert found.cron().endswith(
+        "0 2 * * 0 root sh /etc/sentient-mqtt/mqtt.test/backup apply >/dev/null\n"
     )
 
 

@@ -258,7 +258,7 @@ def test_an_image_stands_in_where_it_may_and_has_to(image, standing_in, allowed,
     wanted = replace(WANTED, stand_in="local:*" if allowed else "")
     seen = Seen(facts={("image", wanted.image): image, ("standin", "local:*"): standing_in})
 
-    assert seen.present_image(wanted) == runs
+    assert seen.present_image(wanted.image, wanted.stand_in) == runs
 
 
 def test_what_the_probe_said_is_read_back():

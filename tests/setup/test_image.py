@@ -197,7 +197,17 @@ def test_what_the_stand_in_is_not_it_does_not_stand_in_for(docker, name) -> None
     ],
 )
 def test_the_whole_line_is_stood_in_for(name) -> None:
-    assert image.suite_for(name) == "trixie"
+    assert image.recipe_for(name) is image.MOSQUITTO
+
+
+def test_the_exporter_is_stood_in_for_by_a_recipe_of_its_own() -> None:
+    assert image.recipe_for("ghcr.io/hikhvar/mqtt2prometheus:v0.1.7") is image.EXPORTER
+    for other in (
+        "ghcr.io/hikhvar/mqtt2prometheus:v0.2.0",
+        "ghcr.io/hikhvar/mqtt2prometheus:v0.1.7@sha256:" + "0" * 64,
+        "ghcr.io/somebody/mqtt2prometheus:v0.1.7",
+    ):
+        assert image.recipe_for(other) is None
 
 
 def test_a_stack_may_name_the_image_from_debian_itself(docker) -> None:
@@ -217,7 +227,7 @@ def test_a_second_import_uses_the_tar_in_the_cache(docker) -> None:
     stand_in("trixie", ensure_daemon())
     docker.imported.unlink()  # as after docker rmi
     stand_in("trixie", ensure_daemon())
-    assert docker.machine.calls("build.sh") == ["build.sh trixie"]
+    assert docker.machine.calls("build.sh") == ["build.sh trixie mosquitto"]
     assert len(docker.did("import")) == 2
 
 
@@ -227,7 +237,7 @@ def test_another_recipe_is_another_tar(docker) -> None:
     (image.IMAGES / "after-extract.sh").write_text("# changed\n")
     (image.IMAGES / "README.md").write_text("prose is no recipe\n")
     stand_in("trixie", ensure_daemon())
-    assert docker.machine.calls("build.sh") == ["build.sh trixie"] * 2
+    assert docker.machine.calls("build.sh") == ["build.sh trixie mosquitto"] * 2
     (image.IMAGES / "README.md").write_text("more prose\n")
     docker.imported.unlink()
     stand_in("trixie", ensure_daemon())
@@ -302,7 +312,8 @@ def test_the_name_holds_mosquittos_own_version(debian_version, upstream) -> None
     ("argv", "sentence"),
     [
         ((), "say one suite of Debian"),
-        (("trixie", "forky"), "say one suite of Debian"),
+        (("trixie", "mosquitto", "forky"), "say one suite of Debian"),
+        (("trixie", "nginx"), "nginx: only mosquitto and prometheus-mqtt-exporter"),
         (("bookworm",), "bookworm: only trixie"),
         (("trixie; reboot",), "trixie; reboot: only trixie"),
     ],

@@ -1,0 +1,69 @@
+"""What the host tells Prometheus beside ``$SYS``: a file for node_exporter, written each minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from broker.backup import longest_gap
+from broker.conf import PAIR_FILE, TLS_DIR
+from broker.delivery import Call, deliver
+from broker.logrotate import log_path
+from broker.site import Broker
+from broker.timer import Timer
+from broker.timetable import Timetable
+
+SCRIPT = "textfile.sh"
+"""Of ``host/``."""
+
+METRICS = tuple(
+    f"sentient_mqtt_{name}"
+    for name in (
+        *("clients_limit", "refused_logins_limit"),
+        *("container_running", "container_healthy", "container_restarts_total"),
+        *("refused_logins_total", "denied_messages_total", "log_bytes"),
+        *("backup_timestamp_seconds", "backup_drill_timestamp_seconds"),
+        *("backup_interval_seconds", "certificate_expiry_timestamp_seconds"),
+    )
+)
+
+EACH_MINUTE = Timetable.parse("* * * * *")
+
+
+def file_name(broker: Broker) -> str:
+    return f"sentient-mqtt-{broker.container}.prom"
+
+
+def _counted(broker: Broker) -> str:
+    return f"/run/sentient-mqtt-{broker.container}.counted"
+
+
+def textfile_calls(broker: Broker, folder: str, socket: str) -> Iterator[Call]:
+    """Yield the calls of ``host/textfile.sh``."""
+    words: list[tuple[str, ...]] = [
+        ("textfile", f"{folder}/{file_name(broker)}", broker.container),
+        ("limits", str(broker.limits.max_connections), str(broker.logging.refused_per_hour)),
+        ("container", socket, broker.container),
+        # Gone at a start of the host: counters begin anew, as Prometheus expects of them.
+        ("log", log_path(broker), _counted(broker)),
+    ]
+    if broker.backups is not None and broker.backups.schedule is not None:
+        gap = longest_gap(Timetable.parse(broker.backups.schedule))
+        words.append(("backups", broker.backups.folder, str(int(gap.total_seconds()))))
+    words += [
+        ("certificate", name, f"{broker.folders.config}/{TLS_DIR}/{name}/{PAIR_FILE}")
+        for name in broker.tls_listeners
+    ]
+    return (Call(words=each) for each in words)
+
+
+def textfile_timer(broker: Broker, folder: str, socket: str, script: str) -> Timer:
+    """Return what writes the file into *folder*; *script* is the text of ``SCRIPT``."""
+    return Timer(
+        broker=broker,
+        verb="textfile",
+        does="Figures for Prometheus of the MQTT broker",
+        setting="broker.monitoring.textfile",
+        timetable=EACH_MINUTE,
+        text=deliver(script, textfile_calls(broker, folder, socket)),
+        writes=(f"{folder}/{file_name(broker)}", _counted(broker)),
+    )

@@ -1,0 +1,115 @@
+"""What Prometheus reads of the broker is served beside it, and written on its host each minute."""
+
+from functools import partial
+
+import pulumi_docker as docker
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from broker.exporter import (
+    CONFIG_DIR,
+    CONFIG_FILE,
+    container_of,
+    exporter_calls,
+    exporter_command,
+    folder_of,
+    render_exporter,
+)
+from broker.host import Transport
+from broker.monitoring import Monitoring as Declared
+from broker.site import Broker
+from broker.textfile import SCRIPT, textfile_timer
+from components.hostcommand import host_command, read_script, show
+
+
+class Monitoring(ComponentResource):
+    """An exporter that has logged in, or tries again until it has; and the host's own figures."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stack: str,
+        broker: Broker,
+        declared: Declared,
+        transport: Transport,
+        image: Input[str],
+        exporter_image: str,
+        network: Input[str] | None,
+        login: str,
+        generation: str,
+        password: Output[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:Monitoring", name, {}, opts)
+        folder = folder_of(broker)
+        files = host_command(
+            # A container of another name has other files, and those before go with their resource.
+            f"{name}-files-{broker.container}",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            scripts=("files.sh",),
+            calls=password.apply(partial(exporter_calls, broker, login)),
+            shown={f"{folder}/{CONFIG_FILE}": show(render_exporter(broker, login, "..."))},
+            opts=ResourceOptions(parent=self),
+        )
+        pulled = docker.RemoteImage(
+            f"{name}-image",
+            name=exporter_image,
+            keep_locally=True,
+            opts=ResourceOptions(parent=self),
+        )
+        docker.Container(
+            f"{name}-exporter",
+            name=container_of(broker),
+            image=pulled.image_id,
+            command=exporter_command(broker, declared),
+            user=f"{broker.owner.uid}:{broker.owner.gid}",
+            read_only=True,
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            network_mode="host" if network is None else "bridge",
+            networks_advanced=None
+            if network is None
+            else [docker.ContainerNetworksAdvancedArgs(name=network)],
+            ports=None
+            if network is None
+            else [
+                docker.ContainerPortArgs(
+                    internal=declared.port, external=declared.port, ip=declared.bind_address
+                )
+            ],
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    host_path=folder, container_path=CONFIG_DIR, read_only=True
+                )
+            ],
+            memory=64,
+            memory_swap=64,
+            restart=broker.restart,
+            log_driver="json-file",
+            log_opts={"max-size": broker.logging.max_size, "max-file": "1"},
+            labels=[
+                docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
+                docker.ContainerLabelArgs(label="sentient-mqtt.ports", value=str(declared.port)),
+                # It reads its login when it starts: with another one it is made anew.
+                docker.ContainerLabelArgs(
+                    label="sentient-mqtt.login", value=f"{login} {generation}"
+                ),
+            ],
+            must_run=True,
+            opts=ResourceOptions(parent=self, depends_on=[files], delete_before_replace=True),
+        )
+        if declared.textfile is not None:
+            timer = textfile_timer(broker, declared.textfile, transport.socket, read_script(SCRIPT))
+            host_command(
+                f"{name}-textfile-{broker.container}",
+                transport=transport,
+                become=broker.become,
+                image=image,
+                scripts=("files.sh", "schedule.sh"),
+                calls=timer.calls(),
+                shown={"folder": declared.textfile},
+                opts=ResourceOptions(parent=self),
+            )
+        self.register_outputs({})
