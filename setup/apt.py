@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from setup import progress
+from setup import folders, progress
 
 DEBIAN = Path("/etc/debian_version")
 
@@ -37,3 +40,28 @@ def install(packages: Sequence[str], *, what: str) -> None:
         what=f"{what}: apt-get install {' '.join(packages)}",
         env=env,
     )
+
+
+def unpack(packages: Sequence[str], *, what: str) -> Path:
+    """
+    Return a folder with the files of *packages*, for a test to run; nothing is installed.
+
+    A package that is installed may start its service. What these depend on is not unpacked.
+    """
+    folder = folders.cache() / "packages" / "+".join(packages)
+    if folder.exists():
+        return folder
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    # Debian's apt downloads as a user of its own, where that one may write.
+    options = [*OPTIONS, "-o=APT::Sandbox::User=root"]
+    run = partial(subprocess.run, cwd=unfinished, check=False, capture_output=True)
+    if run(["apt-get", *options, "download", *packages]).returncode:
+        progress.run(["apt-get", *OPTIONS, "update"], what=f"{what}: apt-get update")
+        run(["apt-get", *options, "download", *packages], check=True)
+    for each in unfinished.glob("*.deb"):
+        run(["dpkg-deb", "--extract", each, unfinished], check=True)
+        each.unlink()
+    unfinished.rename(folder)
+    return folder

@@ -6,12 +6,14 @@ import os
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import hypothesis
 import pytest
 
 from broker.host import DEFAULT_SOCKET
+from setup import apt
 from setup.daemon import Daemon, ensure_daemon
 from setup.image import stand_in as build_stand_in
 
@@ -58,3 +60,10 @@ def stand_in(daemon: Daemon) -> Callable[[str], str]:
         return build_stand_in(suite, daemon).name
 
     return named
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Path:
+    """The folder with Debian's ``prometheus``, ``promtool`` and ``prometheus-node-exporter``."""
+    packages = ("prometheus", "prometheus-node-exporter")
+    return apt.unpack(packages, what="tests") / "usr" / "bin"

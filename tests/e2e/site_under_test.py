@@ -109,6 +109,8 @@ class Site:
         broker["health"] = {"interval": 2, "retries": 2}
         # Its cron would go on through every test; tests/e2e/test_20_backup.py declares its own.
         del broker["backups"]
+        # The same of each minute's figures: tests/e2e/test_23_monitoring.py.
+        del broker["monitoring"]
         for listener, port in zip(broker["listeners"].values(), self.ports, strict=True):
             listener |= {"port": port, "bindAddress": "127.0.0.1"}
         broker["folders"] = {key: f"{self.root}{path}" for key, path in broker["folders"].items()}
