@@ -18,7 +18,14 @@ discard() {
   done
 }
 
-tidy() { :; } # of what follows
+tidy() { # folders of ours that hold nothing any more; what follows may have its own
+  [ "$action" = remove ] || return 0
+  printf '%s' "$paths" | while IFS= read -r path; do
+    case $path in
+      /etc/sentient-mqtt/*) rmdir -p -- "${path%/*}" 2>/dev/null || : ;;
+    esac
+  done
+}
 
 end() {
   status=$?
