@@ -56,6 +56,11 @@ class Evidence:
     full: Sequence[Span] = ()
     """While the disk had no room."""
 
+    @property
+    def promise(self) -> float:
+        """Return the longest time in seconds that a message may be in memory alone."""
+        return self.interval + GRAIN
+
 
 def judge(
     acknowledged: Mapping[Message, float], arrived: Collection[Message], evidence: Evidence
@@ -82,9 +87,8 @@ def _loss(message: Message, at: float, evidence: Evidence) -> Loss:
     last = max((each for each in evidence.saves if each < kill.began), default=0.0)
     if any(each.holds(last) for each in evidence.full):
         return because("the last save before the kill -9 found the disk full", explained=True)
-    age, promise = max(kill.began - at, 0.0), evidence.interval + GRAIN
     if at <= last:
         return because("a save that came after its acknowledgement, and before the kill -9, has it")
-    if age > promise:
-        return because(f"no save in the last {promise:.0f} s before the kill -9")
+    if kill.began - at > evidence.promise:
+        return because(f"no save in the last {evidence.promise:.0f} s before the kill -9")
     return because("in memory alone: acknowledged after the last save", explained=True)

@@ -16,6 +16,8 @@ KINDS = (
     "fill the disk",
 )
 """One round. Their number is odd: each comes in turn with and without the subscriber."""
+SETTLED = KINDS[:4]
+"""Through these the broker runs, and has room: each save is on time."""
 ROUND = 120.0
 """Seconds in which one round can be done."""
 MOST_MINUTES, MOST_CLIENTS = 120, 500

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
 
 from bench.soak.judge import GRAIN, Evidence, Loss, Message, Span, judge
-from bench.soak.plan import Slot
+from bench.soak.plan import SETTLED, Slot
 
 COLUMNS = (
     "at",
@@ -57,29 +57,42 @@ class Record:
     sessions: int = 1
     failures: Sequence[str] = ()
     """What went wrong beside the messages, each a sentence."""
+    left_out: int = 0
+    """Disturbances that the time did not suffice for."""
 
     @cached_property
     def losses(self) -> Sequence[Loss]:
         return judge(self.acknowledged, self.arrived, self.evidence)
 
+    @cached_property
+    def longest_between_saves(self) -> float:
+        """Seconds from one save to the next, while nothing kept the broker from it."""
+        unsettled = [each for each in self.happened if each.slot.kind not in SETTLED]
+        edges = [self.start, *(at for each in unsettled for at in (each.began, each.over))]
+        return max(
+            (
+                later - earlier
+                for began, ended in zip(edges[::2], edges[1::2], strict=False)
+                for earlier, later in pairwise(self.evidence.saves)
+                if began <= earlier and later <= ended
+            ),
+            default=0.0,
+        )
+
     @property
     def wrong(self) -> list[str]:
         """Return why the run failed, a sentence each; nothing where it did not."""
-        unexplained = sum(not each.explained for each in self.losses)
-        return [
-            *self.failures,
-            *(
-                [f"the broker forgot the subscriber's session {self.sessions - 1} times"]
-                if self.sessions > 1
-                else []
-            ),
-            *([] if self.happened and self.acknowledged else ["nothing was measured"]),
-            *(
-                [f"{unexplained:,} lost messages had been promised to be kept"]
-                if unexplained
-                else []
-            ),
-        ]
+        return [*self.failures, *self._wrong()]
+
+    def _wrong(self) -> Iterator[str]:
+        if not self.happened or not self.acknowledged:
+            yield "nothing was measured"
+        if self.sessions > 1:
+            yield f"the broker forgot the subscriber's session {self.sessions - 1} times"
+        if self.longest_between_saves > self.evidence.promise:
+            yield f"a save came {self.longest_between_saves:.1f} s after the other"
+        if unexplained := sum(not each.explained for each in self.losses):
+            yield f"{unexplained:,} lost messages had been promised to be kept"
 
 
 def render(record: Record) -> str:
@@ -100,18 +113,6 @@ def longest_gap(instants: Sequence[float], span: Span) -> float:
     inside = instants[bisect_left(instants, span.began) : bisect_right(instants, span.ended)]
     edges = [span.began, *inside, span.ended]
     return max(later - earlier for earlier, later in pairwise(edges))
-
-
-def longest_between_saves(evidence: Evidence, undisturbed: Sequence[Span]) -> float:
-    """Return the longest time from one save to the next, both within one undisturbed span."""
-    return max(
-        (
-            later - earlier
-            for earlier, later in pairwise(evidence.saves)
-            if any(each.holds(earlier) and each.holds(later) for each in undisturbed)
-        ),
-        default=0.0,
-    )
 
 
 def names_of(messages: Iterable[Message]) -> str:
@@ -178,18 +179,19 @@ def _beside(seconds: float) -> str:
 
 def _totals(record: Record) -> list[str]:
     evidence, lost = record.evidence, len(record.losses)
-    calm = [Span(began=each.since, ended=each.began) for each in record.happened]
-    between = longest_between_saves(evidence, calm)
     unasked = sum(each not in record.acknowledged for each in record.arrived)
+    left_out = [f"Left out, as the time was up: {record.left_out}.", ""] if record.left_out else []
     return [
+        *left_out,
         f"Acknowledged {len(record.acknowledged):,}; arrived "
         f"{len(record.acknowledged) - lost:,}; lost {lost:,}. Arrived again: "
         f"{record.duplicates:,}. Sent again after a reconnect: {record.resent:,}. Arrived, though "
         f"no acknowledgement reached the publisher: {unasked:,}.",
         "",
-        f"{len(evidence.saves):,} databases written. The longest time between two, undisturbed, "
-        f"was {between:.1f} s; promised are {evidence.interval + GRAIN:.0f} s (autosaveInterval "
-        f"{evidence.interval:.0f} s, and {GRAIN:.0f} s for whole seconds and the writing).",
+        f"{len(evidence.saves):,} databases written. The longest time between two, while nothing "
+        f"kept the broker from it, was {record.longest_between_saves:.1f} s; promised are "
+        f"{evidence.promise:.0f} s (autosaveInterval {evidence.interval:.0f} s, and {GRAIN:.0f} s "
+        "for whole seconds and the writing).",
     ]
 
 

@@ -62,7 +62,8 @@ async def soak(stage: Stage, plan: Plan) -> Record:
         failures.append(f"the end: {type(wrong).__name__}: {wrong}")
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    failures += [f"a client: {each!r}" for each in ended if isinstance(each, Exception)]
     return Record(
         start=start,
         happened=happened,
@@ -75,6 +76,7 @@ async def soak(stage: Stage, plan: Plan) -> Record:
         resent=sum(each.resent for each in stage.publishers),
         sessions=stage.subscriber.sessions,
         failures=failures,
+        left_out=len(plan.slots) - sum(stage.times.values()),
     )
 
 

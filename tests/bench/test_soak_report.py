@@ -10,7 +10,6 @@ from bench.soak.report import (
     UNEXPLAINED,
     Happened,
     Record,
-    longest_between_saves,
     longest_gap,
     names_of,
     render,
@@ -33,7 +32,9 @@ RECORD = Record(
     acknowledged=ACKNOWLEDGED,
     arrived=dict(ACKNOWLEDGED),
     evidence=Evidence(
-        interval=5.0, kills=[Span(began=30.0, ended=31.0)], saves=[5.0, 11.0, 27.5, 33.0]
+        interval=5.0,
+        kills=[Span(began=30.0, ended=31.0)],
+        saves=[5.0, 11.0, 17.0, 22.0, 27.5, 33.0],
     ),
 )
 
@@ -110,11 +111,14 @@ def test_the_longest_time_without_anything_counts_the_edges():
     assert longest_gap([1.0, 13.5, 30.0], span) == 6.5
 
 
-def test_saves_are_measured_where_nothing_disturbed_them():
-    evidence = Evidence(interval=5.0, saves=[1.0, 7.0, 12.0, 40.0])
+def test_a_save_that_comes_late_fails_a_run_that_lost_nothing():
+    # The kill was from 30 to 40: what lies across it is nobody's fault.
+    across = [29.0, 41.0]
 
-    assert longest_between_saves(evidence, [Span(began=0.0, ended=15.0)]) == 6.0
-    assert longest_between_saves(evidence, [Span(began=8.0, ended=15.0)]) == 0.0
+    late = Evidence(interval=5.0, saves=[4.0, 10.9, *across, 47.0])
+    assert replace(RECORD, evidence=late).wrong == ["a save came 18.1 s after the other"]
+    in_time = Evidence(interval=5.0, saves=[22.5, *across, 47.0])
+    assert replace(RECORD, evidence=in_time).wrong == []
 
 
 def test_numbers_that_follow_each_other_are_one_range():

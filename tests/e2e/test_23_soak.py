@@ -11,7 +11,7 @@ from site_under_test import ROOT
 
 from bench.soak.plan import KINDS
 
-SOAK = (sys.executable, "-m", "bench.soak", "--clients", "20")
+SOAK = (sys.executable, "-m", "bench.soak", "--clients", "20", "--minutes", "1")
 PATIENCE = 300
 
 
@@ -34,7 +34,7 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
     page = tmp_path_factory.mktemp("page") / "soak.md"
 
     done = subprocess.run(
-        [*SOAK, "--minutes", "0.1", "--out", str(page)],
+        ["make", "soak", "CLIENTS=20", "MINUTES=0.1", f"OUT={page}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -61,9 +61,7 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
 
 
 def test_who_stops_it_finds_nothing_of_it(nothing_left):
-    with subprocess.Popen(
-        [*SOAK, "--minutes", "1"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as run:
+    with subprocess.Popen(SOAK, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         try:
             assert any("reload" in line for line in run.stdout)
