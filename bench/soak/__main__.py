@@ -54,24 +54,21 @@ def main() -> None:
         folder.chmod(0o755)
         tar = folder / "image.tar"
         daemon.ask("save", "--output", str(tar), image)
-        code = run(
-            folder,
-            *("--minutes", given.minutes, "--clients", given.clients),
-            *("--folder", str(folder), "--image", str(tar)),
-        )
+        code = run(folder, tar, "--minutes", given.minutes, "--clients", given.clients)
         report = folder / "report.md"
         if given.out is not None and report.exists():
             given.out.write_bytes(report.read_bytes())
     sys.exit(code)
 
 
-def run(folder: Path, *words: str) -> int:
+def run(folder: Path, image: Path, *words: str) -> int:
     """Return the exit code of a run; no process of it is left, also where we are told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     process = subprocess.Popen(
-        [*WITH_US, *on_a_server(folder, *ALONE), sys.executable, "-m", "bench.soak.run", *words],
+        [*WITH_US, *on_a_server(folder, *ALONE), sys.executable, "-m", "bench.soak.run",
+         "--folder", str(folder), "--image", str(image), *words],
         env={**os.environ, "TMPDIR": str(folder)},
-    )
+    )  # fmt: skip
     try:
         return process.wait()
     finally:

@@ -88,7 +88,7 @@ class Record:
         if not self.happened or not self.acknowledged:
             yield "nothing was measured"
         if self.sessions > 1:
-            yield f"the broker forgot the subscriber's session {self.sessions - 1} times"
+            yield f"the broker forgot the subscriber's session, {self.sessions - 1} times"
         if self.longest_between_saves > self.evidence.promise:
             yield f"a save came {self.longest_between_saves:.1f} s after the other"
         if unexplained := sum(not each.explained for each in self.losses):
