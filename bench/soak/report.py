@@ -20,6 +20,7 @@ COLUMNS = (
     "cut off",
     "acknowledged",
     "arrived",
+    "arrived again",
     "lost",
     "why",
 )
@@ -52,7 +53,8 @@ class Record:
     acknowledged: Mapping[Message, float]
     arrived: Mapping[Message, float]
     evidence: Evidence
-    duplicates: int = 0
+    again: Sequence[float] = ()
+    """When a message arrived that had arrived before."""
     resent: int = 0
     sessions: int = 1
     failures: Sequence[str] = ()
@@ -148,6 +150,7 @@ def _row(record: Record, this: Happened) -> list[str]:
         f"{this.cut_off:,}, for {this.outage:.1f} s at most" if this.cut_off else "0",
         f"{len(mine):,}",
         f"{len(mine) - len(losses):,}",
+        f"{sum(this.since <= at < this.over for at in record.again):,}",
         f"{len(losses):,}",
         _why(this, losses),
     ]
@@ -185,7 +188,7 @@ def _totals(record: Record) -> list[str]:
         *left_out,
         f"Acknowledged {len(record.acknowledged):,}; arrived "
         f"{len(record.acknowledged) - lost:,}; lost {lost:,}. Arrived again: "
-        f"{record.duplicates:,}. Sent again after a reconnect: {record.resent:,}. Arrived, though "
+        f"{len(record.again):,}. Sent again after a reconnect: {record.resent:,}. Arrived, though "
         f"no acknowledgement reached the publisher: {unasked:,}.",
         "",
         f"{len(evidence.saves):,} databases written. The longest time between two, while nothing "

@@ -28,6 +28,8 @@ from setup.daemon import ensure_daemon
 
 STRAYS = (AssertionError, OSError, Refusal, TooSlowError, subprocess.SubprocessError)
 """What a disturbance that does not come off ends with: the run is over, and its report is made."""
+UNSAVED = (0.5, 1.0, 0.1)
+"""Parts of the interval for which nothing was saved, in turn, where the subscriber is away."""
 MARGIN = 900.0
 """Seconds that a run may take beyond its minutes, on a machine that is busy."""
 
@@ -72,7 +74,7 @@ async def soak(stage: Stage, plan: Plan) -> Record:
         evidence=Evidence(
             interval=AUTOSAVE, kills=stage.kills, saves=stage.saves.instants, full=stage.full
         ),
-        duplicates=stage.subscriber.duplicates,
+        again=stage.subscriber.again,
         resent=sum(each.resent for each in stage.publishers),
         sessions=stage.subscriber.sessions,
         failures=failures,
@@ -87,7 +89,8 @@ async def disturb(stage: Stage, slot: Slot, since: float) -> Happened:
         subscriber.leave()
         # Of what waits for it, some is on disk then, and some in memory alone.
         saved = await stage.saves.after(time.time())
-        await asyncio.sleep(saved + AUTOSAVE / 2 - time.time())
+        age = AUTOSAVE * UNSAVED[stage.times.get(slot.kind, 0) % len(UNSAVED)]
+        await asyncio.sleep(saved + age - time.time())
     stage.times[slot.kind] = stage.times.get(slot.kind, 0) + 1
     began = time.time()
     what = await DISTURBANCES[slot.kind](stage)

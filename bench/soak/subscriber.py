@@ -26,7 +26,8 @@ class Subscriber:
     address: Address
     arrived: dict[Message, float] = field(default_factory=dict)
     """The time at which each arrived first, in seconds since the epoch."""
-    duplicates: int = 0
+    again: list[float] = field(default_factory=list)
+    """When one arrived that had arrived before."""
     sessions: int = 0
     """Connections at which the broker knew nothing of it: one, the first."""
     disconnected: int = 0
@@ -98,6 +99,6 @@ class Subscriber:
             if message.number == self._marks:
                 self._seen.set()
         elif message in self.arrived:
-            self.duplicates += 1
+            self.again.append(time.time())
         else:
             self.arrived[message] = time.time()

@@ -57,10 +57,10 @@ def test_a_run_that_lost_nothing_is_well():
     assert text.endswith(
         "Every acknowledged message arrived, but for what autosave does not promise.\n"
     )
-    assert [row[:2] + row[6:9] for row in cells(text)] == [
-        ["00:10", "reload", "20", "20", "0"],
-        ["00:30", "kill -9", "20", "20", "0"],
-        ["00:50", "the end", "20", "20", "0"],
+    assert [row[:2] + row[6:10] for row in cells(text)] == [
+        ["00:10", "reload", "20", "20", "0", "0"],
+        ["00:30", "kill -9", "20", "20", "0", "0"],
+        ["00:50", "the end", "20", "20", "0", "0"],
     ]
     assert [row[3:5] for row in cells(text)[:2]] == [
         ["1.00 s", "1.00 s"],
@@ -69,12 +69,13 @@ def test_a_run_that_lost_nothing_is_well():
 
 
 def test_what_a_kill_may_take_is_named_and_forgiven():
-    record = without(28, 29, 30)
+    record = replace(without(28, 29, 30), again=[5.0, 20.0, 39.9])
     text = render(record)
 
     assert record.wrong == []
-    assert cells(text)[1][6:9] == ["20", "17", "3"]
-    assert "3 within autosave's promise: in memory alone" in cells(text)[1][9]
+    assert cells(text)[1][6:10] == ["20", "17", "2", "3"]
+    assert "Arrived again: 3." in text
+    assert "3 within autosave's promise: in memory alone" in cells(text)[1][10]
     assert "soak-001: 28, 30; soak-002: 29" in text
     assert "before it came 'reload' at 00:10" in text
 
@@ -84,8 +85,8 @@ def test_what_it_may_not_take_fails_and_is_named():
     text = render(record)
 
     assert record.wrong == ["2 lost messages had been promised to be kept"]
-    assert UNEXPLAINED in cells(text)[0][9]
-    assert UNEXPLAINED in cells(text)[1][9]
+    assert UNEXPLAINED in cells(text)[0][10]
+    assert UNEXPLAINED in cells(text)[1][10]
     assert "soak-001: 12\n" in text
     assert "soak-002: 27\n" in text
     assert text.endswith("Failed:\n\n- 2 lost messages had been promised to be kept\n")
