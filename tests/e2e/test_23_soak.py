@@ -25,8 +25,8 @@ def nothing_left(make_site, docker, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def processes():
-    found = subprocess.run(["pgrep", "-f", "bench.soak.run"], capture_output=True, check=False)
+def processes(folder):
+    found = subprocess.run(["pgrep", "-f", folder], capture_output=True, check=False)
     return found.stdout.split()
 
 
@@ -60,13 +60,13 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
     assert by_kind["rotate somebody else"][5] == "0"
 
 
-def test_who_stops_it_finds_nothing_of_it(nothing_left):
+def test_who_stops_it_finds_nothing_of_it(nothing_left, tmp_path):
     with subprocess.Popen(SOAK, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         try:
             assert any("reload" in line for line in run.stdout)
-            assert processes()
+            assert processes(tmp_path)
         finally:
             run.send_signal(signal.SIGTERM)
         assert run.wait(30) == 128 + signal.SIGTERM
-    eventually(lambda: not processes(), 5)
+    eventually(lambda: not processes(tmp_path), 5)
