@@ -75,11 +75,11 @@ async def kill(stage: Stage) -> str:
     broker = child_of(init)
     began = time.time()
     os.kill(broker, signal.SIGKILL)
-    await stage.everybody_is_served()
+    await stage.everybody_is_served(since=began)
     after = await asyncio.to_thread(stage.state)
     assert after["Pid"] != init, "the broker that was killed is still there"
-    # Nobody waits less than AGAIN_AFTER before they dial.
-    first = min(each.connected_at for each in stage.publishers if each.connected_at > began)
+    # What its predecessor acknowledged was read by then: nobody dials within AGAIN_AFTER.
+    first = min(each.connected_at for each in stage.publishers)
     stage.kills.append(Span(began=began, ended=first))
     return f"the broker's process; its successor let somebody in {first - began:.1f} s later"
 
@@ -90,10 +90,10 @@ async def restart_docker(stage: Stage) -> str:
     await asyncio.to_thread(stage.dockerd.stop)
     stopped = time.time()
     await asyncio.to_thread(stage.dockerd.start)
-    await stage.everybody_is_served()
+    await stage.everybody_is_served(since=began)
     after = await asyncio.to_thread(stage.state)
     assert after["StartedAt"] != before["StartedAt"], "the broker was not restarted"
-    first = min(each.connected_at for each in stage.publishers if each.connected_at > began)
+    first = min(each.connected_at for each in stage.publishers)
     return (
         f"the daemon; it took {stopped - began:.1f} s to end, and {first - stopped:.1f} s later "
         "somebody was let in"
