@@ -56,7 +56,7 @@ def test_one_that_lets_anybody_in_is_not(host):
 
 
 def test_a_question_that_nobody_heard_is_no_refusal(host):
-    """126 is what `docker exec` ends with where it can't run the client; 1, where nothing listens."""
+    """126: `docker exec` could not run the client. 1: nothing listens."""
     for status in (1, 126):
         broker(host, health="exit 0", anonymous=status)
         done = ready(host)
