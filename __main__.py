@@ -29,6 +29,7 @@ from broker.manual import render_manual
 from broker.needs import start_digest
 from broker.review import review
 from broker.rotations import describe_rotations, generations
+from broker.rotations import renewals as renewals_of_passwords
 from broker.settings import Settings, SettingsError
 from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
@@ -94,7 +95,10 @@ credentials = Credentials(
     hashes=wanted_secrets(settings, secrets, "adopted"),
 )
 rotations = Rotations(
-    "rotations", generations=generations(settings), max_age_days=broker.passwords.max_age_days
+    "rotations",
+    generations=generations(settings),
+    max_age_days=broker.passwords.max_age_days,
+    renewals=renewals_of_passwords(settings),
 )
 
 # To what. Folders, then files, then the container that reads them.
