@@ -1,12 +1,11 @@
 """Killed with -9 before each of its steps, an apply leaves a broker that runs on whole files."""
 
 import os
-import shutil
 import signal
-import stat
 import subprocess
 from pathlib import Path
 
+import killing
 import pytest
 from mqtt import DENIED, Client, Refused
 
@@ -21,14 +20,6 @@ STEPS = ("docker", "mv", "cp", "rm", "sync", "flock")
 # What comes in between, on one of the lines: the broker has no part in it.
 SMALL_STEPS = ("mkdir", "chown", "chmod", "sed", "cmp", "cat", "awk")
 
-SHIM = """#!/bin/sh
-read -r n <"$COUNT"
-n=$((n + 1))
-echo "$n" >"$COUNT"
-if [ "$n" -eq "$KILL_AT" ]; then kill -9 -- "-$GROUP"; fi
-exec {real} "$@"
-"""
-
 
 @pytest.fixture
 def shims(tmp_path, request, line):
@@ -36,15 +27,8 @@ def shims(tmp_path, request, line):
     folder = tmp_path / "shims"
     folder.mkdir()
     for name in getattr(request, "param", names):
-        program(folder, name, SHIM)
+        killing.put_before(folder, name)
     return folder
-
-
-def program(folder, name, text):
-    """Put *text* before the real program of that *name*."""
-    shim = folder / name
-    shim.write_text(text.format(real=shutil.which(name)))
-    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
 
 
 @pytest.fixture
@@ -63,26 +47,8 @@ def visitor(name):
 
 
 def apply(running, shims, *, kill_at):
-    """Run host/apply.sh in a process group of its own; return its exit code and its steps."""
-    count = shims / "count"
-    count.write_text("0")
-    text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "apply.sh"))
-    way = transport(running.broker.host)
-    process = subprocess.Popen(
-        [*way.interpreter, f"GROUP=$$; export GROUP; {way.script('apply', become='nobody')}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "PATH": f"{shims}:{os.environ['PATH']}",
-            "COUNT": str(count),
-            "KILL_AT": str(kill_at),
-        },
-    )
-    said, _ = process.communicate(deliver(text, running.apply_calls()).encode(), timeout=120)
-    return process.returncode, int(count.read_text()), said.decode()
+    scripts, host = "files.sh apply.sh", running.broker.host
+    return killing.run(scripts, running.apply_calls(), host, shims, kill_at=kill_at)
 
 
 def change(running, number):
@@ -223,7 +189,7 @@ def slips(tmp_path, running, monkeypatch):
     monkeypatch.setenv("ACL", f"{running.broker.folders.config}/{running.broker.files.acl}")
 
     def at(condition):
-        program(folder, "docker", SLIPS.format(when="such a", condition=condition))
+        killing.put_before(folder, "docker", SLIPS.format(when="such a", condition=condition))
         return folder
 
     return at

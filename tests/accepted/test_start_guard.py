@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import killing
 import pytest
 from conftest import SUITES
 from mqtt import refusal
@@ -190,13 +191,12 @@ def test_where_nobody_can_say_which_of_two_is_right_neither_is_lost(running, lin
         admin.publish("paragon/room/status/0", "since then", retain=True)
     docker("stop", running.broker.container)
 
-    for mend in (lambda: guard(running, digest="another"), lambda: restart(running)):
-        done = mend()
-        assert done.returncode == 1
-        assert "holds 1 0 0 (retained messages, sessions, messages that wait), and" in done.stderr
-        assert f"holds {MESSAGES} 0 0. Say which of the two: mv " in done.stderr
-        assert running.state() == "exited"
+    done = guard(running, digest="another")
 
+    assert done.returncode == 1
+    assert "holds 1 0 0 (retained messages, sessions, messages that wait), and" in done.stderr
+    assert f"holds {MESSAGES} 0 0. Say which of the two: mv " in done.stderr
+    assert running.state() == "exited"
     shutil.rmtree(data(running) / ".before-start")
     assert restart(running).returncode == 0
     assert retained(running) == 1
@@ -247,6 +247,61 @@ def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES + 1
     assert leaves_nothing_of_its_own(running)
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, capsys):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    running.docker("rm", running.broker.container)
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    for name in ("mv", "rm", "ln"):
+        killing.put_before(shims, name)
+    place, saved = data(running), tmp_path / "saved"
+    shutil.copytree(place, saved)
+    copy = (saved / ".before-start" / "mosquitto.db").read_bytes()
+    calls = [
+        database_call(running.broker, SOCKET, running.image),
+        guard_call(running.broker, "another"),
+    ]
+
+    step = code = 0
+    while step == 0 or code == -signal.SIGKILL:
+        step += 1
+        shutil.rmtree(place)
+        shutil.copytree(saved, place)
+        shutil.chown(place, 1883, 1883)
+        where = ("database.sh guard.sh", calls, running.broker.host, shims)
+        code, _, said = killing.run(*where, kill_at=step)
+
+        assert code in (-signal.SIGKILL, 0), said
+        kept = [each.read_bytes() for each in place.rglob("mosquitto.db")]
+        assert copy in kept, f"step {step}"
+        if not (place / "mosquitto.db").exists():
+            assert killing.run(*where, kill_at=0)[0] == 0, f"step {step}"
+            assert (place / "mosquitto.db").read_bytes() == copy, f"step {step}"
+    assert step > 5
+    with capsys.disabled():
+        print(f"\nthe guard: killed before each of {step - 1} steps, the only copy is there")
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line, tmp_path):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    start_well(running)
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    killing.put_before(shims, "mv")
+    calls = [database_call(running.broker, SOCKET, running.image), ready_call(running.broker)]
+
+    code, _, _ = killing.run("database.sh ready.sh", calls, running.broker.host, shims, kill_at=1)
+
+    assert code == -signal.SIGKILL
+    assert running.state() == "exited"
+    assert restart(running).returncode == 0
+    assert retained(running) == MESSAGES
 
 
 def only_a_session(running):
