@@ -18,13 +18,13 @@ from broker.certificates import remarks as remarks_on_certificates
 from broker.certificates import renewals
 from broker.certificates import turn as turn_of_certificates
 from broker.conf import render_conf
-from broker.effect import effects
+from broker.effect import effects, remembered
 from broker.env import endpoints, login, render_env
 from broker.firewall import choose, describe_firewall, is_declared, remarks, turn
 from broker.firewall import problems as problems_of_firewall
 from broker.host import transport
 from broker.layout import publications
-from broker.logins import logins, stamps
+from broker.logins import logins
 from broker.manual import render_manual
 from broker.needs import start_digest
 from broker.review import review
@@ -112,7 +112,7 @@ configuration = Configuration(
     passwd=credentials.passwd,
     health_password=credentials.passwords[broker.health.user],
     seed=credentials.seed,
-    stamps=stamps(settings),
+    stamps=remembered(settings),
     turn=turn_of_certificates(broker, seen),
     pairs=pairs(settings, secrets),
 )

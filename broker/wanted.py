@@ -3,11 +3,11 @@
 from broker.certificates import probe_words
 from broker.conf import CONFIG_DIR
 from broker.delivery import Call
+from broker.effect import remembered
 from broker.env import env_file_mark
 from broker.firewall import is_declared, short_name
 from broker.host import Transport, Wanted
 from broker.layout import LOGINS_FILE
-from broker.logins import stamps
 from broker.settings import Settings
 
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
@@ -40,7 +40,7 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
         },
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
-        logins=stamps(settings),
+        logins=remembered(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
         certificates=tuple(probe_words(broker)),
     )
