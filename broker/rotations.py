@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from gzip import decompress
 
 from broker.logins import logins_of
 from broker.settings import PROJECT, Settings
@@ -22,7 +24,10 @@ def generations(settings: Settings) -> dict[str, str]:
 
 
 def read_rotations(text: str) -> dict[str, str]:
-    """Read what ``host/rotations.sh`` says: ``NAME GENERATION TIME`` a line."""
+    """Read what ``host/rotations.sh`` says: ``NAME GENERATION TIME`` a line, packed where long."""
+    kind, _, packed = text.partition(" ")
+    if kind == "gzip":
+        text = decompress(b64decode(packed)).decode()
     return {words[0]: words[2] for words in map(str.split, text.splitlines())}
 
 
