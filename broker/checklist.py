@@ -19,7 +19,7 @@ from broker.host import Seen
 from broker.logrotate import log_path, logrotate_path
 from broker.needs import start_digest
 from broker.refusals import total, worst_address
-from broker.rotations import too_old
+from broker.rotations import renewals, too_old
 from broker.settings import Settings
 from broker.sightings import Sightings
 from broker.site import Listener
@@ -436,14 +436,14 @@ def _practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         mend="allowFrom in the stack file",
     )
     most = broker.passwords.max_age_days
-    old = list(too_old(sight.ages, most)) if most else []
+    old = list(too_old(sight.ages, most, renewals(settings))) if most else []
     yield Point(
         name="rotation",
         asks="passwords are changed from time to time",
         verdict="fail" if old else "pass" if most else "unknown",
         seen="; ".join(old)
         or (f"none is older than {most} days" if most else "no passwords.maxAgeDays is declared"),
-        mend=f"make rotate STACK={stack} USER=..." if old else "broker.passwords.maxAgeDays: 90",
+        mend=f"STACK={stack}, as it says" if old else "broker.passwords.maxAgeDays: 90",
     )
     kinds = broker.logging.types
     yield Point(

@@ -59,6 +59,10 @@ disk full?). Nothing was changed"
     chmod 0600 -- "$stage/data/mosquitto.db"
   }
   sync
+  # Put aside before a start that did not come to its end: there may be no other copy.
+  [ ! -e "$aside/held" ] || [ ! -e "$aside/mosquitto.db" ] ||
+    cp -p -- "$aside/mosquitto.db" "$kept/before-start.db" ||
+    fail "$kept: can't be written; is the disk full? Nothing was changed"
   link_database "$aside"
   # From here until it answers again nobody is served.
   begun=$(date +%s)
@@ -68,10 +72,10 @@ disk full?). Nothing was changed"
   ! whole || link_database "$aside"
   keep_aside || {
     daemon start "$container" >/dev/null
-    rm -rf -- "$kept" "$aside"
+    rm -rf -- "$aside"
     fail "$kept: can't be written; is the disk full? The broker runs with what it had"
   }
-  said retained >"$aside/retained"
+  echo "$(said retained) $(said sessions) $(said queued)" >"$aside/held"
   rm -f -- "$folder/mosquitto.db"
   [ ! -e "$stage/data/mosquitto.db" ] || mv -f -- "$stage/data/mosquitto.db" "$folder/mosquitto.db"
   if ! daemon start "$container" >/dev/null || ! answers || was_emptied; then

@@ -66,7 +66,7 @@ def sight(host=(), **more):
         "anonymous": dict.fromkeys(BROKER.listeners, NOT_AUTHORISED),
         "logins": dict.fromkeys(SETTINGS.users, LET_IN),
         "here": "192.168.2.50",
-        "ages": {"admin": 3},
+        "ages": {next(iter(SETTINGS.users)): 3},
         "log": Sightings(),
     }
     return Sight(host=Seen(facts={**HOST, **dict(host)}), **{**known, **more})
@@ -248,7 +248,7 @@ def test_the_practices_are_judged_from_the_stack_file():
 @pytest.mark.parametrize(("most", "verdict"), [(90, "pass"), (2, "fail"), (None, "unknown")])
 def test_rotation_is_a_matter_of_the_age_that_is_allowed(most, verdict):
     aged = settings(passwords={"maxAgeDays": most} if most else {})
-    assert verdicts(sight(), aged)["rotation"].verdict == verdict
+    assert verdicts(sight(ages={"sensor": 3}), aged)["rotation"].verdict == verdict
 
 
 def test_a_listener_for_anybody_is_no_pass():
