@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -234,7 +235,20 @@ def damage_linked(archive, tmp_path):
 def damage_counts(archive, tmp_path):
     def change(place):
         manifest = place / "manifest"
-        manifest.write_text(manifest.read_text().replace("retained 4\n", "retained 5\n"))
+        manifest.write_text(manifest.read_text().replace("retained 4\n", "retained 3\n"))
+
+    repack(archive, tmp_path, change)
+
+
+def damage_unhashed(archive, tmp_path):
+    def change(place):
+        (place / "config/mosquitto.acl").write_text("topic readwrite #\n")
+        manifest = place / "manifest"
+        text = re.sub(
+            r"(?m)^file [0-9a-f]+ (\d+ config/mosquitto\.acl)$", r"file  \1", manifest.read_text()
+        )
+        assert "file  " in text
+        manifest.write_text(text)
 
     repack(archive, tmp_path, change)
 
@@ -256,7 +270,11 @@ def damage_not_one(archive, tmp_path):
         (damage_tampered, "a file differs from the manifest"),
         (damage_added, "it holds files that the manifest does not name"),
         (damage_linked, "it holds something else than files"),
-        (damage_counts, "its manifest says 5 1 4"),
+        (damage_unhashed, "it holds files that the manifest does not name"),
+        (
+            damage_counts,
+            "a broker finds 4 1 4 in it (retained messages, sessions, messages that wait)",
+        ),
         (damage_foreign, "it is none of ours"),
         (damage_not_one, "it ends early, or is no gzip"),
     ],
@@ -290,6 +308,57 @@ def damaged(start, tmp_path_factory):
     remember(running, 4)
     backup(running)
     return running
+
+
+def test_what_has_ended_in_an_archive_since_is_no_damage_and_is_said(damaged, tmp_path):
+    """Its manifest names two messages and a session that have an end of their own."""
+    (archive,) = archives(damaged)
+
+    def change(place):
+        text = (place / "manifest").read_text()
+        for now, then in (("retained 4", "retained 5"), ("sessions 1", "sessions 2")):
+            assert f"\n{now}\n" in text
+            text = text.replace(f"\n{now}\n", f"\n{then}\n")
+        (place / "manifest").write_text(text)
+
+    repack(archive, tmp_path, change)
+    found = drill(damaged, tmp_path / archive.name)
+
+    assert found.counts().startswith("4 retained messages, 1 sessions")
+    assert found.ended().startswith("It held 5 retained messages, 2 sessions")
+
+
+def test_of_some_retained_messages_none_is_damage(damaged, tmp_path):
+    """A broker that finds nothing in a database has not read it."""
+    (archive,) = archives(damaged)
+
+    def change(place):
+        database, manifest = place / "data/mosquitto.db", place / "manifest"
+        line = re.search(r"(?m)^file [0-9a-f]+ \d+ data/mosquitto\.db\n", manifest.read_text())
+        manifest.write_text(manifest.read_text().replace(line[0], ""))
+        database.unlink()
+
+    repack(archive, tmp_path, change)
+    assert "a broker finds 0 0 0 in it" in drill(damaged, tmp_path / archive.name, well=False)
+
+
+def test_a_session_that_ended_in_the_archive_does_not_keep_the_rest_from_coming_back(running):
+    """`SessionExpiryInterval`, as MQTT 5 has it, and a night between backup and restore."""
+    with running.client("sentient_api_prod", session="short", expiry=12) as reader:
+        reader.subscribe("paragon/room/events/#")
+    with running.client("admin") as admin:
+        for each in range(4):
+            admin.publish(f"paragon/room/status/{each}", "kept", retain=True)
+            admin.publish(f"paragon/room/events/{each}", "waits")
+    made = backup(running)
+    assert [made.facts[each] for each in ("retained", "sessions", "queued")] == ["4", "1", "4"]
+
+    found = eventually(lambda: (seen := drill(running)).facts["sessions"] == "0" and seen, 60)
+
+    assert found.ended()
+    lose_everything(running)
+    restore(running)
+    assert len(kept(running)) == 4
 
 
 def test_an_archive_that_is_not_there(damaged):
@@ -411,18 +480,113 @@ def test_a_start_that_fails_brings_back_what_there_was(running, tmp_path, monkey
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
-    shim = tmp_path / "bin" / "docker"
-    shim.parent.mkdir()
-    shim.write_text(
-        f'#!/bin/sh\ncase " $* " in *" start "*) [ -e {tmp_path}/once ] || '
-        f'{{ : >{tmp_path}/once; exit 1; }} ;; esac\nexec {shutil.which("docker")} "$@"\n'
-    )
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    once = tmp_path / "once"
+    body = f'case " $* " in *" start "*) [ -e {once} ] || {{ : >{once}; exit 1; }} ;; esac'
+    shim(tmp_path, monkeypatch, body)
     said = restore(running, well=False)
     assert "it runs with its own again" in said
     assert kept(running)["paragon/room/status/0"] == "second"
     nothing_of_its_own(running)
+
+
+def shim(tmp_path, monkeypatch, body):
+    """A ``docker`` before the real one, which is ``$real``: *body* sees ``$*``."""
+    file = tmp_path / "bin" / "docker"
+    file.parent.mkdir()
+    file.write_text(f'#!/bin/sh\nreal={shutil.which("docker")}\n{body}\nexec "$real" "$@"\n')
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{file.parent}:{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="module")
+def small_disk(start, tmp_path_factory):
+    """A broker whose data has a disk of its own, with one archive that is older than what it has."""
+    place = tmp_path_factory.mktemp("small")
+    data = place / "data"
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", data], check=True)
+
+    def change(raw):
+        raw["broker"]["folders"]["data"] = str(data)
+        raw["broker"]["backups"] = {"folder": str(place / "backups")}
+
+    running = start(change)
+    remember(running, 3, text="first")
+    backup(running)
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "second", retain=True)
+    yield running
+    running.docker("rm", "--force", running.broker.container)
+    subprocess.run(["umount", data], check=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        # Somebody types Ctrl-C while it ends, and while it is to start.
+        (
+            'case " $* " in *" stop "*) [ -e {once} ] || '
+            '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
+            "runs again with what it had. Nothing was restored",
+        ),
+        (
+            'case " $* " in *" start "*) [ -e {once} ] || '
+            '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
+            "it runs with its own again",
+        ),
+        # Another program takes the disk's last block while nobody is served.
+        (
+            'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; "$real" "$@"; '
+            "dd if=/dev/zero of={data}/filler bs=4k 2>/dev/null; exit 0; }} ;; esac",
+            "runs again with what it had. Nothing was restored",
+        ),
+        # The restored database can't be written, so nobody can tell whether it is whole.
+        (
+            'case " $* " in *" start "*) : >{once} ;; '
+            '*" kill -USR1 "*) [ ! -e {once} ] || exit 1 ;; esac',
+            "it runs with its own again",
+        ),
+    ],
+    ids=["interrupted-stop", "interrupted-start", "full", "unwritten"],
+)
+def test_a_restore_that_does_not_come_to_its_end_leaves_nobody_without_a_broker(
+    small_disk, body, said, tmp_path, monkeypatch
+):
+    data = Path(small_disk.broker.folders.data)
+    aside = {each.name for each in folder(small_disk).glob("before-restore-*")}
+    shim(tmp_path, monkeypatch, body.format(once=tmp_path / "once", data=data))
+    try:
+        told = restore(small_disk, well=False)
+    finally:
+        (data / "filler").unlink(missing_ok=True)
+
+    assert said in told
+    assert small_disk.state() == "running"
+    small_disk.await_answer()
+    assert kept(small_disk)["paragon/room/status/0"] == "second"
+    nothing_of_its_own(small_disk)
+    # Where something was put in place, what had been there is kept, and the words say where.
+    new = [each for each in folder(small_disk).glob("before-restore-*") if each.name not in aside]
+    assert bool(new) is ("its own again" in said)
+    assert all(str(each) in told and (each / "mosquitto.db").exists() for each in new)
+
+
+def test_a_broker_that_starts_again_and_again_on_garbage_is_restored(running, line):
+    remember(running, 3)
+    backup(running)
+    name = running.broker.container
+    running.docker("stop", name)
+    (Path(running.broker.folders.data) / "mosquitto.db").write_bytes(b"garbage" * 99)
+    running.docker("start", name, check=False)
+    counted = ("inspect", "--format", "{{.RestartCount}} {{.State.Restarting}}", name)
+    # 2.1 empties it and is up at the second start. 2.0 never is, with pauses that grow.
+    wanted = {"1 false"} if line == "2.1" else {f"{each} true" for each in range(2, 99)}
+    eventually(lambda: running.docker(*counted).strip() in wanted, 30)
+
+    restore(running)
+
+    assert running.state() == "running"
+    assert len(kept(running)) == 3
 
 
 def test_to_the_other_line_and_back(running, line, stand_in):
