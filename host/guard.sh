@@ -23,6 +23,12 @@ last_words() {
 }
 
 finish() {
+  # A restore that is under way has its way back there.
+  exec 9>"/run/sentient-mqtt-$container.lock"
+  flock -w 120 9 || {
+    echo "container $container: its files have been changing for two minutes; try again" >&2
+    exit 1
+  }
   rm -rf -- "$aside"
   [ "$action" = apply ] || return 0
   known=$(state '{{index .Config.Labels "sentient-mqtt.configuration"}} {{.Image}}') || return 0

@@ -5,6 +5,8 @@
 # shellcheck disable=SC2154 # host/database.sh has the others
 
 restart() { # SECONDS: what the broker may take to end
+  exec 9>"/run/sentient-mqtt-$container.lock"
+  flock -w 120 9 || fail "container $container: its files have been changing for two minutes; try again"
   rm -rf -- "$aside"
   if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
     write_database || fail "container $container: its database could not be written (is the disk full?)"
