@@ -90,7 +90,7 @@ class Report:
         return ", ".join(said)
 
     def ended(self) -> str:
-        """Return a sentence on what has ended of its own in the archive since; empty where nothing has."""
+        """Return a sentence on what has ended in the archive since; empty where nothing has."""
         named = self.facts.get("named", "").split()
         found = [self.facts.get(each, "") for each in ("retained", "sessions", "queued")]
         if not named or named == found:

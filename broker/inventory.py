@@ -13,6 +13,9 @@ from broker.logins import logins
 from broker.settings import Settings
 from broker.sightings import OTHER, UNKNOWN, Sightings
 
+LONGEST = 100
+"""Characters of a client id that a line for a person holds."""
+
 State = Literal["connected", "silent", "never"]
 
 
@@ -180,7 +183,9 @@ def render_inventory(found: Inventory) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return *text* without what would steer a terminal: clients choose their ids."""
+    """Return *text* without what would steer or fill a terminal: clients choose their ids."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}..."
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

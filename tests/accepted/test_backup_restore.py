@@ -500,7 +500,7 @@ def shim(tmp_path, monkeypatch, body):
 
 @pytest.fixture(scope="module")
 def small_disk(start, tmp_path_factory):
-    """A broker whose data has a disk of its own, with one archive that is older than what it has."""
+    """A broker whose data has a disk of its own, with an archive of before its last message."""
     place = tmp_path_factory.mktemp("small")
     data = place / "data"
     data.mkdir()

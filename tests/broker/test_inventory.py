@@ -89,6 +89,12 @@ def test_lines_for_a_person_steer_no_terminal(settings):
     assert any("g\\u202euess from 192.168.1.9, 1 times" in each for each in lines)
 
 
+def test_an_id_that_is_long_fills_no_terminal(settings):
+    found = inventory(settings, seen(f"Client {'x' * 900} disconnected, not authorised."))
+    (line,) = [each for each in render_inventory(found) if "refused" in each]
+    assert f"{'x' * 100}... from" in line
+
+
 def test_an_empty_log_accuses_nobody(settings):
     found = inventory(settings, Sightings())
     assert render_inventory(found) == ["The log holds nothing yet: nobody can tell who was here."]
