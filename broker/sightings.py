@@ -44,7 +44,10 @@ Sample = tuple[str, Mapping[str, str], float]
 """A metric of Prometheus': its name, labels and value."""
 
 # The clients that come with another id each time: Mosquitto's own ids, and those of our checks.
-_PASSING = ("auto-", "health-", "canary-", "anonymous-")
+CHECK = "check-"
+"""What ids begin with of those who log in for `make check`, as everybody and as nobody."""
+
+_PASSING = ("auto-", "health-", "canary-", "anonymous-", CHECK)
 
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{9,11}): (?P<text>.*)")
 _STARTING = re.compile(r"mosquitto version \S+ starting")
@@ -106,6 +109,10 @@ class Sightings:
 
     since: datetime = EVER
     most: int = NAMES
+    own: int = 0
+    """
+    How many refusals an hour of a check are none. No more than it makes: anybody may take its id.
+    """
     begin: datetime | None = None
     """The time of the first line."""
     end: datetime | None = None
@@ -127,6 +134,7 @@ class Sightings:
     _sessions: dict[str, _Session] = field(default_factory=dict)
     _cut: dict[str, None] = field(default_factory=dict)
     """Of the sessions those of whose id a line holds no more than the beginning."""
+    _checks: dict[datetime, int] = field(default_factory=dict)
     _open: dict[str, int] = field(default_factory=dict)
     """How many sessions a user has."""
     _users: dict[str, str] = field(default_factory=dict)
@@ -203,6 +211,11 @@ class Sightings:
         self._sessions[client] = _Session(user, peer)
         self._open[user] = self._open.get(user, 0) + 1
         _put(self._users, client, user, SESSIONS)
+        if client.startswith(CHECK):
+            # As whom a check logs in tells nothing of who was here.
+            if when >= self.since:
+                self._count(self.logins, (user, _kind(client), _host(peer)), when)
+            return
         # No more than the broker's password file has, which a fleet makes long.
         name = user if user in self.parties or len(self.parties) < SESSIONS else OTHER
         party = self.parties.setdefault(name, Party(first=when, last=when))
@@ -234,11 +247,14 @@ class Sightings:
     def _refuse(self, when: datetime, client: str, address: str) -> None:
         if when < self.since:
             return
+        hour = when.replace(minute=0, second=0)
+        if client.startswith(CHECK) and self._checks.get(hour, 0) < self.own:
+            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
+            return
         user = self._users.get(client, "")
         self._count(self.refused, (user or UNKNOWN, address), when)
         if not user:
             self._count(self.refused_clients, (_kind(client), address), when)
-        hour = when.replace(minute=0, second=0)
         _put(self.hours, hour, self.hours.get(hour, 0) + 1, self.most)
 
     def _denied(self, text: str) -> str:

@@ -51,14 +51,26 @@ only_one() {
   rm -rf -- "$stage" "$trial" "$backups"/.partial*
 }
 
-archives() { # oldest first; the name says when
+# Oldest first; the name says when. One of a time to come was made by a clock that was wrong: it is
+# neither the latest, nor does it outlive those that came after it.
+archives() {
+  now=$(date -u +%Y%m%d%H%M%S)
   for each in "$backups/$name"-*Z.tar.gz "$backups/$name"-*Z.tar.gz.age; do
     case ${each#"$backups/$name-"} in
       [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z.tar.gz*)
-        printf '%s\n' "$each"
+        made=${each#"$backups/$name-"}
+        made=${made%%Z*}
+        era=1
+        [ "${made%T*}${made#*T}" -le "$now" ] || era=0
+        printf '%s %s\n' "$era" "$each"
         ;;
     esac
-  done | LC_ALL=C sort
+  done | LC_ALL=C sort | cut -d ' ' -f 2-
+}
+
+# What is known of them, beside them; other containers may have theirs in the same folder.
+note() { # verified|drilled|filled
+  printf '%s/.%s-%s' "$backups" "$1" "$name"
 }
 
 said() { # KEY: what the manifest says

@@ -90,6 +90,8 @@ finish() {
   open_archive "$from"
   same_counts "$image"
   lets_in "$image"
-  echo "$(date -u +%s) ${from##*/}" >"$backups/.drilled"
+  # Another stack's tells nothing about this one's.
+  [ "$(said stack) $(said container)" != "$stack $container" ] ||
+    echo "$(date -u +%s) ${from##*/}" >"$(note drilled)"
   report
 }

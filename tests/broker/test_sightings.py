@@ -230,6 +230,27 @@ def test_what_is_older_is_not_counted_but_known():
     assert "lamp" in seen.parties
 
 
+class TestOurOwnCheck:
+    """It logs in as everybody and as nobody, and anybody may take an id like its own."""
+
+    def test_it_is_nobody_who_was_here(self):
+        seen = log(let_in("10.0.0.1:1", "check-01", "admin"))
+        assert not seen.parties
+        assert ("admin", "check-*", "10.0.0.1") in seen.logins
+        seen.read([f"{DAY}T03:09:00: {let_in('10.0.0.2:1', 'desk', 'admin')}"])
+        seen.read([f"{DAY}T03:09:01: {let_in('10.0.0.1:2', 'check-02', 'admin')}"])
+        seen.read([f"{DAY}T03:09:02: Client check-02 disconnected."])
+        assert seen.parties["admin"].client == "desk"
+        assert seen.parties["admin"].ended is None
+
+    def test_its_refusals_are_none_as_many_as_it_makes(self):
+        lines = [f"{DAY}T03:04:05: {refused('check-0123')}"] * 5
+        assert not Sightings(own=5).read(lines).refused
+        assert Sightings(own=3).read(lines).refused[UNKNOWN, UNKNOWN].times == 2
+        later = [each.replace("T03", "T04") for each in lines]
+        assert not Sightings(own=5).read(lines + later).refused
+
+
 def test_a_start_of_the_broker_ends_every_connection():
     seen = log(let_in("10.0.0.1:1"), "mosquitto version 2.1.2 starting")
     assert seen.parties["u"].ended is not None

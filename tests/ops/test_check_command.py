@@ -3,7 +3,7 @@
 import pytest
 
 import ops.check
-from broker.checklist import LET_IN, REFUSED
+from broker.sight import LET_IN, REFUSED
 from broker.host import Seen
 from ops.command import finish
 from ops.stack import Refusal

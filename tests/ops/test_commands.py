@@ -14,7 +14,7 @@ import ops.env
 import ops.expect
 import ops.outputs
 import ops.up
-from broker.checklist import Sight
+from broker.sight import Sight
 from broker.host import Seen
 from ops.command import finish
 from ops.stack import Refusal
