@@ -26,6 +26,7 @@ from broker.delivery import deliver
 from setup import apt
 
 MANY = 10_000
+PAGE = ROOT / "docs" / "faults.md"
 SOCKET = "unix:///var/run/docker.sock"
 STACK = "prod"
 
@@ -43,7 +44,8 @@ def folder(running) -> Path:
 
 
 def archives(running) -> list[Path]:
-    return sorted(folder(running).glob("*Z.tar.gz*"))
+    found = folder(running).glob("*Z.tar.gz*")
+    return sorted(each for each in found if not each.name.startswith("."))
 
 
 def backup(running, *, recipient=None, well=True, keep=None):
@@ -57,9 +59,9 @@ def backup(running, *, recipient=None, well=True, keep=None):
     return Report.parse(done.stdout) if well else done.stderr
 
 
-def drill(running, archive="latest", *, identity="", well=True):
+def drill(running, archive="latest", *, identity="", stack=STACK, well=True):
     calls = [
-        *archive_calls(running.broker, running.broker.backups, STACK, SOCKET, identity),
+        *archive_calls(running.broker, running.broker.backups, stack, SOCKET, identity),
         *drill_calls(running.broker, str(archive)),
     ]
     done = running.script("database.sh archive.sh drill.sh", "apply", calls)
@@ -126,7 +128,7 @@ def nothing_of_its_own(running):
     assert not list(folder(running).glob(".partial*"))
 
 
-def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running):
+def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, line):
     remember(running, MANY)
     made = backup(running)
     assert made.facts["retained"] == made.facts["queued"] == str(MANY)
@@ -141,16 +143,17 @@ def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running):
     assert kept(running) == {} or set(kept(running)) == {"paragon/room/status/last"}
     done = restore(running)
 
-    said = {f"as it was {each}" for each in range(MANY)}
+    said = [f"as it was {each}" for each in range(MANY)]
     found = kept(running)
-    assert {found[f"paragon/room/status/{each}"] for each in range(MANY)} == said
+    assert [found[f"paragon/room/status/{each}"] for each in range(MANY)] == said
     assert len(found) == MANY
+    # Each once, in the order in which they were published.
     waited = delivered(running)
-    assert len(waited) == MANY
-    assert set(waited) == said
+    assert waited == said
     assert Path(done.facts["kept"]).is_dir()
     nothing_of_its_own(running)
-    print(f"\n{done.facts['retained']} retained, {done.facts['queued']} queued: back")
+    row = f"| {line} | {MANY:,} and {MANY:,} | {len(found):,} | {len(waited):,}, in their order |\n"
+    assert row in PAGE.read_text(encoding="utf-8"), f"docs/faults.md doesn't say:\n{row}"
 
 
 def test_the_archive_is_roots_alone_and_names_what_it_holds(running):
@@ -370,6 +373,36 @@ def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
     assert "is of stack prod" in said
     assert "OTHER=1" in said
     assert restore(damaged, stack="dev", other=True, action="look").facts["retained"] == "4"
+    # That it was tried there tells nothing of the archives of that stack.
+    note = folder(damaged) / f".drilled-{damaged.broker.container}"
+    note.unlink(missing_ok=True)
+    (archive,) = archives(damaged)
+    assert drill(damaged, archive, stack="dev").facts["retained"] == "4"
+    assert not note.exists()
+    drill(damaged)
+    assert note.read_text().split()[1] == archive.name
+
+
+def test_an_archive_with_whose_files_nobody_could_log_in(damaged, tmp_path):
+    (archive,) = archives(damaged)
+
+    def without_rules(place):
+        manifest = place / "manifest"
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(each for each in lines if "mosquitto.acl" not in each))
+        (place / "config/mosquitto.acl").unlink()
+
+    repack(archive, tmp_path, without_rules)
+    bad = tmp_path / archive.name
+    assert "holds no mosquitto.acl: nobody could log in" in drill(damaged, bad, well=False)
+
+    def with_more_logins(place):
+        manifest = place / "manifest"
+        manifest.write_text(re.sub(r"(?m)^logins \d+$", "logins 99", manifest.read_text()))
+
+    shutil.rmtree(tmp_path / "unpacked")
+    repack(archive, tmp_path, with_more_logins)
+    assert "holds other logins than its manifest says" in drill(damaged, bad, well=False)
 
 
 def test_a_full_disk_leaves_the_backups_there_were(running):
@@ -391,7 +424,7 @@ def test_a_full_disk_leaves_the_backups_there_were(running):
         subprocess.run(["umount", small], check=True)
 
 
-def started(running):
+def begun(running):
     """Return a backup that has begun, in a process group of its own."""
     scripts = "".join((ROOT / "host" / each).read_text() for each in SCRIPTS)
     calls = backup_calls(running.broker, running.broker.backups, STACK, SOCKET)
@@ -405,22 +438,34 @@ def started(running):
     )
     process.stdin.write(deliver(scripts, calls))
     process.stdin.close()
-    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
     return process
 
 
 def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
     remember(running, 3)
-    first = started(running)
+    first = begun(running)
+    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
     assert "another backup, drill or restore is under way" in backup(running, well=False)
     assert first.wait(60) == 0
     assert drill(running).facts["retained"] == "3"
     assert len(archives(running)) == 1
 
 
-def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(running):
+@pytest.mark.parametrize("tool", ["tar", "sync"])
+def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(
+    running, tool, tmp_path, monkeypatch
+):
+    """Before it is packed, and when it was opened again and has no name yet."""
     remember(running, 3)
-    first = started(running)
+    reached = tmp_path / "reached"
+    stub = tmp_path / "stubs" / tool
+    stub.parent.mkdir()
+    stub.write_text(f"#!/bin/sh\n: >{reached}\nexec sleep 600\n")
+    stub.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+        first = begun(running)
+    eventually(reached.exists, 30)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(10)
     assert archives(running) == []
@@ -445,6 +490,34 @@ def test_old_ones_go_once_a_newer_one_stands(running):
         Path(made.facts["archive"]).name,
     ]
     assert (place / "somebodys-20200101T033000Z.tar.gz").exists()
+
+
+def test_names_of_a_time_to_come_are_neither_the_latest_nor_in_the_way(running):
+    """Of a clock that was wrong once: a newer one took its own archive for the oldest."""
+    remember(running, 2)
+    place = folder(running)
+    place.mkdir(mode=0o700)
+    name = running.broker.container
+    for day in range(1, 5):
+        (place / f"{name}-2090010{day}T033000Z.tar.gz").write_text("of a time to come")
+    made = Path(backup(running).facts["archive"])
+    assert made in archives(running)
+    assert len(archives(running)) == 3
+    assert drill(running).facts["archive"] == str(made)
+
+
+def test_the_last_archive_with_messages_outlives_those_of_a_broker_that_lost_them(running):
+    remember(running, 2)
+    full = Path(backup(running).facts["archive"])
+    lose_everything(running)
+    for _ in range(2):
+        empty = Path(backup(running, keep=1).facts["archive"])
+        assert archives(running) == [full, empty]
+    restore(running, full)
+    assert len(kept(running)) == 2
+    # What has messages takes its place.
+    last = Path(backup(running, keep=1).facts["archive"])
+    assert archives(running) == [last]
 
 
 def test_encrypted_only_its_identity_opens_it(running, tmp_path):
