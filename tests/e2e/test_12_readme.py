@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -226,7 +227,10 @@ def test_questions_about_access_are_answered(newcomer):
     assert "admin (user), as " in newcomer.types("make inventory")
     assert '"declared"' in newcomer.types("make inventory FORMAT=json")
     assert "refused logins since" in newcomer.types("make refused SINCE=24h")
+    began = time.monotonic()
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
+    print(f"\nmake check, from typing to the last line: {time.monotonic() - began:.1f} s")
+    assert "check        the page's checklist" in newcomer.types("make help")
     newcomer.types(".venv/bin/python -m ops.check --stack dev")
     assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
     (newcomer.clone / "page.md").unlink()
