@@ -95,17 +95,23 @@ def inventory(settings: Settings, seen: Sightings, own: Iterable[str] = ()) -> I
     return Inventory(
         begin=seen.begin,
         entries=tuple(_entries(settings, seen)),
-        undeclared=tuple(
-            Stranger(name=name, address=each.address, times=each.times, last=each.last)
-            for name, each in sorted(seen.parties.items())
-            if name not in known
-        ),
+        undeclared=tuple(_undeclared(seen, known)),
         clients=tuple(
             Stranger(name=client, address=address, times=count.times, last=count.last)
             for (client, address), count in sorted(seen.refused_clients.items())
         ),
         outside=tuple(_outside(settings, seen, set(own))),
     )
+
+
+def _undeclared(seen: Sightings, known: set[str]) -> Iterator[Stranger]:
+    for name, each in sorted(seen.parties.items()):
+        if name not in known:
+            yield Stranger(name=name, address=each.address, times=each.times, last=each.last)
+    # Somebody whose client calls itself as a check's does.
+    for (name, _, address), count in sorted(seen.logins.items()):
+        if name not in known and name not in seen.parties and name != OTHER:
+            yield Stranger(name=name, address=address, times=count.times, last=count.last)
 
 
 def _entries(settings: Settings, seen: Sightings) -> Iterator[Entry]:

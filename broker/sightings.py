@@ -206,16 +206,16 @@ class Sightings:
         if self._gone >= len(self._pending):
             self._forget()
         self._end(when, client)
+        if client.startswith(CHECK):
+            # As whom a check logs in tells nothing of who was here, nor of when they left.
+            if when >= self.since:
+                self._count(self.logins, (user, _kind(client), _host(peer)), when)
+            return
         if len(self._sessions) >= SESSIONS:
             self._end(when, next(iter(self._sessions)))
         self._sessions[client] = _Session(user, peer)
         self._open[user] = self._open.get(user, 0) + 1
         _put(self._users, client, user, SESSIONS)
-        if client.startswith(CHECK):
-            # As whom a check logs in tells nothing of who was here.
-            if when >= self.since:
-                self._count(self.logins, (user, _kind(client), _host(peer)), when)
-            return
         # No more than the broker's password file has, which a fleet makes long.
         name = user if user in self.parties or len(self.parties) < SESSIONS else OTHER
         party = self.parties.setdefault(name, Party(first=when, last=when))

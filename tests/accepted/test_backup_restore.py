@@ -383,6 +383,18 @@ def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
     assert note.read_text().split()[1] == archive.name
 
 
+def test_it_comes_back_on_another_host_in_other_folders(damaged, start, tmp_path):
+    (archive,) = archives(damaged)
+    elsewhere = start(lambda raw: raw["broker"].update(backups={"folder": str(tmp_path / "new")}))
+    assert elsewhere.broker.folders != damaged.broker.folders
+
+    assert "say OTHER=1" in restore(elsewhere, archive, well=False)
+    restore(elsewhere, archive, other=True)
+
+    assert sorted(kept(elsewhere).values()) == [f"as it was {each}" for each in range(4)]
+    assert delivered(elsewhere) == [f"as it was {each}" for each in range(4)]
+
+
 def test_an_archive_with_whose_files_nobody_could_log_in(damaged, tmp_path):
     (archive,) = archives(damaged)
 

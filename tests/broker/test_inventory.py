@@ -74,6 +74,15 @@ def test_strangers_are_told_of(settings):
     assert inventory(settings, seen(*LOG)).outside[-1].address == "172.18.0.1"
 
 
+def test_who_calls_itself_a_check_is_no_less_a_stranger(settings):
+    log = seen(
+        let_in("10.6.6.6:1", "check-01", "mallory"), let_in("10.6.6.7:1", "check-02", "never")
+    )
+    found = inventory(settings, log)
+    assert [(each.name, each.address) for each in found.undeclared] == [("mallory", "10.6.6.6")]
+    assert {each.name: each.state for each in found.entries}["never"] == "never"
+
+
 def test_without_networks_nobody_is_outside():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"] = {"port": 1883}

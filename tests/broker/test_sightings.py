@@ -242,6 +242,10 @@ class TestOurOwnCheck:
         seen.read([f"{DAY}T03:09:02: Client check-02 disconnected."])
         assert seen.parties["admin"].client == "desk"
         assert seen.parties["admin"].ended is None
+        seen.read([f"{DAY}T03:09:03: Client desk disconnected."])
+        seen.read([f"{DAY}T03:10:01: {let_in('10.0.0.1:2', 'check-03', 'admin')}"])
+        seen.read([f"{DAY}T03:10:02: Client check-03 disconnected."])
+        assert f"{seen.parties['admin'].ended:%H:%M:%S}" == "03:09:03"
 
     def test_its_refusals_are_none_as_many_as_it_makes(self):
         lines = [f"{DAY}T03:04:05: {refused('check-0123')}"] * 5
