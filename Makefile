@@ -26,8 +26,8 @@ preview: venv ## show what `up` would change
 outputs: venv ## show the stack's outputs; SECRETS=show for credentials
 	@$(python) -m ops.outputs --stack '$(STACK)' $(if $(filter show,$(SECRETS)),--show-secrets)
 
-down: venv ## take the broker away; its data and logs stay unless DATA=delete
-	@$(python) -m ops.down --stack '$(STACK)' $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
+down: venv ## take the broker away; data and logs stay unless DATA=delete, passwords go unless PASSWORDS=keep
+	@$(python) -m ops.down --stack '$(STACK)' $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data) $(if $(filter keep,$(PASSWORDS)),--keep-passwords)
 
 credentials: venv ## how USER= logs in; FORMAT=header for firmware; ALL=folder for everybody
 	@$(python) -m ops.credentials --stack '$(STACK)' --format '$(or $(FORMAT),env)' $(if $(ALL),--all '$(ALL)',--user '$(user)')
@@ -104,7 +104,7 @@ bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
 soak: venv-dev ## 200 CLIENTS= for 10 MINUTES=, while the broker is killed, its disk filled, ...; OUT=page.md
 	@$(python) -m bench.soak --minutes '$(or $(MINUTES),10)' --clients '$(or $(CLIENTS),200)' $(if $(OUT),--out '$(OUT)')
 
-docs: venv ## write the README's table of settings
+docs: venv ## write the table of docs/settings.md
 	@$(python) -m ops.settings
 
 lock: venv-dev ## pin requirements anew after a change of requirements*.in

@@ -89,6 +89,15 @@ class Report:
         ]
         return ", ".join(said)
 
+    def ended(self) -> str:
+        """Return a sentence on what has ended in the archive since; empty where nothing has."""
+        named = self.facts.get("named", "").split()
+        found = [self.facts.get(each, "") for each in ("retained", "sessions", "queued")]
+        if not named or named == found:
+            return ""
+        then = Report(dict(zip(("retained", "sessions", "queued"), named, strict=True)))
+        return f"It held {then.counts()}: sessions and messages may have an end of their own."
+
 
 def longest_gap(timetable: Timetable) -> timedelta:
     """Return the longest time between two backups that are both on time."""

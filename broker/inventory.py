@@ -13,6 +13,9 @@ from broker.logins import logins
 from broker.settings import Settings
 from broker.sightings import OTHER, UNKNOWN, Sightings
 
+LONGEST = 100
+"""Characters of a client id that a line for a person holds."""
+
 State = Literal["connected", "silent", "never"]
 
 
@@ -92,17 +95,23 @@ def inventory(settings: Settings, seen: Sightings, own: Iterable[str] = ()) -> I
     return Inventory(
         begin=seen.begin,
         entries=tuple(_entries(settings, seen)),
-        undeclared=tuple(
-            Stranger(name=name, address=each.address, times=each.times, last=each.last)
-            for name, each in sorted(seen.parties.items())
-            if name not in known
-        ),
+        undeclared=tuple(_undeclared(seen, known)),
         clients=tuple(
             Stranger(name=client, address=address, times=count.times, last=count.last)
             for (client, address), count in sorted(seen.refused_clients.items())
         ),
         outside=tuple(_outside(settings, seen, set(own))),
     )
+
+
+def _undeclared(seen: Sightings, known: set[str]) -> Iterator[Stranger]:
+    for name, each in sorted(seen.parties.items()):
+        if name not in known:
+            yield Stranger(name=name, address=each.address, times=each.times, last=each.last)
+    # Somebody whose client calls itself as a check's does.
+    for (name, _, address), count in sorted(seen.logins.items()):
+        if name not in known and name not in seen.parties and name != OTHER:
+            yield Stranger(name=name, address=address, times=count.times, last=count.last)
 
 
 def _entries(settings: Settings, seen: Sightings) -> Iterator[Entry]:
@@ -180,7 +189,9 @@ def render_inventory(found: Inventory) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return *text* without what would steer a terminal: clients choose their ids."""
+    """Return *text* without what would steer or fill a terminal: clients choose their ids."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}..."
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

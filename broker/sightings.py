@@ -24,6 +24,9 @@ NAMES = 1000
 
 SESSIONS = 100_000
 
+LINE = 999
+"""Bytes at which Mosquitto cuts a line: a client, whose id is in it, chooses what is cut off."""
+
 PATIENCE = timedelta(seconds=90)
 """Mosquitto closes a connection that has said nothing for so long."""
 
@@ -41,7 +44,10 @@ Sample = tuple[str, Mapping[str, str], float]
 """A metric of Prometheus': its name, labels and value."""
 
 # The clients that come with another id each time: Mosquitto's own ids, and those of our checks.
-_PASSING = ("auto-", "health-", "canary-", "anonymous-")
+CHECK = "check-"
+"""What ids begin with of those who log in for `make check`, as everybody and as nobody."""
+
+_PASSING = ("auto-", "health-", "canary-", "anonymous-", CHECK)
 
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{9,11}): (?P<text>.*)")
 _STARTING = re.compile(r"mosquitto version \S+ starting")
@@ -53,11 +59,14 @@ _LOGIN = re.compile(
 )
 _REFUSED_2_0 = re.compile(r"Client (?P<client>.*) disconnected, not authorised\.")
 _REFUSED_2_1 = re.compile(r"Client (?P<client>.*) \[(?P<peer>\S+)\] disconnected: not authorised\.")
-_GONE = re.compile(
-    r"Client (?P<client>.*?)(?: \[(?P<peer>\S+)\])? "
-    r"(?:disconnected|closed its connection|has exceeded timeout|already connected)\b.*"
-)
-_DENIED = re.compile(r"Denied PUBLISH from (?P<client>.*) \(d[01], q[0-2], r[01], m\d+, '.*")
+_ENDS = r"(?:disconnected|closed its connection|has exceeded timeout|already connected)\b.*"
+_GONE_2_1 = re.compile(rf"Client (?P<client>.*) \[(?P<peer>\S+)\] {_ENDS}")
+_GONE_2_0 = re.compile(rf"Client (?P<client>.*) {_ENDS}")
+_DENIED = re.compile(r" \(d[01], q[0-2], r[01], m\d+, '")
+_DENIED_FROM = "Denied PUBLISH from "
+_CUT_LOGIN = re.compile(r"New client connected from (?P<peer>\S+) as (?P<client>.*)")
+_HALF = "\ufffd"
+"""What is read of a character that was cut."""
 _NOBODY = "<unknown>"
 """What Mosquitto calls a client that left before it said who it was."""
 
@@ -100,6 +109,10 @@ class Sightings:
 
     since: datetime = EVER
     most: int = NAMES
+    own: int = 0
+    """
+    How many refusals an hour of a check are none. No more than it makes: anybody may take its id.
+    """
     begin: datetime | None = None
     """The time of the first line."""
     end: datetime | None = None
@@ -119,6 +132,9 @@ class Sightings:
     denied: dict[tuple[str, str], Count] = field(default_factory=dict)
     """By user and address; Mosquitto writes these with ``log_type debug`` alone."""
     _sessions: dict[str, _Session] = field(default_factory=dict)
+    _cut: dict[str, None] = field(default_factory=dict)
+    """Of the sessions those of whose id a line holds no more than the beginning."""
+    _checks: dict[datetime, int] = field(default_factory=dict)
     _open: dict[str, int] = field(default_factory=dict)
     """How many sessions a user has."""
     _users: dict[str, str] = field(default_factory=dict)
@@ -136,16 +152,18 @@ class Sightings:
             if found["time"] != stamp:
                 stamp = found["time"]
                 when = _time(stamp)
-            self._take(when, found["text"])
+            self._take(when, found["text"], cut=_is_cut(line))
         return self
 
     def worst_hour(self) -> tuple[datetime | None, int]:
         """Return the hour with the most refused logins, and how many."""
         return max(self.hours.items(), key=lambda each: each[1], default=(None, 0))
 
-    def _take(self, when: datetime, text: str) -> None:
+    def _take(self, when: datetime, text: str, *, cut: bool) -> None:
         self.begin, self.end = self.begin or when, when
-        if text.startswith("New connection "):
+        if cut:
+            self._take_cut(when, text)
+        elif text.startswith("New connection "):
             if found := _CONNECTION.fullmatch(text):
                 self._arrive(when, found["peer"])
         elif text.startswith("New client "):
@@ -153,12 +171,30 @@ class Sightings:
                 self._let_in(when, found["client"], found["user"] or "", found["peer"])
         elif text.startswith("Client "):
             self._turn_away(when, text)
-        elif found := _DENIED.fullmatch(text):
-            self._deny(when, found["client"])
+        elif text.startswith(_DENIED_FROM):
+            self._deny(when, self._denied(text))
         elif _STARTING.fullmatch(text):
             for client in list(self._sessions):
                 self._end(when, client)
             self._forget()
+
+    def _take_cut(self, when: datetime, text: str) -> None:
+        """Take a line in that has no end: nothing in it that a client chose passes for one."""
+        if found := _CUT_LOGIN.fullmatch(text):
+            client = found["client"].rstrip(_HALF)
+            self._let_in(when, client, UNKNOWN, found["peer"])
+            _put(self._cut, client, None, self.most)
+        elif text.startswith(_DENIED_FROM):
+            self._deny(when, self._denied(text))
+        elif text.startswith("Client "):
+            client = text.removeprefix("Client ")
+            own = next((each for each in self._cut if client.startswith(each)), None)
+            self._expire(when)
+            if own is None:
+                # Who has no session does not leave: that is somebody who was not let in.
+                self._refuse(when, client.rstrip(_HALF), self._whose())
+            else:
+                self._end(when, own)
 
     def _arrive(self, when: datetime, peer: str) -> None:
         if len(self._pending) >= self.most:
@@ -170,6 +206,11 @@ class Sightings:
         if self._gone >= len(self._pending):
             self._forget()
         self._end(when, client)
+        if client.startswith(CHECK):
+            # As whom a check logs in tells nothing of who was here, nor of when they left.
+            if when >= self.since:
+                self._count(self.logins, (user, _kind(client), _host(peer)), when)
+            return
         if len(self._sessions) >= SESSIONS:
             self._end(when, next(iter(self._sessions)))
         self._sessions[client] = _Session(user, peer)
@@ -191,18 +232,38 @@ class Sightings:
         elif found := _REFUSED_2_0.fullmatch(text):
             self._expire(when)
             self._refuse(when, found["client"], self._whose())
-        elif found := _GONE.fullmatch(text):
-            self._leave(when, found["client"], found["peer"])
+        else:
+            self._go(when, text)
+
+    def _go(self, when: datetime, text: str) -> None:
+        # What looks like a peer may be the id's own, where 2.0 writes none: then nobody is there.
+        if (found := _GONE_2_1.fullmatch(text)) and self._leave(
+            when, found["client"], found["peer"]
+        ):
+            return
+        if found := _GONE_2_0.fullmatch(text):
+            self._leave(when, found["client"], None)
 
     def _refuse(self, when: datetime, client: str, address: str) -> None:
         if when < self.since:
+            return
+        hour = when.replace(minute=0, second=0)
+        if client.startswith(CHECK) and self._checks.get(hour, 0) < self.own:
+            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
             return
         user = self._users.get(client, "")
         self._count(self.refused, (user or UNKNOWN, address), when)
         if not user:
             self._count(self.refused_clients, (_kind(client), address), when)
-        hour = when.replace(minute=0, second=0)
         _put(self.hours, hour, self.hours.get(hour, 0) + 1, self.most)
+
+    def _denied(self, text: str) -> str:
+        """Return the client of *text*: id and topic may both hold what stands between them."""
+        rest = text.removeprefix(_DENIED_FROM)
+        clients = [rest[: found.start()] for found in _DENIED.finditer(rest)]
+        beginnings = [each for each in self._cut if rest.startswith(each)]
+        known = [each for each in (*reversed(clients), *beginnings) if each in self._sessions]
+        return next(iter(known), "")
 
     def _deny(self, when: datetime, client: str) -> None:
         if when < self.since:
@@ -211,18 +272,22 @@ class Sightings:
         key = (session.user, _host(session.peer)) if session else (UNKNOWN, UNKNOWN)
         self._count(self.denied, key, when)
 
-    def _leave(self, when: datetime, client: str, peer: str | None) -> None:
-        if peer is not None:
-            self._pending.pop(peer, None)
-        elif client == _NOBODY:
+    def _leave(self, when: datetime, client: str, peer: str | None) -> bool:
+        """Return whether that is somebody who was there."""
+        if peer is not None and self._pending.pop(peer, None) is not None:
+            return True
+        if client == _NOBODY and peer is None:
             self._expire(when)
             self._whose()
         session = self._sessions.get(client)
-        if session is not None and peer in (None, session.peer):
-            self._end(when, client)
+        if session is None or peer not in (None, session.peer):
+            return False
+        self._end(when, client)
+        return True
 
     def _end(self, when: datetime, client: str) -> None:
         session = self._sessions.pop(client, None)
+        self._cut.pop(client, None)
         if session is None:
             return
         self._open[session.user] -= 1
@@ -276,6 +341,11 @@ def samples(seen: Sightings) -> list[Sample]:
         for name, counts in ((REFUSED_TOTAL, seen.refused), (DENIED_TOTAL, seen.denied))
         for (user, address), count in sorted(counts.items())
     ]
+
+
+def _is_cut(line: str) -> bool:
+    # A character has four bytes at most. Half of one, read as _HALF, has no fewer than it had.
+    return 4 * len(line) >= LINE and len(line.rstrip("\n").encode()) >= LINE
 
 
 def _put(kept: dict[Name, Value], name: Name, value: Value, most: int) -> None:

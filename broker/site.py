@@ -215,7 +215,14 @@ class Logging(Part):
         ge=1,
         le=1_000_000,
         description="Refused logins an hour above which `make check` and `make refused` fail; "
-        "a check makes two on each listener itself.",
+        "those of a check itself don't count, of one a minute.",
+    )
+    denied_per_hour: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Messages an hour that the rules deny, above which `make check` fails; only "
+        "with type `debug` they are in the log.",
     )
 
     @field_validator("types")

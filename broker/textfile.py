@@ -48,7 +48,8 @@ def textfile_calls(broker: Broker, folder: str, socket: str) -> Iterator[Call]:
     ]
     if broker.backups is not None and broker.backups.schedule is not None:
         gap = longest_gap(Timetable.parse(broker.backups.schedule))
-        words.append(("backups", broker.backups.folder, str(int(gap.total_seconds()))))
+        seconds = str(int(gap.total_seconds()))
+        words.append(("backups", broker.backups.folder, seconds, broker.container))
     words += [
         ("certificate", name, f"{broker.folders.config}/{TLS_DIR}/{name}/{PAIR_FILE}")
         for name in broker.tls_listeners

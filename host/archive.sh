@@ -51,14 +51,26 @@ only_one() {
   rm -rf -- "$stage" "$trial" "$backups"/.partial*
 }
 
-archives() { # oldest first; the name says when
+# Oldest first; the name says when. One of a time to come was made by a clock that was wrong: it is
+# neither the latest, nor does it outlive those that came after it.
+archives() {
+  now=$(date -u +%Y%m%d%H%M%S)
   for each in "$backups/$name"-*Z.tar.gz "$backups/$name"-*Z.tar.gz.age; do
     case ${each#"$backups/$name-"} in
       [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z.tar.gz*)
-        printf '%s\n' "$each"
+        made=${each#"$backups/$name-"}
+        made=${made%%Z*}
+        era=1
+        [ "${made%T*}${made#*T}" -le "$now" ] || era=0
+        printf '%s %s\n' "$era" "$each"
         ;;
     esac
-  done | LC_ALL=C sort
+  done | LC_ALL=C sort | cut -d ' ' -f 2-
+}
+
+# What is known of them, beside them; other containers may have theirs in the same folder.
+note() { # verified|drilled|filled
+  printf '%s/.%s-%s' "$backups" "$1" "$name"
 }
 
 said() { # KEY: what the manifest says
@@ -99,7 +111,8 @@ open_archive() { # PATH
     damaged "$1" "it has no manifest of a format that is known here"
   (
     cd -- "$stage"
-    sed -n 's/^file \([0-9a-f]*\) [0-9]* \(.*\)$/\1  \2/p' manifest >.sums
+    # Not a shorter one: sha256sum passes over a line that it takes for none.
+    sed -n 's/^file \([0-9a-f]\{64\}\) [0-9]* \(.*\)$/\1  \2/p' manifest >.sums
     sha256sum -c .sums >/dev/null 2>&1
   ) || damaged "$1" "a file differs from the manifest"
   sed 's/^[0-9a-f]*  //' "$stage/.sums" | LC_ALL=C sort >"$stage/.named"

@@ -77,13 +77,17 @@ full?). No backup was made"
   # On disk before it has a name: after a power cut no name stands for half an archive.
   sync
   mv -- "$packed" "$archive" || fail "$backups: $full"
-  logins=$(said logins)
-  echo "$(date -u +%s) ${archive##*/} $found $logins" >"$backups/.verified"
+  line="$(date -u +%s) ${archive##*/} $found $(said logins)"
+  echo "$line" >"$(note verified)"
+  # The last one that holds retained messages: none after it has taken its place yet.
+  [ "${found%% *}" -eq 0 ] || echo "$line" >"$(note filled)"
+  filled=$(cut -d ' ' -f 2 -- "$(note filled)" 2>/dev/null) || filled=''
   echo "archive $archive"
   echo "bytes $(stat -c %s -- "$archive")"
   sed -n '/^\(mosquitto\|retained\|sessions\|queued\|logins\) /p' "$stage/manifest"
   surplus=$(($(archives | wc -l) - keep))
-  [ "$surplus" -le 0 ] || archives | head -n "$surplus" | while IFS= read -r each; do
+  [ "$surplus" -le 0 ] || archives | grep -vxF -e "$archive" -e "$backups/$filled" |
+    head -n "$surplus" | while IFS= read -r each; do
     rm -f -- "$each"
     echo "pruned $each"
   done

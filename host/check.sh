@@ -26,6 +26,21 @@ file() { # PATH: mode, owner, group, seconds since 1970 of its last change, byte
   fi
 }
 
+owner() { # FOLDER
+  [ "$root" = yes ] || return 0
+  say owner "$1" "$(as_root stat -c '%u:%g' -- "$1" 2>/dev/null || echo absent)"
+}
+
+space() { # FOLDER, or where it would be made: KiB in all, and KiB that are free
+  [ "$root" = yes ] || return 0
+  say space "$1" "$(df -Pk -- "$(standing "$1")" | awk 'NR == 2 { print $2, $4 }')"
+}
+
+digest() { # PATH: of what it holds, which is secret
+  [ "$root" = yes ] || return 0
+  ! as_root test -f "$1" || say digest "$1" "$(as_root cat -- "$1" | sha256sum | cut -d ' ' -f 1)"
+}
+
 passwords() { # PATH: how many lines are a login with a hash, and how many are anything else
   [ "$root" = yes ] || return 0
   as_root cat -- "$1" 2>/dev/null | awk '
@@ -40,12 +55,14 @@ blocks() { # PATH: a digest of the file's paragraphs, in whatever order
     awk 'BEGIN { RS = "" } { gsub(/\n/, "\001"); print }' | LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
 }
 
-backups() { # FOLDER: what host/backup.sh and host/drill.sh left there
+backups() { # FOLDER CONTAINER: what host/backup.sh and host/drill.sh left there
   [ "$root" = yes ] || return 0
-  verified=$(as_root cat -- "$1/.verified" 2>/dev/null) || verified=''
   say backup asked yes
-  say backup verified "$verified"
-  say backup drilled "$(as_root cat -- "$1/.drilled" 2>/dev/null)"
-  archive=${verified#* }
-  if [ -n "$verified" ] && as_root test -f "$1/${archive%% *}"; then say backup there yes; fi
+  for each in verified drilled filled; do
+    note=$(as_root cat -- "$1/.$each-$2" 2>/dev/null) || note=''
+    say backup "$each" "$note"
+    archive=${note#* }
+    archive=${archive%% *}
+    if [ -n "$archive" ] && as_root test -f "$1/$archive"; then say there "$each" yes; fi
+  done
 }

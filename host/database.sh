@@ -50,7 +50,7 @@ inode() { stat -c %i -- "$folder/mosquitto.db" 2>/dev/null || echo none; }
 # not write is missing, and a small database is empty. Then the one before comes back.
 write_database() {
   previous=$folder/.before-write
-  [ ! -e "$previous" ] || whole || mv -f -- "$previous" "$folder/mosquitto.db" # killed in between
+  [ ! -e "$previous" ] || whole || put_back # killed in between
   rm -f -- "$previous"
   [ ! -e "$folder/mosquitto.db" ] || ln -- "$folder/mosquitto.db" "$previous"
   was=$(inode)
@@ -65,8 +65,16 @@ write_database() {
     rm -f -- "$previous"
     return 0
   fi
-  [ ! -e "$previous" ] || mv -f -- "$previous" "$folder/mosquitto.db"
+  [ ! -e "$previous" ] || put_back
   return 1
+}
+
+put_back() { # mv refuses what is the same file already
+  if [ "$(stat -c %i -- "$previous")" = "$(inode)" ]; then
+    rm -f -- "$previous"
+  else
+    mv -f -- "$previous" "$folder/mosquitto.db"
+  fi
 }
 
 # It begins as one does, and there was room for its end.

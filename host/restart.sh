@@ -5,6 +5,9 @@
 # shellcheck disable=SC2154 # host/database.sh has the others
 
 restart() { # SECONDS: what the broker may take to end
+  # A restore that is under way has its way back there.
+  exec 9>"/run/sentient-mqtt-$container.lock"
+  flock -w 120 9 || fail "container $container: its files have been changing for two minutes; try again"
   recover
   ! running || write_database ||
     fail "container $container: its database could not be written (is the disk full?)"

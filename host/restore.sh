@@ -6,6 +6,7 @@
 # shellcheck disable=SC2154 # the scripts before it have the others
 grace=''
 another=no
+away=no # `ending`: it was told to end, on its own database; `yes`: that one is no longer in place
 
 restore() { # SECONDS yes|no: what the broker may take to end; whether another stack's may come in
   grace=$1
@@ -28,7 +29,30 @@ go_back() {
   answers || fail "container $container: came back neither with the archive's database nor with its \
 own, which is in $kept. It said: $words"
   fail "container $container: did not come back with the archive's database; it runs with its own \
-again. It said: $words"
+again, which is in $kept, too. It said: $words"
+}
+
+start_again() {
+  # Whoever was interrupted may have left it ending: a start before its end would be none.
+  daemon stop -t "$grace" "$container" >/dev/null || :
+  # The one aside is older by the time that it took to end: only where there was no room for its end.
+  whole || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db" 2>/dev/null || :
+  daemon start "$container" >/dev/null || :
+  rm -rf -- "$aside" "$kept"
+  answers || fail "container $container: was stopped for the restore, and does not answer since"
+  fail "container $container: runs again with what it had. Nothing was restored"
+}
+
+# However this ends, nobody is left without a broker.
+leave() {
+  ended=$?
+  trap '' HUP INT TERM
+  case $away in
+    ending) (start_again) || : ;;
+    yes) (go_back) || : ;;
+  esac
+  [ -z "$stage" ] || rm -rf -- "$stage"
+  tidy "$ended"
 }
 
 finish() {
@@ -43,8 +67,9 @@ finish() {
 container $container. Nothing was changed. If that is meant, say OTHER=1"
   same_counts "$image"
   report
-  running=$(state '{{.State.Running}}')
-  [ "$running" = false ] || write_database ||
+  # One that Docker starts again and again runs, too, and writes nothing.
+  running=$(state '{{.State.Running}} {{.State.Restarting}}')
+  [ "$running" != 'true false' ] || write_database ||
     fail "container $container: its database could not be written (is the \
 disk full?). Nothing was changed"
   rm -rf -- "$trial"
@@ -66,21 +91,27 @@ disk full?). Nothing was changed"
   link_database "$aside"
   # From here until it answers again nobody is served.
   begun=$(date +%s)
-  [ "$running" = false ] || daemon stop -t "$grace" "$container" >/dev/null ||
-    fail "container $container: does not stop. Nothing was changed"
+  case $running in true*) away=ending ;; esac
+  [ "$away" = no ] || daemon stop -t "$grace" "$container" >/dev/null ||
+    fail "container $container: does not stop"
   # Its end writes the database once more, or does not where the disk is full.
   ! whole || link_database "$aside"
   keep_aside || {
-    daemon start "$container" >/dev/null
-    rm -rf -- "$aside"
-    fail "$kept: can't be written; is the disk full? The broker runs with what it had"
+    [ "$away" != no ] || rm -rf -- "$aside" "$kept"
+    fail "$kept: can't be written; is the disk full? Nothing was restored"
   }
-  echo "$(said retained) $(said sessions) $(said queued)" >"$aside/held"
-  rm -f -- "$folder/mosquitto.db"
-  [ ! -e "$stage/data/mosquitto.db" ] || mv -f -- "$stage/data/mosquitto.db" "$folder/mosquitto.db"
-  if ! daemon start "$container" >/dev/null || ! answers || was_emptied; then
-    go_back
+  printf '%s\n' "$found" >"$aside/held"
+  away=yes
+  # Over what is there: at no moment is there no database.
+  if [ -e "$stage/data/mosquitto.db" ]; then
+    mv -f -- "$stage/data/mosquitto.db" "$folder/mosquitto.db"
+  else
+    rm -f -- "$folder/mosquitto.db"
   fi
+  daemon start "$container" >/dev/null || exit 1
+  answers || exit 1
+  ! was_emptied || exit 1
+  away=no
   rm -rf -- "$aside"
   echo "seconds $(($(date +%s) - begun))"
   echo "kept $kept"

@@ -69,11 +69,11 @@ log() { # PATH MEMORY: only what came since the last look is read
   tell log_bytes gauge "Size of the log." "$size"
 }
 
-backups() { # FOLDER SECONDS: what host/backup.sh and host/drill.sh left there; the longest gap
+backups() { # FOLDER SECONDS CONTAINER: what host/backup.sh and host/drill.sh left; the longest gap
   tell backup_timestamp_seconds gauge "When the last good backup was made; 0: never." \
-    "$(stamp "$1/.verified")"
+    "$(stamp "$1/.verified-$3")"
   tell backup_drill_timestamp_seconds gauge "When one was last tried; 0: never." \
-    "$(stamp "$1/.drilled")"
+    "$(stamp "$1/.drilled-$3")"
   tell backup_interval_seconds gauge "The longest time between two, as declared." "$2"
 }
 

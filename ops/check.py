@@ -9,12 +9,16 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from broker.checklist import Point, Sight, check_calls, checklist, render_page, render_text
+from broker.checklist import checklist
+from broker.env import host_env_file
 from broker.host import Seen
+from broker.point import Point, render_page, render_text
 from broker.settings import Settings
+from broker.sight import Sight, check_calls
 from broker.sightings import Sightings
 from broker.site import Listener
 from broker.wanted import probe_calls, wanted_of_host
@@ -114,6 +118,11 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Sight:
         logins=logins,
         here=address_towards(broker.address, everywhere[0][1].port),
         ages=_ages(settings, outputs.get("rotations", {})),
+        env=_env(stack, credentials),
+        ends={
+            name: str(each.get("notAfter", ""))
+            for name, each in outputs.get("certificates", {}).get("listeners", {}).items()
+        },
     )
 
 
@@ -132,6 +141,18 @@ def read(stack: Stack, image: str) -> Sightings | None:
         return read_log(stack, since=hour, minutes=60, size=LOG_BYTES, image=image)
     except Refusal:
         return None
+
+
+def _env(stack: Stack, credentials: Mapping[str, Credential]) -> dict[str, str]:
+    """Return the SHA-256 of each env file: it has a password in it, and stays on its host."""
+    broker = stack.settings.broker
+    return {
+        each.path: sha256(
+            host_env_file(broker, stack.name, each, *credentials[each.user]).text.encode()
+        ).hexdigest()
+        for each in broker.env_files
+        if each.user in credentials
+    }
 
 
 def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

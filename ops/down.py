@@ -7,11 +7,15 @@ from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
 
+PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
+"""URNs of what was drawn, and of when."""
+
 
 def main() -> None:
     """Run `pulumi destroy`, and delete the data folders where that was said."""
     parser = arguments("Take the broker away.")
     parser.add_argument("--delete-data", action="store_true")
+    parser.add_argument("--keep-passwords", action="store_true")
     parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
     given = parser.parse_args()
     stack = Stack.read(given.stack)
@@ -20,7 +24,13 @@ def main() -> None:
     sure = given.yes or pulumi.backend.ours
     # Asked now: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
-    pulumi.run("destroy", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    words = ["--yes", "--skip-preview"] if sure else []
+    if given.keep_passwords:
+        # What is gone without Pulumi's knowledge, such as a whole host, is no reason to fail.
+        words += ["--refresh", *(word for each in PASSWORDS for word in ("--exclude", each))]
+    pulumi.run("destroy", "--stack", stack.name, *words)
+    if given.keep_passwords:
+        print(f"Every password stays: make up STACK={stack.name} brings the broker back with them.")
     folders = stack.settings.broker.folders
     if given.delete_data:
         _erase(stack, outputs.get("image", stack.settings.broker.image))

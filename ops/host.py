@@ -26,11 +26,15 @@ def run(
     """
     way = stack.transport
     try:
-        done = subprocess.run(
-            argv, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        ran = subprocess.run(
+            argv, input=text.encode(), capture_output=True, timeout=seconds, check=False
         )
     except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
         raise Refusal(f"host {way.host}: {wrong}") from None
+    # A log holds what clients chose, cut in the middle of a character too. Text mode would fail at
+    # that, and take a carriage return for the end of a line.
+    said, complained = (each.decode(errors="replace") for each in (ran.stdout, ran.stderr))
+    done = subprocess.CompletedProcess(ran.args, ran.returncode, said, complained)
     if done.returncode == SSH_FAILED and way.remote:
         raise Refusal(explain_ssh(way.host, done.stderr))
     return done

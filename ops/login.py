@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import threading
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.checklist import LET_IN, REFUSED
+from broker.sight import LET_IN, REFUSED
+from broker.sightings import CHECK
 from broker.site import Listener
 from ops.trust import trust
 
@@ -23,6 +25,7 @@ def login(
     """Return ``let in``, ``refused: why``, or why there was no answer; *ca* is PEM text."""
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
+        client_id=f"{CHECK}{secrets.token_hex(8)}",
         protocol=mqtt.MQTTv5,
         transport="websockets" if listener.protocol == "websockets" else "tcp",
         reconnect_on_failure=False,

@@ -24,6 +24,8 @@ def main() -> None:
     # Named, so that a backup made in between is not what is restored.
     archive = seen.facts["archive"]
     print(f"{archive}: whole, of {seen.facts['written']}; a broker finds {seen.counts()} in it.")
+    if ended := seen.ended():
+        print(ended)
     print(f"It replaces what {stack.settings.broker.container} holds: {replaced(seen)}.")
     print(
         "That is kept aside. Every client is disconnected once. Users and rules stay as they are."

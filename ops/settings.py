@@ -1,11 +1,11 @@
-"""`make docs`: the README's table of settings is the model's."""
+"""`make docs`: the page of settings holds the model's table."""
 
 from pathlib import Path
 
 from broker.reference import render_settings_table
 from ops.stack import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 BEGIN = "<!-- settings: made by `make docs` -->\n"
 END = "<!-- end of settings -->\n"
 
@@ -17,9 +17,9 @@ def with_table(text: str) -> str:
     return f"{before}{BEGIN}\n{render_settings_table()}\n{END}{after}"
 
 
-def main(readme: Path = README) -> None:
-    """Write the table into the README."""
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+def main(page: Path = PAGE) -> None:
+    """Write the table into the page."""
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from broker.checklist import checklist, render_text
+from broker.checklist import checklist
 from broker.env import endpoints
 from broker.logins import logins_of
+from broker.point import render_text
 from ops.check import judge, sight
 from ops.command import finish
 from ops.expect import UnreachableError, ask_all, show

@@ -19,6 +19,8 @@ def main() -> None:
     report = drill(stack, given.archive, read_identity(given.identity))
     print(f"{report.facts['archive']}: whole, of {report.facts['written']}")
     print(f"A broker of its own starts on it and finds {report.counts()}.")
+    if ended := report.ended():
+        print(ended)
     print(
         f"It lets its own user in and nobody without a password; {report.facts['logins']} logins' "
         "hashes are there."

@@ -43,6 +43,7 @@ class Client:
         *,
         websocket: bool = False,
         session: str | None = None,
+        expiry: int = 3600,
         acknowledge: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class Client:
         self._paho.on_subscribe = self._on_subscribe
         properties = Properties(PacketTypes.CONNECT)
         if session is not None:
-            properties.SessionExpiryInterval = 3600
+            properties.SessionExpiryInterval = expiry
         self._paho.connect(
             HOST, port, keepalive=60, clean_start=session is None, properties=properties
         )

@@ -1,22 +1,24 @@
-"""The README says what the code does: its table of settings, and its own example of an error."""
+"""The README and the page of settings say what the code does, and name no page that is missing."""
 
 import re
 import subprocess
 
 from broker.reference import render_settings_table
-from ops.settings import README, with_table
+from ops.settings import PAGE, with_table
 from ops.stack import ROOT
 
-TEXT = README.read_text(encoding="utf-8")
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS = PAGE.read_text(encoding="utf-8")
 
 
 def test_the_table_of_settings_is_the_models():
-    assert with_table(TEXT) == TEXT, "run: make docs"
+    assert with_table(SETTINGS) == SETTINGS, "run: make docs"
+    assert str(PAGE.relative_to(ROOT)) in TEXT
     assert "`broker.listeners.NAME.port`" in render_settings_table()
 
 
 def test_a_stale_table_would_be_seen():
-    assert with_table(TEXT.replace("TCP port", "UDP port")) == TEXT
+    assert with_table(SETTINGS.replace("TCP port", "UDP port")) == SETTINGS
 
 
 def test_every_page_that_it_names_is_there():

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from broker.delivery import deliver
 from setup import apt
 
 MANY = 10_000
+PAGE = ROOT / "docs" / "faults.md"
 SOCKET = "unix:///var/run/docker.sock"
 STACK = "prod"
 
@@ -42,7 +44,8 @@ def folder(running) -> Path:
 
 
 def archives(running) -> list[Path]:
-    return sorted(folder(running).glob("*Z.tar.gz*"))
+    found = folder(running).glob("*Z.tar.gz*")
+    return sorted(each for each in found if not each.name.startswith("."))
 
 
 def backup(running, *, recipient=None, well=True, keep=None):
@@ -56,9 +59,9 @@ def backup(running, *, recipient=None, well=True, keep=None):
     return Report.parse(done.stdout) if well else done.stderr
 
 
-def drill(running, archive="latest", *, identity="", well=True):
+def drill(running, archive="latest", *, identity="", stack=STACK, well=True):
     calls = [
-        *archive_calls(running.broker, running.broker.backups, STACK, SOCKET, identity),
+        *archive_calls(running.broker, running.broker.backups, stack, SOCKET, identity),
         *drill_calls(running.broker, str(archive)),
     ]
     done = running.script("database.sh archive.sh drill.sh", "apply", calls)
@@ -125,7 +128,7 @@ def nothing_of_its_own(running):
     assert not list(folder(running).glob(".partial*"))
 
 
-def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running):
+def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, line):
     remember(running, MANY)
     made = backup(running)
     assert made.facts["retained"] == made.facts["queued"] == str(MANY)
@@ -140,16 +143,17 @@ def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running):
     assert kept(running) == {} or set(kept(running)) == {"paragon/room/status/last"}
     done = restore(running)
 
-    said = {f"as it was {each}" for each in range(MANY)}
+    said = [f"as it was {each}" for each in range(MANY)]
     found = kept(running)
-    assert {found[f"paragon/room/status/{each}"] for each in range(MANY)} == said
+    assert [found[f"paragon/room/status/{each}"] for each in range(MANY)] == said
     assert len(found) == MANY
+    # Each once, in the order in which they were published.
     waited = delivered(running)
-    assert len(waited) == MANY
-    assert set(waited) == said
+    assert waited == said
     assert Path(done.facts["kept"]).is_dir()
     nothing_of_its_own(running)
-    print(f"\n{done.facts['retained']} retained, {done.facts['queued']} queued: back")
+    row = f"| {line} | {MANY:,} and {MANY:,} | {len(found):,} | {len(waited):,}, in their order |\n"
+    assert row in PAGE.read_text(encoding="utf-8"), f"docs/faults.md doesn't say:\n{row}"
 
 
 def test_the_archive_is_roots_alone_and_names_what_it_holds(running):
@@ -242,7 +246,20 @@ def damage_linked(archive, tmp_path):
 def damage_counts(archive, tmp_path):
     def change(place):
         manifest = place / "manifest"
-        manifest.write_text(manifest.read_text().replace("retained 4\n", "retained 5\n"))
+        manifest.write_text(manifest.read_text().replace("retained 4\n", "retained 3\n"))
+
+    repack(archive, tmp_path, change)
+
+
+def damage_unhashed(archive, tmp_path):
+    def change(place):
+        (place / "config/mosquitto.acl").write_text("topic readwrite #\n")
+        manifest = place / "manifest"
+        text = re.sub(
+            r"(?m)^file [0-9a-f]+ (\d+ config/mosquitto\.acl)$", r"file  \1", manifest.read_text()
+        )
+        assert "file  " in text
+        manifest.write_text(text)
 
     repack(archive, tmp_path, change)
 
@@ -264,7 +281,11 @@ def damage_not_one(archive, tmp_path):
         (damage_tampered, "a file differs from the manifest"),
         (damage_added, "it holds files that the manifest does not name"),
         (damage_linked, "it holds something else than files"),
-        (damage_counts, "its manifest says 5 1 4"),
+        (damage_unhashed, "it holds files that the manifest does not name"),
+        (
+            damage_counts,
+            "a broker finds 4 1 4 in it (retained messages, sessions, messages that wait)",
+        ),
         (damage_foreign, "it is none of ours"),
         (damage_not_one, "it ends early, or is no gzip"),
     ],
@@ -300,6 +321,57 @@ def damaged(start, tmp_path_factory):
     return running
 
 
+def test_what_has_ended_in_an_archive_since_is_no_damage_and_is_said(damaged, tmp_path):
+    """Its manifest names two messages and a session that have an end of their own."""
+    (archive,) = archives(damaged)
+
+    def change(place):
+        text = (place / "manifest").read_text()
+        for now, then in (("retained 4", "retained 5"), ("sessions 1", "sessions 2")):
+            assert f"\n{now}\n" in text
+            text = text.replace(f"\n{now}\n", f"\n{then}\n")
+        (place / "manifest").write_text(text)
+
+    repack(archive, tmp_path, change)
+    found = drill(damaged, tmp_path / archive.name)
+
+    assert found.counts().startswith("4 retained messages, 1 sessions")
+    assert found.ended().startswith("It held 5 retained messages, 2 sessions")
+
+
+def test_of_some_retained_messages_none_is_damage(damaged, tmp_path):
+    """A broker that finds nothing in a database has not read it."""
+    (archive,) = archives(damaged)
+
+    def change(place):
+        database, manifest = place / "data/mosquitto.db", place / "manifest"
+        line = re.search(r"(?m)^file [0-9a-f]+ \d+ data/mosquitto\.db\n", manifest.read_text())
+        manifest.write_text(manifest.read_text().replace(line[0], ""))
+        database.unlink()
+
+    repack(archive, tmp_path, change)
+    assert "a broker finds 0 0 0 in it" in drill(damaged, tmp_path / archive.name, well=False)
+
+
+def test_a_session_that_ended_in_the_archive_does_not_keep_the_rest_from_coming_back(running):
+    """`SessionExpiryInterval`, as MQTT 5 has it, and a night between backup and restore."""
+    with running.client("sentient_api_prod", session="short", expiry=12) as reader:
+        reader.subscribe("paragon/room/events/#")
+    with running.client("admin") as admin:
+        for each in range(4):
+            admin.publish(f"paragon/room/status/{each}", "kept", retain=True)
+            admin.publish(f"paragon/room/events/{each}", "waits")
+    made = backup(running)
+    assert [made.facts[each] for each in ("retained", "sessions", "queued")] == ["4", "1", "4"]
+
+    found = eventually(lambda: (seen := drill(running)).facts["sessions"] == "0" and seen, 60)
+
+    assert found.ended()
+    lose_everything(running)
+    restore(running)
+    assert len(kept(running)) == 4
+
+
 def test_an_archive_that_is_not_there(damaged):
     assert "/nowhere.tar.gz: is not on the host" in restore(damaged, "/nowhere.tar.gz", well=False)
 
@@ -309,6 +381,48 @@ def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
     assert "is of stack prod" in said
     assert "OTHER=1" in said
     assert restore(damaged, stack="dev", other=True, action="look").facts["retained"] == "4"
+    # That it was tried there tells nothing of the archives of that stack.
+    note = folder(damaged) / f".drilled-{damaged.broker.container}"
+    note.unlink(missing_ok=True)
+    (archive,) = archives(damaged)
+    assert drill(damaged, archive, stack="dev").facts["retained"] == "4"
+    assert not note.exists()
+    drill(damaged)
+    assert note.read_text().split()[1] == archive.name
+
+
+def test_it_comes_back_on_another_host_in_other_folders(damaged, start, tmp_path):
+    (archive,) = archives(damaged)
+    elsewhere = start(lambda raw: raw["broker"].update(backups={"folder": str(tmp_path / "new")}))
+    assert elsewhere.broker.folders != damaged.broker.folders
+
+    assert "say OTHER=1" in restore(elsewhere, archive, well=False)
+    restore(elsewhere, archive, other=True)
+
+    assert sorted(kept(elsewhere).values()) == [f"as it was {each}" for each in range(4)]
+    assert delivered(elsewhere) == [f"as it was {each}" for each in range(4)]
+
+
+def test_an_archive_with_whose_files_nobody_could_log_in(damaged, tmp_path):
+    (archive,) = archives(damaged)
+
+    def without_rules(place):
+        manifest = place / "manifest"
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(each for each in lines if "mosquitto.acl" not in each))
+        (place / "config/mosquitto.acl").unlink()
+
+    repack(archive, tmp_path, without_rules)
+    bad = tmp_path / archive.name
+    assert "holds no mosquitto.acl: nobody could log in" in drill(damaged, bad, well=False)
+
+    def with_more_logins(place):
+        manifest = place / "manifest"
+        manifest.write_text(re.sub(r"(?m)^logins \d+$", "logins 99", manifest.read_text()))
+
+    shutil.rmtree(tmp_path / "unpacked")
+    repack(archive, tmp_path, with_more_logins)
+    assert "holds other logins than its manifest says" in drill(damaged, bad, well=False)
 
 
 def test_a_full_disk_leaves_the_backups_there_were(running):
@@ -330,7 +444,7 @@ def test_a_full_disk_leaves_the_backups_there_were(running):
         subprocess.run(["umount", small], check=True)
 
 
-def started(running):
+def begun(running):
     """Return a backup that has begun, in a process group of its own."""
     scripts = "".join((ROOT / "host" / each).read_text() for each in SCRIPTS)
     calls = backup_calls(running.broker, running.broker.backups, STACK, SOCKET)
@@ -344,22 +458,34 @@ def started(running):
     )
     process.stdin.write(deliver(scripts, calls))
     process.stdin.close()
-    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
     return process
 
 
 def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
     remember(running, 3)
-    first = started(running)
+    first = begun(running)
+    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
     assert "another backup, drill or restore is under way" in backup(running, well=False)
     assert first.wait(60) == 0
     assert drill(running).facts["retained"] == "3"
     assert len(archives(running)) == 1
 
 
-def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(running):
+@pytest.mark.parametrize("tool", ["tar", "sync"])
+def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(
+    running, tool, tmp_path, monkeypatch
+):
+    """Before it is packed, and when it was opened again and has no name yet."""
     remember(running, 3)
-    first = started(running)
+    reached = tmp_path / "reached"
+    stub = tmp_path / "stubs" / tool
+    stub.parent.mkdir()
+    stub.write_text(f"#!/bin/sh\n: >{reached}\nexec sleep 600\n")
+    stub.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+        first = begun(running)
+    eventually(reached.exists, 30)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(10)
     assert archives(running) == []
@@ -384,6 +510,34 @@ def test_old_ones_go_once_a_newer_one_stands(running):
         Path(made.facts["archive"]).name,
     ]
     assert (place / "somebodys-20200101T033000Z.tar.gz").exists()
+
+
+def test_names_of_a_time_to_come_are_neither_the_latest_nor_in_the_way(running):
+    """Of a clock that was wrong once: a newer one took its own archive for the oldest."""
+    remember(running, 2)
+    place = folder(running)
+    place.mkdir(mode=0o700)
+    name = running.broker.container
+    for day in range(1, 5):
+        (place / f"{name}-2090010{day}T033000Z.tar.gz").write_text("of a time to come")
+    made = Path(backup(running).facts["archive"])
+    assert made in archives(running)
+    assert len(archives(running)) == 3
+    assert drill(running).facts["archive"] == str(made)
+
+
+def test_the_last_archive_with_messages_outlives_those_of_a_broker_that_lost_them(running):
+    remember(running, 2)
+    full = Path(backup(running).facts["archive"])
+    lose_everything(running)
+    for _ in range(2):
+        empty = Path(backup(running, keep=1).facts["archive"])
+        assert archives(running) == [full, empty]
+    restore(running, full)
+    assert len(kept(running)) == 2
+    # What has messages takes its place.
+    last = Path(backup(running, keep=1).facts["archive"])
+    assert archives(running) == [last]
 
 
 def test_encrypted_only_its_identity_opens_it(running, tmp_path):
@@ -419,18 +573,113 @@ def test_a_start_that_fails_brings_back_what_there_was(running, tmp_path, monkey
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
-    shim = tmp_path / "bin" / "docker"
-    shim.parent.mkdir()
-    shim.write_text(
-        f'#!/bin/sh\ncase " $* " in *" start "*) [ -e {tmp_path}/once ] || '
-        f'{{ : >{tmp_path}/once; exit 1; }} ;; esac\nexec {shutil.which("docker")} "$@"\n'
-    )
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    once = tmp_path / "once"
+    body = f'case " $* " in *" start "*) [ -e {once} ] || {{ : >{once}; exit 1; }} ;; esac'
+    shim(tmp_path, monkeypatch, body)
     said = restore(running, well=False)
     assert "it runs with its own again" in said
     assert kept(running)["paragon/room/status/0"] == "second"
     nothing_of_its_own(running)
+
+
+def shim(tmp_path, monkeypatch, body):
+    """A ``docker`` before the real one, which is ``$real``: *body* sees ``$*``."""
+    file = tmp_path / "bin" / "docker"
+    file.parent.mkdir()
+    file.write_text(f'#!/bin/sh\nreal={shutil.which("docker")}\n{body}\nexec "$real" "$@"\n')
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{file.parent}:{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="module")
+def small_disk(start, tmp_path_factory):
+    """A broker whose data has a disk of its own, with an archive of before its last message."""
+    place = tmp_path_factory.mktemp("small")
+    data = place / "data"
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", data], check=True)
+
+    def change(raw):
+        raw["broker"]["folders"]["data"] = str(data)
+        raw["broker"]["backups"] = {"folder": str(place / "backups")}
+
+    running = start(change)
+    remember(running, 3, text="first")
+    backup(running)
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "second", retain=True)
+    yield running
+    running.docker("rm", "--force", running.broker.container)
+    subprocess.run(["umount", data], check=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        # Somebody types Ctrl-C while it ends, and while it is to start.
+        (
+            'case " $* " in *" stop "*) [ -e {once} ] || '
+            '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
+            "runs again with what it had. Nothing was restored",
+        ),
+        (
+            'case " $* " in *" start "*) [ -e {once} ] || '
+            '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
+            "it runs with its own again",
+        ),
+        # Another program takes the disk's last block while nobody is served.
+        (
+            'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; "$real" "$@"; '
+            "dd if=/dev/zero of={data}/filler bs=4k 2>/dev/null; exit 0; }} ;; esac",
+            "runs again with what it had. Nothing was restored",
+        ),
+        # The restored database can't be written, so nobody can tell whether it is whole.
+        (
+            'case " $* " in *" start "*) : >{once} ;; '
+            '*" kill -USR1 "*) [ ! -e {once} ] || exit 1 ;; esac',
+            "it runs with its own again",
+        ),
+    ],
+    ids=["interrupted-stop", "interrupted-start", "full", "unwritten"],
+)
+def test_a_restore_that_does_not_come_to_its_end_leaves_nobody_without_a_broker(
+    small_disk, body, said, tmp_path, monkeypatch
+):
+    data = Path(small_disk.broker.folders.data)
+    aside = {each.name for each in folder(small_disk).glob("before-restore-*")}
+    shim(tmp_path, monkeypatch, body.format(once=tmp_path / "once", data=data))
+    try:
+        told = restore(small_disk, well=False)
+    finally:
+        (data / "filler").unlink(missing_ok=True)
+
+    assert said in told
+    assert small_disk.state() == "running"
+    small_disk.await_answer()
+    assert kept(small_disk)["paragon/room/status/0"] == "second"
+    nothing_of_its_own(small_disk)
+    # Where something was put in place, what had been there is kept, and the words say where.
+    new = [each for each in folder(small_disk).glob("before-restore-*") if each.name not in aside]
+    assert bool(new) is ("its own again" in said)
+    assert all(str(each) in told and (each / "mosquitto.db").exists() for each in new)
+
+
+def test_a_broker_that_starts_again_and_again_on_garbage_is_restored(running, line):
+    remember(running, 3)
+    backup(running)
+    name = running.broker.container
+    running.docker("stop", name)
+    (Path(running.broker.folders.data) / "mosquitto.db").write_bytes(b"garbage" * 99)
+    running.docker("start", name, check=False)
+    counted = ("inspect", "--format", "{{.RestartCount}} {{.State.Restarting}}", name)
+    # 2.1 empties it and is up at the second start. 2.0 never is, with pauses that grow.
+    wanted = {"1 false"} if line == "2.1" else {f"{each} true" for each in range(2, 99)}
+    eventually(lambda: running.docker(*counted).strip() in wanted, 30)
+
+    restore(running)
+
+    assert running.state() == "running"
+    assert len(kept(running)) == 3
 
 
 def test_to_the_other_line_and_back(running, line, stand_in):

@@ -7,13 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import Client, Refused, refusal
 from patience import eventually
 
-from broker.delivery import Call, deliver
+from broker.delivery import deliver
 from broker.inventory import inventory
-from broker.logrotate import log_path, logrotate_calls, logrotate_path
-from broker.sightings import UNKNOWN, Sightings, samples
+from broker.logrotate import logrotate_calls, logrotate_path
+from broker.sightings import LINE, UNKNOWN, samples
+from ops.sightings import read_log
+from ops.stack import Stack
 from setup.apt import install
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,12 +31,7 @@ def talkative(start):
 
 def read(running):
     """What the log on the host says, as `make inventory` reads it."""
-    done = running.script(
-        "sightings.sh", "look", [Call(words=("sightings", log_path(running.broker), "0", "0"))]
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("end\n")
-    return Sightings().read(done.stdout.splitlines())
+    return read_log(Stack(name="prod", file=Path("Pulumi.prod.yaml"), settings=running.settings))
 
 
 def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
@@ -80,6 +77,43 @@ def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
     )
     grown = more.refused[UNKNOWN, here].times - seen.refused[UNKNOWN, here].times
     assert grown == {"2.0": 0, "2.1": 1}[line]
+
+
+def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
+    running = start()
+    forged = (
+        "2026-01-02T03:04:05: New client connected from 10.6.6.6:5 as z (p2, c1, k60, u'admin')."
+    )
+    names = (
+        f"x\u2028{forged}\u2028y",
+        "A" * 1200,
+        "é" * 600,
+        "aé" + "é" * 600,
+        # The line is cut after the word that says that somebody left.
+        *("B" * each for each in range(LINE - 70, LINE - 40, 3)),
+    )
+    for each in names:
+        with pytest.raises(Refused):
+            Client(running.port, "admin", "a guess", session=each)
+    with running.client("admin", session="fence"), running.client("admin", session="C" * 1200):
+        pass
+
+    seen = eventually(
+        lambda: (now := read(running)).parties.get(UNKNOWN) and now.parties[UNKNOWN].ended and now,
+        10,
+    )
+    assert {user: each.address for user, each in seen.parties.items()}.keys() <= {
+        "admin",
+        UNKNOWN,
+        running.broker.health.user,
+    }
+    assert seen.parties["admin"].client == "fence"
+    assert sum(each.times for each in seen.refused.values()) == len(names)
+    assert all(address != UNKNOWN for _, address in seen.refused)
+    longest = max(
+        map(len, (Path(running.broker.folders.log) / "mosquitto.log").read_bytes().split(b"\n"))
+    )
+    assert longest == LINE
 
 
 @pytest.fixture(scope="session")

@@ -9,21 +9,14 @@ import pytest
 from declared import settings_of, smallest
 
 from broker.acl import render_acl
-from broker.checklist import (
-    LET_IN,
-    REFUSED,
-    Sight,
-    blocks_digest,
-    check_calls,
-    checklist,
-    render_page,
-    render_text,
-)
+from broker.checklist import checklist
 from broker.conf import render_conf
 from broker.host import Seen
 from broker.logrotate import logrotate_path
 from broker.needs import start_digest
+from broker.point import render_page, render_text
 from broker.settings import Settings
+from broker.sight import LET_IN, REFUSED, Sight, blocks_digest, check_calls
 from broker.sightings import Sightings
 
 SETTINGS = settings_of("prod")
@@ -33,6 +26,9 @@ NOW = 1_800_000_000
 PASSWD, ACL = f"{CONFIG}/mosquitto_passwd", f"{CONFIG}/mosquitto.acl"
 CONF = f"{CONFIG}/mosquitto.conf"
 LOG, DATABASE = f"{BROKER.folders.log}/mosquitto.log", f"{BROKER.folders.data}/mosquitto.db"
+FOLDERS = (CONFIG, BROKER.folders.data, BROKER.folders.log)
+BACKUPS = BROKER.backups.folder
+ENV = BROKER.env_files[0].path
 STARTED = datetime.fromtimestamp(NOW - 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
 
 HOST = {
@@ -53,10 +49,24 @@ HOST = {
     ("backup", "asked"): "yes",
     ("backup", "verified"): f"{NOW - 7200} {NAME}-20270115T060000Z.tar.gz 3 1 3 8",
     ("backup", "drilled"): f"{NOW - 5 * 86_400} {NAME}-20270110T060000Z.tar.gz",
-    ("backup", "there"): "yes",
+    ("there", "verified"): "yes",
+    ("file", ENV): f"600 0 0 {NOW} 200",
+    ("digest", ENV): "what was written",
+    **{("owner", each): "1883:1883" for each in FOLDERS},
+    **{("space", each): "40000000 20000000" for each in (*FOLDERS[1:], BACKUPS)},
 }
 ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)
 NOT_AUTHORISED = f"{REFUSED}: not authorized"
+
+
+def came(client="ctl-1"):
+    """A log in which a controller was let in."""
+    return Sightings().read(
+        [
+            "2026-01-02T03:04:05: New client connected from 192.168.3.7:1 "
+            f"as {client} (p2, c1, k60, u'paragon_devices')."
+        ]
+    )
 
 
 def sight(host=(), **more):
@@ -66,8 +76,9 @@ def sight(host=(), **more):
         "anonymous": dict.fromkeys(BROKER.listeners, NOT_AUTHORISED),
         "logins": dict.fromkeys(SETTINGS.users, LET_IN),
         "here": "192.168.2.50",
-        "ages": {next(iter(SETTINGS.users)): 3},
-        "log": Sightings(),
+        "ages": {"admin": 3, "paragon_devices": 12},
+        "env": {ENV: "what was written"},
+        "log": came(),
     }
     return Sight(host=Seen(facts={**HOST, **dict(host)}), **{**known, **more})
 
@@ -81,8 +92,9 @@ def test_all_is_well():
 
     assert {name for name, each in found.items() if each.verdict != "pass"} == {
         "rotation",
+        "denied messages",
     }
-    assert len(found) == 19
+    assert len(found) == 22
 
 
 @pytest.mark.parametrize(
@@ -100,6 +112,36 @@ def test_all_is_well():
         ({}, {"guessed": {"mqtt": LET_IN}}, "anonymous", "mqtt, a wrong password: let in"),
         ({("passwords", "-"): "7 1"}, {}, "password hashes", "1 lines of another kind"),
         ({("passwords", "-"): "0 0"}, {}, "password hashes", "0 logins"),
+        ({("passwords", "-"): "99 0"}, {}, "password hashes", "99 logins with a hash, 7 are decl"),
+        ({("owner", CONFIG): "0:0"}, {}, "password hashes", "the folder belongs to 0:0"),
+        ({("digest", ENV): "another"}, {}, "env files", "MQTT_URL or another line is not"),
+        ({("file", ENV): "absent"}, {}, "env files", f"{ENV}: absent"),
+        ({("file", ENV): f"644 0 0 {NOW} 9"}, {}, "env files", "mode 644"),
+        ({("owner", BROKER.folders.log): "0:0"}, {}, "log", "the folder belongs to 0:0"),
+        ({("file", LOG): f"644 0 0 {NOW - 2} 4000"}, {}, "log", "owner 0:0"),
+        ({("owner", BROKER.folders.data): "0:0"}, {}, "persistence", "the folder belongs to 0:0"),
+        ({("owner", BROKER.folders.data): "absent"}, {}, "persistence", "the folder is absent"),
+        # Less than three databases of 47 bytes; less than a twentieth and than a GiB.
+        ({("space", BACKUPS): "40000000 0"}, {}, "room", f"{BACKUPS}: 0 of 39,062 MiB are free"),
+        ({("space", BROKER.folders.log): "2000000 90000"}, {}, "room", "87 of 1,953 MiB are free"),
+        (
+            {("file", DATABASE): f"600 1883 1883 {NOW} 9000000000"},
+            {},
+            "room",
+            "19,531 of 39,062 MiB are free",
+        ),
+        ({("backup", "verified"): "17"}, {}, "backups", ".verified-mosquitto-shared is garbled"),
+        ({("backup", "verified"): "soon x 1"}, {}, "backups", "is garbled"),
+        (
+            {
+                ("backup", "verified"): f"{NOW - 60} x 0 2 0 8",
+                ("backup", "filled"): f"{NOW - 90_000} full 7 1 3 8",
+                ("there", "filled"): "yes",
+            },
+            {},
+            "backups",
+            f"it holds no retained message, and {BACKUPS}/full held 7",
+        ),
         ({("file", PASSWD): f"644 1883 1883 {NOW} 9"}, {}, "password hashes", "mode 644"),
         ({("file", PASSWD): f"600 0 0 {NOW} 9"}, {}, "password hashes", "owner 0:0"),
         ({("file", PASSWD): "absent"}, {}, "password hashes", "absent"),
@@ -111,7 +153,7 @@ def test_all_is_well():
             "backups",
             "made 27 hours ago",
         ),
-        ({("backup", "there"): ""}, {}, "backups", "GONE"),
+        ({("there", "verified"): ""}, {}, "backups", "GONE"),
         (
             {("backup", "verified"): "", ("started", NAME): "2026-01-01T00:00:00Z"},
             {},
@@ -216,10 +258,20 @@ def test_where_changes_are_counted_a_quiet_broker_is_not_late(database):
         # Up for a minute: the first autosave is yet to come.
         ({("file", DATABASE): "absent", ("now", "-"): str(NOW - 86_340)}, {}, "persistence"),
         ({("blocks", CONF): ""}, {}, "drift"),
+        ({("digest", ENV): "", ("file", ENV): ""}, {}, "env files"),
+        ({}, {"env": {}}, "env files"),
+        ({("space", BROKER.folders.data): ""}, {}, "room"),
+        # A list of networks lets nobody in; nor does the check's own login tell that one came.
+        ({}, {"log": Sightings()}, "controllers"),
+        ({}, {"log": None}, "controllers"),
+        ({}, {"log": came("check-0123456789abcdef")}, "controllers"),
     ],
 )
 def test_what_nobody_can_tell_from_here_is_unknown(host, more, point):
-    assert verdicts(sight(host, **more))[point].verdict == "unknown"
+    found = verdicts(sight(host, **more))
+
+    assert found[point].verdict == "unknown"
+    assert not found[point].mend or found[point].mend in render_text(list(found.values()))
 
 
 def settings(users=None, **broker):
@@ -245,16 +297,30 @@ def test_the_practices_are_judged_from_the_stack_file():
     assert found["least rights"].verdict == "fail"
 
 
-@pytest.mark.parametrize(("most", "verdict"), [(90, "pass"), (2, "fail"), (None, "unknown")])
-def test_rotation_is_a_matter_of_the_age_that_is_allowed(most, verdict):
+@pytest.mark.parametrize(
+    ("most", "verdict", "said"),
+    [
+        (90, "pass", "the oldest, sensor's, is 12 days old; 90 days are allowed"),
+        (2, "fail", "The password of sensor is 12 days old"),
+        (None, "unknown", "is 12 days old; no passwords.maxAgeDays is declared"),
+    ],
+)
+def test_rotation_is_a_matter_of_the_age_that_is_allowed(most, verdict, said):
     aged = settings(passwords={"maxAgeDays": most} if most else {})
-    assert verdicts(sight(ages={"sensor": 3}), aged)["rotation"].verdict == verdict
+    found = verdicts(sight(ages={"sensor": 12}), aged)["rotation"]
+    assert found.verdict == verdict
+    assert said in found.seen
 
 
 def test_a_listener_for_anybody_is_no_pass():
     opened = settings(listeners={"mqtt": {"port": 1883}})
     assert verdicts(sight(), opened)["firewall"].verdict == "fail"
+    found = verdicts(sight(), opened)["internal network"]
+    assert (found.verdict, found.seen) == ("fail", "mqtt: anybody")
+    unguarded = settings(firewall={"backend": "none"})
+    assert verdicts(sight(), unguarded)["internal network"].verdict == "fail"
     local = settings(listeners={"mqtt": {"port": 1883, "bindAddress": "127.0.0.1"}})
+    assert verdicts(sight(), local)["internal network"].verdict == "pass"
     assert verdicts(sight(), local)["firewall"].verdict == "pass"
 
 
@@ -285,6 +351,89 @@ def test_a_broker_of_today_needs_no_backup_yet_and_one_by_hand_promises_none():
     assert verdicts(old, settings)["backups"].verdict == "pass"
     assert verdicts(sight())["backups"].seen.endswith("(make verify-backup): 5 days ago")
     assert verdicts(sight({("backup", "asked"): ""}))["backups"].verdict == "unknown"
+
+
+class TestArchivesThatAreEncrypted:
+    @pytest.fixture
+    def point(self):
+        sealed = BROKER.backups.model_copy(update={"recipient": "age1" + "q" * 58})
+        broker = BROKER.model_copy(update={"backups": sealed})
+        encrypted = SETTINGS.model_copy(update={"broker": broker})
+        return lambda host: verdicts(sight(host), encrypted)["backups"]
+
+    def test_they_are_unknown_until_somebody_has_opened_one(self, point):
+        found = point({})
+        assert found.verdict == "unknown"
+        assert "make verify-backup STACK=prod IDENTITY=" in found.mend
+        opened = {("backup", "drilled"): f"{NOW - 60} {NAME}-20270115T060000Z.tar.gz.age"}
+        assert point(opened).verdict == "pass"
+
+    def test_what_is_wrong_is_wrong_all_the_same(self, point):
+        assert point({("there", "verified"): ""}).verdict == "fail"
+
+
+def test_an_archive_that_lost_its_messages_is_let_be_where_the_one_before_it_is_gone():
+    host = {
+        ("backup", "verified"): f"{NOW - 60} x 0 2 0 8",
+        ("backup", "filled"): f"{NOW - 90_000} full 7 1 3 8",
+    }
+    assert verdicts(sight(host))["backups"].verdict == "pass"
+    there = {**host, ("there", "filled"): "yes"}
+    assert f"make restore STACK=prod FROM={BACKUPS}/full" in verdicts(sight(there))["backups"].mend
+    same = {**there, ("backup", "verified"): f"{NOW - 60} full 7 2 0 8"}
+    assert verdicts(sight(same))["backups"].verdict == "pass"
+
+
+class TestCertificates:
+    @pytest.fixture
+    def point(self):
+        encrypted = settings(
+            listeners={
+                "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
+                "mqtts": {"port": 8883, "allowFrom": ["192.168.0.0/16"], "tls": {}},
+            }
+        )
+        return lambda host, ends: verdicts(sight(host, ends=ends), encrypted)["certificates"]
+
+    LATER = {"mqtts": "2027-11-04T10:15:55Z"}  # noqa: RUF012 (a case)
+
+    def test_one_that_is_served_for_long_passes_and_its_end_is_said(self, point):
+        found = point({("certificate", "mqtts"): "ok"}, self.LATER)
+        assert (found.verdict, found.seen) == ("pass", "mqtts: ends 2027-11-04T10:15:55Z")
+
+    @pytest.mark.parametrize(
+        ("host", "ends"),
+        [
+            ({("certificate", "mqtts"): "due it ends Jan 20"}, LATER),
+            ({("certificate", "mqtts"): "ok", ("ends", "mqtts"): "Jan 20"}, LATER),
+            ({("certificate", "mqtts"): "ok", ("clientca", "mqtts"): "wrong clientCa x"}, LATER),
+            ({("certificate", "mqtts"): "ok"}, {"mqtts": "2026-11-04T10:15:55Z"}),
+        ],
+    )
+    def test_one_that_ends_fails(self, point, host, ends):
+        found = point(host, ends)
+        assert found.verdict == "fail"
+        assert "make up STACK=prod" in found.mend
+
+    def test_one_that_nobody_could_look_at_is_unknown(self, point):
+        assert point({}, self.LATER).verdict == "unknown"
+        assert point({("certificate", "mqtts"): "ok"}, {}).verdict == "unknown"
+
+
+def test_denied_messages_fail_above_their_limit_where_they_are_logged():
+    talkative = settings(logging={"types": ["notice", "debug"], "deniedPerHour": 2})
+
+    def denials(times):
+        line = "2026-01-02T03:04:05: Denied PUBLISH from c (d0, q1, r0, m1, 'x', ... (1 bytes))"
+        return sight(log=Sightings().read([line] * times))
+
+    found = [verdicts(denials(each), talkative)["denied messages"] for each in (2, 3)]
+    assert [each.verdict for each in found] == ["pass", "fail"]
+    assert found[1].seen == "3 in the last hour"
+    assert "make refused STACK=prod" in found[1].mend
+    silent = verdicts(denials(3), settings(logging={"deniedPerHour": 2}))["denied messages"]
+    assert (silent.verdict, silent.seen) == ("unknown", "not logged")
+    assert verdicts(sight(log=None), talkative)["denied messages"].verdict == "unknown"
 
 
 def refusals(times, address="192.0.2.7"):

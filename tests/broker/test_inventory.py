@@ -74,6 +74,15 @@ def test_strangers_are_told_of(settings):
     assert inventory(settings, seen(*LOG)).outside[-1].address == "172.18.0.1"
 
 
+def test_who_calls_itself_a_check_is_no_less_a_stranger(settings):
+    log = seen(
+        let_in("10.6.6.6:1", "check-01", "mallory"), let_in("10.6.6.7:1", "check-02", "never")
+    )
+    found = inventory(settings, log)
+    assert [(each.name, each.address) for each in found.undeclared] == [("mallory", "10.6.6.6")]
+    assert {each.name: each.state for each in found.entries}["never"] == "never"
+
+
 def test_without_networks_nobody_is_outside():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"] = {"port": 1883}
@@ -87,6 +96,12 @@ def test_lines_for_a_person_steer_no_terminal(settings):
     assert "never connected: teensy-002 (fleet teensy)" in lines
     assert "silent since 2026-01-02T03:04:02Z: silent (user), as silent-1 from 192.168.1.6" in lines
     assert any("g\\u202euess from 192.168.1.9, 1 times" in each for each in lines)
+
+
+def test_an_id_that_is_long_fills_no_terminal(settings):
+    found = inventory(settings, seen(f"Client {'x' * 900} disconnected, not authorised."))
+    (line,) = [each for each in render_inventory(found) if "refused" in each]
+    assert f"{'x' * 100}... from" in line
 
 
 def test_an_empty_log_accuses_nobody(settings):

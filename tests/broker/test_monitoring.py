@@ -169,7 +169,7 @@ class TestTheHost:
         }
         raw["broker"]["listeners"]["mqtt"]["plain"] = True
         calls = [each.words for each in textfile_calls(Settings.parse(raw).broker, "/x/y", "s")]
-        assert ("backups", "/opt/sentient/backups/mqtt", "86400") in calls
+        assert ("backups", "/opt/sentient/backups/mqtt", "86400", "mosquitto-shared") in calls
         assert (
             "certificate",
             "mqtts",

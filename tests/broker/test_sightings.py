@@ -4,7 +4,7 @@ import pytest
 from declared import ROOT, settings_of
 
 from broker.refusals import as_data, render_refusals, too_many, worst_address
-from broker.sightings import OTHER, UNKNOWN, Sightings, samples
+from broker.sightings import LINE, OTHER, UNKNOWN, Sightings, samples
 
 LINES = {
     line: (ROOT / "tests" / "recorded" / f"log-{line}.txt").read_text().splitlines()
@@ -144,6 +144,79 @@ def test_a_client_id_does_not_pass_for_a_user():
     assert set(seen.parties) == {"lamp"}
 
 
+class TestAnIdIsWhateverAClientSays:
+    """Nobody let these in; each tries to be somebody else, or nobody, in what is read."""
+
+    def test_what_python_takes_for_an_end_of_a_line_is_none(self):
+        forged = f"{DAY}T03:00:00: {let_in('10.6.6.6:5', 'z', 'admin')}"
+        for end in "\u2028\u2029\x0b\x0c\x1c\x85\r":
+            seen = log(refused(f"x{end}{forged}{end}y"))
+            assert (set(seen.parties), len(seen.refused)) == (set(), 1)
+
+    @pytest.mark.parametrize("length", range(920, 1000))
+    def test_one_that_is_long_enough_to_cut_the_refusal_off(self, length):
+        for text in (refused("A" * length), f"Client {'A' * length} [10.0.0.1:9] disconnected: x"):
+            cut = f"{DAY}T03:00:01: {text}"[:LINE]
+            seen = log(arrives("10.0.0.1:9")).read([cut])
+            if len(cut) == LINE:
+                assert seen.refused[UNKNOWN, "10.0.0.1"].times == 1
+                assert next(iter(seen.refused_clients))[0].startswith("AAA")
+
+    def test_a_character_that_was_cut(self):
+        bytes_ = f"{DAY}T03:00:01: {refused('aé' + 'é' * 600)}".encode()[:LINE]
+        seen = Sightings().read([bytes_.decode(errors="replace")])
+        assert seen.refused[UNKNOWN, UNKNOWN].times == 1
+
+    def test_a_long_one_that_was_let_in_leaves_and_is_not_refused(self):
+        long = "A" * 1200
+        lines = [let_in("10.0.0.1:9", long, "admin"), f"Client {long} closed its connection."]
+        cut = [f"{DAY}T03:00:0{n}: {each}"[:LINE] for n, each in enumerate(lines)]
+        seen = Sightings().read(cut)
+        assert not seen.refused
+        # Whoever it was: the line has no end that tells.
+        assert set(seen.parties) == {UNKNOWN}
+        assert seen.parties[UNKNOWN].ended is not None
+        assert seen.read(cut[1:]).refused[UNKNOWN, UNKNOWN].times == 1
+
+    def test_a_login_that_was_cut_is_nobodys(self):
+        forged = " (p2, c1, k60, u'admin')."
+        line = f"{DAY}T03:00:01: New client connected from 10.6.6.6:5 as "
+        line += "x" * (LINE - len(line) - len(forged)) + forged
+        assert set(Sightings().read([line]).parties) == {UNKNOWN}
+        assert set(Sightings().read([line.replace("xxx", "xx")]).parties) == {"admin"}
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "disconnected.",
+            "closed its connection.",
+            "[10.0.0.2:1] disconnected: session taken over.",
+            "has exceeded timeout, disconnecting.",
+        ],
+    )
+    def test_one_that_holds_mosquittos_words_ends_its_own_session_alone(self, words):
+        for other in ("desk disconnected by me", "desk [10.0.0.9:1] disconnected by me"):
+            seen = log(
+                let_in("10.0.0.1:1", "desk", "admin"),
+                let_in("10.0.0.2:1", other, "lamp"),
+                f"Client {other} {words}",
+            )
+            assert seen.parties["lamp"].ended is not None
+            assert seen.parties["admin"].ended is None
+
+    def test_a_topic_that_looks_like_the_end_of_an_id(self):
+        seen = log(
+            let_in("10.0.0.1:1", "desk", "admin"),
+            "Denied PUBLISH from desk (d0, q1, r0, m1, 'a (d0, q0, r0, m0, 'x', ... (1 bytes))",
+        )
+        assert set(seen.denied) == {("admin", "10.0.0.1")}
+
+    def test_a_denial_of_a_long_one_is_counted(self):
+        lines = [let_in("10.0.0.1:9", "A" * 990, "admin"), f"Denied PUBLISH from {'A' * 990} (d0"]
+        cut = [f"{DAY}T03:00:0{n}: {each}"[:LINE] for n, each in enumerate(lines)]
+        assert set(Sightings().read(cut).denied) == {(UNKNOWN, "10.0.0.1")}
+
+
 def test_what_is_older_is_not_counted_but_known():
     later = Sightings().read([f"{DAY}T03:00:04: mosquitto version 2.0.21 starting"]).begin
     seen = log(
@@ -155,6 +228,31 @@ def test_what_is_older_is_not_counted_but_known():
     assert set(seen.refused) == {("lamp", "10.0.0.1")}
     assert not seen.logins
     assert "lamp" in seen.parties
+
+
+class TestOurOwnCheck:
+    """It logs in as everybody and as nobody, and anybody may take an id like its own."""
+
+    def test_it_is_nobody_who_was_here(self):
+        seen = log(let_in("10.0.0.1:1", "check-01", "admin"))
+        assert not seen.parties
+        assert ("admin", "check-*", "10.0.0.1") in seen.logins
+        seen.read([f"{DAY}T03:09:00: {let_in('10.0.0.2:1', 'desk', 'admin')}"])
+        seen.read([f"{DAY}T03:09:01: {let_in('10.0.0.1:2', 'check-02', 'admin')}"])
+        seen.read([f"{DAY}T03:09:02: Client check-02 disconnected."])
+        assert seen.parties["admin"].client == "desk"
+        assert seen.parties["admin"].ended is None
+        seen.read([f"{DAY}T03:09:03: Client desk disconnected."])
+        seen.read([f"{DAY}T03:10:01: {let_in('10.0.0.1:2', 'check-03', 'admin')}"])
+        seen.read([f"{DAY}T03:10:02: Client check-03 disconnected."])
+        assert f"{seen.parties['admin'].ended:%H:%M:%S}" == "03:09:03"
+
+    def test_its_refusals_are_none_as_many_as_it_makes(self):
+        lines = [f"{DAY}T03:04:05: {refused('check-0123')}"] * 5
+        assert not Sightings(own=5).read(lines).refused
+        assert Sightings(own=3).read(lines).refused[UNKNOWN, UNKNOWN].times == 2
+        later = [each.replace("T03", "T04") for each in lines]
+        assert not Sightings(own=5).read(lines + later).refused
 
 
 def test_a_start_of_the_broker_ends_every_connection():

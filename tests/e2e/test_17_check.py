@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,31 @@ from patience import eventually
 import ops.check
 from broker.checklist import checklist
 from broker.passwd import SALT_BYTES, hash_password
-from ops.stack import Stack
+from ops.stack import ROOT, Stack
+
+PAGE = ROOT / "docs" / "faults.md"
+
+
+@pytest.fixture(scope="module")
+def table():
+    """What the check said of each fault that was staged: fault, point, words."""
+    return []
+
+
+@pytest.fixture
+def names(checked, table):
+    """``names(fault, point=words, ...)``: the check fails in each point, and says so."""
+
+    def check(fault, found=None, **said):
+        found = found or points(checked)
+        for name, words in said.items():
+            each = found[name.replace("_", " ")]
+            assert each.verdict == "fail", each
+            assert words in each.seen
+            table.append((fault, each.name, words))
+        return found
+
+    return check
 
 
 @pytest.fixture(scope="module")
@@ -60,38 +85,60 @@ def test_what_is_well_passes_and_what_nobody_can_tell_is_unknown(checked):
     found = points(checked)
 
     assert {name for name, each in found.items() if each.verdict == "fail"} == set()
-    # The database is not written yet; no backup and no age is declared.
+    # The database is not written yet; no backup and no age is declared; no controller has come, and
+    # what is denied is not logged.
     unknown = {name for name, each in found.items() if each.verdict == "unknown"}
-    assert unknown <= {"persistence", "backups", "rotation"}
+    assert unknown <= {"persistence", "backups", "rotation", "controllers", "denied messages"}
+    assert "controllers" in unknown, "the check's own login is no controller"
+    assert found["password hashes"].seen.startswith("7 logins with a hash, 7 are declared")
     assert found["logins"].seen.startswith("5 of 5 let in")
 
 
-def test_a_container_that_was_stopped_and_a_port_that_somebody_took(checked):
+def test_a_controller_that_came_is_what_tells_that_they_can(checked):
+    checked.client("paragon_devices", session="ctl-1").close()
+    found = eventually(
+        lambda: (each := points(checked)["controllers"]).verdict == "pass" and each, 10
+    )
+    assert "1 of 1 are in the log, the last paragon_devices from " in found.seen
+
+
+def test_a_container_that_was_stopped_and_a_port_that_somebody_took(checked, names):
     checked.docker("stop", checked.container)
     port = checked.ports[0]
     with socket.create_server(("127.0.0.1", port)):
         found = points(checked)
     checked.docker("start", checked.container)
 
-    assert found["container"].verdict == found["ports"].verdict == "fail"
-    assert "exited" in found["container"].seen
+    names(
+        "the container was stopped, and another program took its port",
+        found,
+        container="exited",
+        ports="the port is in use by another program",
+    )
     assert f"({port}): no answer" in found["ports"].seen
-    assert "the port is in use by another program" in found["ports"].seen
     eventually(lambda: failed(checked) == set(), 30)
 
 
-def test_anonymous_clients_that_an_edit_lets_in(checked):
+def test_anonymous_clients_that_an_edit_lets_in(checked, names):
     with rewritten(
         checked,
         "mosquitto.conf",
         lambda text: text.replace("allow_anonymous false", "allow_anonymous true"),
     ):
         eventually(lambda: "anonymous" in failed(checked), 10)
-        assert failed(checked) == {"anonymous", "drift"}
+        found = names(
+            "somebody's edit: allow_anonymous true",
+            anonymous="let in",
+            drift="mosquitto.conf is another one than declared",
+        )
+        assert {each.name for each in found.values() if each.verdict == "fail"} == {
+            "anonymous",
+            "drift",
+        }
     eventually(lambda: failed(checked) == set(), 10)
 
 
-def test_a_password_that_is_another_one(checked):
+def test_a_password_that_is_another_one(checked, names):
     other = hash_password("somebody else's", bytes(SALT_BYTES), 101)
     with rewritten(
         checked,
@@ -99,37 +146,49 @@ def test_a_password_that_is_another_one(checked):
         lambda text: re.sub("(?m)^sentient_api_prod:.*$", f"sentient_api_prod:{other}", text),
     ):
         eventually(lambda: "logins" in failed(checked), 10)
-        found = points(checked)
-    assert "sentient_api_prod: refused: not authorized" in found["logins"].seen
+        found = names(
+            "a user's hash is another one",
+            logins="sentient_api_prod: refused: not authorized",
+        )
     assert "admin" not in found["logins"].seen
     eventually(lambda: failed(checked) == set(), 10)
 
 
-def test_a_password_in_clear_in_the_file(checked):
+@pytest.mark.parametrize(
+    ("fault", "password", "said"),
+    [
+        ("a password in clear in the file", "password", "1 lines of another kind"),
+        (
+            "a login that nobody declared",
+            hash_password("x", bytes(SALT_BYTES), 101),
+            "8 logins with a hash, 7 are declared",
+        ),
+    ],
+)
+def test_a_line_of_the_password_file_that_nobody_declared(checked, names, fault, password, said):
     file = config(checked, "mosquitto_passwd")
     before = file.read_text()
-    file.write_text(f"{before}lamp:password\n")
+    file.write_text(f"{before}lamp:{password}\n")
     try:
-        found = points(checked)["password hashes"]
+        found = names(fault, password_hashes=said)
     finally:
         file.write_text(before)
-    assert found.verdict == "fail"
-    assert "1 lines of another kind" in found.seen
-    assert "lamp" not in found.seen
+    assert "lamp" not in found["password hashes"].seen
 
 
-def test_a_rule_that_an_edit_took_away(checked):
+def test_a_rule_that_an_edit_took_away(checked, names):
     with rewritten(
         checked, "mosquitto.acl", lambda text: text.replace("topic readwrite paragon/#\n", "", 1)
     ):
-        assert failed(checked) == {"access rules"}
+        found = names("a rule is gone", access_rules="the ACL file is another one")
+        assert {each.name for each in found.values() if each.verdict == "fail"} == {"access rules"}
     assert failed(checked) == set()
 
 
 @pytest.mark.parametrize(
     ("name", "point"), [("mosquitto_passwd", "password hashes"), ("mosquitto.db", "persistence")]
 )
-def test_a_file_that_belongs_to_somebody_else(checked, name, point):
+def test_a_file_that_belongs_to_somebody_else(checked, names, name, point):
     folders = checked.settings.broker.folders
     file = Path(folders.data if name.endswith(".db") else folders.config) / name
     if name.endswith(".db"):
@@ -139,41 +198,103 @@ def test_a_file_that_belongs_to_somebody_else(checked, name, point):
         eventually(lambda: file.exists() and file.stat().st_ino != written, 10)
     os.chown(file, 0, 0)
     try:
-        found = points(checked)[point]
+        said = {point.replace(" ", "_"): "owner 0:0"}
+        found = names(f"{name} belongs to root", **said)[point]
     finally:
         os.chown(file, 1883, 1883)
-    assert found.verdict == "fail"
-    assert "owner 0:0" in found.seen
     assert "1883:1883" in found.mend
     assert points(checked)[point].verdict == "pass"
 
 
-def test_an_address_that_is_not_the_brokers(checked):
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [("config", "password hashes"), ("data", "persistence"), ("log", "log")],
+)
+def test_a_folder_that_belongs_to_somebody_else(checked, names, name, point):
+    folder = getattr(checked.settings.broker.folders, name)
+    os.chown(folder, 0, 0)
+    try:
+        said = {point.replace(" ", "_"): "the folder belongs to 0:0"}
+        found = names(f"the {name} folder belongs to root", **said)[point]
+    finally:
+        os.chown(folder, 1883, 1883)
+    assert f"chown -R 1883:1883 {folder}" in found.mend
+    assert points(checked)[point].verdict == "pass"
+
+
+def test_an_address_that_is_not_the_brokers(checked, names):
     with checked.edited(lambda config: config["broker"].update(address="127.0.0.9")):
-        found = points(checked)["ports"]
-    assert found.verdict == "fail"
-    assert "no answer" in found.seen
+        found = names("the stack file has another address", ports="no answer")["ports"]
     assert "MQTT_URL" in found.mend
 
 
-def test_firewall_rules_that_somebody_flushed(checked):
+def test_an_env_file_with_another_address(checked, names):
+    """The page's `grep MQTT_URL .env.production`."""
+    file = Path(checked.settings.broker.env_files[0].path)
+    before = file.read_text()
+    assert points(checked)["env files"].verdict == "pass"
+    file.write_text(before.replace("MQTT_URL=mqtt://127.0.0.1", "MQTT_URL=mqtt://127.0.0.9"))
+    assert file.read_text() != before
+    try:
+        found = names(
+            "an env file's MQTT_URL names another address",
+            env_files="MQTT_URL or another line is not what it ought to be",
+        )["env files"]
+    finally:
+        file.write_text(before)
+    assert "make credentials STACK=e2e USER=sentient_api_prod" in found.mend
+    assert checked.password("sentient_api_prod") not in found.seen + found.mend
+
+
+def test_a_disk_that_is_full(checked, names, mount, tmp_path):
+    small = mount(tmp_path / "backups", "size=2m")
+    (small / "filler").write_bytes(b"x" * 2**21)
+    with checked.edited(lambda config: config["broker"].update(backups={"folder": str(small)})):
+        names("the backups' disk is full", room="0 of 2 MiB are free")
+
+
+def test_a_backup_that_did_not_come(checked, names, tmp_path):
+    (tmp_path / "archive").touch()
+    note = tmp_path / f".verified-{checked.container}"
+    with checked.edited(lambda config: config["broker"].update(backups={"folder": str(tmp_path)})):
+        note.write_text("1700000000 archive 3 1 3 8\n")
+        names("no backup was made for days", backups="days ago")
+        note.write_text("17")
+        names("what is known of the last backup was cut short", backups="is garbled")
+        now = int(time.time())
+        note.write_text(f"{now} archive 0 1 3 8\n")
+        note.with_name(f".filled-{checked.container}").write_text(f"{now - 9} archive 3 1 3 8\n")
+        names(
+            "the last archive has lost its messages",
+            backups="it holds no retained message",
+        )
+
+
+def test_firewall_rules_that_somebody_flushed(checked, names):
     table = f"sentient-mqtt-{checked.container}"
     subprocess.run(["nft", "delete", "table", "inet", table], check=True)
-    found = points(checked)
-    assert found["firewall"].verdict == "fail"
-    assert "missing" in found["firewall"].seen
+    names("the firewall's rules were flushed", firewall="missing")
     checked.up()
     assert failed(checked) == set()
 
 
-def test_a_configuration_that_the_broker_does_not_start_with(checked):
+def test_a_configuration_that_the_broker_does_not_start_with(checked, names):
     file = config(checked, "mosquitto.conf")
     before = file.read_text()
     file.write_text("nonsense true\n" + before)
     checked.docker("restart", "--time", "5", checked.container)
     try:
-        eventually(lambda: "container" in failed(checked), 20)
-        assert {"ports", "drift"} <= failed(checked)
+        # Between two attempts it may be seen running.
+        found = eventually(
+            lambda: "restarting" in (each := points(checked))["container"].seen and each, 20
+        )
+        names(
+            "a line that Mosquitto doesn't take, and a restart",
+            found,
+            container="restarting",
+            ports="no answer",
+            drift="mosquitto.conf is another one than declared",
+        )
     finally:
         file.write_text(before)
     checked.docker("restart", checked.container)
@@ -196,3 +317,18 @@ def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path
     assert page.read_text().startswith("| | asked | seen | mended by |\n")
     for each in outputs["credentials"].values():
         assert each["password"] not in said + page.read_text()
+
+
+def test_the_page_says_what_the_check_said(table):
+    rows = ["| what was staged | point that fails | what it says |", "| --- | --- | --- |"]
+    last = ""
+    for fault, point, said in table:
+        rows.append(
+            f"| {fault if fault != last else ''} | {point} | {said} |".replace("|  |", "| |")
+        )
+        last = fault
+    lines = "\n".join(rows) + "\n"
+    print("\n" + lines)
+    assert lines in PAGE.read_text(encoding="utf-8"), (
+        f"docs/faults.md is not what the check said:\n{lines}"
+    )

@@ -17,7 +17,11 @@ class OnCall(Newcomer):
     """Somebody in a clone, at night."""
 
     container = "e2e-night"
-    typed: list[str]
+    data: Path
+    port: int
+    before = ""
+    """Typed before each line: where another state is, and its passphrase."""
+    followed: set[str]
 
     def follows(self, title: str) -> str:
         """Type what stands under *title*; return what was said."""
@@ -31,11 +35,20 @@ class OnCall(Newcomer):
         return self._block(re.findall(r"```bash\n(.*?)```", section, re.DOTALL)[number])
 
     def _block(self, text: str) -> str:
+        return "\n".join(map(self._line, text.splitlines()))
+
+    def _line(self, line: str) -> str:
+        self.followed.add(line)
+        for there, here in (
+            ("/var/lib/sentient-mqtt/dev", str(self.data.parent)),
+            ("/var/lib/sentient-mqtt/again", str(self.data.parent / "again")),
+            ("/mnt/elsewhere", str(self.data.parent.parent / "elsewhere")),
+            ("mosquitto-dev", self.container),
+            ("mosquitto-again", f"{self.container}-again"),
+        ):
+            line = line.replace(there, here)
         # `make check` fails on a night: what it says is what counts.
-        return "\n".join(
-            self.types(f"{line} || :" if line == "make check" else line)
-            for line in text.splitlines()
-        )
+        return self.types(self.before + (f"{line} || :" if line.startswith("make check") else line))
 
     def client(self, port: int) -> Client:
         return Client(port, "admin", self.types("make -s password USER=admin").strip())
@@ -45,6 +58,7 @@ class OnCall(Newcomer):
 def night(make_site, docker):
     site = make_site("night")
     someone = OnCall(site.folder / "night", site.ports)
+    someone.followed = set()
     # A disk of its own, that can be full.
     someone.data = site.folder / "night" / "site" / "data"
     someone.data.mkdir(parents=True)
@@ -58,8 +72,10 @@ def night(make_site, docker):
         yield someone
         someone.types("make down YES=1")
     finally:
-        docker("rm", "--force", "--volumes", someone.container, check=False)
-        docker("network", "rm", someone.container, check=False)
+        for each in (someone.container, f"{someone.container}-again"):
+            docker("rm", "--force", "--volumes", each, check=False)
+            docker("network", "rm", each, check=False)
+            Path(f"/etc/logrotate.d/sentient-mqtt-{each}").unlink(missing_ok=True)
         subprocess.run(["umount", someone.data], check=True)
 
 
@@ -110,12 +126,15 @@ def test_the_disk_is_full(night):
     )
     before = (night.data / "mosquitto.db").read_bytes()
 
-    assert "100%" in night.block("The disk is full", 0)
+    said = night.block("The disk is full", 0)
+    assert "100%" in said
+    assert re.search(r"FAIL +data, log and backups have room", said)
     assert "is the disk full?" in night.types("make backup", fails=True)
     assert (night.data / "mosquitto.db").read_bytes() == before
 
     filler.unlink()
-    said = night.block("The disk is full", 1)
+    assert "Images" in night.block("The disk is full", 1)
+    said = night.block("The disk is full", 2)
     assert "retained messages" in said
     assert "FAIL" not in said
     assert knows_the_door(night)
@@ -134,12 +153,77 @@ def test_what_the_broker_knew_is_gone(night, docker):
     assert knows_the_door(night)
 
 
+def test_the_restore_was_the_wrong_one(night):
+    with night.client(night.port) as admin:
+        admin.publish("paragon/room/status/door", "shut", retain=True)
+    night.types("make restore FROM=latest YES=1")
+    assert knows_the_door(night)
+
+    night.follows("The restore was the wrong one")
+
+    eventually(lambda: not knows_the_door(night), 30)
+    with night.client(night.port) as admin:
+        admin.publish("paragon/room/status/door", "open", retain=True)
+    night.types("make backup")
+
+
+def test_the_host_is_lost(night, docker):
+    known = {
+        name: night.types(f"make -s password USER={name}") for name in ("admin", "paragon_devices")
+    }
+    night.block("The host is lost", 0)
+    docker("rm", "--force", "--volumes", night.container)
+    docker("network", "rm", night.container)
+    for each in night.data.parent.iterdir():
+        if each == night.data:
+            for file in each.iterdir():
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        else:
+            shutil.rmtree(each)
+
+    said = night.block("The host is lost", 1)
+
+    assert "FAIL" not in said
+    assert knows_the_door(night)
+    assert known == {name: night.types(f"make -s password USER={name}") for name in known}
+    Client(night.port, "paragon_devices", known["paragon_devices"].strip()).close()
+
+
+def test_the_state_is_lost(night):
+    known = night.types("make -s password USER=paragon_devices").strip()
+    shutil.rmtree(night.home / "state")
+    state = night.home / "another"
+    state.mkdir()
+    (state / "passphrase").write_text("only for this test\n")
+    night.before = (
+        f"export PULUMI_BACKEND_URL=file://{state}; "
+        f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
+    )
+    said = night.block("The state is lost", 0)
+    assert "3 users with the passwords that they have" in said
+    file = night.clone / "Pulumi.again.yaml"
+    text = file.read_text(encoding="utf-8")
+    for line, more in (
+        ("sentient-mqtt:broker:\n", "    allowStandIn: true\n"),
+        (f"port: {night.port}\n", "        bindAddress: 127.0.0.1\n"),
+    ):
+        assert line in text
+        text = text.replace(line, line + more)
+    file.write_text(text)
+    Client(night.port, "paragon_devices", known).close()
+
+    said = night.block("The state is lost", 1)
+
+    assert "FAIL" not in said, said
+    Client(night.port, "paragon_devices", known).close()
+    night.types(f"{night.before}make down STACK=again YES=1")
+
+
 def test_every_command_of_the_runbook_was_typed(night):
     commands = [
         line
         for each in re.findall(r"```bash\n(.*?)```", RUNBOOK, re.DOTALL)
         for line in each.splitlines()
     ]
-    typed = {each.removesuffix(" || :") for each in night.typed}
     assert commands
-    assert not set(commands) - typed
+    assert not set(commands) - night.followed

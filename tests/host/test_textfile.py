@@ -67,7 +67,7 @@ def told(host, tmp_path, log):
 
 def test_it_is_what_promtool_takes(told, prometheus, tmp_path, certificate):
     told(
-        call("backups", tmp_path, 86400),
+        call("backups", tmp_path, 86400, "a"),
         call("certificate", "mqtts", certificate),
         call("certificate", "wss", certificate),
     )
@@ -154,9 +154,9 @@ class TestTheLog:
 
 class TestBackups:
     def test_the_last_good_one_and_the_last_drill(self, told, tmp_path):
-        (tmp_path / ".verified").write_text("1700000000 a.tar.gz 1 2 3 4\n")
-        (tmp_path / ".drilled").write_text("1600000000 a.tar.gz\n")
-        found = told(call("backups", tmp_path, 86400))
+        (tmp_path / ".verified-a").write_text("1700000000 a.tar.gz 1 2 3 4\n")
+        (tmp_path / ".drilled-a").write_text("1600000000 a.tar.gz\n")
+        found = told(call("backups", tmp_path, 86400, "a"))
         assert found["backup_timestamp_seconds"] == 1_700_000_000
         assert found["backup_drill_timestamp_seconds"] == 1_600_000_000
         assert found["backup_interval_seconds"] == 86_400
@@ -164,8 +164,8 @@ class TestBackups:
     @pytest.mark.parametrize("text", [None, "", "soon a.tar.gz\n"])
     def test_none_is_as_old_as_can_be(self, told, tmp_path, text):
         if text is not None:
-            (tmp_path / ".verified").write_text(text)
-        assert told(call("backups", tmp_path, 86400))["backup_timestamp_seconds"] == 0
+            (tmp_path / ".verified-a").write_text(text)
+        assert told(call("backups", tmp_path, 86400, "a"))["backup_timestamp_seconds"] == 0
 
 
 class TestCertificates:
