@@ -13,7 +13,7 @@ from broker.acl import render_acl
 from broker.backup import longest_gap
 from broker.conf import render_conf
 from broker.delivery import Call
-from broker.firewall import is_declared, report
+from broker.firewall import is_declared
 from broker.guardrails import guard
 from broker.host import Seen
 from broker.logrotate import log_path, logrotate_path
@@ -23,6 +23,7 @@ from broker.rotations import too_old
 from broker.settings import Settings
 from broker.sightings import Sightings
 from broker.site import Listener
+from broker.standing import report
 from broker.timetable import Timetable
 
 Verdict = Literal["pass", "fail", "unknown"]

@@ -134,8 +134,18 @@ usable() { # COMMAND WORD...: "ok", "absent", or its own words
   fi
 }
 
+bridge_of() { # CONTAINER: of the network that it has or is to have
+  [ "$docker" = ok ] || return 0
+  daemon network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" \
+    2>/dev/null || :
+}
+
 firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands before it
   if [ -d /run/systemd/system ]; then say firewall systemd yes; else say firewall systemd no; fi
+  if awk -v name="$2" '{ sub(/:.*/, "") } $1 == name { found = 1 } END { exit !found }' \
+    /proc/net/dev && [ "$(bridge_of "$1")" != "$2" ]; then
+    say firewall interface taken
+  fi
   if [ "$root" != yes ]; then
     # The rules are then made through Docker; what they are now, nobody can tell from here.
     for each in nft iptables ip6tables ufw; do
@@ -151,13 +161,23 @@ firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands befo
     say firewall ufw absent
   elif as_root ufw status | grep -q '^Status: active'; then
     say firewall ufw active
+    ! grep -qx 'IPV6=no' /etc/default/ufw 2>/dev/null || say firewall ufw-ipv6 no
   else
     say firewall ufw inactive
   fi
-  state=/etc/sentient-mqtt/$1/state
+  place=/etc/sentient-mqtt/$1
+  for each in "$place"/rules.*.left; do
+    [ ! -e "$each" ] || say left "$1" yes
+  done
+  state=$place/state
   if ! as_root test -e "$state"; then
-    say rules "$1" never
+    # With the time: what is done about it must be told from what was done before it was lost.
+    say rules "$1" "never $(date +%s)"
     return 0
+  fi
+  if command -v systemctl >/dev/null 2>&1; then
+    if systemctl is-enabled --quiet "sentient-mqtt-firewall-$1.service" 2>/dev/null &&
+      [ -e "$place/load" ]; then say boot "$1" yes; else say boot "$1" no; fi
   fi
   # Of which backend they are stands beside their digest: it may have been chosen otherwise since.
   as_root cat -- "$state" | {

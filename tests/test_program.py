@@ -25,7 +25,7 @@ from broker.settings import PROJECT
 from components import preflight
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 22
+RESOURCES_BESIDE_USERS = 23
 """The stack, components, provider, image, network, container, commands, salts, health check."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,12 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from patience import eventually
 
+from setup import apt
+
+NEEDED = {"ip": "iproute2", "nft": "nftables", "ufw": "ufw", "systemd-analyze": "systemd"}
 KNOCKING = Path(__file__).parent / "knocking.py"
 SERVER, SERVER_6 = "192.168.2.3", "fd00:2::3"
 MQTT, WEBSOCKET = 1883, 9001
@@ -55,6 +60,22 @@ exec cat
 """
 
 
+# Answers whatever is said, like a broker that says something to each CONNECT.
+ANSWERING = """
+import socket, sys
+server = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6,
+                              dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    peer, _ = server.accept()
+    try:
+        peer.sendall(peer.recv(100))
+    except OSError:
+        pass
+    peer.close()
+"""
+
+
 @dataclass
 class Knocker:
     """A process in somebody's network namespace."""
@@ -73,10 +94,11 @@ class Knocker:
 
 @dataclass
 class Lab:
-    """The server, up to its Docker daemon, and who knocks."""
+    """The server, up to its Docker daemon where it has one, and who knocks."""
 
     folder: Path
     name: str
+    with_docker: bool = True
     image: str = ""
     holder: subprocess.Popen[str] = field(init=False)
     dockerd: subprocess.Popen[bytes] | None = None
@@ -116,7 +138,8 @@ class Lab:
                     )
                 )
         self.run("ip", "address", "add", f"{SERVER_6}/64", "dev", "lan", "nodad")
-        self.start_docker()
+        if self.with_docker:
+            self.start_docker()
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -159,6 +182,23 @@ class Lab:
         self.dockerd.terminate()
         self.dockerd.wait(60)
 
+    @contextlib.contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        """Something on the server's own network answers on *port* of each of its addresses."""
+        with subprocess.Popen(
+            [*self.inside, sys.executable, "-c", ANSWERING, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            try:
+                yield
+            finally:
+                process.kill()
+
     def container_reaches(self, image: str, port: int) -> bool:
         """Return whether a container beside the broker gets a CONNACK from the server's address."""
         asks = f"timeout 3 mosquitto_pub -h {SERVER} -p {port} -t a -m b 2>&1; echo status $?"
@@ -195,10 +235,11 @@ class Lab:
             assert each.process.stdin is not None
             each.process.stdin.close()
             each.process.wait(30)
-        ids = self.docker("ps", "--all", "--quiet", check=False).split()
-        if ids:
-            self.docker("rm", "--force", "--volumes", *ids, check=False)
-        self.stop_docker()
+        if self.with_docker:
+            ids = self.docker("ps", "--all", "--quiet", check=False).split()
+            if ids:
+                self.docker("rm", "--force", "--volumes", *ids, check=False)
+            self.stop_docker()
         assert self.holder.stdin is not None
         self.holder.stdin.close()
         self.holder.wait(30)
@@ -211,6 +252,12 @@ def targets(person: Person, ports: dict[int, str]) -> list[list[object]]:
     """Return where *person* knocks."""
     server = SERVER_6 if person.version == 6 else SERVER
     return [[server, port, kind] for port, kind in ports.items()]
+
+
+def install_needed() -> None:
+    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
+    if missing:
+        apt.install(missing, what="tests/e2e")
 
 
 def _run(*words: str) -> None:

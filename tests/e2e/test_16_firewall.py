@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from declared import settings_of
 from lab import (
     BESIDE,
     CONTROLLER,
@@ -23,14 +21,10 @@ from lab import (
     WEBSOCKET,
     Lab,
     Person,
+    install_needed,
     targets,
 )
 from site_under_test import ROOT, Site
-
-from broker.delivery import Call, deliver
-from broker.firewall import Choice, choose, firewall_calls
-from broker.host import Seen
-from setup import apt
 
 PORTS = {MQTT: "mqtt", WEBSOCKET: "websockets"}
 EVERYBODY = dict.fromkeys((*PEOPLE, BESIDE), True)
@@ -43,8 +37,9 @@ WAYS = [
     for backend in ("nftables", "iptables", "ufw")
     for network in ("published", "host")
 ]
-NEEDED = {"ip": "iproute2", "nft": "nftables", "ufw": "ufw", "systemd-analyze": "systemd"}
 PAGE = ROOT / "docs" / "exposure.md"
+KNOCKS = 3
+"""At the least tried port: each takes 0.3 s, and what is watched takes many, however busy it is."""
 
 # Somebody else's rules, which must be there in the end as they were.
 FOREIGN = (
@@ -58,9 +53,7 @@ FOREIGN = (
 
 @pytest.fixture(scope="module")
 def lab(ground: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
-    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
-    if missing:
-        apt.install(missing, what="tests/e2e")
+    install_needed()
     image = stand_in("trixie")
     server = Lab(ground / "lab", f"lab-{ground.name[-6:]}")
     try:
@@ -223,7 +216,7 @@ class TestTheDeclaredNetworksAndNobodyElse:
         finally:
             counts = {each: lab.knockers[each].say("unwatch") for each in (STRANGER, STRANGER_6)}
         for each, (tried, opened) in counts.items():
-            assert tried >= len(PORTS)
+            assert tried >= KNOCKS
             assert opened == 0, f"{each.name} got in {opened} times of {tried}"
         assert foreign_rules(lab) == before
         assert (
@@ -321,7 +314,7 @@ class TestTheDeclaredNetworksAndNobodyElse:
         """For that long strangers could come in: they don't watch meanwhile."""
         for each in (STRANGER, STRANGER_6):
             tried, opened = lab.knockers[each].say("unwatch")
-            assert tried > 50
+            assert tried >= KNOCKS
             assert opened == 0, f"{each.name} got in {opened} times of {tried}"
         if backend == "iptables":
             jump = next(
@@ -340,65 +333,6 @@ class TestTheDeclaredNetworksAndNobodyElse:
             lab.knockers[each].say("watch", targets(each, PORTS))
         assert lab.matrix(PORTS, {STRANGER: False})[STRANGER] == [False, False]
         life.up("--expect-no-changes")
-
-
-class TestWhatTheHostRefuses:
-    """The rules before stay in force, and an error says why."""
-
-    @pytest.fixture
-    def apply(self, lab) -> Iterator[Callable[..., str]]:
-        """``apply(old, new)``: put the rules in force with one file's *old* text as *new*."""
-        broker = settings_of("prod").broker
-        choice = choose(broker, Seen(facts={}))
-        scripts = ("files.sh", "rules.sh", "firewall.sh")
-        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
-
-        def run(old: str = "", new: str = "", action: str = "apply") -> str:
-            calls = [
-                Call(words=each.words, text=each.text and each.text.replace(old or "\0", new))
-                for each in firewall_calls(broker, choice, "1")
-            ]
-            return lab.run("sh", "-s", action, stdin=deliver(text, calls), check=False)
-
-        assert run() == ""
-        yield run
-        assert run(action="remove") == ""
-        assert "mosquitto-shared" not in lab.run("nft", "list", "ruleset")
-
-    @pytest.mark.parametrize(
-        ("old", "new", "said"),
-        [
-            ("192.168.0.0/16", "192.168.0.0/61", "the host refuses the rules, nothing was changed"),
-            ("nft -f", "nft-is-gone -f", "could not be put in force; those before are in place"),
-        ],
-    )
-    def test_half_a_change_is_none(self, lab, apply, old, new, said):
-        def standing():
-            files = lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosquitto-shared/*")
-            return files, lab.run("nft", "-s", "list", "ruleset")
-
-        before = standing()
-        assert said in apply(old, new)
-        assert standing() == before
-        # And a good one takes.
-        assert apply("192.168.0.0/16", "192.168.3.0/24") == ""
-        assert "192.168.3.0/24" in lab.run("nft", "-s", "list", "ruleset")
-
-    def test_another_backend_takes_the_place_of_the_one_before(self, lab, apply):
-        broker = settings_of("prod").broker
-        assert "sentient-mqtt-mosquitto-shared" in lab.run("nft", "list", "ruleset")
-        scripts = ("files.sh", "rules.sh", "firewall.sh")
-        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
-        choice = Choice(backend="iptables", rules="iptables")
-        calls = firewall_calls(broker, choice, "2")
-        assert lab.run("sh", "-s", "apply", stdin=deliver(text, calls), check=False) == ""
-
-        assert "sentient-mqtt-mosquitto-shared" not in lab.run("nft", "list", "ruleset")
-        assert "MQTT-IN-" in lab.run("iptables", "-t", "mangle", "-S")
-        assert "MQTT-IN-" in lab.run("ip6tables", "-t", "mangle", "-S")
-        assert apply() == ""
-        assert "MQTT-IN-" not in lab.run("iptables", "-t", "mangle", "-S")
-        assert "MQTT-IN-" not in lab.run("ip6tables", "-t", "mangle", "-S")
 
 
 def test_after_destroy_nobody_answers_and_the_page_says_what_was_measured(lab, table):
