@@ -284,7 +284,7 @@ def _networks(settings: Settings, sight: Sight, mend: str) -> Iterator[Point]:
     open_to_all = [
         name
         for name, each in broker.gates.items()
-        if not each.bound.is_loopback and (not each.allow_from or not is_declared(broker))
+        if not each.bound.is_loopback and (each.for_anybody or not is_declared(broker))
     ]
     seen = f"rules {state or 'not seen: not root there'}"
     if local:
