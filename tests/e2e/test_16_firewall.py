@@ -12,6 +12,7 @@ from lab import (
     BESIDE,
     CONTROLLER,
     CONTROLLER_6,
+    FAR,
     MQTT,
     NEIGHBOUR,
     PEOPLE,
@@ -27,11 +28,15 @@ from lab import (
 from site_under_test import ROOT, Site
 
 PORTS = {MQTT: "mqtt", WEBSOCKET: "websockets"}
-EVERYBODY = dict.fromkeys((*PEOPLE, BESIDE), True)
-NOBODY = dict.fromkeys((*PEOPLE, BESIDE), False)
-DECLARED = NOBODY | {CONTROLLER: True, NEIGHBOUR: True, CONTROLLER_6: True}
+OTHER = 1884
+MOVED = {OTHER: "mqtt", WEBSOCKET: "websockets"}
+OPEN, CLOSED = [True, True], [False, False]
+EVERYBODY = dict.fromkeys((*PEOPLE, BESIDE), OPEN)
+NOBODY = dict.fromkeys((*PEOPLE, BESIDE), CLOSED)
+DECLARED = NOBODY | {CONTROLLER: OPEN, NEIGHBOUR: OPEN, CONTROLLER_6: OPEN}
 # Docker's networks are named on the second list, and not on the first.
-NARROWED = DECLARED | {NEIGHBOUR: False, BESIDE: True}
+NARROWED = DECLARED | {NEIGHBOUR: CLOSED, BESIDE: OPEN}
+LARGE = 100_000
 WAYS = [
     (backend, network)
     for backend in ("nftables", "iptables", "ufw")
@@ -68,8 +73,8 @@ def lab(ground: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[dict[tuple[str, str], dict[Person, list[bool]]]]:
-    """What was measured, by moment and by what guards."""
+def table() -> dict[tuple[str, str], tuple[dict[int, str], dict[Person, list[bool]]]]:
+    """What was measured on which ports, by moment and by what guards."""
     return {}
 
 
@@ -109,17 +114,25 @@ def narrow(config):
         listener["allowFrom"] = ["192.168.3.0/24", "172.16.0.0/12", "fd00:3::/64"]
 
 
-def measure(lab, table, moment, guard, wanted):
-    """*wanted* says who gets in; the container beside the broker is asked for MQTT alone."""
-    others = {person: each for person, each in wanted.items() if person is not BESIDE}
-    found = lab.matrix(PORTS, others)
-    found[BESIDE] = [lab.container_reaches(lab.image, MQTT)]
-    table[moment, guard] = found
-    assert found == {person: [each] * len(found[person]) for person, each in wanted.items()}, (
-        moment,
-        guard,
-        lab.run("nft", "-s", "list", "ruleset"),
-    )
+def move(config):
+    """Another port; and the other one on one address of the server's, and on no other."""
+    listeners = config["broker"]["listeners"]
+    listeners["mqtt"]["port"] = OTHER
+    listeners["websocket"] |= {
+        "bindAddress": SERVER,
+        "allowFrom": ["192.168.3.0/24", "172.16.0.0/12"],
+    }
+
+
+def measure(lab, table, moment, guard, wanted, *, ports=PORTS, at=""):
+    """*wanted* says who gets in on which of *ports*."""
+    if BESIDE in wanted:
+        with lab.container_beside():
+            found = lab.matrix(ports, wanted, at=at)
+    else:
+        found = lab.matrix(ports, wanted, at=at)
+    table[moment, guard] = ports, found
+    assert found == wanted, (moment, guard, lab.run("nft", "-s", "list", "ruleset"))
 
 
 def foreign_rules(lab: Lab) -> list[str]:
@@ -153,13 +166,13 @@ class TestWithoutOurRules:
         lab.run("ufw", "allow", "from", "192.168.0.0/16", "to", "any", "port", str(MQTT))
         lab.run("ufw", "--force", "enable")
         try:
-            found = lab.matrix(PORTS, {CONTROLLER: True, STRANGER: True})
+            found = lab.matrix(PORTS, {CONTROLLER: OPEN, STRANGER: OPEN})
         finally:
             lab.run("ufw", "--force", "disable")
             lab.run(
                 "ufw", "delete", "allow", "from", "192.168.0.0/16", "to", "any", "port", str(MQTT)
             )
-        table["the seed's ufw line", "ufw by hand"] = found
+        table["the seed's ufw line", "ufw by hand"] = PORTS, found
         assert found[STRANGER] == [True, True]
 
     def test_docker_user_lets_the_ipv6_stranger_in(self, lab, table):
@@ -169,11 +182,9 @@ class TestWithoutOurRules:
         lab.run(*add, *rule, "-j", "DROP")
         lab.run(*add, *rule, "-s", "192.168.0.0/16", "-j", "RETURN")
         lab.run("ip6tables", "-w", "-I", "FORWARD", *rule, "-j", "DROP")
-        found = lab.matrix(
-            {MQTT: "mqtt"},
-            dict.fromkeys(PEOPLE, True) | {STRANGER: False},
-        )
-        table["DOCKER-USER, original port 1883", "iptables by hand"] = found
+        port = {MQTT: "mqtt"}
+        found = lab.matrix(port, {each: [True] for each in PEOPLE} | {STRANGER: [False]})
+        table["DOCKER-USER, original port 1883", "iptables by hand"] = port, found
         assert found[STRANGER] == [False]
         assert found[STRANGER_6] == [True]
         # And what one `iptables -F` leaves of it: Docker makes its own rules again, not these.
@@ -181,8 +192,9 @@ class TestWithoutOurRules:
         lab.run("ip6tables", "-F")
         lab.stop_docker()
         lab.start_docker()
-        found = lab.matrix({MQTT: "mqtt"}, {CONTROLLER: True, STRANGER: True})
-        table["DOCKER-USER, after iptables -F and a restart of Docker", "iptables by hand"] = found
+        found = lab.matrix(port, {CONTROLLER: [True], STRANGER: [True]})
+        moment = "DOCKER-USER, after iptables -F and a restart of Docker"
+        table[moment, "iptables by hand"] = port, found
         assert found[STRANGER] == [True]
 
 
@@ -200,7 +212,7 @@ class TestTheDeclaredNetworksAndNobodyElse:
         return way[1]
 
     @pytest.fixture(scope="class")
-    def life(self, lab, make_lab_site, backend, network) -> Iterator[Site]:
+    def life(self, lab, make_lab_site, table, backend, network) -> Iterator[Site]:
         """From before the first `up` to after the `destroy`, strangers knock without a pause."""
         if backend == "ufw":
             lab.run("ufw", "--force", "enable")
@@ -213,6 +225,7 @@ class TestTheDeclaredNetworksAndNobodyElse:
             site.up()
             yield site
             site.destroy()
+            measure(lab, table, "after `destroy`", f"{backend}, {network}", NOBODY)
         finally:
             counts = {each: lab.knockers[each].say("unwatch") for each in (STRANGER, STRANGER_6)}
         for each, (tried, opened) in counts.items():
@@ -247,6 +260,28 @@ class TestTheDeclaredNetworksAndNobodyElse:
         assert "no systemd" in said["boot"]
         assert said["listeners"]["mqtt"]["allowFrom"] == ["192.168.0.0/16", "fd00:3::/64"]
 
+    def test_the_containers_own_address_is_no_way_around_the_published_port(
+        self, life, lab, table, guard, network
+    ):
+        """Whoever has a route to Docker's bridge dials it directly, past the DNAT."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        address = lab.docker("inspect", "--format", form, life.container).strip()
+        assert bool(address) is (network == "published")
+        if address:
+            wanted = {CONTROLLER: OPEN, NEIGHBOUR: OPEN, STRANGER: CLOSED}
+            moment = "after `up`, at the container's own address"
+            measure(lab, table, moment, guard, wanted, at=address)
+
+    def test_a_large_message_passes_a_link_that_is_too_narrow_for_its_packets(self, life, lab):
+        """The router before it says so to the broker, or nothing of it ever arrives."""
+        login = (SERVER, MQTT, "admin", life.password("admin"))
+        for each in (CONTROLLER, FAR):
+            assert lab.knockers[each].say("hold", "large", *login)
+        assert lab.knockers[CONTROLLER].say("retains", "large", "large", LARGE)
+        assert lab.knockers[FAR].say("receives", "large", "large", LARGE, 5) >= LARGE
+        for each in (CONTROLLER, FAR):
+            lab.knockers[each].say("release", "large")
+
     def test_nothing_to_do_the_second_time(self, life):
         life.up("--expect-no-changes")
 
@@ -270,7 +305,9 @@ class TestTheDeclaredNetworksAndNobodyElse:
             lab.run("iptables", "-F")
         lab.stop_docker()
         lab.start_docker()
-        measure(lab, table, "after `iptables -F` and a restart of Docker", guard, NARROWED)
+        # What ufw has in the filter table it would not put back.
+        flushed = "" if backend == "ufw" else "`iptables -F` and "
+        measure(lab, table, f"after {flushed}a restart of Docker", guard, NARROWED)
 
     def test_after_a_start_of_the_host(self, life, lab, table, guard):
         """Everything the kernel knew is gone; then what systemd would do, in its order."""
@@ -331,12 +368,22 @@ class TestTheDeclaredNetworksAndNobodyElse:
         life.up()
         for each in (STRANGER, STRANGER_6):
             lab.knockers[each].say("watch", targets(each, PORTS))
-        assert lab.matrix(PORTS, {STRANGER: False})[STRANGER] == [False, False]
+        assert lab.matrix(PORTS, {STRANGER: CLOSED})[STRANGER] == CLOSED
         life.up("--expect-no-changes")
 
+    def test_a_port_that_changes_is_nobodys_in_between(self, life, lab, table, guard):
+        """Nor is an address. Strangers knock at the old and at the new one all the time."""
+        for each in (STRANGER, STRANGER_6):
+            tried, opened = lab.knockers[each].say("unwatch")
+            assert (tried >= KNOCKS, opened) == (True, 0)
+            lab.knockers[each].say("watch", targets(each, PORTS | MOVED))
+        life.edit(move)
+        life.up()
+        wanted = NARROWED | {CONTROLLER_6: [True, False]}
+        measure(lab, table, "after `up` with another port", guard, wanted, ports=MOVED)
 
-def test_after_destroy_nobody_answers_and_the_page_says_what_was_measured(lab, table):
-    measure(lab, table, "after `destroy`", "any", NOBODY)
+
+def test_the_page_says_what_was_measured(table):
     lines = render(table)
     print("\n" + lines)
     assert lines in PAGE.read_text(encoding="utf-8"), (
@@ -350,7 +397,7 @@ def render(table) -> str:
         "| moment | guarded by | " + " | ".join(each.name for each in columns) + " |",
         "| --- | --- |" + " --- |" * len(columns),
     ]
-    for (moment, guard), found in table.items():
+    for (moment, guard), (ports, found) in table.items():
         cells = []
         for person in columns:
             if person not in found:
@@ -358,7 +405,7 @@ def render(table) -> str:
                 continue
             words = ["open" if each else "closed" for each in found[person]]
             cells.append(
-                " ".join(f"{port} {word}" for port, word in zip(PORTS, words, strict=False))
+                " ".join(f"{port} {word}" for port, word in zip(ports, words, strict=True))
             )
         rows.append(f"| {moment} | {guard} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

@@ -83,7 +83,7 @@ class Rules:
         return Seen.parse(self._run(("rules.sh", "probe.sh"), calls, "look"))
 
     def standing(self) -> tuple[str, str]:
-        files = self.lab.run("sh", "-c", "cat /etc/sentient-mqtt/*/*", check=False)
+        files = self.lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosq*/*", check=False)
         return files, self.lab.run("nft", "-s", "list", "ruleset")
 
     def _run(self, scripts: tuple[str, ...], calls: list[Call], action: str = "apply") -> str:
@@ -97,7 +97,7 @@ def rules(lab: Lab) -> Iterator[Rules]:
     yield made
     for broker, choice in reversed(made.applied):
         assert made.remove(broker, choice) == ""
-    assert lab.run("find", "/etc/sentient-mqtt", check=False).count("/etc/sentient-mqtt\n") == 0
+        assert "No such file" in lab.run("ls", firewall.folder_of(broker), check=False)
     left = lab.run("nft", "list", "ruleset")
     assert "sentient-mqtt" not in left
     assert "MQTT-" not in left
