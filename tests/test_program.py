@@ -179,6 +179,18 @@ def test_prod_writes_the_seeds_env_file(program):
     }
 
 
+def test_the_lists_of_before_go_once_all_that_listens_is_up(program):
+    config = stack_file("prod")
+    config["broker"]["monitoring"] = {"user": "sentient_monitor_prod"}
+    program.run("prod", config=config)
+
+    order = [name for (_, name), args in program.engine.created.items() if args.custom]
+    rules, left = (f"firewall-{each}-mosquitto-shared" for each in ("rules", "left"))
+    places = [order.index(each) for each in (rules, "broker", "broker-ready", left)]
+    assert places == sorted(places)
+    assert order.index("monitoring-exporter") < order.index(left)
+
+
 def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
     config = stack_file("prod")
     config["broker"] |= {"host": "ssh://sentient@192.168.2.3:2222", "sshConfig": "/etc/ssh/site"}

@@ -225,7 +225,9 @@ class TestTheDeclaredNetworksAndNobodyElse:
             site.up()
             yield site
             site.destroy()
-            measure(lab, table, "after `destroy`", f"{backend}, {network}", NOBODY)
+            ports, guard = PORTS | MOVED, f"{backend}, {network}"
+            nobody = dict.fromkeys(NOBODY, [False] * len(ports))
+            measure(lab, table, "after `destroy`", guard, nobody, ports=ports)
         finally:
             counts = {each: lab.knockers[each].say("unwatch") for each in (STRANGER, STRANGER_6)}
         for each, (tried, opened) in counts.items():
