@@ -424,6 +424,20 @@ class TestAChainThatWasCorrected:
         assert len(host.calls("kill -HUP")) == 1
         assert look(*words).get("certificate", "mqtts") == "ok"
 
+    def test_what_was_taken_out_behind_it_is_served_no_more(
+        self, certificates, host, given, serving
+    ):
+        file, key, between = given
+        leaf = file.read_text()
+        file.write_text(leaf + between)
+        certificates.given(file, key)
+        serving(leaf + between)
+        file.write_text(leaf)
+
+        assert certificates.given(file, key).returncode == 0
+
+        assert len(host.calls("kill -HUP")) == 1
+
     def test_and_was_put_in_place_by_a_run_that_was_killed_is_served_by_the_next(
         self, certificates, host, given, serving
     ):
