@@ -20,7 +20,7 @@ from broker.certificates import turn as turn_of_certificates
 from broker.conf import render_conf
 from broker.effect import effects, remembered
 from broker.env import endpoints, login, render_env
-from broker.firewall import choose, describe_firewall, is_declared, remarks, turn
+from broker.firewall import choose, describe_firewall, is_declared
 from broker.firewall import problems as problems_of_firewall
 from broker.host import transport
 from broker.layout import publications
@@ -31,6 +31,7 @@ from broker.review import review
 from broker.rotations import describe_rotations, generations
 from broker.rotations import renewals as renewals_of_passwords
 from broker.settings import Settings, SettingsError
+from broker.standing import remarks, turn
 from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
 from broker.timetable import Timetable
@@ -117,6 +118,7 @@ configuration = Configuration(
     pairs=pairs(settings, secrets),
 )
 guarded: list[pulumi.Resource] = [configuration.in_place]
+rules = None
 if firewall is not None:
     rules = Firewall(
         "firewall",
@@ -160,9 +162,10 @@ if broker.backups is not None and broker.backups.schedule is not None:
         opts=pulumi.ResourceOptions(depends_on=[container]),
     )
 
+listening: list[pulumi.Resource] = [container]
 if broker.monitoring is not None:
     reader = broker.monitoring.user
-    Monitoring(
+    monitoring = Monitoring(
         "monitoring",
         stack=stack,
         broker=broker,
@@ -176,6 +179,9 @@ if broker.monitoring is not None:
         password=credentials.passwords[active[reader]],
         opts=pulumi.ResourceOptions(providers={"docker": provider}, depends_on=[container]),
     )
+    listening.append(monitoring)
+if rules is not None:
+    rules.leave_former(listening)
 
 # How to get in: `pulumi stack output credentials --show-secrets`.
 listener = broker.dialled_listener()

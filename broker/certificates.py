@@ -17,6 +17,10 @@ PROJECT = "sentient-mqtt"
 KEEPS = "/etc/sentient-mqtt"
 """Where the host keeps the stack's own CA: no container sees it."""
 
+FIRST = "there is none yet"
+LOST = "its CA is not on the host any more"
+"""Two reasons of host/probe.sh's, in its words."""
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -109,8 +113,8 @@ def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
         before = str(tls.renew_before_days)
         if not tls.supplied:
             yield ("certificate", name, f"{folder}/{PAIR_FILE}", before, *files)
-        if tls.client_ca is not None:
-            yield ("client_ca", name, tls.client_ca, f"{folder}/{CLIENTS_FILE}")
+        if tls.clients_named:
+            yield ("client_ca", name, tls.client_ca or "", f"{folder}/{CLIENTS_FILE}")
 
 
 def problems(broker: Broker, seen: Seen) -> list[str]:
@@ -158,27 +162,43 @@ def turn(broker: Broker, seen: Seen) -> str:
 
     Time goes by without an input changing; the look at the host tells when one is due.
     """
-    count = seen.get("certificates", broker.container)
+    count, _, clock = seen.get("certificates", broker.container).partition(" ")
+    if count == "never" and clock and seen.been_up(broker.container):
+        # They were lost: the host's clock is no number of before.
+        return clock
     done = int(count) if count.isdecimal() else 0
     return str(max(1, done + 1 if due(broker, seen) else done))
 
 
 def remarks(broker: Broker, seen: Seen) -> list[str]:
     """Return what a preview warns of."""
-    return [
+    lines = [
         f"{PROJECT}:broker.listeners.{name}.tls.certificate: {tls.certificate!r}: ends "
         f"{iso_date(ends)}; put the renewed one there, the next `pulumi up` takes it."
         for name, _, tls in _served(broker)
         if (ends := seen.get("ends", name))
     ]
+    if LOST in due(broker, seen).values():
+        lines.append(
+            f"The stack's own CA is not on the host any more ({keeps(broker)}/ca): this `pulumi "
+            "up` makes another one, and every client must be given it (output certificates)."
+        )
+    ends = seen.get("authority", broker.container).removeprefix("ends ")
+    if ends and any(tls.needs_own_ca for _, _, tls in _served(broker)):
+        lines.append(
+            f"The stack's own CA ends {iso_date(ends)}, and no certificate lasts longer. Move "
+            f"{keeps(broker)}/ca away on the host: the next `pulumi up` makes another one, and "
+            "every client must be given it (output certificates)."
+        )
+    return lines
 
 
 def renewals(broker: Broker, seen: Seen) -> list[str]:
     """Return what a preview says of certificates that are due, and of who notices."""
     lines: list[str] = []
-    if seen.get("certificates", broker.container) in ("", "never"):
-        return lines
     for name, why in due(broker, seen).items():
+        if why == FIRST:
+            continue
         reload_ = (
             "A reload; Mosquitto 2.0's WebSockets need a restart for it: every client is "
             "disconnected once"

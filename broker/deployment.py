@@ -9,12 +9,13 @@ from typing import Any
 
 from broker.acl import render_acl
 from broker.conf import render_conf
-from broker.firewall import is_declared, report
+from broker.firewall import is_declared
 from broker.logins import logins, stamps
 from broker.point import Point, Verdict, judged
 from broker.settings import Settings
 from broker.sight import LET_IN, REFUSED, File, Sight, is_text, owner
 from broker.site import Broker, Listener
+from broker.standing import report
 from broker.storage import foreign, given_back, log, no_file, persistence, room
 
 
@@ -249,7 +250,7 @@ def open_to_all(broker: Broker) -> list[str]:
     return [
         name
         for name, each in broker.gates.items()
-        if not each.bound.is_loopback and (not each.allow_from or not is_declared(broker))
+        if not each.bound.is_loopback and (each.for_anybody or not is_declared(broker))
     ]
 
 

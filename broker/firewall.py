@@ -55,7 +55,7 @@ def choose(broker: Broker, seen: Seen) -> Choice:
     """
     nft = seen.get("firewall", "nft") in ("", "ok")
     rules: Rules = "nftables" if nft else "iptables"
-    versions = (4, 6) if seen.get("firewall", "ip6tables") != "absent" else (4,)
+    versions = (4, 6) if seen.get("firewall", "ip6tables") in ("", "ok") else (4,)
     systemd = seen.get("firewall", "systemd") != "no"
     wanted = broker.firewall.backend
     if wanted == "ufw" or (wanted == "auto" and seen.get("firewall", "ufw") == "active"):
@@ -96,21 +96,43 @@ def problems(broker: Broker, seen: Seen) -> list[str]:
             "CAP_NET_ADMIN in the host's own network: log in as root, or as one who may sudo."
         )
     if choice.rules == "iptables" and choice.ip_versions == (4,):
+        said = seen.get("firewall", "ip6tables")
+        mend = (
+            "Install ip6tables (Debian, Ubuntu: apt-get install iptables)"
+            if said == "absent"
+            else f"ip6tables is refused ({said}). Mend that"
+        )
         found += [
             f"broker.{broker.path_of(name)}: {why}: iptables on this host is for IPv4 only. "
-            "Install ip6tables (Debian, Ubuntu: apt-get install iptables), or set "
-            "broker.firewall.backend to 'nftables'."
+            f"{mend}, or set broker.firewall.backend to 'nftables'."
             for name, each in broker.gates.items()
-            if (why := _sixth(each))
+            if (why := _sixth(each, unspecified=True))
         ]
+    if choice.backend == "ufw" and seen.get("firewall", "ufw-ipv6") == "no":
+        found += [
+            f"broker.{broker.path_of(name)}: {why}: ufw on the host is for IPv4 only. Say IPV6=yes "
+            "in /etc/default/ufw and reload it (ufw reload), or set broker.firewall.backend to "
+            "'nftables'."
+            for name, each in broker.gates.items()
+            if (why := _sixth(each, unspecified=False))
+        ]
+    if seen.get("firewall", "interface") == "taken":
+        found.append(
+            f"broker.container: {broker.container!r}: the host has a network interface "
+            f"{short_name(broker.container)} that is not this broker's bridge, and the rules would "
+            "be for whatever goes there. Choose another name."
+        )
     return found
 
 
-def _sixth(listener: Gate) -> str:
+def _sixth(listener: Gate, *, unspecified: bool) -> str:
+    """Return what of it is for IPv6; *unspecified*: `::` is, also with IPv4 networks alone."""
     for index, each in enumerate(listener.allow_from):
         if each.version == 6:  # noqa: PLR2004 (an IP version)
             return f"allowFrom[{index}] is {each}"
-    return "bindAddress is IPv6" if listener.bound.version == 6 else ""  # noqa: PLR2004
+    bound = listener.bound
+    sixth = bound.version == 6 and (unspecified or not bound.is_unspecified)  # noqa: PLR2004
+    return "bindAddress is IPv6" if sixth else ""
 
 
 def gates(broker: Broker) -> dict[str, Gate]:
@@ -137,8 +159,7 @@ def render_nftables(broker: Broker) -> str:
     for gate, listener in gates(broker).items():
         lines += _nft_chain(f"listener-{gate}", _nft_gate(listener))
     lines += _nft_chain("input", _nft_input(broker))
-    if broker.network == "published":
-        lines += _nft_chain("forward", _nft_forward(broker))
+    lines += _nft_chain("forward", _nft_forward(broker))
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -174,6 +195,8 @@ def _nft_address(listener: Gate) -> str:
 
 
 def _nft_forward(broker: Broker) -> Iterator[str]:
+    # On the host's own network there is no such bridge, but there is that of a container that is
+    # about to move there.
     bridge = short_name(broker.container)
     yield "type filter hook forward priority filter - 10; policy accept;"
     yield f'oifname != "{bridge}" accept'
@@ -181,6 +204,8 @@ def _nft_forward(broker: Broker) -> Iterator[str]:
     # Answers to what the broker itself began. Not "established": a client whose network was taken
     # off the list must not go on because it was there before.
     yield "ct direction reply accept"
+    # What a router on the way says of a connection: a packet was too long for it.
+    yield "meta l4proto { icmp, icmpv6 } ct state related accept"
     for name, listener in gates(broker).items():
         # The port before DNAT. `meta l4proto` is what lets nft read a port in an inet table.
         yield f"meta l4proto tcp ct original proto-dst {listener.port} goto listener-{name}"
@@ -203,15 +228,14 @@ def render_iptables(broker: Broker, version: int) -> str:
         address = "" if listener.bound.is_unspecified else f"-d {listener.bind_address} "
         match = f"-A {inside} {address}-p tcp -m tcp --dport {listener.port}"
         lines += _iptables_gate(match, listener, version)
-    if broker.network == "published":
-        bridge = short
-        lines.append(f"-A {through} -i {bridge} -j RETURN")
-        lines.append(f"-A {through} -m conntrack --ctdir REPLY -j RETURN")
-        for listener in gates(broker).values():
-            match = f"-A {through} -p tcp -m conntrack --ctorigdstport {listener.port}"
-            lines += _iptables_gate(match, listener, version)
-        lines.append(f"-A {through} -j DROP")
-    return "\n".join([*lines, "COMMIT"]) + "\n"
+    bridge, icmp = short, "icmp" if version == 4 else "ipv6-icmp"  # noqa: PLR2004 (an IP version)
+    lines.append(f"-A {through} -i {bridge} -j RETURN")
+    lines.append(f"-A {through} -m conntrack --ctdir REPLY -j RETURN")
+    lines.append(f"-A {through} -p {icmp} -m conntrack --ctstate RELATED -j RETURN")
+    for listener in gates(broker).values():
+        match = f"-A {through} -p tcp -m conntrack --ctorigdstport {listener.port}"
+        lines += _iptables_gate(match, listener, version)
+    return "\n".join([*lines, f"-A {through} -j DROP", "COMMIT"]) + "\n"
 
 
 def _iptables_gate(match: str, listener: Gate, version: int) -> Iterator[str]:
@@ -245,15 +269,19 @@ def ufw_rules(broker: Broker) -> list[str]:
 def render_load(broker: Broker, choice: Choice) -> str:
     """Return the script that puts the rules in force, at an ``up`` and at the host's start."""
     folder, short = folder_of(broker), short_name(broker.container)
-    lines = ["#!/bin/sh", f"# Puts the rules for {broker.container} in force.", "set -eu"]
+    lines = [
+        "#!/bin/sh",
+        f"# Puts the rules for {broker.container} in force.",
+        "set -eu",
+        # Where a `pulumi up` has not come to its end (host/firewall.sh).
+        'rules() { if [ -e "$1.left" ]; then echo "$1.left"; else echo "$1"; fi; }',
+    ]
     if choice.rules == "nftables":
-        return "\n".join([*lines, f"nft -f {folder}/rules.nft"]) + "\n"
-    jumps = [f"INPUT -j MQTT-IN-{short}"]
-    if broker.network == "published":
-        jumps.append(f"FORWARD -o {short} -j MQTT-FW-{short}")
+        return "\n".join([*lines, f'nft -f "$(rules {folder}/rules.nft)"']) + "\n"
+    jumps = [f"INPUT -j MQTT-IN-{short}", f"FORWARD -o {short} -j MQTT-FW-{short}"]
     for version in choice.ip_versions:
         command = "iptables" if version == 4 else "ip6tables"  # noqa: PLR2004 (an IP version)
-        lines.append(f"{command}-restore -w --noflush <{folder}/rules.v{version}")
+        lines.append(f'{command}-restore -w --noflush <"$(rules {folder}/rules.v{version})"')
         lines += [
             f"{command} -w -t mangle -C {each} 2>/dev/null || {command} -w -t mangle -I {each}"
             for each in jumps
@@ -316,77 +344,30 @@ def firewall_calls(broker: Broker, choice: Choice, turn: str) -> list[Call]:
         Call(words=("put", f"{folder}/load", "0755", *root), text=render_load(broker, choice)),
         Call(words=("unit", f"{UNITS}/{unit_of(broker)}", "0644", *root), text=render_unit(broker)),
     ]
-    if choice.backend == "ufw":
-        calls += [Call(words=("ufw_rule", *each.split())) for each in ufw_rules(broker)]
-    return calls
+    return [*calls, *_ufw_calls(broker, choice)]
+
+
+def digest(broker: Broker, choice: Choice) -> str:
+    """Return what is another one when any of the files is."""
+    texts = [each.text for each in firewall_calls(broker, choice, "")]
+    return sha256("".join(each or "" for each in texts).encode()).hexdigest()[:16]
+
+
+def left_calls(broker: Broker, choice: Choice, turn: str) -> list[Call]:
+    """Return the calls of ``host/left.sh``, which follows the three of ``firewall_calls``."""
+    words = ("firewall", *subject(broker, choice), unit_of(broker), turn)
+    return [Call(words=words), *_ufw_calls(broker, choice)]
+
+
+def _ufw_calls(broker: Broker, choice: Choice) -> list[Call]:
+    if choice.backend != "ufw":
+        return []
+    return [Call(words=("ufw_rule", *each.split())) for each in ufw_rules(broker)]
 
 
 def subject(broker: Broker, choice: Choice) -> tuple[str, ...]:
     """Return what ``host/rules.sh`` needs to find our rules, and no one else's."""
     return (choice.backend, choice.rules, broker.container, short_name(broker.container))
-
-
-def turn(broker: Broker, seen: Seen) -> str:
-    """
-    Return how many times the rules have been put in force: another number, and it is done again.
-
-    A command of Pulumi's runs when its inputs change, and it can't see that somebody has flushed
-    the rules since. The look at the host can.
-    """
-    state, _, count = seen.get("rules", broker.container).partition(" ")
-    done = int(count) if count.isdecimal() else 1
-    return str(done if state in ("", "never", "in-force") else done + 1)
-
-
-def remarks(broker: Broker, seen: Seen) -> list[str]:
-    """Return what a preview warns of: rules that are not as they were left, or won't come back."""
-    if not is_declared(broker) or not seen.facts:
-        return []
-    state = seen.get("rules", broker.container).partition(" ")[0]
-    lines: list[str] = []
-    if state in ("missing", "changed"):
-        lines.append(
-            f"The firewall's rules for {broker.container} are {state} on the host: flushed or "
-            "edited since the last `pulumi up`. This one puts them in force again."
-        )
-    if not choose(broker, seen).systemd:
-        lines.append(f"The firewall's rules for {broker.container}: {missing_at_boot(broker)}.")
-    return lines
-
-
-def report(broker: Broker, seen: Seen) -> tuple[list[str], str]:
-    """Return lines for a person who asks who may come in, and what is wrong, if anything is."""
-    lines = [
-        f"{name}: port {each.port} on {each.bind_address}: "
-        + (
-            "this host alone"
-            if each.bound.is_loopback
-            else ", ".join(map(str, each.allow_from)) or "anybody"
-        )
-        for name, each in broker.gates.items()
-    ]
-    if not is_declared(broker):
-        return [*lines, "No firewall is declared: no rule of ours is on the host."], ""
-    choice = choose(broker, seen)
-    made_with = choice.backend if choice.backend == choice.rules else f"ufw and {choice.rules}"
-    state = seen.get("rules", broker.container).partition(" ")[0]
-    again = "Run `make up`: it puts them in force."
-    said = {
-        "in-force": "in force",
-        "missing": "MISSING",
-        "changed": "CHANGED",
-        "never": "not made yet",
-        "": "unknown: this login is not root",
-    }[state]
-    lines.append(f"Rules ({made_with}): {said}.")
-    lines.append(
-        f"At the host's start: {unit_of(broker)} loads them before Docker."
-        if choice.systemd
-        else f"At the host's start: {missing_at_boot(broker)}."
-    )
-    if state in ("missing", "changed", "never"):
-        return lines, f"the rules for {broker.container} are {said.lower()}. {again}"
-    return lines, ""
 
 
 def describe_firewall(broker: Broker, choice: Choice | None) -> dict[str, Any]:

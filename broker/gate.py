@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -61,6 +69,15 @@ class Gate(Part):
                     "is for both versions, or take the network out",
                 )
         return self
+
+    @property
+    def for_anybody(self) -> bool:
+        """Whether no network is named, or those that are hold every address of an IP version."""
+        fourth = (each for each in self.allow_from if isinstance(each, IPv4Network))
+        sixth = (each for each in self.allow_from if isinstance(each, IPv6Network))
+        joined: list[IPv4Network | IPv6Network] = [*collapse_addresses(fourth)]
+        joined += collapse_addresses(sixth)
+        return not joined or any(each.prefixlen == 0 for each in joined)
 
     @property
     def bound(self) -> IPv4Address | IPv6Address:

@@ -169,6 +169,8 @@ def _open_listener(settings: Settings) -> Iterator[Finding]:
         path = f"broker.listeners.{name}"
         if not each.allow_from:
             why = "has no allowFrom"
+        elif each.for_anybody:
+            why = f"has an allowFrom of everybody ({', '.join(map(str, each.allow_from))})"
         elif broker.firewall.backend == "none":
             why = "has an allowFrom that firewall.backend 'none' doesn't enforce"
         else:

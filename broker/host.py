@@ -140,6 +140,10 @@ class Seen:
     def all(self, key: str) -> dict[str, str]:
         return {subject: value for (each, subject), value in self.facts.items() if each == key}
 
+    def been_up(self, container: str) -> bool:
+        """Return whether there was an ``up`` before: the container is there, or what it reads."""
+        return self.get("container", container) not in ("", "none") or bool(self.all("known"))
+
     @classmethod
     def parse(cls, text: str) -> Seen:
         facts: dict[tuple[str, str], str] = {}

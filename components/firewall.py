@@ -1,8 +1,10 @@
 """The rules that say who reaches the broker, in force before it listens and until it has gone."""
 
+from collections.abc import Sequence
+
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
-from broker.firewall import Choice, firewall_calls
+from broker.firewall import Choice, digest, firewall_calls, left_calls
 from broker.firewall import show as show_rules
 from broker.host import Transport
 from broker.site import Broker
@@ -10,7 +12,12 @@ from components.hostcommand import host_command, show
 
 
 class Firewall(ComponentResource):
-    """The declared networks, and nobody else, reach each listener; also after a restart."""
+    """
+    The declared networks, and nobody else, reach each listener; also after a restart.
+
+    A container from before, on other ports, keeps their lists until ``leave_former`` says that it
+    is gone.
+    """
 
     in_force: Resource
     """Whatever listens depends on this."""
@@ -27,6 +34,8 @@ class Firewall(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
+        self._name, self._broker, self._transport = name, broker, transport
+        self._image, self._choice, self._turn = image, choice, turn
         shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
         self.in_force = host_command(
             # A container of another name has other rules, and those before go with their resource.
@@ -41,3 +50,19 @@ class Firewall(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         self.register_outputs({})
+
+    def leave_former(self, after: Sequence[Resource]) -> None:
+        """Take away what the rules before said, once *after*, all that listens, is up."""
+        broker, choice, turn = self._broker, self._choice, self._turn
+        host_command(
+            f"{self._name}-left-{broker.container}",
+            transport=self._transport,
+            become=broker.become,
+            image=self._image,
+            scripts=("files.sh", "rules.sh", "firewall.sh", "left.sh"),
+            calls=left_calls(broker, choice, turn),
+            # As often as the rules are put in force, and no less.
+            shown={"rules": digest(broker, choice), "turn": turn},
+            network_admin=True,
+            opts=ResourceOptions(parent=self, depends_on=list(after)),
+        )

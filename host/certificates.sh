@@ -17,6 +17,7 @@ work=''
 served=''    # NAME ADDRESS PORT, a line each
 trial=''
 anew=''      # what only a start of the broker reads has changed
+replaced=''  # a pair that it may serve has changed, and be it behind its first certificate
 
 certificates() { # FOLDER UID GID GRACE TURN: where the CA is, in a folder that no container sees
   keeps=$1
@@ -30,8 +31,12 @@ certificates() { # FOLDER UID GID GRACE TURN: where the CA is, in a folder that 
   (umask 022 && mkdir -p -- "$(dirname -- "$keeps")")
   mkdir -p -- "$keeps"
   chmod 0700 "$keeps"
+  sweep
   work=$(mktemp -d "$keeps/.work.XXXXXX")
 }
+
+# Where a run was killed there are keys in what it worked with. Under the lock nobody else does.
+sweep() { rm -rf -- "$keeps"/.work.* "$folder/.candidate"; }
 
 tidy() {
   drop_trial
@@ -96,6 +101,9 @@ place() { # PATH, the text on stdin: nothing where it is that already
     chown -- "$uid:$gid" "$1"
     chmod 0600 "$1"
   else
+    case $1 in
+      */pair.pem) [ ! -e "$1" ] || replaced=yes ;;
+    esac
     put "$1" 0600 "$uid" "$gid" <"$work/text"
   fi
 }
@@ -110,13 +118,32 @@ own() { # NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES: of the stack's own CA
   fi
   folder_of "$1"
   echo "$4 $6 $(fingerprint "$keeps/ca/ca.pem")" >"$work/request"
-  if ! cmp -s -- "$work/request" "$keeps/$1.request" || ends_within "$5" "$pair" ||
+  if ! cmp -s -- "$work/request" "$keeps/$1.request" ||
+    due_within "$5" "$pair" "$keeps/ca/ca.pem" ||
     [ -n "$(wrong_pair "$pair" "$pair" "$keeps/ca/ca.pem")" ]; then
     issue "$1" "$4" serverAuth "subjectAltName = $6" "$container"
     cat -- "$work/key" "$work/certificate" >"$work/pair"
     place "$pair" <"$work/pair"
     place "$keeps/$1.request" <"$work/request"
   fi
+}
+
+left_of() { # DAYS: so many, or as many as the CA has left; what outlives it is refused all the same
+  authority=$keeps/ca/ca.pem
+  ! ends_within 1 "$authority" ||
+    fail "the stack's own CA ends $(ends "$authority"): move $keeps/ca away, and the next run makes" \
+      "another one, which every client must be given. Nothing was changed"
+  if ! ends_within "$1" "$authority"; then
+    echo "$1"
+    return 0
+  fi
+  least=1
+  most=$1
+  while [ $((most - least)) -gt 1 ]; do
+    middle=$(((most + least) / 2))
+    if ends_within "$middle" "$authority"; then most=$middle; else least=$middle; fi
+  done
+  echo "$least"
 }
 
 issue() { # NAME DAYS USE EXTENSION COMMON_NAME: a new key, and its certificate
@@ -134,10 +161,11 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 $4
 END
+  lasts=$(left_of "$2")
   new_key "$work/key"
   ssl req -new -sha256 -config "$work/conf" -key "$work/key" -out "$work/csr"
   ssl x509 -req -sha256 -in "$work/csr" -CA "$keeps/ca/ca.pem" -CAkey "$keeps/ca/ca.key" \
-    -set_serial "0x$(openssl rand -hex 15)" -days "$2" -extfile "$work/conf" \
+    -set_serial "0x$(openssl rand -hex 15)" -days "$lasts" -extfile "$work/conf" \
     -extensions extensions -out "$work/certificate"
 }
 
@@ -153,7 +181,7 @@ given() { # NAME ADDRESS PORT CERTIFICATE KEY CA: somebody's files, copied
   [ -z "$wrong" ] ||
     fail "sentient-mqtt:broker.listeners.$1.tls.${wrong%% *}: ${wrong#* }. Nothing was changed."
   folder_of "$1"
-  { openssl pkey -in "$5" -passin pass: && cat -- "$4"; } >"$work/pair"
+  pair_of "$4" "$5" >"$work/pair"
   place "$pair" <"$work/pair"
   # Of an own certificate that was there before, nothing is to be remembered.
   rm -f -- "$keeps/$1.request"
@@ -252,17 +280,30 @@ proper() { # PATH
   esac
 }
 
-served_at() { # ADDRESS PORT: the fingerprint of what is served; nothing where no TLS is spoken
-  timeout 5 openssl s_client -connect "$1:$2" </dev/null 2>/dev/null |
-    openssl x509 -noout -fingerprint -sha256 2>/dev/null | cut -d = -f 2 || :
+chain() { # the certificates on stdin, each in a line
+  awk '
+    /^-----BEGIN CERTIFICATE-----/ { inside = 1; text = ""; next }
+    /^-----END CERTIFICATE-----/ { if (inside) print text; inside = 0 }
+    inside { sub(/\r$/, ""); text = text $0 }
+  '
+}
+
+served_at() { # ADDRESS PORT: the chain that is served; nothing where no TLS is spoken
+  timeout 5 openssl s_client -connect "$1:$2" -showcerts </dev/null 2>/dev/null | chain || :
 }
 
 # Listeners that serve another certificate than the one in place. One that speaks no TLS yet does
-# not: its container is about to be made.
+# not: its container is about to be made. Behind ours OpenSSL may add what it knows.
 stale() {
   printf '%s' "$served" | while read -r name address port_there; do
     there=$(served_at "$address" "$port_there")
-    [ -z "$there" ] || [ "$there" = "$(fingerprint "$folder/tls/$name/pair.pem")" ] || echo "$name"
+    case "$there
+" in
+      '
+' | "$(chain <"$folder/tls/$name/pair.pem")
+"*) ;;
+      *) echo "$name" ;;
+    esac
   done
 }
 
@@ -284,7 +325,7 @@ fresh_within() { # SECONDS SPEAKING
 start_anew() { daemon restart --time "$grace" "$container" >/dev/null 2>&1 || :; }
 
 settle() {
-  if runs && { [ -n "$anew" ] || [ -n "$(stale)" ]; }; then
+  if runs && { [ -n "$anew" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then
     speaking=$(speaking)
     signal
     if [ -n "$anew" ] || ! fresh_within 3 "$speaking"; then start_anew; fi
@@ -326,4 +367,7 @@ report() { # what is public
   [ ! -e "$keeps/ca/ca.pem" ] || cat -- "$keeps/ca/ca.pem"
 }
 
-unsettle() { rm -rf -- "$keeps/ca" "$keeps/../ca.pem" "$keeps"/*.request "$keeps/turn"; }
+unsettle() {
+  sweep
+  rm -rf -- "$keeps/ca" "$keeps/../ca.pem" "$keeps"/*.request "$keeps/turn" "$keeps"/.sign.*
+}

@@ -18,6 +18,14 @@ ends_within() { # DAYS PEM
   ! elevated openssl x509 -in "$2" -noout -checkend "$(($1 * 86400))" >/dev/null 2>&1
 }
 
+due_within() { # DAYS PEM CA: another one would last longer
+  ends_within "$1" "$2" && ! ends_within "$1" "$3"
+}
+
+pair_of() { # CERTIFICATE KEY: as one file, with all that stands behind the certificate
+  elevated openssl pkey -in "$2" -passin pass: 2>/dev/null && elevated cat -- "$1"
+}
+
 public_of_key() { elevated openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null; }
 
 public_of_certificate() { elevated openssl x509 -in "$1" -noout -pubkey 2>/dev/null; }

@@ -6,6 +6,7 @@ set -eu
 socket=''
 root=no
 docker=absent
+keeps=''
 
 say() { # KEY SUBJECT VALUE
   printf '%s %s=%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n' ' ')"
@@ -136,8 +137,18 @@ usable() { # COMMAND WORD...: "ok", "absent", or its own words
   fi
 }
 
+bridge_of() { # CONTAINER: of the network that it has or is to have
+  [ "$docker" = ok ] || return 0
+  daemon network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" \
+    2>/dev/null || :
+}
+
 firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands before it
   if [ -d /run/systemd/system ]; then say firewall systemd yes; else say firewall systemd no; fi
+  if awk -v name="$2" '{ sub(/:.*/, "") } $1 == name { found = 1 } END { exit !found }' \
+    /proc/net/dev && [ "$(bridge_of "$1")" != "$2" ]; then
+    say firewall interface taken
+  fi
   if [ "$root" != yes ]; then
     # The rules are then made through Docker; what they are now, nobody can tell from here.
     for each in nft iptables ip6tables ufw; do
@@ -153,13 +164,23 @@ firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands befo
     say firewall ufw absent
   elif as_root ufw status | grep -q '^Status: active'; then
     say firewall ufw active
+    ! grep -qx 'IPV6=no' /etc/default/ufw 2>/dev/null || say firewall ufw-ipv6 no
   else
     say firewall ufw inactive
   fi
-  state=/etc/sentient-mqtt/$1/state
+  place=/etc/sentient-mqtt/$1
+  for each in "$place"/rules.*.left; do
+    [ ! -e "$each" ] || say left "$1" yes
+  done
+  state=$place/state
   if ! as_root test -e "$state"; then
-    say rules "$1" never
+    # With the time: what is done about it must be told from what was done before it was lost.
+    say rules "$1" "never $(date +%s)"
     return 0
+  fi
+  if command -v systemctl >/dev/null 2>&1; then
+    if systemctl is-enabled --quiet "sentient-mqtt-firewall-$1.service" 2>/dev/null &&
+      [ -e "$place/load" ]; then say boot "$1" yes; else say boot "$1" no; fi
   fi
   # Of which backend they are stands beside their digest: it may have been chosen otherwise since.
   as_root cat -- "$state" | {
@@ -176,9 +197,14 @@ firewall() { # CONTAINER SHORT, of broker/firewall.py; host/rules.sh stands befo
 }
 
 certificates() { # CONTAINER FOLDER: how many times they have been put in place
+  keeps=$2
   [ "$root" = yes ] || return 0
   if command -v openssl >/dev/null 2>&1; then say openssl - ok; else say openssl - absent; fi
-  say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || echo never)"
+  # As with the rules: a number that none of before was.
+  say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || date '+never %s')"
+  if as_root test -e "$keeps/ca/ca.pem" && ends_within 365 "$keeps/ca/ca.pem"; then
+    say authority "$1" "ends $(ends "$keeps/ca/ca.pem")"
+  fi
 }
 
 certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA where none is named
@@ -187,7 +213,9 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
     wrong=$(wrong_pair "$4" "$5" "$6")
     if [ -n "$wrong" ]; then
       say certificate "$1" "wrong $wrong"
-    elif [ "$(fingerprint "$2")" != "$(fingerprint "$4")" ]; then
+    elif ! as_root test -e "$2"; then
+      say certificate "$1" "due there is none yet"
+    elif ! pair_of "$4" "$5" | as_root cmp -s -- - "$2"; then
       say certificate "$1" "due $4 is another one than before"
     else
       say certificate "$1" ok
@@ -195,7 +223,9 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
     ! ends_within "$3" "$4" || say ends "$1" "$(ends "$4")"
   elif ! as_root test -e "$2"; then
     say certificate "$1" "due there is none yet"
-  elif ends_within "$3" "$2"; then
+  elif ! as_root test -e "$keeps/ca/ca.pem"; then
+    say certificate "$1" "due its CA is not on the host any more"
+  elif due_within "$3" "$2" "$keeps/ca/ca.pem"; then
     say certificate "$1" "due it ends $(ends "$2")"
   elif [ "$(public_of_key "$2")" != "$(public_of_certificate "$2")" ]; then
     say certificate "$1" "due it was changed on the host"
@@ -204,8 +234,14 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
   fi
 }
 
-client_ca() { # NAME CA FILE
+client_ca() { # NAME CA FILE; '' is the stack's own
   { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1; } || return 0
+  if [ -z "$2" ]; then
+    if as_root test -e "$3" && ! as_root test -e "$keeps/ca/ca.pem"; then
+      say clientca "$1" "due its CA is not on the host any more"
+    fi
+    return 0
+  fi
   wrong=$(wrong_certificate clientCa "$2")
   if [ -n "$wrong" ]; then
     say clientca "$1" "wrong $wrong"

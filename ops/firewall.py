@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from broker.firewall import is_declared, report
+from broker.firewall import is_declared
 from broker.host import Seen
+from broker.standing import report
 from broker.wanted import firewall_probe_calls, wanted_of_host
 from ops.command import finish
 from ops.host import probe

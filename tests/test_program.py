@@ -25,7 +25,7 @@ from broker.settings import PROJECT
 from components import preflight
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 27
+RESOURCES_BESIDE_USERS = 28
 """The stack, components, provider, images, network, containers, commands, salts, health check."""
 
 
@@ -178,6 +178,18 @@ def test_prod_writes_the_seeds_env_file(program):
     assert program.engine.inputs_of("envfiles-/opt/sentient/.env.production")["environment"] == {
         "/opt/sentient/.env.production": "sentient_api_prod"
     }
+
+
+def test_the_lists_of_before_go_once_all_that_listens_is_up(program):
+    config = stack_file("prod")
+    config["broker"]["monitoring"] = {"user": "sentient_monitor_prod"}
+    program.run("prod", config=config)
+
+    order = [name for (_, name), args in program.engine.created.items() if args.custom]
+    rules, left = (f"firewall-{each}-mosquitto-shared" for each in ("rules", "left"))
+    places = [order.index(each) for each in (rules, "broker", "broker-ready", left)]
+    assert places == sorted(places)
+    assert order.index("monitoring-exporter") < order.index(left)
 
 
 def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):

@@ -25,6 +25,7 @@ FOLLOWS = {
     "drill.sh": "archive.sh",
     "firewall.sh": "files.sh",
     "guard.sh": "database.sh",
+    "left.sh": "files.sh",
     "logrotate.sh": "files.sh",
     "pairs.sh": "probe.sh",
     "ready.sh": "database.sh",

@@ -152,7 +152,51 @@ def conversation(seed: int, index: int, user: bytes, password: bytes) -> bytes:
             return login + malformed(chance, version)
 
 
-async def _send(port: int, index: int, content: bytes) -> None:
+UPGRADE = (
+    b"GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+)
+
+
+def frame(payload: bytes, mask: bytes, *, head: int = 0x82, size: int | None = None) -> bytes:
+    """Return a client's frame (RFC 6455, 5.2); *size* is what it says of its length."""
+    said = len(payload) if size is None else size
+    if said < 126:
+        sizes = bytes([0x80 | said])
+    elif said < 1 << 16:
+        sizes = b"\xfe" + struct.pack("!H", said)
+    else:
+        sizes = b"\xff" + struct.pack("!Q", said)
+    masked = bytes(each ^ mask[place % 4] for place, each in enumerate(payload))
+    return bytes([head]) + sizes + mask + masked
+
+
+def framed(seed: int, index: int, content: bytes) -> bytes:
+    """Return *content* in WebSocket frames; one conversation in four has a defect in them, too."""
+    chance = random.Random(f"{seed}/{index}/frames")
+    frames: list[bytes] = []
+    while content:
+        size = chance.randrange(1, len(content) + 1)
+        frames.append(frame(content[:size], chance.randbytes(4)))
+        content = content[size:]
+    place = chance.randrange(len(frames))
+    match chance.randrange(16):
+        case 0:
+            frames[place] = _bits(frames[place], chance)
+        case 1:
+            frames[place] = frame(b"x", b"\0\0\0\0", size=chance.choice((0, 126, 1 << 31, 1 << 63)))
+        case 2:
+            frames[place] = frame(b"x", b"abcd", head=chance.choice((0x80, 0x81, 0x02, 0x8F, 0xF2)))
+        case 3:
+            # Nobody's mask: a server's frame.
+            frames[place] = b"\x82\x02\xc0\x00"
+        case _:
+            pass
+    return b"".join(frames)
+
+
+async def _send(port: int, index: int, content: bytes, first: bytes) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket() as peer:
         peer.settimeout(0)
@@ -160,6 +204,13 @@ async def _send(port: int, index: int, content: bytes) -> None:
         peer.bind((f"127.0.{1 + index % 200}.1", 0))
         await loop.sock_connect(peer, ("127.0.0.1", port))
         try:
+            if first:
+                await loop.sock_sendall(peer, first)
+                answer = b""
+                while b"\r\n\r\n" not in answer:
+                    answer += (
+                        await asyncio.wait_for(loop.sock_recv(peer, 4096), PATIENCE) or b"\r\n\r\n"
+                    )
             await loop.sock_sendall(peer, content)
             peer.shutdown(socket.SHUT_WR)
             while await asyncio.wait_for(loop.sock_recv(peer, 4096), PATIENCE):
@@ -170,15 +221,21 @@ async def _send(port: int, index: int, content: bytes) -> None:
                 raise
 
 
-async def _main(port: int, seed: int, count: int, user: bytes, password: bytes) -> None:
+async def _main(
+    port: int, seed: int, count: int, user: bytes, password: bytes, *, websocket: bool
+) -> None:
     numbers = iter(range(count))
     sent = 0
 
     async def worker() -> None:
         nonlocal sent
         for index in numbers:
+            content = conversation(seed, index, user, password)
             try:
-                await _send(port, index, conversation(seed, index, user, password))
+                if websocket:
+                    await _send(port, index, framed(seed, index, content), UPGRADE)
+                else:
+                    await _send(port, index, content, b"")
             except (OSError, TimeoutError) as wrong:
                 raise SystemExit(f"seed {seed}, number {index}: {wrong!r}") from None
             sent += 1
@@ -196,5 +253,6 @@ if __name__ == "__main__":
             given["count"],
             given["user"].encode(),
             given["password"].encode(),
+            websocket=given["websocket"],
         )
     )

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from malformed_packets import conversation, length
+from malformed_packets import conversation, framed, length
 from mqtt import Client, Refused
 from mqtt_packets import Connection
 from patience import eventually
 
 CLIENTS, QUEUED, INFLIGHT, PACKET = 200, 100, 10, 20_000
-PACKETS, SEED = 100_000, 20_261_124
+PACKETS, IN_FRAMES, SEED = 100_000, 5_000, 20_261_124
 SENDER = Path(__file__).parent / "malformed_packets.py"
 
 
@@ -93,18 +93,26 @@ def memory(broker) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
 
 
+def lets_in(broker) -> bool:
+    with contextlib.suppress(Refused, OSError, TimeoutError):
+        broker.client("admin").close()
+        return True
+    return False
+
+
 def silent(broker) -> socket.socket:
     """Return a connection on which nothing was said yet."""
     return socket.create_connection(("127.0.0.1", broker.port), timeout=20)
 
 
-def test_a_hundred_thousand_malformed_packets(broker, honest):
-    """Sent from within the broker's own network namespace, each on a connection of its own."""
+def send(broker, listener: str, count: int) -> None:
+    """Send from within the broker's own network namespace, each on a connection of its own."""
     process = broker.docker("inspect", "--format", "{{.State.Pid}}", broker.broker.container)
     given = {
-        "port": broker.port,
+        "port": broker.broker.listeners[listener].port,
+        "websocket": listener == "websocket",
         "seed": SEED,
-        "count": PACKETS,
+        "count": count,
         "user": "paragon_devices",
         "password": broker.passwords["paragon_devices"],
     }
@@ -118,11 +126,28 @@ def test_a_hundred_thousand_malformed_packets(broker, honest):
         check=False,
     )
 
-    assert (done.returncode, done.stdout) == (0, f"{PACKETS}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{count}\n"), done.stderr
+
+
+def test_a_hundred_thousand_malformed_packets(broker, honest):
+    send(broker, "mqtt", PACKETS)
+
     # Both halves: what was sent was refused for what it was, and not for its login.
     log = broker.log()
     assert "protocol error" in log.lower() or "malformed" in log.lower()
     assert honest.rounds > 100
+
+
+def test_five_thousand_over_websockets(broker, honest):
+    """And frames that no browser would send."""
+    before = broker.log().count("New client connected")
+
+    send(broker, "websocket", IN_FRAMES)
+
+    # Both halves: most of them are let in first, in frames that are right.
+    assert broker.log().count("New client connected") > before + IN_FRAMES // 3
+    assert honest.rounds > 20
+    broker.client("admin", websocket=True).close()
 
 
 def test_the_same_seed_sends_the_same_packets():
@@ -132,6 +157,7 @@ def test_the_same_seed_sends_the_same_packets():
     assert some(1) == some(1)
     assert some(1) != some(2)
     assert len(set(some(1))) > 400
+    assert framed(1, 7, b"content") == framed(1, 7, b"content") != framed(2, 7, b"content")
 
 
 def test_a_flood_of_connections_from_one_address(broker, honest):
@@ -149,18 +175,13 @@ def test_a_flood_of_connections_from_one_address(broker, honest):
         with pytest.raises((Refused, OSError, TimeoutError)):
             broker.client("admin")
 
-    def let_in():
-        with contextlib.suppress(Refused, OSError, TimeoutError):
-            broker.client("admin").close()
-            return True
-        return False
-
-    eventually(let_in, 20)
+    eventually(lambda: lets_in(broker), 20)
     assert honest.failed is None
 
 
-def test_half_open_connections_keep_nobody_out(broker, honest):
-    half = conversation(SEED, 1, b"", b"")[:1] + b"\x7f\0\x04MQ"
+def test_half_open_connections_keep_nobody_out_but_at_the_limit(broker, honest):
+    """There they do, as those of a flood; and nobody who is in is put out."""
+    half = b"\x10\x7f\0\x04MQ"
     with contextlib.ExitStack() as stack:
         for number in range(CLIENTS // 2):
             peer = stack.enter_context(silent(broker))
@@ -168,8 +189,19 @@ def test_half_open_connections_keep_nobody_out(broker, honest):
                 peer.sendall(half)
         for _ in range(20):
             broker.client("sentient_api_prod").close()
+        # One of those that are let in is the honest client.
+        for _ in range(CLIENTS - CLIENTS // 2 - 1):
+            stack.enter_context(silent(broker)).sendall(half)
+
+        def full():
+            # One that came while somebody was still counted was turned away, and its place is free.
+            stack.enter_context(silent(broker)).sendall(half)
+            return not lets_in(broker)
+
+        eventually(full, 20)
         seen = honest.rounds
         eventually(lambda: honest.rounds > seen + 20, 20)
+    eventually(lambda: lets_in(broker), 20)
 
 
 def test_packets_above_the_limit_end_the_connection_and_take_no_memory(broker, honest):

@@ -1,7 +1,6 @@
 """TLS as clients, OpenSSL and a browser meet it, on Mosquitto of either release line."""
 
-import base64
-import hashlib
+import os
 import queue
 import shutil
 import ssl
@@ -252,6 +251,65 @@ def test_the_same_again_does_not_even_signal_the_broker(without_wss):
     assert without_wss.log().count("Reloading config") == before
 
 
+def chain_at(port):
+    return handshake(port, "-showcerts")[1].count("BEGIN CERTIFICATE")
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """A root, a leaf, its key, and what is between them."""
+    files = {each: tmp_path / each for each in ("root", "leaf", "leaf.key", "between")}
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    root = ("-keyout", tmp_path / "root.key", "-out", files["root"], "-subj", "/CN=root")
+    openssl("req", "-x509", *ec, *root, "-days", "30")
+    for name, of, extensions in (
+        ("between", "root", "basicConstraints=critical,CA:true\n"),
+        ("leaf", "between", "subjectAltName=IP:127.0.0.1\n"),
+    ):
+        key, request, said = (tmp_path / f"{name}.{each}" for each in ("key", "csr", "ext"))
+        said.write_text(extensions)
+        openssl("req", *ec, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        sign = ("-CA", files[of], "-CAkey", tmp_path / f"{of}.key", "-set_serial", "7")
+        made = ("-days", "30", "-extfile", said, "-out", files[name])
+        openssl("x509", "-req", "-in", request, *sign, *made)
+    return files
+
+
+def test_what_was_missing_behind_a_given_certificate_is_served_once_it_is_there(
+    start, chain, tmp_path
+):
+    given = tmp_path / "given"
+    leaf, between = chain["leaf"].read_text(), chain["between"].read_text()
+    given.write_text(leaf)
+    tls = {"certificate": str(given), "key": str(chain["leaf.key"])}
+
+    def change(raw):
+        raw["broker"]["listeners"] |= {
+            "mqtts": {"port": free_port(), "tls": tls},
+            "wss": {"port": free_port(), "protocol": "websockets", "tls": tls},
+        }
+
+    running = start(change)
+    trusting_root = ssl.create_default_context(cafile=chain["root"])
+
+    def log_in(listener):
+        login = ("admin", running.passwords["admin"])
+        port, websocket = port_of(running, listener), listener == "wss"
+        Client(port, *login, websocket=websocket, tls=trusting_root).close()
+
+    for listener in ("mqtts", "wss"):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            log_in(listener)
+
+    given.write_text(leaf + between)
+    done = running.put_certificates()
+
+    assert done.returncode == 0, done.stderr
+    running.await_answer()
+    for listener in ("mqtts", "wss"):
+        log_in(listener)
+
+
 def _started(running):
     return running.docker("inspect", "--format", "{{.State.StartedAt}}", running.broker.container)
 
@@ -328,9 +386,10 @@ def test_a_reload_of_users_is_tried_with_the_certificates_there(without_wss):
     without_wss.client("admin").close()
 
 
+ELSEWHERE = "elsewhere.test"
 PAGE = """<!doctype html><script>
 const tell = what => fetch('/told?' + encodeURIComponent(what));
-const socket = new WebSocket('wss://127.0.0.1:%(port)d/', 'mqtt');
+const socket = new WebSocket('wss://%(host)s:%(port)d/', 'mqtt');
 socket.binaryType = 'arraybuffer';
 socket.onopen = () => socket.send(new Uint8Array(%(packet)s));
 socket.onmessage = event => tell('answer ' + Array.from(new Uint8Array(event.data)));
@@ -351,14 +410,20 @@ def connect_packet(user, password):
 
 @pytest.fixture(scope="session")
 def chromium():
-    if not shutil.which("chromium"):
-        install(["chromium"], what="The browser of the tests")
+    needed = {"chromium": "chromium", "certutil": "libnss3-tools"}
+    if missing := [package for command, package in needed.items() if not shutil.which(command)]:
+        install(missing, what="The browser of the tests")
     return shutil.which("chromium")
 
 
-def browse(chromium, folder, page, public_key):
-    """Return what *page* tells, in a browser that trusts *public_key* besides its own list."""
+def browse(chromium, folder, page, ca):
+    """Return what *page* tells, in a browser whose owner trusts *ca* besides its own list."""
     told = queue.Queue()
+    trusted = folder / ".pki" / "nssdb"
+    trusted.mkdir(parents=True)
+    certutil = ("certutil", "-d", f"sql:{trusted}")
+    subprocess.run([*certutil, "-N", "--empty-password"], check=True)
+    subprocess.run([*certutil, "-A", "-n", "trusted", "-t", "C,,", "-i", ca], check=True)
 
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -377,10 +442,12 @@ def browse(chromium, folder, page, public_key):
         browser = subprocess.Popen(
             [
                 *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-                *("--disable-dev-shm-usage", "--no-proxy-server", f"--user-data-dir={folder}"),
-                f"--ignore-certificate-errors-spki-list={public_key}",
+                *("--disable-dev-shm-usage", "--no-proxy-server"),
+                f"--user-data-dir={folder / 'browser'}",
+                f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
                 f"http://127.0.0.1:{server.server_port}/",
             ],
+            env={**os.environ, "HOME": str(folder)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -392,26 +459,19 @@ def browse(chromium, folder, page, public_key):
             server.shutdown()
 
 
-def key_digest(pair):
-    public = subprocess.run(
-        ["openssl", "x509", "-in", str(pair), "-noout", "-pubkey"], capture_output=True, check=True
-    ).stdout
-    der = ssl.PEM_cert_to_DER_cert(
-        public.decode().replace("PUBLIC KEY", "CERTIFICATE")
-    )  # the same armour
-    return base64.b64encode(hashlib.sha256(der).digest()).decode()
-
-
-def test_a_browser_logs_in_over_wss_if_it_trusts_our_key_and_not_if_another(
+def test_a_browser_logs_in_over_wss_if_it_trusts_our_ca_and_dials_our_name(
     running, chromium, tmp_path
 ):
     packet = connect_packet("sentient_monitor_prod", running.passwords["sentient_monitor_prod"])
-    page = PAGE % {"port": port_of(running, "wss"), "packet": packet}
-    tls = Path(running.broker.folders.config) / "tls"
+    port, another = port_of(running, "wss"), tmp_path / "another.pem"
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *ec, "-keyout", tmp_path / "key", "-out", another, "-subj", "/CN=CA")
 
-    ours = browse(chromium, tmp_path / "ours", page, key_digest(tls / "wss" / "pair.pem"))
-    others = browse(chromium, tmp_path / "others", page, key_digest(tls / "mqtts" / "pair.pem"))
+    def told(case, host, ca):
+        page = PAGE % {"host": host, "port": port, "packet": packet}
+        return browse(chromium, tmp_path / case, page, ca)
 
     # CONNACK, accepted.
-    assert ours == "answer 32,2,0,0"
-    assert others == "refused"
+    assert told("ours", "127.0.0.1", ca_of(running)) == "answer 32,2,0,0"
+    assert told("another CA", "127.0.0.1", another) == "refused"
+    assert told("another name", ELSEWHERE, ca_of(running)) == "refused"

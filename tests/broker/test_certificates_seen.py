@@ -4,6 +4,8 @@ import pytest
 from declared import smallest
 
 from broker.certificates import (
+    FIRST,
+    LOST,
     describe_certificates,
     due,
     iso_date,
@@ -38,6 +40,12 @@ def seen(*lines):
         (("certificates mosquitto-test=4", "certificate secure=ok"), "4"),
         (("certificates mosquitto-test=4", "certificate secure=due it ends soon"), "5"),
         (("certificates mosquitto-test=4", "clientca secure=due it is another"), "5"),
+        (("certificates mosquitto-test=never 1764110000", f"certificate secure=due {FIRST}"), "1"),
+        (("certificates mosquitto-test=never 1764110000", "known admin=1 32"), "1764110000"),
+        (
+            ("certificates mosquitto-test=never 1764110000", "container mosquitto-test=prod"),
+            "1764110000",
+        ),
     ],
 )
 def test_the_number_rises_when_one_is_due_and_stays_when_none_is(facts, number):
@@ -88,6 +96,25 @@ def test_the_first_ones_are_no_renewal():
     look = seen("certificates mosquitto-test=never", "certificate secure=due there is none yet")
 
     assert renewals(broker_of({}), look) == []
+
+
+def test_a_ca_that_was_lost_is_a_warning_and_says_who_must_be_told():
+    look = seen("certificates mosquitto-test=4", f"certificate secure=due {LOST}")
+
+    (line,) = remarks(broker_of({}), look)
+
+    assert "The stack's own CA is not on the host any more (/etc/sentient-mqtt/mosq" in line
+    assert "every client must be given it" in line
+    assert turn(broker_of({}), look) == "5"
+
+
+def test_the_end_of_the_own_ca_is_a_warning_where_it_is_used():
+    look = seen("authority mosquitto-test=ends Nov  4 10:15:55 2035 GMT")
+
+    (line,) = remarks(broker_of({}), look)
+
+    assert "The stack's own CA ends 2035-11-04T10:15:55Z, and no certificate lasts longer" in line
+    assert remarks(broker_of(GIVEN), look) == []
 
 
 def test_the_output_has_fingerprints_ends_and_the_ca():

@@ -6,20 +6,19 @@ from declared import settings_of, smallest
 from broker.firewall import (
     choose,
     describe_firewall,
+    digest,
     firewall_calls,
     is_declared,
     problems,
-    remarks,
     render_iptables,
     render_nftables,
     render_unit,
-    report,
     short_name,
-    turn,
     ufw_rules,
 )
 from broker.host import Seen
 from broker.settings import Settings, SettingsError
+from broker.standing import remarks, report, turn
 
 HEALTHY = {
     ("firewall", "nft"): "ok",
@@ -123,6 +122,7 @@ class TestNftables:
             f'oifname != "{bridge}" accept',
             f'iifname "{bridge}" accept',
             "ct direction reply accept",
+            "meta l4proto { icmp, icmpv6 } ct state related accept",
             "meta l4proto tcp ct original proto-dst 1883 goto listener-mqtt",
             "meta l4proto tcp ct original proto-dst 9001 goto listener-websocket",
             "counter drop",
@@ -155,11 +155,12 @@ class TestNftables:
         assert "proto-dst 1883" not in text
         assert "dport 1884" in text
 
-    def test_on_the_hosts_own_network_nothing_is_forwarded(self):
-        text = render_nftables(broker_with(network="host", mqtt=LAN))
+    def test_on_the_hosts_own_network_the_bridge_is_guarded_that_a_container_may_still_have(self):
+        published, host = (
+            render_nftables(broker_with(network=each, mqtt=LAN)) for each in ("published", "host")
+        )
 
-        assert "hook forward" not in text
-        assert "tcp dport 1883 goto listener-mqtt" in text
+        assert host == published
 
 
 class TestIptables:
@@ -175,6 +176,7 @@ class TestIptables:
             "-A MQTT-IN-mosquitto-test -p tcp -m tcp --dport 1883 -j DROP",
             "-A MQTT-FW-mosquitto-test -i mosquitto-test -j RETURN",
             "-A MQTT-FW-mosquitto-test -m conntrack --ctdir REPLY -j RETURN",
+            "-A MQTT-FW-mosquitto-test -p icmp -m conntrack --ctstate RELATED -j RETURN",
             "-A MQTT-FW-mosquitto-test -p tcp -m conntrack --ctorigdstport 1883 "
             "-s 192.168.0.0/16 -j RETURN",
             "-A MQTT-FW-mosquitto-test -p tcp -m conntrack --ctorigdstport 1883 -j DROP",
@@ -186,6 +188,7 @@ class TestIptables:
         text = render_iptables(broker_with("iptables", mqtt=BOTH), 6)
 
         assert "-s fd00::/8 -j RETURN" in text
+        assert "-p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN" in text
         assert "192.168" not in text
 
     def test_a_chain_name_is_never_too_long(self):
@@ -243,7 +246,27 @@ class TestAHostThatCanNot:
                 {"ip6tables": "absent"},
                 BOTH,
                 "broker.listeners.mqtt: allowFrom[1] is fd00::/8: iptables on this host is for "
-                "IPv4 only",
+                "IPv4 only. Install ip6tables",
+            ),
+            (
+                "iptables",
+                {"ip6tables": "Module ip6_tables not found"},
+                BOTH,
+                "iptables on this host is for IPv4 only. ip6tables is refused (Module ip6_tables "
+                "not found). Mend that",
+            ),
+            (
+                "ufw",
+                {"ufw": "active", "ufw-ipv6": "no"},
+                BOTH,
+                "broker.listeners.mqtt: allowFrom[1] is fd00::/8: ufw on the host is for IPv4 "
+                "only. Say IPV6=yes in /etc/default/ufw",
+            ),
+            (
+                "auto",
+                {"interface": "taken"},
+                LAN,
+                "broker.container: 'mosquitto-test': the host has a network interface",
             ),
         ],
     )
@@ -252,6 +275,19 @@ class TestAHostThatCanNot:
 
         assert said in problem
         assert problems(broker_with(wanted, mqtt=listener), seen(ufw="active")) == []
+
+    def test_ip6tables_that_is_refused_gets_no_rules(self):
+        broker = broker_with("iptables", mqtt=LAN)
+        host = seen(ip6tables="Module ip6_tables not found")
+
+        assert problems(broker, host) == []
+        assert choose(broker, host).ip_versions == (4,)
+
+    def test_ufw_for_ipv4_alone_will_do_where_no_network_is_of_ipv6(self):
+        host = seen(ufw="active", **{"ufw-ipv6": "no"})
+
+        assert problems(broker_with("ufw", mqtt=LAN | {"bindAddress": "::"}), host) == []
+        assert problems(broker_with("ufw", mqtt={"bindAddress": "fd00::3"}, other=LAN), host) != []
 
     def test_nothing_is_asked_of_one_whose_rules_nobody_wants(self):
         nothing = dict.fromkeys(("nft", "iptables", "ip6tables"), "absent")
@@ -270,6 +306,7 @@ class TestWhatStandsOnTheHost:
         [
             ("", "1", None),
             ("never", "1", None),
+            ("never 1764110000", "1", None),
             ("in-force 3", "3", None),
             ("missing 3", "4", "are missing on the host"),
             ("changed 3", "4", "are changed on the host"),
@@ -281,6 +318,44 @@ class TestWhatStandsOnTheHost:
 
         assert turn(broker, facts) == number
         assert [said in each for each in remarks(broker, facts)] == ([True] if said else [])
+
+    @pytest.mark.parametrize(
+        "before", [{("container", "mosquitto-test"): "prod"}, {("known", "admin"): "1 32"}]
+    )
+    def test_rules_that_are_not_there_after_an_up_were_lost(self, before):
+        """The number is none of before: the host's clock."""
+        broker = broker_with(mqtt=LAN)
+        never = {("rules", "mosquitto-test"): "never 1764110000"}
+        facts = Seen(facts=HEALTHY | never | before)
+
+        assert turn(broker, facts) == "1764110000"
+        (said,) = remarks(broker, facts)
+        assert "never made, or lost. This one puts them in force" in said
+
+    @pytest.mark.parametrize(
+        ("fact", "said", "shown", "wrong"),
+        [
+            ("left", "did not come to its end", "a `pulumi up` did not end", False),
+            ("boot", "is not enabled, or /etc/sentient-mqtt", "NOTHING loads them", True),
+        ],
+    )
+    def test_what_is_half_done_or_half_lost_is_told_and_done_again(self, fact, said, shown, wrong):
+        broker = broker_with(mqtt=LAN)
+        state = {("rules", "mosquitto-test"): "in-force 3"}
+        half = {(fact, "mosquitto-test"): "yes" if fact == "left" else "no"}
+        facts = Seen(facts=HEALTHY | state | half)
+
+        assert turn(broker, facts) == "4"
+        assert [said in each for each in remarks(broker, facts)] == [True]
+        lines, problem = report(broker, facts)
+        assert shown in "\n".join(lines)
+        assert bool(problem) is wrong
+
+    def test_what_comes_after_is_done_as_often_as_the_rules_change(self):
+        one, other = (
+            broker_with(mqtt={"allowFrom": [each]}) for each in ("10.0.0.0/8", "10.0.0.0/9")
+        )
+        assert digest(one, choose(one, seen())) != digest(other, choose(other, seen()))
 
     def test_without_systemd_it_is_said_what_is_missing(self):
         broker = broker_with(mqtt=LAN)

@@ -9,6 +9,10 @@ from broker.settings import Settings, SettingsError
 TREE = {"commands": "paragon/+/commands/#", "sensors": "paragon/+/sensors/#"}
 
 
+def listening(**listener):
+    return {"broker": smallest(listeners={"mqtt": {"port": 1883} | listener})["broker"]}
+
+
 def found(stack="prod", **parts):
     return guard(Settings.parse(smallest() | parts), stack)
 
@@ -55,6 +59,11 @@ SLIPS = {
         {"users": {"a": {"readwrite": ["x"], "uses": ["read"]}}},
         {"users": {"a": {"readwrite": ["x"], "uses": ["read", "write"]}}},
     ),
+    "openListener": (
+        "broker.listeners.mqtt",
+        listening(),
+        listening(allowFrom=["10.0.0.0/8"]),
+    ),
 }
 each_guardrail = pytest.mark.parametrize("name", SLIPS)
 
@@ -93,6 +102,21 @@ def test_it_can_be_switched_with_a_reason(name, level):
     levels = [each.level for each in found(**slip, guardrails=switch)]
 
     assert levels == ([] if level == "off" else [level])
+
+
+@pytest.mark.parametrize(
+    ("networks", "opens"),
+    [
+        (["0.0.0.0/0"], True),
+        (["192.168.0.0/16", "::/0"], True),
+        (["0.0.0.0/1", "128.0.0.0/1"], True),
+        (["0.0.0.0/1", "192.168.0.0/16", "8000::/1"], False),
+    ],
+)
+def test_a_list_that_names_everybody_is_none(networks, opens):
+    listener = listening(bindAddress="::", allowFrom=networks)
+
+    assert ["of everybody" in str(each) for each in found(**listener)] == [True] * opens
 
 
 def test_a_switch_without_a_reason_is_refused():

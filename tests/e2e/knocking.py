@@ -33,6 +33,16 @@ def connect_packet(client: str, user: str = "", password: str = "") -> bytes:
     return bytes([0x10, len(body)]) + body
 
 
+def packet(head: int, body: bytes) -> bytes:
+    """Return an MQTT packet, with a Remaining Length of as many bytes as it needs."""
+    length, left = bytearray(), len(body)
+    while True:
+        left, digit = left >> 7, left & 0x7F
+        length.append(digit | 0x80 if left else digit)
+        if not left:
+            return bytes([head]) + bytes(length) + body
+
+
 def answers(host: str, port: int, kind: str, seconds: float) -> bool:
     """Return whether a broker answers there; a proxy that only accepts is no broker."""
     try:
@@ -48,27 +58,33 @@ class Watch:
     """Knocks without a pause until it is asked for the count."""
 
     def __init__(self, targets: list[list[Any]]) -> None:
-        self.tried = self.opened = 0
+        self.tried = [0] * len(targets)
+        self.opened = 0
         self._going = True
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._knock, args=each) for each in targets]
+        # Daemons: where a test fails before it asks for the count, the process ends all the same.
+        self._threads = [
+            threading.Thread(target=self._knock, args=(index, *each), daemon=True)
+            for index, each in enumerate(targets)
+        ]
         for each in self._threads:
             each.start()
 
-    def _knock(self, host: str, port: int, kind: str) -> None:
+    def _knock(self, index: int, host: str, port: int, kind: str) -> None:
         while self._going:
             opened = answers(host, port, kind, 0.3)
             with self._lock:
-                self.tried += 1
+                self.tried[index] += 1
                 self.opened += opened
             # A refused connection costs nothing: don't take the machine from the others.
             time.sleep(0.02)
 
     def end(self) -> list[int]:
+        """Return how often the least tried target was tried, and how often any was open."""
         self._going = False
         for each in self._threads:
             each.join()
-        return [self.tried, self.opened]
+        return [min(self.tried), self.opened]
 
 
 class Held:
@@ -79,6 +95,23 @@ class Held:
         self.peer.sendall(connect_packet(f"held-{os.getpid()}", user, password))
         if self.peer.recv(4) != b"\x20\x02\x00\x00":
             raise ConnectionRefusedError
+
+    def retains(self, topic: str, size: int) -> bool:
+        """Publish so many bytes, retained, with QoS 1; return whether the broker took them."""
+        self.peer.sendall(packet(0x33, text(topic) + b"\0\x01" + b"x" * size))
+        return self.peer.recv(4) == b"\x40\x02\0\x01"
+
+    def receives(self, topic: str, size: int, seconds: float) -> int:
+        """Subscribe; return how many bytes came, once there are *size* or none for *seconds*."""
+        self.peer.settimeout(seconds)
+        self.peer.sendall(packet(0x82, b"\0\x01" + text(topic) + b"\0"))
+        came = 0
+        while came < size:
+            try:
+                came += len(self.peer.recv(1 << 16))
+            except TimeoutError:
+                break
+        return came
 
     def pings(self, seconds: float) -> bool:
         """Return whether the broker answers a ping within *seconds*."""
@@ -104,6 +137,10 @@ def main() -> None:
                 reply = True
             case ["pings", name, seconds]:
                 reply = held[name].pings(seconds)
+            case ["retains", name, topic, size]:
+                reply = held[name].retains(topic, size)
+            case ["receives", name, topic, size, seconds]:
+                reply = held[name].receives(topic, size, seconds)
             case ["release", name]:
                 held.pop(name).peer.close()
                 reply = True

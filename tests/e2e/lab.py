@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,12 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.site.server import Dockerd, on_a_server
+from setup import apt
 
+NEEDED = {"ip": "iproute2", "nft": "nftables", "ufw": "ufw", "systemd-analyze": "systemd"}
 KNOCKING = Path(__file__).parent / "knocking.py"
 SERVER, SERVER_6 = "192.168.2.3", "fd00:2::3"
 MQTT, WEBSOCKET = 1883, 9001
@@ -41,7 +45,26 @@ STRANGER_6 = Person("stranger fd00:9::10", "fd00:9::10/64", "fd00:9::1")
 PEOPLE = (CONTROLLER, NEIGHBOUR, STRANGER, CONTROLLER_6, STRANGER_6)
 # On a network of Docker's own, and no one's but Docker's wire leads to it.
 BESIDE = Person("container on the server 172.17.0.0/16", "", "")
+# Behind the controller, over a link that is too narrow for an Ethernet's packets.
+FAR = Person("far 192.168.4.10", "192.168.4.10/24", "192.168.4.1")
+NARROW = 1400
 WIRES = {"ctl": (CONTROLLER, CONTROLLER_6), "lan": (NEIGHBOUR,), "out": (STRANGER, STRANGER_6)}
+
+
+# Answers whatever is said, like a broker that says something to each CONNECT.
+ANSWERING = """
+import socket, sys
+server = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6,
+                              dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    peer, _ = server.accept()
+    try:
+        peer.sendall(peer.recv(100))
+    except OSError:
+        pass
+    peer.close()
+"""
 
 
 @dataclass
@@ -59,13 +82,19 @@ class Knocker:
         assert line, f"the process that knocks has ended: {words[0]}"
         return json.loads(line)
 
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+
 
 @dataclass
 class Lab:
-    """The server, up to its Docker daemon, and who knocks."""
+    """The server, up to its Docker daemon where it has one, and who knocks."""
 
     folder: Path
     name: str
+    with_docker: bool = True
     image: str = ""
     holder: subprocess.Popen[str] = field(init=False)
     dockerd: Dockerd = field(init=False)
@@ -96,17 +125,27 @@ class Lab:
                 _run("ip", "-n", space, "address", "add", person.address, "dev", "eth0", *six)
                 _run("ip", "-n", space, f"-{person.version}", "route", "add", "default", "via",
                      person.gateway)  # fmt: skip
-                self.knockers[person] = Knocker(
-                    subprocess.Popen(
-                        ["ip", "netns", "exec", space, sys.executable, str(KNOCKING)],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        text=True,
-                    )
-                )
+                self.knockers[person] = knocker("ip", "netns", "exec", space)
         self.run("ip", "address", "add", f"{SERVER_6}/64", "dev", "lan", "nodad")
+        self._far()
         self.dockerd = Dockerd(self.folder, self.inside)
-        self.start_docker()
+        if self.with_docker:
+            self.start_docker()
+
+    def _far(self) -> None:
+        near, space = f"{self.name}-ctl", f"{self.name}-far"
+        _run("ip", "netns", "add", space)
+        _run("ip", "link", "add", "far", "netns", near, "type", "veth",
+             "peer", "name", "eth0", "netns", space)  # fmt: skip
+        _run("ip", "-n", near, "address", "add", f"{FAR.gateway}/24", "dev", "far")
+        # This end alone: the far client says nothing of it when it connects.
+        _run("ip", "-n", near, "link", "set", "far", "mtu", str(NARROW), "up")
+        _run("ip", "netns", "exec", near, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        _run("ip", "-n", space, "link", "set", "eth0", "up")
+        _run("ip", "-n", space, "address", "add", FAR.address, "dev", "eth0")
+        _run("ip", "-n", space, "route", "add", "default", "via", FAR.gateway)
+        self.run("ip", "route", "add", "192.168.4.0/24", "via", CONTROLLER.address.split("/")[0])
+        self.knockers[FAR] = knocker("ip", "netns", "exec", space)
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -136,16 +175,40 @@ class Lab:
     def stop_docker(self) -> None:
         self.dockerd.stop()
 
-    def container_reaches(self, image: str, port: int) -> bool:
-        """Return whether a container beside the broker gets a CONNACK from the server's address."""
-        asks = f"timeout 3 mosquitto_pub -h {SERVER} -p {port} -t a -m b 2>&1; echo status $?"
-        said = self.docker("run", "--rm", "--init", image, "sh", "-c", asks)
-        assert "status" in said
-        return "not authorised" in said
+    @contextlib.contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        """Something on the server's own network answers on *port* of each of its addresses."""
+        with subprocess.Popen(
+            [*self.inside, sys.executable, "-c", ANSWERING, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            try:
+                yield
+            finally:
+                process.kill()
 
-    def matrix(self, ports: dict[int, str], wanted: dict[Person, bool]) -> dict[Person, list[bool]]:
+    @contextlib.contextmanager
+    def container_beside(self) -> Iterator[None]:
+        """Let ``BESIDE`` knock: a container beside the broker's, on Docker's default network."""
+        name = self.docker("run", "--detach", "--init", self.image, "sleep", "60").strip()
+        process = self.docker("inspect", "--format", "{{.State.Pid}}", name).strip()
+        self.knockers[BESIDE] = knocker("nsenter", f"--net=/proc/{process}/ns/net", "--")
+        try:
+            yield
+        finally:
+            self.knockers.pop(BESIDE).end()
+            self.docker("rm", "--force", name)
+
+    def matrix(
+        self, ports: dict[int, str], wanted: dict[Person, list[bool]], *, at: str = ""
+    ) -> dict[Person, list[bool]]:
         """
-        Return, for each person, whether each port answers.
+        Return, for each person, whether each port answers, of the server or of what is *at*.
 
         Who ought to get in is asked again for a while: a broker may be busy. Who ought not has one
         chance, all ports at once.
@@ -153,10 +216,10 @@ class Lab:
         found: dict[Person, list[bool]] = {}
 
         def ask(person: Person) -> None:
-            deadline = time.monotonic() + (15 if wanted[person] else 0)
+            deadline = time.monotonic() + (15 if any(wanted[person]) else 0)
             while True:
-                answers = self.knockers[person].say("ask", targets(person, ports), 1.5)
-                if all(answers) or time.monotonic() >= deadline:
+                answers = self.knockers[person].say("ask", targets(person, ports, at), 1.5)
+                if answers == wanted[person] or time.monotonic() >= deadline:
                     break
             found[person] = answers
 
@@ -169,25 +232,42 @@ class Lab:
 
     def close(self) -> None:
         for each in self.knockers.values():
-            assert each.process.stdin is not None
-            each.process.stdin.close()
-            each.process.wait(30)
-        ids = self.docker("ps", "--all", "--quiet", check=False).split()
-        if ids:
-            self.docker("rm", "--force", "--volumes", *ids, check=False)
-        self.stop_docker()
+            each.end()
+        if self.with_docker:
+            ids = self.docker("ps", "--all", "--quiet", check=False).split()
+            if ids:
+                self.docker("rm", "--force", "--volumes", *ids, check=False)
+            self.stop_docker()
         assert self.holder.stdin is not None
         self.holder.stdin.close()
         self.holder.wait(30)
-        for wire in WIRES:
+        for wire in (*WIRES, "far"):
             _run("ip", "netns", "delete", f"{self.name}-{wire}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def targets(person: Person, ports: dict[int, str]) -> list[list[object]]:
+def targets(person: Person, ports: dict[int, str], at: str = "") -> list[list[object]]:
     """Return where *person* knocks."""
     server = SERVER_6 if person.version == 6 else SERVER
-    return [[server, port, kind] for port, kind in ports.items()]
+    return [[at or server, port, kind] for port, kind in ports.items()]
+
+
+def knocker(*within: str) -> Knocker:
+    """Return somebody who knocks from *within* a network namespace."""
+    return Knocker(
+        subprocess.Popen(
+            [*within, sys.executable, str(KNOCKING)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    )
+
+
+def install_needed() -> None:
+    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
+    if missing:
+        apt.install(missing, what="tests/e2e")
 
 
 def _run(*words: str) -> None:

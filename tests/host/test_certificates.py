@@ -1,9 +1,12 @@
 """Certificates are made, copied and renewed by a real OpenSSL, and a bad one changes nothing."""
 
+import shutil
 import subprocess
 
 import pytest
 from host_under_test import SOCKET, all_files, call, mode
+
+from broker.host import Seen
 
 SCRIPTS = "files.sh pairs.sh apply.sh certificates.sh"
 SAN = "DNS:localhost,DNS:broker.example.org,IP:127.0.0.1"
@@ -47,6 +50,10 @@ class Certificates:
     def left(self):
         return all_files(self.folder) if self.folder.exists() else {}
 
+    def lasts(self, days):
+        words = ("openssl", "x509", "-in", str(self.pair), "-noout", "-checkend")
+        return not subprocess.run([*words, str(days * 86_400)], check=False).returncode
+
     def text(self, *what):
         return openssl("x509", "-in", self.pair, "-noout", *what).strip()
 
@@ -86,16 +93,19 @@ class Authority:
         )
         return self.folder / f"{name}.pem"
 
-    def pair(self, name="server", *, days=60):
+    def pair(self, name="server", *, days=60, of="ca", extensions=""):
         """Return certificate and key; negative *days* are over."""
+        said = self.folder / f"{name}.ext"
+        said.write_text(extensions)
         request, key = self.folder / f"{name}.csr", self.folder / f"{name}.key"
         openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-keyout", key, "-out", request, "-subj", f"/CN={name}"),
         )
         openssl(
-            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.folder / "ca.key"),
-            *("-set_serial", "7", "-days", days, "-out", self.folder / f"{name}.pem"),
+            *("x509", "-req", "-in", request, "-CA", self.folder / f"{of}.pem"),
+            *("-CAkey", self.folder / f"{of}.key", "-set_serial", "7", "-days", days),
+            *("-extfile", said, "-out", self.folder / f"{name}.pem"),
         )
         return self.folder / f"{name}.pem", key
 
@@ -343,6 +353,165 @@ def test_removed_no_key_of_ours_is_left(certificates):
     assert certificates.left() == {}
     assert not certificates.keeps.exists()
     assert not (certificates.config / "tls").exists()
+
+
+@pytest.fixture
+def look(host, certificates):
+    """``look(*words)``: what a look at the host says of the certificates."""
+
+    def ask(*words):
+        host.docker("exit 1")
+        keeps = call("certificates", "mqtt", certificates.keeps)
+        calls = (call("host", SOCKET), keeps, call(*words))
+        done = host.run("rules.sh pairs.sh probe.sh", *calls, action="look")
+        assert (done.returncode, done.stderr) == (0, "")
+        return Seen.parse(done.stdout)
+
+    return ask
+
+
+@pytest.fixture
+def serving(host, certificates, tmp_path):
+    """``serving(pem)``: a broker runs and serves that until it is signalled, then what is there."""
+
+    def run(pem):
+        served = tmp_path / "served.pem"
+        served.write_text(pem)
+        host.docker(
+            f"""case "$*" in
+*State.Running*) echo "true false" ;;
+*Mounts*) echo "{certificates.config}" ;;
+*.Image*) echo image ;;
+*logs*) echo "1: mosquitto version 2.0.21 running" ;;
+*"kill -HUP"*) cp "{certificates.pair}" "{served}" ;;
+esac"""
+        )
+        host.program("timeout", f'cat "{served}"')
+        host.calls_file.unlink(missing_ok=True)
+
+    return run
+
+
+class TestAChainThatWasCorrected:
+    """Its first certificate is the one that it was."""
+
+    @pytest.fixture
+    def given(self, authority, tmp_path):
+        """Certificate file with the leaf alone, its key, and what ought to follow it."""
+        authority.pair("between", extensions="basicConstraints=critical,CA:true\n")
+        leaf, key = authority.pair("leaf", of="between")
+        file = tmp_path / "given.pem"
+        file.write_text(leaf.read_text())
+        return file, key, (authority.folder / "between.pem").read_text()
+
+    def test_is_due_taken_and_served(self, certificates, host, given, look, serving):
+        file, key, between = given
+        words = ("certificate", "mqtts", certificates.pair, 30, file, key, "")
+        assert certificates.given(file, key).returncode == 0
+        assert look(*words).get("certificate", "mqtts") == "ok"
+
+        leaf = file.read_text()
+        file.write_text(leaf + between)
+
+        said = look(*words).get("certificate", "mqtts")
+        assert said == f"due {file} is another one than before"
+        serving(leaf)
+        done = certificates.given(file, key)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert certificates.pair.read_text().endswith(leaf + between)
+        assert len(host.calls("kill -HUP")) == 1
+        assert certificates.given(file, key).returncode == 0
+        assert len(host.calls("kill -HUP")) == 1
+        assert look(*words).get("certificate", "mqtts") == "ok"
+
+    def test_what_was_taken_out_behind_it_is_served_no_more(
+        self, certificates, host, given, serving
+    ):
+        file, key, between = given
+        leaf = file.read_text()
+        file.write_text(leaf + between)
+        certificates.given(file, key)
+        serving(leaf + between)
+        file.write_text(leaf)
+
+        assert certificates.given(file, key).returncode == 0
+
+        assert len(host.calls("kill -HUP")) == 1
+
+    def test_and_was_put_in_place_by_a_run_that_was_killed_is_served_by_the_next(
+        self, certificates, host, given, serving
+    ):
+        file, key, between = given
+        leaf = file.read_text()
+        file.write_text(leaf + between)
+        certificates.given(file, key)
+        serving(leaf)
+
+        assert certificates.given(file, key).returncode == 0
+
+        assert len(host.calls("kill -HUP")) == 1
+
+
+def test_a_ca_that_was_lost_is_missed_and_another_one_made(certificates, look):
+    words = ("certificate", "mqtts", certificates.pair, 30, "", "", "")
+    assert look(*words).get("certificate", "mqtts") == "due there is none yet"
+    certificates.own()
+    assert look(*words).get("certificate", "mqtts") == "ok"
+    assert look(*words).get("certificates", "mqtt") == "1"
+
+    shutil.rmtree(certificates.keeps)
+
+    assert look(*words).get("certificate", "mqtts") == "due its CA is not on the host any more"
+    count, clock = look(*words).get("certificates", "mqtt").split()
+    assert (count, int(clock) > 1_000_000_000) == ("never", True)
+    assert certificates.own().returncode == 0
+    assert look(*words).get("certificate", "mqtts") == "ok"
+
+
+def test_no_certificate_outlives_its_ca_whose_own_end_is_told(certificates, look):
+    words = ("certificate", "mqtts", certificates.pair, 30, "", "", "")
+    certificates.own()
+    assert look(*words).get("authority", "mqtt") == ""
+    ca = certificates.keeps / "ca"
+
+    def renew_ca(days):
+        made = ("req", "-x509", "-key", ca / "ca.key", "-subj", "/CN=old", "-days", days)
+        openssl(*made, "-out", ca / "ca.pem")
+
+    renew_ca(100)
+    assert certificates.own().returncode == 0
+
+    assert [certificates.lasts(days) for days in (98, 101)] == [True, False]
+    assert look(*words).get("authority", "mqtt").startswith("ends ")
+    # Another one would last no longer: it is not due, or it would be at each `up`.
+    renew_ca(20)
+    certificates.own()
+    before = certificates.left()
+    assert look(*words).get("certificate", "mqtts") == "ok"
+    assert certificates.own().returncode == 0
+    assert certificates.left() == before
+
+
+def test_keys_that_a_killed_run_left_are_gone_after_the_next_and_after_a_removal(certificates):
+    certificates.own()
+    kept = certificates.left()
+
+    def residue():
+        for path in (".work.AbCdEf/key", ".work.AbCdEf/ca/ca.key", ".sign.AbCdEf/request"):
+            (certificates.keeps / path).parent.mkdir(parents=True, exist_ok=True)
+            (certificates.keeps / path).write_text("PRIVATE KEY")
+        tried = certificates.config / ".candidate" / "tls" / "mqtts"
+        tried.mkdir(parents=True)
+        (tried / "pair.pem").write_text("PRIVATE KEY")
+
+    residue()
+    assert certificates.own().returncode == 0
+    shutil.rmtree(certificates.keeps / ".sign.AbCdEf")
+    assert certificates.left() == kept
+    residue()
+    assert certificates.own(action="remove").returncode == 0
+    assert certificates.left() == {}
+    assert not certificates.keeps.exists()
 
 
 def test_a_host_without_openssl_says_so(certificates, host, monkeypatch):
