@@ -72,7 +72,8 @@ disk full?). Nothing was changed"
   ! whole || link_database "$aside"
   keep_aside || {
     daemon start "$container" >/dev/null
-    rm -rf -- "$aside"
+    rm -rf -- "$aside" "$kept/mosquitto.db"
+    rmdir -- "$kept" 2>/dev/null || :
     fail "$kept: can't be written; is the disk full? The broker runs with what it had"
   }
   echo "$(said retained) $(said sessions) $(said queued)" >"$aside/held"
