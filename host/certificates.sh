@@ -6,7 +6,7 @@
 #
 # A key and its certificate are one file: killed at any instant, there is no half of a pair.
 
-# shellcheck disable=SC2154 # action, new, folder, container: host/files.sh and host/apply.sh
+# shellcheck disable=SC2154 # action, new, old, folder, container: host/files.sh and host/apply.sh
 
 keeps=''
 uid=''
@@ -322,7 +322,27 @@ fresh_within() { # SECONDS SPEAKING
 }
 
 # The listeners of libwebsockets (2.0) and the clients' CA are read at a start alone.
-start_anew() { daemon restart --time "$grace" "$container" >/dev/null 2>&1 || :; }
+# 2.1 empties its database where a start fails: what its end wrote is linked, and is in place again
+# before the next start.
+saved=''
+start_anew() {
+  database=$(state "$container" \
+    '{{range .Mounts}}{{if eq .Destination "/mosquitto/data"}}{{.Source}}{{end}}{{end}}')/mosquitto.db
+  daemon stop --time "$grace" "$container" >/dev/null 2>&1 || :
+  if [ -n "$saved" ]; then
+    ln -f -- "$saved" "$database"
+  elif [ -e "$database" ]; then
+    saved=$database$old
+    ln -f -- "$database" "$saved"
+  fi
+  daemon start "$container" >/dev/null 2>&1 || :
+  served_by=$(($(date +%s) + 20))
+  until fresh_within 1 "$speaking"; do
+    runs && [ "$(date +%s)" -lt "$served_by" ] || return 0
+  done
+  [ -z "$saved" ] || rm -f -- "$saved"
+  saved=''
+}
 
 settle() {
   if runs && { [ -n "$anew" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then

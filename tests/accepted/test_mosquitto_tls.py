@@ -9,11 +9,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import killing
 import pytest
 from mqtt import DENIED, Client, Refused
 from ports import free_port
 
-from broker.certificates import describe_certificates, keeps
+from broker.certificates import certificate_calls, describe_certificates, keeps
 from broker.settings import Settings
 from setup.apt import install
 
@@ -373,6 +374,50 @@ def test_another_ca_for_clients_is_obeyed_after_a_start(start, tmp_path):
         assert device.publish("paragon/room/commands/x", "no") == DENIED
     with pytest.raises((OSError, Refused, TimeoutError)):
         Client(port, tls=trusting(running, certificate=ours))
+    data = Path(running.broker.folders.data)
+    assert {each.name for each in data.iterdir()} == {"mosquitto.db"}
+
+
+FAILS_ONCE = """#!/bin/sh
+# The first start fails, for a reason that nobody could try before.
+case "$*" in
+  *' start '* | *' restart '*)
+    read -r n <"$COUNT"
+    echo "$((n + 1))" >"$COUNT"
+    if [ "$n" -eq 0 ]; then
+      echo 'pid_file /nowhere/mosquitto.pid' >>"$CONF"
+    else
+      sed -i /pid_file/d "$CONF"
+    fi
+    ;;
+esac
+exec {real} "$@"
+"""
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)  # the line that empties its database
+def test_a_start_that_fails_costs_no_database(start, tmp_path, monkeypatch):
+    running = start(with_tls(websockets=False))
+    theirs = client_certificate(running, tmp_path, "paragon_devices", of_ours=False)
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/x", "kept", retain=True)
+    _change(running, "mutual", clientCa=str(theirs))
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    killing.put_before(shims, "docker", FAILS_ONCE)
+    folders = running.broker.folders
+    monkeypatch.setenv("CONF", f"{folders.config}/{running.broker.files.conf}")
+
+    scripts = "files.sh pairs.sh apply.sh certificates.sh"
+    calls = certificate_calls(running.broker, "unix:///var/run/docker.sock", "1", {})
+    code, starts, said = killing.run(scripts, calls, running.broker.host, shims, kill_at=0)
+
+    assert (code, starts) == (1, 2), said
+    assert "the previous ones are in place again" in said
+    with running.client("admin") as admin:
+        admin.subscribe("paragon/#")
+        admin.got("paragon/room/status/x", "kept")
+    assert {each.name for each in Path(folders.data).iterdir()} == {"mosquitto.db"}
 
 
 def test_a_reload_of_users_is_tried_with_the_certificates_there(without_wss):

@@ -141,6 +141,8 @@ def test_what_mends_a_failed_start_finds_the_only_copy_in_place(running, line, g
     fail_to_start(running, line)
     if gone:
         running.docker("rm", running.broker.container)
+        # Nor need it be readable at all.
+        (data(running) / "mosquitto.db").write_bytes(bytes(100))
 
     done = guard(running, digest="another")
 
