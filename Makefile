@@ -9,7 +9,7 @@ user := $(if $(filter command line,$(origin USER)),$(USER))
 # A value as it was typed: make would take the $S out of $SYS, and the shell the quotes out of JSON.
 typed = '$(subst ','\'',$(value $(1)))'
 
-.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status inventory refused restart backup verify-backup restore expect firewall who-can explain env test bench docs lock venv venv-dev
+.PHONY: help adopt up preview outputs down credentials certificate rotate password access-diff access-map check watch publish logs status inventory refused restart backup verify-backup restore expect firewall who-can explain env test bench soak docs lock venv venv-dev
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -100,6 +100,9 @@ test: venv-dev ## run every test
 
 bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
 	@for each in $$(grep -l '^def main' bench/*.py); do $(python) -m "bench.$$(basename "$$each" .py)" || exit 1; done
+
+soak: venv-dev ## 200 CLIENTS= for 10 MINUTES=, while the broker is killed, its disk filled, ...; OUT=page.md
+	@$(python) -m bench.soak --minutes '$(or $(MINUTES),10)' --clients '$(or $(CLIENTS),200)' $(if $(OUT),--out '$(OUT)')
 
 docs: venv ## write the table of docs/settings.md
 	@$(python) -m ops.settings

@@ -18,17 +18,18 @@ from broker.certificates import remarks as remarks_on_certificates
 from broker.certificates import renewals
 from broker.certificates import turn as turn_of_certificates
 from broker.conf import render_conf
-from broker.effect import effects
+from broker.effect import effects, remembered
 from broker.env import endpoints, login, render_env
 from broker.firewall import choose, describe_firewall, is_declared, remarks, turn
 from broker.firewall import problems as problems_of_firewall
 from broker.host import transport
 from broker.layout import publications
-from broker.logins import logins, stamps
+from broker.logins import logins
 from broker.manual import render_manual
 from broker.needs import start_digest
 from broker.review import review
 from broker.rotations import describe_rotations, generations
+from broker.rotations import renewals as renewals_of_passwords
 from broker.settings import Settings, SettingsError
 from broker.supplied import leftovers, pairs, problems
 from broker.supplied import wanted as wanted_secrets
@@ -94,7 +95,10 @@ credentials = Credentials(
     hashes=wanted_secrets(settings, secrets, "adopted"),
 )
 rotations = Rotations(
-    "rotations", generations=generations(settings), max_age_days=broker.passwords.max_age_days
+    "rotations",
+    generations=generations(settings),
+    max_age_days=broker.passwords.max_age_days,
+    renewals=renewals_of_passwords(settings),
 )
 
 # To what. Folders, then files, then the container that reads them.
@@ -108,7 +112,7 @@ configuration = Configuration(
     passwd=credentials.passwd,
     health_password=credentials.passwords[broker.health.user],
     seed=credentials.seed,
-    stamps=stamps(settings),
+    stamps=remembered(settings),
     turn=turn_of_certificates(broker, seen),
     pairs=pairs(settings, secrets),
 )

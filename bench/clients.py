@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 clients by the thousand, in one event loop: QoS 1, clean sessions, no timers."""
+"""MQTT 3.1.1 clients by the thousand, in one event loop: QoS 1, no timers."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def connect_packet(address: Address, client_id: str) -> bytes:
-    clean_with_login = b"\xc2"
+def connect_packet(address: Address, client_id: str, *, lasting: bool = False) -> bytes:
+    """Return a CONNECT with a login; a *lasting* session is one that outlives its connections."""
+    flags = b"\xc0" if lasting else b"\xc2"
     return packet(
         0x10,
-        b"\0\x04MQTT\x04" + clean_with_login + struct.pack("!H", KEEP_ALIVE),
+        b"\0\x04MQTT\x04" + flags + struct.pack("!H", KEEP_ALIVE),
         *map(string, (client_id, address.user, address.password)),
     )
 
@@ -46,7 +47,7 @@ class Client(asyncio.Protocol):
     One connection. It is let in once ``connected`` is done, and over once ``closed`` is.
 
     *on_message* is given the payload of what arrives, *on_acknowledged* the number of what the
-    broker took.
+    broker took. With *lasting* the broker keeps the session, and ``resumed`` says that it had.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Client(asyncio.Protocol):
         address: Address,
         client_id: str,
         *,
+        lasting: bool = False,
         on_message: Callable[[bytes], None] | None = None,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
@@ -61,7 +63,8 @@ class Client(asyncio.Protocol):
         self.connected: asyncio.Future[None] = loop.create_future()
         self.subscribed: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
-        self._hello = connect_packet(address, client_id)
+        self.resumed = False
+        self._hello = connect_packet(address, client_id, lasting=lasting)
         self._on_message = on_message
         self._on_acknowledged = on_acknowledged
         self._buffer = b""
@@ -73,22 +76,35 @@ class Client(asyncio.Protocol):
         address: Address,
         client_id: str,
         *,
+        lasting: bool = False,
         on_message: Callable[[bytes], None] | None = None,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> Client:
         """Return a client that is let in; a broker that isn't there is an ``OSError``."""
-        made = cls(address, client_id, on_message=on_message, on_acknowledged=on_acknowledged)
+        made = cls(
+            address,
+            client_id,
+            lasting=lasting,
+            on_message=on_message,
+            on_acknowledged=on_acknowledged,
+        )
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: made, address.host, address.port)
-        await made.connected
+        try:
+            await made.connected
+        except BaseException:
+            made.abort()
+            raise
         return made
 
     def subscribe(self, topic_filter: str) -> asyncio.Future[None]:
         self._transport.write(packet(0x82, b"\0\x01", string(topic_filter), b"\x01"))
         return self.subscribed
 
-    def publish(self, topic: str, payload: bytes, number: int) -> None:
-        self._transport.write(packet(0x32, string(topic), struct.pack("!H", number), payload))
+    def publish(self, topic: str, payload: bytes, number: int, *, again: bool = False) -> None:
+        """Send with QoS 1; *again* says that an earlier connection sent it already (DUP)."""
+        head = 0x3A if again else 0x32
+        self._transport.write(packet(head, string(topic), struct.pack("!H", number), payload))
 
     def abort(self) -> None:
         """Close without a word, as a client that lost its power."""
@@ -104,7 +120,8 @@ class Client(asyncio.Protocol):
             if not each.done():
                 each.set_exception(exc or ConnectionResetError("the broker closed the connection"))
                 each.exception()  # nobody need ask for it
-        self.closed.set_result(None)
+        if not self.closed.done():  # whoever waited for it may have been cancelled
+            self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         for kind, qos, body in self._packets(data):
@@ -114,6 +131,7 @@ class Client(asyncio.Protocol):
                 self._on_acknowledged(struct.unpack("!H", body)[0])
             elif kind == CONNACK:
                 if body[1] == 0:
+                    self.resumed = bool(body[0] & 1)
                     self.connected.set_result(None)
                 else:
                     self.connected.set_exception(TurnedAwayError(f"code {body[1]}"))

@@ -20,7 +20,7 @@ MANY = 10_000
 """Iterations; the default of a stack file is the other figure."""
 AGAIN_AFTER = 1.0
 """Seconds until a client whose connection was reset dials again."""
-PATIENCE = 120.0
+PATIENCE = 900.0
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import Address, Client, TurnedAwayError
+from bench.publisher import AGAIN_AFTER, PAYLOAD, Publisher
 from bench.site import temporary_stack
 
 PAIRS = 500
@@ -18,8 +18,6 @@ PAIRS = 500
 PERIOD = 0.5
 AT_ONCE = 50
 """Clients under way at the start, so that the start is no storm."""
-AGAIN_AFTER = 1.0
-"""Seconds until a client that was disconnected dials again: paho's first."""
 CALM = 3.0
 """Seconds before a change and after it."""
 PATIENCE = 60.0
@@ -40,77 +38,58 @@ class Seen:
 
 @dataclass
 class Pair:
-    """A publisher of QoS 1 that goes on once it was acknowledged, and its subscriber."""
+    """A publisher, and the subscriber of what it publishes."""
 
-    number: int
-    publishing: Address
+    publisher: Publisher
     receiving: Address
-    sent: int = 0
-    acknowledged: int = 0
     arrived: set[int] = field(default_factory=set)
     instants: list[float] = field(default_factory=list)
-    disconnected: int = 0
+    cut_off: int = 0
     receives: asyncio.Event = field(default_factory=asyncio.Event)
-    publishes: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def make(cls, number: int, publishing: Address, receiving: Address) -> Pair:
+        publisher = Publisher(
+            number=number,
+            client_id=f"from-{number}",
+            address=publishing,
+            topic=f"paragon/room-{number}/sensors/bench",
+            period=PERIOD,
+            offset=number / PAIRS,
+        )
+        return cls(publisher, receiving)
 
     @property
-    def topic(self) -> str:
-        return f"paragon/room-{self.number}/sensors/bench"
+    def disconnected(self) -> int:
+        return self.cut_off + self.publisher.disconnected
 
     async def receive(self) -> None:
         while True:
-            client = await self._dial(self.receiving, "to", on_message=self._arrived)
-            await client.subscribe(self.topic)
+            client = await self._dial()
+            await client.subscribe(self.publisher.topic)
             self.receives.set()
             await client.closed
             self.receives.clear()
-            self.disconnected += 1
+            self.cut_off += 1
             await asyncio.sleep(AGAIN_AFTER)
 
-    async def publish(self) -> None:
-        while True:
-            client = await self._dial(self.publishing, "from", on_acknowledged=self._taken)
-            self.publishes.set()
-            if self.sent > self.acknowledged:
-                self._send(client)
-            ticking = asyncio.create_task(self._tick(client))
-            await client.closed
-            ticking.cancel()
-            self.publishes.clear()
-            self.disconnected += 1
-            await asyncio.sleep(AGAIN_AFTER)
-
-    async def _dial(self, address: Address, name: str, **more: Any) -> Client:
+    async def _dial(self) -> Client:
+        name = f"to-{self.publisher.number}"
         while True:
             try:
-                return await Client.dial(address, f"{name}-{self.number}", **more)
+                return await Client.dial(self.receiving, name, on_message=self._arrived)
             except OSError:
                 await asyncio.sleep(AGAIN_AFTER)
 
-    async def _tick(self, client: Client) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + PERIOD * self.number / PAIRS
-        while True:
-            await asyncio.sleep(due - loop.time())
-            due += PERIOD
-            if self.sent == self.acknowledged:
-                self.sent += 1
-                self._send(client)
-
-    def _send(self, client: Client) -> None:
-        client.publish(self.topic, struct.pack("!I", self.sent), self.sent % 65_535 + 1)
-
-    def _taken(self, _number: int) -> None:
-        self.acknowledged = self.sent
-
     def _arrived(self, payload: bytes) -> None:
-        self.arrived.add(struct.unpack("!I", payload)[0])
+        _, message = PAYLOAD.unpack(payload)
+        self.arrived.add(message)
         self.instants.append(time.perf_counter())
 
 
 async def meanwhile(pairs: list[Pair], change: Callable[[], None]) -> Seen:
     """Let *change* happen, in a thread of its own, and return what the pairs saw of it."""
-    first = [each.acknowledged + 1 for each in pairs]
+    first = [each.publisher.acknowledged + 1 for each in pairs]
     before = sum(each.disconnected for each in pairs)
     for each in pairs:
         each.instants[:] = each.instants[-1:]
@@ -118,7 +97,7 @@ async def meanwhile(pairs: list[Pair], change: Callable[[], None]) -> Seen:
     await asyncio.to_thread(change)
     await all_are_there(pairs)
     await asyncio.sleep(CALM)
-    last = [each.acknowledged for each in pairs]
+    last = [each.publisher.acknowledged for each in pairs]
     await asyncio.sleep(CALM)  # what was acknowledged by then has arrived by now, or never does
     gaps = (
         later - earlier
@@ -141,7 +120,7 @@ async def all_are_there(pairs: list[Pair]) -> None:
     async with asyncio.timeout(PATIENCE):
         for each in pairs:
             await each.receives.wait()
-            await each.publishes.wait()
+            await each.publisher.there.wait()
 
 
 async def measure(site: Any) -> tuple[Seen, Seen, Seen]:
@@ -150,7 +129,7 @@ async def measure(site: Any) -> tuple[Seen, Seen, Seen]:
         Address(host="127.0.0.1", port=site.ports[0], user=name, password=site.password(name))
         for name in ("paragon_devices", "sentient_api_prod")
     )
-    pairs = [Pair(number, publishing, receiving) for number in range(PAIRS)]
+    pairs = [Pair.make(number, publishing, receiving) for number in range(PAIRS)]
     tasks: list[asyncio.Task[None]] = []
     try:
         for first in range(0, PAIRS, AT_ONCE):
@@ -159,7 +138,7 @@ async def measure(site: Any) -> tuple[Seen, Seen, Seen]:
             async with asyncio.timeout(PATIENCE):
                 for each in some:
                     await each.receives.wait()
-            tasks += [asyncio.create_task(each.publish()) for each in some]
+            tasks += [asyncio.create_task(each.publisher.run()) for each in some]
         await all_are_there(pairs)
         before = config_files(site)
         site.edit(change)

@@ -12,6 +12,8 @@ from bench.site import Stack, TooSlowError, temporary_stack
 COUNTS = (7, 100, 1000)
 SECONDS = 25 * 60.0
 """What is not done by then is stopped, and the table says so."""
+ROTATION_SECONDS = 40 * 60.0
+"""The rotation of all has a time of its own: it writes the whole state for each new password."""
 PREFIX = "bench-"
 ROOM = "paragon/room-{}"
 
@@ -22,6 +24,8 @@ class Step:
 
     what: str
     run: Callable[[Stack, int, float], float]
+    seconds: float | None = None
+    """Its own; else what is left of the time of all."""
 
 
 def declare(count: int, generation: str = "1") -> Callable[[dict[str, Any]], None]:
@@ -65,7 +69,7 @@ STEPS = (
     Step("first `pulumi up`", first),
     Step("`pulumi preview` of nothing", unchanged),
     Step("`pulumi up` of one user more", one_more),
-    Step("`pulumi up` that rotates all", rotated),
+    Step("`pulumi up` that rotates all", rotated, ROTATION_SECONDS),
 )
 
 
@@ -75,7 +79,8 @@ def measure(count: int, deadline: float) -> dict[str, float]:
     with temporary_stack(f"users-{count}") as stack:
         for step in STEPS:
             try:
-                found[step.what] = step.run(stack, count, deadline - time.monotonic())
+                patience = step.seconds or deadline - time.monotonic()
+                found[step.what] = step.run(stack, count, patience)
             except TooSlowError:
                 break
             assert stack.lets_in("admin")
@@ -88,8 +93,9 @@ def main() -> None:
     measured = {count: measure(count, deadline) for count in COUNTS}
     for step in STEPS:
         times = {count: each[step.what] for count, each in measured.items() if step.what in each}
+        late = f"more than {step.seconds:,.0f} s" if step.seconds else "not in time"
         figures = ", ".join(
-            f"{count:,}: {times[count]:.1f} s" if count in times else f"{count:,}: not in time"
+            f"{count:,}: {times[count]:.1f} s" if count in times else f"{count:,}: {late}"
             for count in COUNTS
         )
         (few, small), (many, large) = (list(times.items())[each] for each in (0, -1))

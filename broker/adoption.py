@@ -15,6 +15,7 @@ from broker.adopted_broker import Place, adopted_broker
 from broker.handmade import Block, HandAcl, HandRule, Login, Notes, read_acl, read_passwords
 from broker.handmade_conf import HandConf, read_conf
 from broker.part import Part
+from broker.passwd import is_password
 from broker.rules import Access
 from broker.settings import PROJECT, Settings, SettingsError
 from broker.users import PatternRules, User
@@ -111,7 +112,7 @@ def _users(
     users: dict[str, dict[str, Any]] = {}
     for name, block in acl.blocks.items():
         if name in logins:
-            users[name] = _user(name, block, notes)
+            users[name] = _user(name, block, logins, notes)
         else:
             notes.remark(
                 block.line,
@@ -130,9 +131,19 @@ def _users(
     return users
 
 
-def _user(name: str, block: Block, notes: Notes) -> dict[str, Any]:
+def _user(name: str, block: Block, logins: Mapping[str, Login], notes: Notes) -> dict[str, Any]:
     described = {"description": block.description} if block.description else {}
+    if described and _tells(block.description, logins[name], logins):
+        described = {}
+        notes.remark(block.line, "the comment above it holds a password; not adopted", "")
     return {**described, **_rules(User, block.rules, name, notes), "password": "adopted"}
+
+
+def _tells(text: str, login: Login, logins: Mapping[str, Login]) -> bool:
+    """Whether *text* holds anybody's password that stood in clear, or the one of *login*."""
+    return any(each.plain and each.plain in text for each in logins.values()) or any(
+        is_password(word, login.hash) for word in text.split()
+    )
 
 
 _ACCESSES: tuple[Access, ...] = ("readwrite", "read", "write", "deny")

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
+from broker.acl import render_acl
+from broker.conf import render_conf
 from broker.host import Seen, Wanted
-from broker.logins import disconnected
+from broker.logins import disconnected, stamps
+from broker.settings import Settings
 
 MOST = 12
 """Names that a sentence spells out."""
 
+RULES = ":rules"
+"""Stands among the stamps of logins for all else that a reload reads; no name has a colon."""
+
+
+def remembered(settings: Settings) -> dict[str, str]:
+    """Return what the host remembers of a change, so that the next preview can compare."""
+    rates = settings.broker.passwords
+    texts = (render_acl(settings), render_conf(settings.broker))
+    others = (*texts, str(rates.iterations), str(rates.supplied_iterations))
+    digest = sha256("\0".join(others).encode()).hexdigest()[:16]
+    return stamps(settings) | {RULES: digest}
+
 
 def effects(wanted: Wanted, seen: Seen, digest: str) -> Iterator[str]:
-    """Yield one sentence where clients are disconnected; none where nobody notices."""
+    """Yield one sentence where the broker is touched: how, and who is disconnected by it."""
     known = seen.all("known")
     if seen.get("container", wanted.container) != wanted.stack:
         return
@@ -21,6 +37,9 @@ def effects(wanted: Wanted, seen: Seen, digest: str) -> Iterator[str]:
             f"Container {wanted.container} is replaced: every client is disconnected once, for a "
             "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept."
         )
-    elif known and (gone := disconnected(known, wanted.logins)):
+    elif known and known != wanted.logins:
+        before = {name: stamp for name, stamp in known.items() if name != RULES}
+        gone = disconnected(before, wanted.logins)
         named = ", ".join(gone[:MOST]) + (f" and {len(gone) - MOST:,} more" if gone[MOST:] else "")
-        yield f"A reload, no restart. Disconnected at once: clients of {named}. Nobody else."
+        whom = f"Disconnected at once: clients of {named}. Nobody else."
+        yield f"A reload, no restart. {whom if gone else 'Nobody is disconnected.'}"

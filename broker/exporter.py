@@ -34,7 +34,6 @@ def _all() -> Iterator[Metric]:
     for topic, name, about in (
         ("clients/connected", "clients_connected", "Clients connected."),
         ("clients/disconnected", "clients_away", "Clients away that have a session."),
-        ("clients/maximum", "clients_maximum", "The most clients that were connected at once."),
         ("subscriptions/count", "subscriptions", "Subscriptions."),
         ("retained messages/count", "retained_messages", "Retained messages, $SYS included."),
         ("store/messages/count", "stored_messages", "Messages retained or waiting for a client."),
@@ -56,7 +55,7 @@ def _all() -> Iterator[Metric]:
 METRICS = tuple(_all())
 """Each is told by 2.0 and by 2.1: tests/accepted/test_exporter.py."""
 
-OF_ITS_OWN = ("mqtt2prometheus_connected", "mqtt2prometheus_received_messages_total")
+OF_ITS_OWN = ("mqtt2prometheus_connected",)
 """What the exporter says of itself."""
 
 

@@ -58,6 +58,8 @@ class Login:
 
     line: Line
     hash: str = field(repr=False)
+    plain: str = field(default="", repr=False)
+    """The password, where it stood in clear."""
 
 
 def read_passwords(file: str, text: str, *, seed: str, notes: Notes) -> dict[str, Login]:
@@ -106,7 +108,8 @@ def _read_login(line: Line, logins: dict[str, Login], seed: str, notes: Notes) -
     else:
         salt = derive_salt(seed, name, "adopted")
         iterations = Passwords().supplied_iterations
-        logins[name] = Login(line=line, hash=hash_password(others[0], salt, iterations))
+        hashed = hash_password(others[0], salt, iterations)
+        logins[name] = Login(line=line, hash=hashed, plain=others[0])
         notes.remark(
             line,
             "its password was in plain text, which no Mosquitto since 2.0 takes; it is hashed now, "
@@ -247,7 +250,8 @@ def _description(above: list[Line]) -> str:
         return ""
     text = above[0].text.lstrip("#").strip()
     rule = re.match(r"(user|topic|pattern)\s", text)
-    secret = re.search(r"passw|passphrase|pwd|secret|\$[67]\$", text, re.IGNORECASE)
+    # What may be a word and its value, and every word for what nobody may know.
+    secret = re.search(r"[:=]|pass|pw|secret|token|\bkeys?\b|\bpin\b|\$[67]\$", text, re.IGNORECASE)
     if rule or secret or not re.search(r"\w\w", text):
         return ""
     try:

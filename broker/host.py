@@ -121,7 +121,7 @@ class Wanted:
     logins_file: str = ""
     """Where the host keeps the stamps of the logins that its broker knows."""
     logins: Mapping[str, str] = field(default_factory=dict)
-    """The stamp of each login, by name."""
+    """The stamp of each login, by name, and of the rules (broker/effect.py)."""
     bridge: str = ""
     """Of the broker's own network; empty where no firewall is declared."""
     certificates: tuple[tuple[str, ...], ...] = ()

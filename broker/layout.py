@@ -26,6 +26,12 @@ FILE_MODE = "0600"
 
 READY_SECONDS = 60
 
+RELOAD_SECONDS = 60
+"""For how long a broker may answer nobody after a reload, as it hashes each client's password anew.
+
+Some 45 clients with passwords that people chose are 12 seconds (docs/decisions/0012).
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostFile:
@@ -68,8 +74,9 @@ def configuration_files(
     Return the files that the broker reads, in the order in which they are put in place.
 
     The ACL comes before the passwords: a broker that is started between the two renames must
-    not know a new user without the rules that bind it. mosquitto.conf comes last: it names the
-    others. *seed* is the salts'; the canary's password is derived from it and all texts.
+    not know a new user without the rules that bind it (host/apply.sh has those go first who are
+    removed). mosquitto.conf comes last: it names the others. *seed* is the salts'; the canary's
+    password is derived from it and all texts.
     """
     folder = broker.folders.config
     canary = canary_password(seed, conf, acl, passwd, health_password)
@@ -102,6 +109,7 @@ def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) 
             words=(
                 *("broker", broker.container, socket, str(listener.port)),
                 *(broker.folders.config, broker.files.conf),
+                *(broker.files.passwords, str(RELOAD_SECONDS)),
             )
         ),
         Call(words=("image", image)),

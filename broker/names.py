@@ -8,6 +8,9 @@ from pathlib import PurePosixPath
 from broker.host import SSH_HOST, UNIX_HOST
 from broker.timetable import Timetable
 
+HELPERS = ("-candidate", "-rehearsal", "-exporter")
+"""What names of containers end in that a broker has beside its own (host/, broker/exporter.py)."""
+
 
 # mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
 # new directive and a colon ends a user name. So a bad value is refused, never quoted.
@@ -61,6 +64,11 @@ def check_file_name(text: str) -> str:
 def check_container_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}", text):
         raise ValueError("Docker takes 2 to 63 of A-Z a-z 0-9 _ . - beginning with letter or digit")
+    if helper := next((each for each in HELPERS if text.endswith(each)), None):
+        raise ValueError(
+            f"must not end in {helper!r}: a helper of the broker {text.removesuffix(helper)!r} is "
+            "called so, and removed without asking whose it is"
+        )
     return text
 
 

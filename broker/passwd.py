@@ -4,6 +4,7 @@ import hmac
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from hashlib import sha512
 
 from passlib.crypto.digest import pbkdf2_hmac
 
@@ -75,6 +76,15 @@ def check_hash(text: str) -> str:
     if len(digest) != DIGEST_BYTES:
         raise ValueError(f"its hash has {len(digest)} bytes and not {DIGEST_BYTES}; cut off?")
     return text
+
+
+def is_password(word: str, hashed: str) -> bool:
+    """Whether *word* is the password of *hashed*, one that ``check_hash`` takes."""
+    _, kind, *others = hashed.split("$")
+    salt, digest = _decoded(others[-2]), _decoded(others[-1])
+    if kind == "6":
+        return hmac.compare_digest(sha512(word.encode() + salt).digest(), digest)
+    return hmac.compare_digest(hash_password(word, salt, int(others[0])), hashed)
 
 
 def _decoded(text: str) -> bytes:

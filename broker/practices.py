@@ -9,7 +9,7 @@ from broker.deployment import open_to_all
 from broker.guardrails import guard
 from broker.point import Point, judged
 from broker.refusals import total, worst_address
-from broker.rotations import too_old
+from broker.rotations import renewals, too_old
 from broker.settings import Settings
 from broker.sight import Sight
 
@@ -53,7 +53,7 @@ def practices(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
         mend="allowFrom in the stack file",
     )
     most = broker.passwords.max_age_days
-    old = list(too_old(sight.ages, most)) if most else []
+    old = list(too_old(sight.ages, most, renewals(settings))) if most else []
     oldest = max(sight.ages.items(), key=lambda each: each[1], default=None)
     aged = f"the oldest, {oldest[0]}'s, is {oldest[1]} days old" if oldest else "no age is known"
     yield Point(

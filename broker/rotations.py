@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from gzip import decompress
 
 from broker.logins import logins_of
-from broker.settings import Settings
+from broker.settings import PROJECT, Settings
 
 
 def generations(settings: Settings) -> dict[str, str]:
@@ -22,7 +24,10 @@ def generations(settings: Settings) -> dict[str, str]:
 
 
 def read_rotations(text: str) -> dict[str, str]:
-    """Read what ``host/rotations.sh`` says: ``NAME GENERATION TIME`` a line."""
+    """Read what ``host/rotations.sh`` says: ``NAME GENERATION TIME`` a line, packed where long."""
+    kind, _, packed = text.partition(" ")
+    if kind == "gzip":
+        text = decompress(b64decode(packed)).decode()
     return {words[0]: words[2] for words in map(str.split, text.splitlines())}
 
 
@@ -38,11 +43,36 @@ def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str
     return described
 
 
-def too_old(ages: Mapping[str, int], most: int) -> Iterator[str]:
-    """Yield a sentence for each password whose age, in days, is above *most*."""
+def renewals(settings: Settings) -> dict[str, str]:
+    """Return what gives each party another password, in words, by name."""
+    found = {name: f"Rotate it: make rotate USER={name}" for name in generations(settings)}
+    found |= {
+        f"fleet.{kind}": f"Rotate it: make rotate USER={kind}"
+        for kind in settings.fleets
+        if kind not in settings.users
+    }
+    found |= {
+        name: set_another(name)
+        for name, user in settings.users.items()
+        if user.password == "supplied"  # noqa: S105 (a kind, no password)
+    }
+    return found | {settings.broker.health.user: "Say another broker.health.generation"}
+
+
+def set_another(user: str) -> str:
+    """Return how *user* gets another password of a person's choosing."""
+    return (
+        f"Set another one: pulumi config set --secret --path '{PROJECT}:passwords[\"{user}\"]'; "
+        f"and say another users.{user}.generation, so that it is dated and a preview names whom it "
+        "disconnects"
+    )
+
+
+def too_old(ages: Mapping[str, int], most: int, ways: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each of *ways* whose age, in days, is above *most*."""
     for name, days in ages.items():
-        if days > most:
+        if days > most and name in ways:
             yield (
                 f"The password of {name} is {days} days old; broker.passwords.maxAgeDays is "
-                f"{most}. Rotate it: make rotate USER={name.removeprefix('fleet.')}"
+                f"{most}. {ways[name]}"
             )

@@ -168,6 +168,13 @@ class Settings(Part):
             if login in owners:
                 raise refused(path, login, f"is the name of {owners[login]} already")
             owners[login] = path
+        for kind in self.fleets:
+            if (name := f"fleet.{kind}") in owners:
+                raise refused(
+                    owners[name],
+                    name,
+                    f"so the output 'rotations' calls the fleet {kind!r}; choose another name",
+                )
         if canary.NAME in owners:
             raise refused(
                 owners[canary.NAME],

@@ -17,7 +17,6 @@ TOPICS = {
     "clients": (
         ("connected", "clients/connected"),
         ("away with a session", "clients/disconnected"),
-        ("at most at once", "clients/maximum"),
     ),
     "messages a minute": (
         ("received", "load/messages/received/1min"),

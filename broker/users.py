@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
@@ -15,6 +16,8 @@ from broker.topics import check_filter
 
 PLACE = re.compile(r"\{([^{}]*)\}")
 Direction = Literal["read", "write"]
+MOST_MEMBERS = 100_000
+"""Of one fleet."""
 
 
 def _check_template(text: str) -> str:
@@ -199,7 +202,10 @@ class Fleet(Part):
         default=(), description="The members, by name."
     )
     count: int | None = Field(
-        default=None, ge=1, le=100_000, description="Or their number: `prefix` and 001, 002, ..."
+        default=None,
+        ge=1,
+        le=MOST_MEMBERS,
+        description="Or their number: `prefix` and 001, 002, ...",
     )
     prefix: Annotated[str, AfterValidator(check_user_name)] | None = Field(
         default=None, description="With `count`: what the names begin with."
@@ -223,12 +229,14 @@ class Fleet(Part):
             raise refused("", self.count, "needs either 'names' or 'count' with 'prefix'")
         if (self.count is not None) != (self.prefix is not None):
             raise refused("prefix", self.prefix, "goes with 'count', and 'count' with it")
+        if len(self.names) > MOST_MEMBERS:
+            raise refused("names", len(self.names), f"must be {MOST_MEMBERS:,} at most")
         if self.prefix is not None:
             try:
                 check_user_name(self.members[-1])
             except ValueError as wrong:
                 raise refused("prefix", self.prefix, f"{wrong}; shorten it") from None
-        twice = sorted({each for each in self.names if self.names.count(each) > 1})
+        twice = sorted(each for each, times in Counter(self.names).items() if times > 1)
         if twice:
             raise refused("names", twice[0], "stands there twice")
         members = set(self.members)
@@ -246,8 +254,8 @@ class Fleet(Part):
         """The names of all members, in order."""
         if self.count is None:
             return self.names
-        width = max(3, len(str(self.count)))
-        return tuple(f"{self.prefix}{number:0{width}}" for number in range(1, self.count + 1))
+        # The same width whatever the number: one member more must not rename the others.
+        return tuple(f"{self.prefix}{number:03}" for number in range(1, self.count + 1))
 
     @property
     def revoked(self) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """What a stack needs of its host, gathered from its settings."""
 
 from broker.certificates import probe_words
+from broker.conf import CONFIG_DIR
 from broker.delivery import Call
+from broker.effect import remembered
 from broker.env import env_file_mark
 from broker.firewall import is_declared, short_name
 from broker.host import Transport, Wanted
 from broker.layout import LOGINS_FILE
-from broker.logins import stamps
 from broker.settings import Settings
 
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
@@ -39,7 +40,7 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
         },
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
-        logins=stamps(settings),
+        logins=remembered(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
         certificates=tuple(probe_words(broker)),
     )
@@ -51,7 +52,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("image", each) for each in (wanted.image, wanted.exporter) if each]
     words += [("standin", each) for each in (wanted.stand_in, wanted.exporter_stand_in) if each]
     words += [("container", wanted.container)]
-    words += [("logins", wanted.logins_file)]
+    words += [("logins", wanted.logins_file, wanted.container, f"{CONFIG_DIR}/{LOGINS_FILE}")]
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
     words += [("folder", each) for each in wanted.folders.values()]
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]

@@ -55,7 +55,8 @@ class BrokerContainer(ComponentResource):
             image=image,
             scripts=("database.sh", "guard.sh"),
             calls=database.apply(lambda it: [it, guard_call(broker, digest)]),
-            shown={"start": digest},
+            # A tag that was built anew is another image under the same digest of the settings.
+            shown={"start": digest, "image": image_id},
             opts=ResourceOptions(parent=self),
         )
         network = None

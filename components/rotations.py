@@ -24,6 +24,7 @@ class Rotations(ComponentResource):
         *,
         generations: Mapping[str, str],
         max_age_days: int | None,
+        renewals: Mapping[str, str],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Rotations", name, {}, opts)
@@ -40,12 +41,12 @@ class Rotations(ComponentResource):
         )
         self.rotated_at = command.stdout.apply(read_rotations)
         if max_age_days is not None:
-            self.rotated_at.apply(lambda times: _warn(times, max_age_days))
+            self.rotated_at.apply(lambda times: _warn(times, max_age_days, renewals))
         self.register_outputs({"rotated_at": self.rotated_at})
 
 
-def _warn(times: Mapping[str, str], days: int) -> None:
+def _warn(times: Mapping[str, str], days: int, renewals: Mapping[str, str]) -> None:
     now = datetime.now(UTC)
     ages = {name: (now - datetime.fromisoformat(time)).days for name, time in times.items()}
-    for sentence in too_old(ages, days):
+    for sentence in too_old(ages, days, renewals):
         pulumi.log.warn(sentence)

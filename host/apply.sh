@@ -5,15 +5,19 @@
 # Killed at any instant, it leaves whole files and a broker that runs. The next `apply` completes
 # it, because it asks the broker and not the files whether a reload is due.
 
-# shellcheck disable=SC2154 # action and new: host/files.sh has them
+# shellcheck disable=SC2034,SC2154 # action, new, old, narrowed: host/files.sh has them
 
 container=''
 socket=''
 port=''
 folder=''
 conf=''
+passwords=''
+patience=60
 image=''
 different=''
+between=.sentient-mqtt-between
+alive='{{.State.Running}} {{.State.Restarting}} {{.State.StartedAt}}'
 
 lock() { # PATH: one at a time; the kernel lets go of it when this shell ends, however it ends
   if [ "$action" = remove ]; then
@@ -24,12 +28,16 @@ lock() { # PATH: one at a time; the kernel lets go of it when this shell ends, h
   flock -w 120 9 || fail "$1: another run has held this lock for two minutes; wait for its end"
 }
 
-broker() { # CONTAINER SOCKET PORT FOLDER CONF: the broker that reads the files
+# The broker that reads the files. It answers nobody while a reload hashes each connected client's
+# password anew; SECONDS is for how long that may be.
+broker() { # CONTAINER SOCKET PORT FOLDER CONF [PASSWORDS SECONDS]
   container=$1
   socket=$2
   port=$3
   folder=$4
   conf=$5
+  [ -z "${6-}" ] || passwords=$folder/$6
+  patience=${7:-$patience}
 }
 
 image() { # NAME: the one that is to run the files
@@ -84,19 +92,25 @@ obeys() { # CONTAINER; 2: it lets everybody do everything
   status=0
   daemon exec --env XDG_CONFIG_HOME=/nonexistent "$1" mosquitto_sub -h "$address_there" -p "$port_there" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I anonymous- >/dev/null 2>&1 || status=$?
-  # 27 is a time-out, so connected. Only a refusal is a refusal.
-  case $status in 0 | 27) return 1 ;; esac
+  # CONNACK's "not authorised". A time-out is none, and no more is a question that nobody heard.
+  [ "$status" -eq 5 ] || return 1
 }
 
-obeys_soon() { # CONTAINER
-  deadline=$(($(date +%s) + 10))
+# The new files it obeys, or has ended, or lets everybody do everything: each moment more is one too
+# many. After the previous ones came back a signal is on its way, and a restart (2.1).
+obeys_soon() { # CONTAINER [again]
+  begun=$(date +%s)
+  since=$(state "$1" "$alive")
   while :; do
     answered=0
     obeys "$1" || answered=$?
+    most=$patience
+    [ "$answered" -ne 2 ] || { [ "${2-}" = again ] && most=5 || most=0; }
     [ "$answered" -ne 0 ] || return 0
-    # Open to everybody (2.0), or down (2.1): each moment more is one too many.
-    [ "$answered" -eq 1 ] && [ "$(date +%s)" -lt "$deadline" ] || return 1
-    [ "$(state "$1" '{{.State.Running}}')" = true ] || return 1
+    [ $(($(date +%s) - begun)) -lt "$most" ] || return 1
+    # Docker starts again what has ended, and it runs until it ends again.
+    now=$(state "$1" "$alive")
+    [ "${2-}" = again ] || { [ "$now" = "$since" ] && [ "${now#true false}" != "$now" ]; } || return 1
     sleep 0.25
   done
 }
@@ -109,6 +123,7 @@ tidy() {
   [ -z "$container" ] || [ "$action" = remove ] || {
     daemon rm --force --volumes "$container-candidate" >/dev/null 2>&1 || :
     rm -rf -- "$folder/.candidate"
+    [ -z "$passwords" ] || rm -f -- "$passwords$between"
   }
 }
 
@@ -121,9 +136,9 @@ copy_candidate() { # PATH: its staged file, under its own name
 # A second broker, from each image that is to run them, on copies, without network, ports or data.
 # Never --test-config: it opens neither file, and near live data it empties the database.
 validate() {
-  # What the broker obeys already needs no trial.
+  # What the broker obeys already needs no trial. What a run that was killed left in place does.
   each_path differs
-  [ -n "$different" ] || return 0
+  [ -n "$different" ] || unread || return 0
   tidy
   mkdir -p -- "$folder/.candidate"
   each_path copy_candidate
@@ -139,6 +154,8 @@ validate() {
   running=$(state "$container" '{{.Image}}') || running=''
   if [ "${running:-$image}" != "$image" ] && runs; then try "$running"; fi
 }
+
+unread() { runs && ! obeys "$container"; }
 
 differs() { # PATH
   cmp -s -- "$1" "$1$new" || different=yes
@@ -164,14 +181,50 @@ signal() {
   daemon exec "$container" kill -HUP 1 2>/dev/null || daemon start "$container" >/dev/null 2>&1 || :
 }
 
+# A broker that is started between two renames must never know a login without the rules that bind
+# it: who goes loses the login before the rules go, and who comes gets it after they are there. So
+# the password file comes twice, first with the logins alone that stay; and so it does on the way back.
+narrow() {
+  [ -n "$passwords" ] || return 0
+  narrowed=$passwords
+  only_those_of "$passwords$new" ||
+    fail "$passwords: can't be written; is the disk full? Nothing was changed"
+}
+
+put_back() {
+  [ -z "$passwords" ] || only_those_of "$passwords$old" || :
+  each_path restore
+}
+
+only_those_of() { # FILE
+  [ -e "$passwords" ] && [ -e "$1" ] || return 0
+  # Owner and mode, and then the text.
+  cp -p -- "$passwords" "$passwords$between" &&
+    awk -F : 'NR == FNR { stays[$1]; next } $1 in stays' "$1" "$passwords" >"$passwords$between" ||
+    return 1
+  cmp -s -- "$passwords" "$passwords$between" || {
+    sync
+    mv -f -- "$passwords$between" "$passwords"
+  }
+}
+
 settle() {
   runs || return 0
   if obeys "$container"; then return 0; fi
   signal
   if obeys_soon "$container"; then return 0; fi
-  said=$(words "$container")
-  each_path restore
+  said="It said:
+$(words "$container")"
+  what="the broker did not take the new files; the previous ones are in place again"
+  [ -n "$different" ] || what="the broker does not take the files that were in place already"
+  put_back
   signal
-  fail "the broker did not take the new files; the previous ones are in place again. It said:
-$said"
+  if obeys_soon "$container" again; then fail "$what. $said"; fi
+  # Serving nobody is better than letting everybody do everything (2.0, with rules that it refuses).
+  if [ "$answered" -eq 2 ]; then
+    daemon stop "$container" >/dev/null 2>&1 || :
+    fail "$what. It let everybody do everything with those too, and was stopped: mend what it \
+names, then make up, make restart. $said"
+  fi
+  fail "$what. It does not answer with those either: see make check. $said"
 }

@@ -121,35 +121,6 @@ open_archive() { # PATH
   rm -f -- "$stage/.sums" "$stage/.named"
 }
 
-# Prints retained messages, sessions of clients that are away, and messages that wait for them.
-counts() { # IMAGE FOLDER
-  [ -e "$2/mosquitto.db" ] || {
-    echo 0 0 0
-    return 0
-  }
-  rehearse "$1" "$2" <<'EOT' || return 1
-allow_anonymous true
-EOT
-  rehearses || return 1
-  # From the second round on, the broker's own statistics weigh the same in both counts.
-  asked -t "\$SYS/broker/uptime" -C 2 -W 10 >/dev/null || return 1
-  stored=$(statistic 'store/messages/count') || return 1
-  kept=$(statistic 'retained messages/count') || return 1
-  # Not clients/disconnected: 2.1 is silent about a number that is there from the start.
-  clients=$(asked -t "\$SYS/broker/clients/total" -t "\$SYS/broker/clients/connected" -C 2 -W 5) ||
-    return 1
-  # shellcheck disable=SC2086 # two numbers
-  sessions=$(difference $clients)
-  count=$(count_retained) || return 1
-  echo "$count" "$sessions" "$((stored - kept))"
-}
-
-difference() { echo "$(($1 - $2))"; }
-
-statistic() { # TOPIC
-  asked -t "\$SYS/broker/$1" -C 1 -W 5
-}
-
 logins_in() { # PASSWORD-FILE
   grep -c '^[^:]*:\$[67]\$' "$1" 2>/dev/null || :
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself.
+# The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself,
+# brought back.
 # For host/guard.sh, host/ready.sh and host/archive.sh, which go on from here.
 # shellcheck disable=SC2034 # they read what is set here
 set -eu
@@ -142,21 +143,105 @@ count_retained() {
   }
 }
 
-# Prints how many retained messages a broker of that image finds in FOLDER.
-retained() { # IMAGE FOLDER
+# Prints retained messages, sessions of clients that are away, and messages that wait for them.
+counts() { # IMAGE FOLDER
   [ -e "$2/mosquitto.db" ] || {
-    echo 0
+    echo 0 0 0
     return 0
   }
   rehearse "$1" "$2" <<'EOT' || return 1
 allow_anonymous true
 EOT
   rehearses || return 1
-  count_retained
+  # From the second round on, the broker's own statistics weigh the same in both counts.
+  asked -t "\$SYS/broker/uptime" -C 2 -W 10 >/dev/null || return 1
+  stored=$(statistic 'store/messages/count') || return 1
+  kept=$(statistic 'retained messages/count') || return 1
+  # Not clients/disconnected: 2.1 is silent about a number that is there from the start.
+  clients=$(asked -t "\$SYS/broker/clients/total" -t "\$SYS/broker/clients/connected" -C 2 -W 5) ||
+    return 1
+  # shellcheck disable=SC2086 # two numbers
+  sessions=$(difference $clients)
+  count=$(count_retained) || return 1
+  echo "$count" "$sessions" "$((stored - kept))"
 }
 
-link_database() { # FOLDER: made anew, with the database in it
+difference() { echo "$(($1 - $2))"; }
+
+statistic() { # TOPIC
+  asked -t "\$SYS/broker/$1" -C 1 -W 5
+}
+
+link_database() { # FOLDER [FROM]: made anew, with the database in it
   rm -rf -- "$1"
   mkdir -p -- "$1"
-  [ ! -e "$folder/mosquitto.db" ] || ln -- "$folder/mosquitto.db" "$1/mosquitto.db"
+  [ ! -e "${2:-$folder}/mosquitto.db" ] || ln -- "${2:-$folder}/mosquitto.db" "$1/mosquitto.db"
+}
+
+running() { [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; }
+
+started() { # which start of which container; nothing where there is none
+  state '{{.Id}} {{.State.StartedAt}}' || :
+}
+
+put_aside() { # before a start, with what a broker found in it
+  link_database "$aside"
+  started >"$aside/started"
+}
+
+# What clients cleared while one broker ended and the next began is fewer by some. None where there
+# were some is a loss. What waited for clients says nothing: they fetch it.
+# shellcheck disable=SC2086 # three numbers each
+emptied() { # BEFORE AFTER, as `counts` says them
+  set -- $1 $2
+  if [ "$1" -gt 0 ]; then [ "$4" -eq 0 ]; else [ "$2" -gt 0 ] && [ "$5" -eq 0 ]; fi
+}
+
+# shellcheck disable=SC2086 # three numbers each
+fewer() { # BEFORE AFTER
+  set -- $1 $2
+  [ "$4" -lt "$1" ] || [ "$5" -lt "$2" ]
+}
+
+bring_back() { # ended first: its end writes, and what restarts would empty it once more
+  daemon stop "$container" >/dev/null 2>&1 || :
+  [ ! -e "$aside/mosquitto.db" ] || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db"
+}
+
+# A start whose end host/ready.sh never saw may have emptied the database (2.1): then what was put
+# aside before it is the only copy. After `recover` it is in place where nobody is served; where
+# somebody is, only_copy is yes, and host/ready.sh brings it back after the next start.
+only_copy=no
+recover() {
+  [ -e "$aside/held" ] && [ -e "$aside/mosquitto.db" ] || return 0
+  since=$(started)
+  if [ -n "$since" ] && [ "$since" = "$(cat -- "$aside/started" 2>/dev/null)" ]; then
+    # Nothing was started, so it is only older.
+    rm -rf -- "$aside"
+    return 0
+  fi
+  only_copy=yes
+  ! running || write_database ||
+    fail "container $container: its database could not be written (is the disk full?)"
+  held=$(cat -- "$aside/held")
+  link_database "$trial"
+  if ! found=$(counts "$image" "$trial"); then
+    # Its database is at fault, and not the image, where that reads the copy.
+    link_database "$trial" "$aside"
+    counts "$image" "$trial" >/dev/null ||
+      fail "image $image: reads neither $folder/mosquitto.db nor $aside/mosquitto.db"
+    found='0 0 0'
+  fi
+  if emptied "$held" "$found"; then
+    running || {
+      bring_back
+      only_copy=no
+    }
+  elif running || ! fewer "$held" "$found"; then
+    only_copy=no
+  else
+    fail "container $container: its database holds $found (retained messages, sessions, messages \
+that wait), and what was put aside before a start that did not come to its end holds $held. Say \
+which of the two: mv $aside/mosquitto.db $folder/mosquitto.db, or rm -r $aside; then again"
+  fi
 }

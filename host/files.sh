@@ -7,6 +7,7 @@ umask 077
 action=$1
 paths='' # in the order in which they are put in place, one a line
 placing=no
+narrowed='' # the one file that was put in place before its turn
 
 # Beside the file, so that a rename swaps it; ours by name, so that nobody's own x.new is lost.
 new=.sentient-mqtt-new
@@ -18,12 +19,19 @@ discard() {
   done
 }
 
-tidy() { :; } # of what follows
+tidy() { # folders of ours that hold nothing any more; what follows may have its own
+  [ "$action" = remove ] || return 0
+  printf '%s' "$paths" | while IFS= read -r path; do
+    case $path in
+      /etc/sentient-mqtt/*) rmdir -p -- "${path%/*}" 2>/dev/null || : ;;
+    esac
+  done
+}
 
 end() {
   status=$?
   # A rename that failed, or a signal, between the first and the last of them.
-  [ "$placing" = no ] || each_path restore
+  [ "$placing" = no ] || put_back
   tidy
   discard
   exit "$status"
@@ -74,15 +82,18 @@ keep_previous() {
 swap() { mv -f -- "$1$new" "$1"; }
 
 restore() { # what was swapped; it was not while the new one still waits beside it
-  [ ! -e "$1$new" ] || return 0
+  [ ! -e "$1$new" ] || [ "$1" = "$narrowed" ] || return 0
   if [ -e "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi
 }
 
 delete() { rm -f -- "$1"; }
 
 validate() { :; } # before anything is put in place
+narrow() { :; }   # before the first of them is
 settle() { :; }   # afterwards
 unsettle() { :; } # before the files go
+
+put_back() { each_path restore; }
 
 finish() {
   if [ "$action" = remove ]; then
@@ -95,6 +106,7 @@ finish() {
   sync
   each_path keep_previous
   placing=yes
+  narrow
   each_path swap
   placing=no
   settle

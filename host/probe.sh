@@ -58,8 +58,10 @@ container() { # NAME: whose it is, by the label that we give it
   fi
 }
 
-logins() { # PATH: `NAME STAMP` a line, of the broker that runs
-  as_root cat -- "$1" 2>/dev/null | sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
+# `NAME STAMP` a line, of the broker that runs. Who has no root here may ask its container.
+logins() { # PATH CONTAINER PATH-THERE
+  { as_root cat -- "$1" 2>/dev/null || daemon exec "$2" cat "$3" 2>/dev/null; } |
+    sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
 }
 
 port() { # NUMBER STACK: ours is what a container of that stack publishes, under whatever name

@@ -35,40 +35,45 @@ answers() {
   done
 }
 
-# 2.1 empties its database when a start fails, and the next start finds it empty.
-bring_back() {
-  daemon stop "$container" >/dev/null || :
-  [ ! -e "$aside/mosquitto.db" ] || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db"
-}
-
-# Fewer by some is what clients cleared while one broker ended and the next began. Fewer after a
-# start that failed, or none where there were some, is a loss.
+# Fewer after a start that failed is a loss too, as 2.1 empties its database then.
 was_emptied() {
-  before=$(cat -- "$aside/retained")
-  [ "$before" -gt 0 ] || return 1
+  before=$(cat -- "$aside/held")
+  [ "${before% *}" != '0 0' ] || return 1
   write_database || fail "container $container: its database could not be written (is the disk full?)"
   link_database "$trial"
-  after=$(retained "$image" "$trial") ||
+  after=$(counts "$image" "$trial") ||
     fail "container $container: its database can't be read by its own image"
-  [ "$after" -lt "$before" ] || return 1
-  [ "$after" -eq 0 ] || [ "$(state '{{.RestartCount}}')" -gt 0 ]
+  emptied "$before" "$after" ||
+    { fewer "$before" "$after" && [ "$(state '{{.RestartCount}}')" -gt 0 ]; }
+}
+
+# One that runs since its first start is only busy, and holds what is in no copy.
+started_well() {
+  [ "$(state '{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}')" = 'true false 0' ]
+}
+
+refuses_strangers() {
+  status=0
+  subscribe --env XDG_CONFIG_HOME=/nonexistent || status=$?
+  # CONNACK's "not authorised" is a refusal; a time-out or a question that nobody heard is none.
+  case $status in
+    5) ;;
+    0 | 27) fail "container $container: a client without a password was let in" ;;
+    *) fail "container $container: whether it refuses a client without a password is unknown: \
+mosquitto_sub ended with $status" ;;
+  esac
 }
 
 finish() {
   [ "$action" = apply ] || return 0
   if ! answers; then
-    [ ! -e "$aside/retained" ] || bring_back
+    [ ! -e "$aside/held" ] || started_well || bring_back
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
   # The provider has no word for it. Docker keeps it with the container, over every restart.
   daemon update --pids-limit "$processes" "$container" >/dev/null
-  status=0
-  subscribe --env XDG_CONFIG_HOME=/nonexistent || status=$?
-  # 27 is "timed out": connected, and then no message. Only a refusal is a refusal.
-  case $status in
-    0|27) fail "container $container: a client without a password was let in" ;;
-  esac
-  [ -e "$aside/retained" ] || return 0
+  refuses_strangers
+  [ -e "$aside/held" ] || return 0
   if was_emptied; then
     bring_back
     daemon start "$container" >/dev/null

@@ -5,16 +5,18 @@
 # shellcheck disable=SC2154 # host/database.sh has the others
 
 restart() { # SECONDS: what the broker may take to end
+  # A restore that is under way has its way back there.
   exec 9>"/run/sentient-mqtt-$container.lock"
   flock -w 120 9 || fail "container $container: its files have been changing for two minutes; try again"
-  rm -rf -- "$aside"
-  if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
-    write_database || fail "container $container: its database could not be written (is the disk full?)"
+  recover
+  ! running || write_database ||
+    fail "container $container: its database could not be written (is the disk full?)"
+  if [ "$only_copy" = no ]; then
+    put_aside
+    link_database "$trial"
+    before=$(counts "$image" "$trial") ||
+      fail "container $container: its database can't be read by its own image; it was not restarted"
+    printf '%s\n' "$before" >"$aside/held"
   fi
-  link_database "$aside"
-  link_database "$trial"
-  before=$(retained "$image" "$trial") ||
-    fail "container $container: its database can't be read by its own image; it was not restarted"
-  printf '%s\n' "$before" >"$aside/retained"
   daemon restart -t "$1" "$container" >/dev/null
 }

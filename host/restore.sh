@@ -84,6 +84,10 @@ disk full?). Nothing was changed"
     chmod 0600 -- "$stage/data/mosquitto.db"
   }
   sync
+  # Put aside before a start that did not come to its end: there may be no other copy.
+  [ ! -e "$aside/held" ] || [ ! -e "$aside/mosquitto.db" ] ||
+    cp -p -- "$aside/mosquitto.db" "$kept/before-start.db" ||
+    fail "$kept: can't be written; is the disk full? Nothing was changed"
   link_database "$aside"
   # From here until it answers again nobody is served.
   begun=$(date +%s)
@@ -96,7 +100,7 @@ disk full?). Nothing was changed"
     [ "$away" != no ] || rm -rf -- "$aside" "$kept"
     fail "$kept: can't be written; is the disk full? Nothing was restored"
   }
-  printf '%s\n' "${found%% *}" >"$aside/retained"
+  printf '%s\n' "$found" >"$aside/held"
   away=yes
   # Over what is there: at no moment is there no database.
   if [ -e "$stage/data/mosquitto.db" ]; then

@@ -48,12 +48,3 @@ settle() {
 unsettle() {
   ! by_systemd || systemctl disable --quiet --now "$name.timer" 2>/dev/null || :
 }
-
-tidy() {
-  [ "$action" = apply ] || {
-    printf '%s' "$paths" | while IFS= read -r path; do
-      rmdir -- "$(dirname -- "$path")" 2>/dev/null || :
-    done
-    rmdir /etc/sentient-mqtt 2>/dev/null || :
-  }
-}

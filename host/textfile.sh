@@ -55,7 +55,9 @@ log() { # PATH MEMORY: only what came since the last look is read
   # Another file, or one that logrotate has cut off.
   [ "$3" = "$node" ] && [ "$from" -le "$size" ] || from=0
   found=$(tail -c "+$((from + 1))" -- "$1" 2>/dev/null | head -c $((size - from)) | LC_ALL=C awk '
-    /disconnected[,:] not authorised\.?$/ { refused++ }
+    /disconnected[,:] not authorised\.$/ { refused++; next }
+    # Mosquitto cuts a line at 1000 bytes: with a client id that long nobody hides a refusal.
+    /^[0-9T:-]+: Client / && length($0) > 950 { refused++ }
     /: Denied PUBLISH from / { denied++ }
     END { print refused + 0, denied + 0 }')
   refused=$(($5 + ${found% *}))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from broker.logins import disconnected, stamps
+from broker.rotations import set_another
 from broker.settings import PROJECT, Settings
 from ops.command import finish
 from ops.pulumi import Pulumi
@@ -29,45 +33,81 @@ def main() -> None:
         raise Refusal("say USER=name,name or ALL=1")
     change = revoke_previous if given.revoke_previous else raise_generations
     keys = change(stack.settings, named, stack.file.name)
+    if given.all and not given.revoke_previous and (left := chosen(stack.settings)):
+        print(f"Left as they are, for a person chose the password: {', '.join(left)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
-    # As `pulumi config set --path` writes it: comments and order stay as they are.
-    pairs = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
-    pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *pairs)
-    print(f"{stack.file.name}: {', '.join(f'{key} is now {it}' for key, it in keys.items())}.")
-    after = Stack.read(given.stack).settings
-    gone = disconnected(stamps(stack.settings), stamps(after))
-    print("Clients of these logins will be disconnected:" if gone else "Nobody is disconnected.")
-    for name in gone[:MOST]:
-        print(f"  {name}")
-    if gone[MOST:]:
-        print(f"  and {len(gone) - MOST:,} more")
-    pulumi.run("preview", "--stack", stack.name)
-    sure = given.yes or pulumi.backend.ours
-    pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    with _put_back_on_failure(stack.file):
+        # As `pulumi config set --path` writes it: comments and order stay as they are.
+        pairs = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
+        pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *pairs)
+        print(f"{stack.file.name}: {', '.join(f'{key} is now {it}' for key, it in keys.items())}.")
+        gone = disconnected(stamps(stack.settings), stamps(Stack.read(given.stack).settings))
+        print(
+            "Clients of these logins will be disconnected:" if gone else "Nobody is disconnected."
+        )
+        for name in gone[:MOST]:
+            print(f"  {name}")
+        if gone[MOST:]:
+            print(f"  and {len(gone) - MOST:,} more")
+        pulumi.run("preview", "--stack", stack.name)
+        if not (given.yes or pulumi.backend.ours or _agreed()):
+            raise Refusal("nothing was rotated: the answer was not yes (YES=1 doesn't ask).")
+    # From here on some of it may have happened, and the file says what.
+    if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
+        raise Refusal(
+            f"pulumi up failed; its message is above. {stack.file.name} says what is to be: once "
+            "that is mended, make up goes on from here."
+        )
+
+
+@contextmanager
+def _put_back_on_failure(file: Path) -> Iterator[None]:
+    before = file.read_text(encoding="utf-8")
+    try:
+        yield
+    except BaseException:
+        if file.read_text(encoding="utf-8") != before:
+            file.write_text(before, encoding="utf-8")
+            print(f"{file.name}: is as it was before.")
+        raise
+
+
+def _agreed() -> bool:
+    """Ask the person; nobody there is no agreement."""
+    try:
+        return input("Rotate? (yes/no) ").strip() == "yes"
+    except EOFError:
+        return False
 
 
 def raise_generations(settings: Settings, named: list[str], file: str) -> dict[str, str]:
     """
     Return the keys of the stack file to be written, with the value that follows.
 
-    All users and fleets where none is *named*, but those with a password that a person chose.
+    All users and fleets where none is *named*, but those of ``chosen``.
 
     Raises:
         Refusal: a name is nobody's, or its password is not ours to draw.
 
     """
     keys: dict[str, str] = {}
-    chosen = [name for name, user in settings.users.items() if user.password == "supplied"]  # noqa: S105 (a kind, no password)
-    everybody = [*settings.users, *settings.fleets]
-    for name in named or [each for each in everybody if each not in chosen]:
-        if name in chosen:
-            raise Refusal(
-                f"USER={name}: its password is supplied. Set another one: pulumi config set "
-                f"--secret --path '{PROJECT}:passwords[\"{name}\"]'"
-            )
+    for name in named:
+        if name in chosen(settings):
+            raise Refusal(f"USER={name}: its password is supplied. {set_another(name)}")
         keys |= _raised(settings, name, file)
+    if not named:
+        for name in settings.users:
+            keys |= {} if name in chosen(settings) else _raised(settings, name, file)
+        # Not by name: a user may have that of a fleet.
+        for kind, fleet in settings.fleets.items():
+            keys[_path("fleets", kind, "generation")] = following(fleet.generation)
     return {f"{PROJECT}:{key}": value for key, value in keys.items()}
+
+
+def chosen(settings: Settings) -> list[str]:
+    """Return the users whose password a person chose, and has to choose anew."""
+    return [name for name, user in settings.users.items() if user.password == "supplied"]  # noqa: S105 (a kind, no password)
 
 
 def revoke_previous(settings: Settings, named: list[str], file: str) -> dict[str, str]:
@@ -97,8 +137,10 @@ def _raised(settings: Settings, name: str, file: str) -> dict[str, str]:
         if user.previous == "revoke":
             keys[_path("users", name, "previous")] = "keep"
         return keys
-    if fleet := settings.fleets.get(name):
-        return {_path("fleets", name, "generation"): following(fleet.generation)}
+    # As the output `rotations` calls it, where a user has the name of a fleet.
+    kind = name.removeprefix("fleet.")
+    if fleet := settings.fleets.get(kind):
+        return {_path("fleets", kind, "generation"): following(fleet.generation)}
     for kind, each in settings.fleets.items():
         if name in each.admitted:
             override = each.overrides.get(name)

@@ -25,8 +25,8 @@ from broker.settings import PROJECT
 from components import preflight
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 22
-"""The stack, components, provider, image, network, container, commands, salts, health check."""
+RESOURCES_BESIDE_USERS = 27
+"""The stack, components, provider, images, network, containers, commands, salts, health check."""
 
 
 class Program:
@@ -126,8 +126,9 @@ class TestEachStack:
         (provider,) = program.engine.of_type(PROVIDER).values()
         assert provider.inputs["host"] == "unix:///var/run/docker.sock"
         for typ in (IMAGE, CONTAINER):
-            (args,) = program.engine.of_type(typ).values()
-            assert args.provider.endswith("::host::host-id")
+            found = program.engine.of_type(typ).values()
+            assert found
+            assert all(args.provider.endswith("::host::host-id") for args in found)
         assert not program.engine.inputs_of("image").get("pullTriggers")
         assert program.engine.inputs_of("image")["keepLocally"] is True
 

@@ -1,4 +1,4 @@
-"""The README and the page of settings say what the code does, and name no page that is not there."""
+"""The README and the page of settings say what the code does, and name no page that is missing."""
 
 import re
 import subprocess

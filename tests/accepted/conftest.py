@@ -20,6 +20,7 @@ from broker.acl import render_acl
 from broker.certificates import certificate_calls
 from broker.conf import render_conf
 from broker.delivery import Call, deliver
+from broker.effect import remembered
 from broker.host import transport
 from broker.layout import (
     apply_calls,
@@ -28,7 +29,6 @@ from broker.layout import (
     health_environment,
     health_test,
 )
-from broker.logins import stamps
 from broker.passwd import hash_generated, render_passwd
 from broker.settings import Settings
 from broker.site import Broker
@@ -88,7 +88,7 @@ class Running:
             passwd=render_passwd(hashes | self.hashes),
             health_password=self.passwords[self.broker.health.user],
             seed="seed",
-            stamps=stamps(self.settings),
+            stamps=remembered(self.settings),
         )
         return apply_calls(self.broker, "unix:///var/run/docker.sock", self.image, files)
 

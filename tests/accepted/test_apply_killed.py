@@ -2,86 +2,113 @@
 
 import os
 import signal
-import stat
 import subprocess
 from pathlib import Path
 
+import killing
 import pytest
 from mqtt import DENIED, Client, Refused
 
 from broker.delivery import deliver
 from broker.host import transport
+from broker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # What changes or asks something. Before each call of one of them the whole run is killed.
 STEPS = ("docker", "mv", "cp", "rm", "sync", "flock")
-
-SHIM = """#!/bin/sh
-n=$(($(cat "$COUNT") + 1))
-echo "$n" >"$COUNT"
-if [ "$n" -eq "$KILL_AT" ]; then kill -9 -- "-$GROUP"; fi
-exec {real} "$@"
-"""
+# What comes in between, on one of the lines: the broker has no part in it.
+SMALL_STEPS = ("mkdir", "chown", "chmod", "sed", "cmp", "cat", "awk")
 
 
 @pytest.fixture
-def shims(tmp_path, request):
+def shims(tmp_path, request, line):
+    names = (*STEPS, *SMALL_STEPS) if line == "2.1" else STEPS
     folder = tmp_path / "shims"
     folder.mkdir()
-    for name in getattr(request, "param", STEPS):
-        real = subprocess.run(["which", name], capture_output=True, text=True, check=True)
-        shim = folder / name
-        shim.write_text(SHIM.format(real=real.stdout.strip()))
-        shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    for name in getattr(request, "param", names):
+        killing.put_before(folder, name)
     return folder
 
 
 @pytest.fixture
 def running(start):
-    return start()
+    """A broker in which everybody has an inbox, and visitors one with a place closed to them."""
+
+    def change(raw):
+        raw["patterns"] = {"readwrite": ["inbox/%u/#"]}
+        raw["users"] |= visitor("visitor-0")
+
+    return start(change)
+
+
+def visitor(name):
+    return {name: {"read": ["paragon/lobby"], "deny": [f"inbox/{name}/closed"]}}
 
 
 def apply(running, shims, *, kill_at):
-    """Run host/apply.sh in a process group of its own; return its exit code and its steps."""
-    count = shims / "count"
-    count.write_text("0")
-    text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "apply.sh"))
-    way = transport(running.broker.host)
-    process = subprocess.Popen(
-        [*way.interpreter, f"GROUP=$$; export GROUP; {way.script('apply', become='nobody')}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "PATH": f"{shims}:{os.environ['PATH']}",
-            "COUNT": str(count),
-            "KILL_AT": str(kill_at),
-        },
-    )
-    said, _ = process.communicate(deliver(text, running.apply_calls()).encode(), timeout=120)
-    return process.returncode, int(count.read_text()), said.decode()
+    scripts, host = "files.sh apply.sh", running.broker.host
+    return killing.run(scripts, running.apply_calls(), host, shims, kill_at=kill_at)
 
 
-def rotate(running, generation):
-    running.passwords["sentient_api_prod"] = f"password-of-generation-{generation}"
-    running.generations["sentient_api_prod"] = str(generation)
+def change(running, number):
+    """One user gets another password, one visitor goes, and another comes."""
+    running.passwords["sentient_api_prod"] = f"password-of-generation-{number}"
+    running.generations["sentient_api_prod"] = str(number)
+    raw = running.settings.model_dump(mode="json", by_alias=True)
+    gone = next(each for each in raw["users"] if each.startswith("visitor-"))
+    del raw["users"][gone]
+    raw["users"] |= visitor(f"visitor-{number}")
+    running.settings = Settings.parse(raw)
+    del running.passwords[gone]
+    running.passwords[f"visitor-{number}"] = "of-whoever-visits"
+    return gone, f"visitor-{number}"
 
 
-def logs_in(running, password):
+def logs_in(running, password, name="sentient_api_prod"):
     try:
-        Client(running.port, "sentient_api_prod", password).close()
+        Client(running.port, name, password).close()
     except Refused:
         return False
     return True
 
 
+def is_bound(running, visitor):
+    """Whether a visitor is refused, or kept from what is closed to it."""
+    try:
+        with Client(running.port, visitor, "of-whoever-visits") as client:
+            return client.publish(f"inbox/{visitor}/closed") == DENIED
+    except Refused:
+        return True
+
+
+def names_in(passwd):
+    return {each.partition(b":")[0] for each in passwd.splitlines()}
+
+
+def whole(running, before, now, after):
+    """Whether each file was the one before or the one after, and no login without its rules."""
+    files = running.broker.files
+    passwords, acl = (
+        f"{running.broker.folders.config}/{each}" for each in (files.passwords, files.acl)
+    )
+    stay = names_in(before[passwords]) & names_in(after[passwords])
+    lines = before[passwords].splitlines(keepends=True)
+    narrowed = b"".join(each for each in lines if each.partition(b":")[0] in stay)
+    return all(
+        now[name] in (before[name], after[name], *([narrowed] if name == passwords else []))
+        for name in before
+    ) and all(
+        b"topic deny inbox/%s/closed\n" % each in now[acl]
+        for each in names_in(now[passwords])
+        if each.startswith(b"visitor-")
+    )
+
+
 def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_completes(
     running, shims, line, capsys
 ):
-    rotate(running, 1)
+    change(running, 1)
     code, steps, said = apply(running, shims, kill_at=0)
     assert code == 0, said
     folder = Path(running.broker.folders.config)
@@ -89,20 +116,23 @@ def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_complet
         for step in range(1, steps + 1):
             old = running.passwords["sentient_api_prod"]
             before = running.files()
-            rotate(running, step + 1)
+            visitors = change(running, step + 1)
             new = running.passwords["sentient_api_prod"]
 
             code, _, said = apply(running, shims, kill_at=step)
 
+            now = running.files()
             # Fewer steps than the first time, where there was less to do: then it ran to its end.
             assert code in (-signal.SIGKILL, 0), said
             assert logs_in(running, old) != logs_in(running, new), f"step {step}"
+            assert all(is_bound(running, each) for each in visitors), f"step {step}"
             with running.client("paragon_devices") as device:
                 assert device.publish("paragon/room/commands/x") == DENIED, f"step {step}"
             assert unaffected.disconnected is None, f"step {step}"
 
             again, _, said = apply(running, shims, kill_at=0)
             assert again == 0, f"step {step}: {said}"
+            assert whole(running, before, now, running.files()), f"step {step}"
             assert logs_in(running, new), f"step {step}"
             assert not logs_in(running, old), f"step {step}"
             left = {each.name for each in folder.rglob("*")} - {Path(each).name for each in before}
@@ -116,13 +146,13 @@ def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_complet
 @pytest.mark.parametrize("shims", [("mv",)], indirect=True, ids=["renames"])
 def test_a_broker_started_between_two_renames_has_whole_files(running, shims, docker):
     """The host goes down in the middle of the swap: what is on disk then must be a broker."""
-    rotate(running, 1)
+    change(running, 1)
     _, steps, _ = apply(running, shims, kill_at=0)
     cut = 0
     for step in range(steps, 0, -1):
         old = running.passwords["sentient_api_prod"]
         before = running.files()
-        rotate(running, 1000 + step)
+        visitors = change(running, 1000 + step)
         apply(running, shims, kill_at=step)
         in_place = {name: text for name, text in running.files().items() if name in before}
         if in_place != before:
@@ -131,17 +161,77 @@ def test_a_broker_started_between_two_renames_has_whole_files(running, shims, do
             running.await_answer()
             new = running.passwords["sentient_api_prod"]
             assert logs_in(running, old) != logs_in(running, new), f"step {step}"
+            assert all(is_bound(running, each) for each in visitors), f"step {step}"
             with running.client("paragon_devices") as device:
                 assert device.publish("paragon/room/commands/x") == DENIED, f"step {step}"
         assert apply(running, shims, kill_at=0)[0] == 0
-    assert cut >= 3
+    assert cut >= 4
+
+
+SLIPS = """#!/bin/sh
+# What is on disk is not what was tried: at {when} reload one line is a slip.
+case "$*" in
+  *'kill -HUP 1')
+    read -r n <"$COUNT"
+    echo "$((n + 1))" >"$COUNT"
+    {condition} || echo 'topic everything #' >>"$ACL"
+    ;;
+esac
+exec {{real}} "$@"
+"""
+
+
+@pytest.fixture
+def slips(tmp_path, running, monkeypatch):
+    """``slips(condition)``: the broker itself reads a bad file, but where *condition* is true."""
+    folder = tmp_path / "slips"
+    folder.mkdir()
+    monkeypatch.setenv("ACL", f"{running.broker.folders.config}/{running.broker.files.acl}")
+
+    def at(condition):
+        killing.put_before(folder, "docker", SLIPS.format(when="such a", condition=condition))
+        return folder
+
+    return at
+
+
+def test_rules_that_only_the_broker_itself_refuses_are_taken_back(running, slips):
+    """2.0 has dropped every rule by then, and 2.1 has ended."""
+    before = running.files()
+    old = running.passwords["sentient_api_prod"]
+    change(running, 2)
+
+    code, _, said = apply(running, slips('[ "$n" -gt 0 ]'), kill_at=0)
+
+    assert code == 1
+    assert (
+        "the broker did not take the new files; the previous ones are in place again. It said"
+        in said
+    )
+    assert running.files() == before
+    running.await_answer()
+    assert logs_in(running, old)
+    with running.client("paragon_devices") as device:
+        assert device.publish("paragon/room/commands/x") == DENIED
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)  # 2.1 ends by itself
+def test_a_broker_that_stays_open_to_everybody_is_stopped(running, slips):
+    change(running, 2)
+
+    code, _, said = apply(running, slips("false"), kill_at=0)
+
+    assert code == 1
+    assert "It let everybody do everything with those too, and was stopped" in said
+    assert running.state() == "exited"
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_a_broker_that_hangs_keeps_its_files(running, docker):
+def test_a_broker_that_hangs_keeps_its_files(running, docker, monkeypatch):
+    monkeypatch.setattr("broker.layout.RELOAD_SECONDS", 5)
     before = running.files()
     pid = int(docker("inspect", "--format", "{{.State.Pid}}", running.broker.container))
-    rotate(running, 2)
+    change(running, 2)
     os.kill(pid, signal.SIGSTOP)
     try:
         done = running.put_files()
@@ -155,7 +245,7 @@ def test_a_broker_that_hangs_keeps_its_files(running, docker):
 
 def test_two_at_once_take_turns(running):
     """One lock: the second waits for the first, and both end well."""
-    rotate(running, 2)
+    change(running, 2)
     text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "apply.sh"))
     way = transport(running.broker.host)
     both = [

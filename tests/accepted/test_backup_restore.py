@@ -186,9 +186,17 @@ def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(runni
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
+    # Of a start that did not come to its end.
+    unfinished = Path(running.broker.folders.data) / ".before-start"
+    unfinished.mkdir()
+    (unfinished / "held").write_text("9 0 0\n")
+    (unfinished / "mosquitto.db").write_text("the only copy of nine")
 
     done = restore(running)
 
+    only = Path(done.facts["kept"]) / "before-start.db"
+    assert only.read_text() == "the only copy of nine"
+    assert not unfinished.exists()
     assert kept(running)["paragon/room/status/0"] == "first 0"
     aside = Path(done.facts["kept"]) / "mosquitto.db"
     running.docker("stop", running.broker.container)

@@ -4,13 +4,16 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
+import killing
 import pytest
 from conftest import SUITES
 from mqtt import refusal
 
+from broker.delivery import Call
 from broker.layout import database_call, guard_call, ready_call
 from broker.needs import start_digest
 
@@ -28,7 +31,7 @@ def running(start):
     return running
 
 
-def guard(running, *, image=None, one_way=False):
+def guard(running, *, image=None, one_way=False, digest=None):
     broker = running.broker
     if one_way:
         persistence = broker.persistence.model_copy(update={"one_way": True})
@@ -38,16 +41,30 @@ def guard(running, *, image=None, one_way=False):
         "apply",
         [
             database_call(broker, SOCKET, image or running.image),
-            guard_call(broker, start_digest(broker)),
+            guard_call(broker, digest or start_digest(broker)),
         ],
     )
 
 
-def ready(running):
+def ready(running, *, seconds=None):
+    call = ready_call(running.broker)
+    words = (*call.words[:3], seconds or call.words[3], *call.words[4:])
     return running.script(
         "database.sh ready.sh",
         "apply",
-        [database_call(running.broker, SOCKET, running.image), ready_call(running.broker)],
+        [database_call(running.broker, SOCKET, running.image), Call(words=words)],
+    )
+
+
+def restart(running):
+    return running.script(
+        "database.sh restart.sh ready.sh",
+        "apply",
+        [
+            database_call(running.broker, SOCKET, running.image),
+            ready_call(running.broker),
+            Call(words=("restart", "30")),
+        ],
     )
 
 
@@ -74,7 +91,7 @@ def test_what_was_just_published_comes_back_with_the_next_container(running):
     done = guard(running)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (data(running) / ".before-start" / "retained").read_text() == f"{MESSAGES}\n"
+    assert (data(running) / ".before-start" / "held").read_text() == f"{MESSAGES} 0 0\n"
     assert retained(running) == MESSAGES
     running.replace()
     assert ready(running).returncode == 0
@@ -82,51 +99,257 @@ def test_what_was_just_published_comes_back_with_the_next_container(running):
     assert leaves_nothing_of_its_own(running)
 
 
-def test_a_start_that_failed_and_emptied_the_database_is_made_good(running, line):
-    assert guard(running).returncode == 0
+def fail_to_start(running, line):
+    """Put a container in the place of this one whose start fails, and empties the database."""
     broken = Path(running.broker.folders.config) / "broken.conf"
     conf = Path(running.broker.folders.config) / running.broker.files.conf
     broken.write_text(conf.read_text() + "pid_file /nowhere/mosquitto.pid\n")
     shutil.chown(broken, 1883, 1883)
-    running.docker("rm", "--force", running.broker.container)
+    running.docker("stop", running.broker.container)
+    running.docker("rm", running.broker.container)
     running.docker(*running.container("--restart", "no", conf=broken.name))
     assert running.docker("wait", running.broker.container).strip() != "0"
+    aside = data(running) / ".before-start" / "mosquitto.db"
     if line == "2.1":
-        aside = data(running) / ".before-start" / "mosquitto.db"
         assert (data(running) / "mosquitto.db").stat().st_size < aside.stat().st_size / 2
+    else:
+        # As 2.1 does of itself.
+        (data(running) / "mosquitto.db").unlink()
 
-    running.docker("rm", running.broker.container)
+
+def start_well(running):
+    running.docker("rm", "--force", running.broker.container)
     running.docker(*running.container())
+
+
+def test_a_start_that_failed_and_emptied_the_database_is_made_good(running, line):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+
+    start_well(running)
     assert ready(running).returncode == 0
 
     assert retained(running) == MESSAGES, line
     assert leaves_nothing_of_its_own(running)
 
 
-def test_one_that_never_answers_leaves_the_earlier_database_behind(running):
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+@pytest.mark.parametrize("gone", [True, False], ids=["container gone", "container ended"])
+def test_what_mends_a_failed_start_finds_the_only_copy_in_place(running, line, gone):
+    """`up` was killed before it saw how the start ended, and the next has another digest."""
     assert guard(running).returncode == 0
-    running.docker("rm", "--force", running.broker.container)
-    (data(running) / "mosquitto.db").unlink()
-    login = Path(running.broker.folders.config) / "health" / "mosquitto_sub"
-    login.write_text("-u nobody\n-P wrong\n")
-    running.docker(*running.container())
+    fail_to_start(running, line)
+    if gone:
+        running.docker("rm", running.broker.container)
 
-    broker = running.broker
-    call = ready_call(broker)
-    done = running.script(
-        "database.sh ready.sh",
-        "apply",
-        [
-            database_call(broker, SOCKET, running.image),
-            type(call)(words=(*call.words[:3], "1", *call.words[4:])),
-        ],
-    )
+    done = guard(running, digest="another")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    start_well(running)
+    assert ready(running).returncode == 0
+    assert retained(running) == MESSAGES
+    assert leaves_nothing_of_its_own(running)
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_a_restart_by_hand_finds_the_only_copy_in_place(running, line, docker):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    conf = Path(running.broker.folders.config)
+    shutil.copy(conf / running.broker.files.conf, conf / "broken.conf")
+    shutil.chown(conf / "broken.conf", 1883, 1883)
+
+    done = restart(running)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert retained(running) == MESSAGES
+    assert leaves_nothing_of_its_own(running)
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_an_emptied_broker_that_serves_is_replaced_and_then_has_it_back(running, line):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    start_well(running)
+    running.await_answer()
+
+    assert guard(running, digest="another").returncode == 0
+
+    running.replace()
+    assert ready(running).returncode == 0
+    assert retained(running) == MESSAGES
+    assert leaves_nothing_of_its_own(running)
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_where_nobody_can_say_which_of_two_is_right_neither_is_lost(running, line, docker):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    start_well(running)
+    running.await_answer()
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "since then", retain=True)
+    docker("stop", running.broker.container)
+
+    done = guard(running, digest="another")
+
+    assert done.returncode == 1
+    assert "holds 1 0 0 (retained messages, sessions, messages that wait), and" in done.stderr
+    assert f"holds {MESSAGES} 0 0. Say which of the two: mv " in done.stderr
+    assert running.state() == "exited"
+    shutil.rmtree(data(running) / ".before-start")
+    assert restart(running).returncode == 0
+    assert retained(running) == 1
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_a_copy_that_no_start_followed_is_only_older(running, line):
+    assert guard(running).returncode == 0
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/0", "", retain=True)
+
+    assert guard(running, digest="another").returncode == 0
+
+    assert (data(running) / ".before-start" / "held").read_text() == f"{MESSAGES - 1} 0 0\n"
+
+
+def test_one_that_never_answers_leaves_the_earlier_database_behind(running, line, docker):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+
+    done = ready(running, seconds="1")
 
     assert done.returncode == 1
     assert "could not log in for 1 seconds" in done.stderr
-    assert running.state() == "exited"
-    running.docker("start", broker.container)
+    start_well(running)
     running.await_answer()
+    assert retained(running) == MESSAGES
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
+    assert guard(running).returncode == 0
+    running.replace()
+    running.await_answer()
+    with running.client("admin") as admin:
+        admin.publish("paragon/room/status/new", "acknowledged", retain=True)
+    pid = int(docker("inspect", "--format", "{{.State.Pid}}", running.broker.container))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = ready(running, seconds="1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert done.returncode == 1
+    assert "could not log in for 1 seconds" in done.stderr
+    assert running.state() == "running"
+    # And the next `up`, which asks again, finds that all is well.
+    assert ready(running).returncode == 0
+    assert retained(running) == MESSAGES + 1
+    assert leaves_nothing_of_its_own(running)
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, capsys):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    running.docker("rm", running.broker.container)
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    for name in ("mv", "rm", "ln"):
+        killing.put_before(shims, name)
+    place, saved = data(running), tmp_path / "saved"
+    shutil.copytree(place, saved)
+    copy = (saved / ".before-start" / "mosquitto.db").read_bytes()
+    calls = [
+        database_call(running.broker, SOCKET, running.image),
+        guard_call(running.broker, "another"),
+    ]
+
+    step = code = 0
+    while step == 0 or code == -signal.SIGKILL:
+        step += 1
+        shutil.rmtree(place)
+        shutil.copytree(saved, place)
+        shutil.chown(place, 1883, 1883)
+        where = ("database.sh guard.sh", calls, running.broker.host, shims)
+        code, _, said = killing.run(*where, kill_at=step)
+
+        assert code in (-signal.SIGKILL, 0), said
+        kept = [each.read_bytes() for each in place.rglob("mosquitto.db")]
+        assert copy in kept, f"step {step}"
+        if not (place / "mosquitto.db").exists():
+            assert killing.run(*where, kill_at=0)[0] == 0, f"step {step}"
+            assert (place / "mosquitto.db").read_bytes() == copy, f"step {step}"
+    assert step > 5
+    with capsys.disabled():
+        print(f"\nthe guard: killed before each of {step - 1} steps, the only copy is there")
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line, tmp_path):
+    assert guard(running).returncode == 0
+    fail_to_start(running, line)
+    start_well(running)
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    killing.put_before(shims, "mv")
+    calls = [database_call(running.broker, SOCKET, running.image), ready_call(running.broker)]
+
+    code, _, _ = killing.run("database.sh ready.sh", calls, running.broker.host, shims, kill_at=1)
+
+    assert code == -signal.SIGKILL
+    assert running.state() == "exited"
+    assert restart(running).returncode == 0
+    assert retained(running) == MESSAGES
+
+
+def only_a_session(running):
+    """Leave nothing retained, but somebody who is away and for whom messages wait."""
+    with running.client("sentient_monitor_prod", session="away") as away:
+        away.subscribe("paragon/+/events/#")
+    with running.client("admin") as admin:
+        for number in range(MESSAGES):
+            admin.publish(f"paragon/room/status/{number}", "", retain=True)
+        for number in range(3):
+            admin.publish("paragon/room/events/x", f"{number} waits")
+
+
+def test_sessions_are_counted_too(running, line):
+    only_a_session(running)
+    assert guard(running).returncode == 0
+    assert (data(running) / ".before-start" / "held").read_text() == "0 1 3\n"
+    fail_to_start(running, line)
+
+    start_well(running)
+    assert ready(running).returncode == 0
+
+    with running.client("sentient_monitor_prod", session="away") as back:
+        back.got("paragon/room/events/x", "2 waits")
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_an_image_that_would_cost_a_session_is_refused(running, line, image_that):
+    only_a_session(running)
+
+    done = guard(running, image=image_that(FORGETS))
+
+    assert done.returncode == 1
+    assert "finds 0 0 0 in a copy of the database, where there are 0 1 3" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)
+def test_a_database_without_a_container_is_put_aside_too(running, line):
+    """That of a broker which was adopted, or removed by hand."""
+    running.docker("stop", running.broker.container)
+    running.docker("rm", running.broker.container)
+
+    assert guard(running).returncode == 0
+
+    running.docker(*running.container())
+    fail_to_start(running, line)
+    start_well(running)
+    assert ready(running).returncode == 0
     assert retained(running) == MESSAGES
 
 
@@ -184,7 +407,7 @@ def image_that(running, docker, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (FORGETS, f"finds 0 of {MESSAGES} retained messages in a copy of the database"),
+        (FORGETS, f"finds 0 0 0 in a copy of the database, where there are {MESSAGES} 0 0"),
         (ENDS, "can't start on a copy of the database. It said: Error: no such thing"),
         (NO_WAY_BACK, "so there is no way back. Set broker.persistence.oneWay to true"),
     ],
@@ -200,7 +423,7 @@ def test_an_image_that_would_cost_something_is_refused_before_anything_changes(
 
     assert done.returncode == 1
     assert said in done.stderr
-    assert "Nothing was changed: the broker runs on as it was" in done.stderr
+    assert "was not replaced: it runs on, with the new users and rules" in done.stderr
     assert running.docker("inspect", "--format", "{{.Id}}", running.broker.container) == before
     assert retained(running) == MESSAGES
     assert leaves_nothing_of_its_own(running)
@@ -244,7 +467,7 @@ def test_a_full_disk_does_not_cost_the_database_on_it(running, tmp_path):
 
         assert done.returncode == 1
         assert "is the disk full?" in done.stderr
-        assert "Nothing was changed" in done.stderr
+        assert "was not replaced: it runs on" in done.stderr
         assert (place / "mosquitto.db").read_bytes() == stopped
         (place / "filler").unlink()
         assert guard(running, one_way=True).returncode == 0

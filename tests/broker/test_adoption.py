@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from datetime import UTC, datetime
 
@@ -99,6 +100,9 @@ persistence true
 password_file /etc/mosquitto/mosquitto_passwd
 acl_file /etc/mosquitto/mosquitto.acl
 """
+
+
+SHA512 = f"bob:{sha512(digest=hashlib.sha512(b'hunter2' + bytes(12)).digest())}"
 
 
 def read(conf=CONF, passwd=f"bob:{HASH}\n", acl="user bob\ntopic read a\n", place=PLACE, **others):
@@ -399,6 +403,13 @@ class TestRules:
             ("# topic read x\n", None),
             ("# user eve\n", None),
             ("# password: hunter2\n", None),
+            ("# bob pass hunter2\n", None),
+            ("# pw hunter2\n", None),
+            ("# The door=tr0ub4dor\n", None),
+            ("# door: 1234\n", None),
+            ("# the key is under the mat\n", None),
+            ("# pin 1234\n", None),
+            ("# Keypad at the pinnacle\n", "Keypad at the pinnacle"),
             ("# " + "x" * 201 + "\n", None),
             ("# bell \a\n", None),
         ],
@@ -409,6 +420,22 @@ class TestRules:
         assert read(acl=acl).settings["users"]["bob"].get("description") == description
         lost = any("comments are not adopted" in each for each in remarks(acl=acl))
         assert lost == (description is None)
+
+    @pytest.mark.parametrize("login", ["bob:hunter2", f"bob:{pbkdf2('hunter2')}", SHA512])
+    def test_a_comment_that_holds_the_password_of_the_user_is_left_out(self, login):
+        texts = {"acl": "# bob hunter2\nuser bob\ntopic read a\n", "passwd": f"{login}\n"}
+
+        assert "description" not in read(**texts).settings["users"]["bob"]
+        (said,) = [each for each in remarks(**texts) if "acl:2" in each]
+        assert said == "mosquitto.acl:2: '': the comment above it holds a password; not adopted"
+
+    def test_nor_that_of_another_which_stood_in_clear(self):
+        texts = {
+            "acl": "# not like hunter2!\nuser bob\ntopic read a\n",
+            "passwd": f"bob:{HASH}\neve:hunter2\n",
+        }
+
+        assert "description" not in read(**texts).settings["users"]["bob"]
 
     def test_comments_that_go_are_counted(self):
         acl = "# a\n\n# Bob\nuser bob\n# c\ntopic read a\n# d\n"

@@ -1,10 +1,10 @@
 """A preview says whom a change disconnects, from what is on the host."""
 
+import pytest
 from declared import smallest
 
-from broker.effect import effects
+from broker.effect import effects, remembered
 from broker.host import Seen
-from broker.logins import stamps
 from broker.needs import start_digest
 from broker.settings import Settings
 from broker.wanted import wanted_of_host
@@ -19,7 +19,7 @@ def settings(**users):
 def seen_of(settings, **facts):
     known = {("container", "mosquitto-test"): "dev"}
     known["configuration", "mosquitto-test"] = start_digest(settings.broker)
-    known |= {("known", name): stamp for name, stamp in stamps(settings).items()}
+    known |= {("known", name): stamp for name, stamp in remembered(settings).items()}
     return Seen(facts=known | {(key, "mosquitto-test"): value for key, value in facts.items()})
 
 
@@ -28,10 +28,26 @@ def said(before, after, **facts):
     return list(effects(wanted_of_host(after, "dev"), seen_of(before, **facts), digest))
 
 
-def test_where_nobody_is_disconnected_nothing_is_said():
+def test_where_nothing_is_reloaded_nothing_is_said():
     assert said(settings(), settings()) == []
-    assert said(settings(), settings(newcomer={"read": ["a"]})) == []
-    assert said(settings(), settings(display={"read": ["b"]})) == []
+
+
+def of(**broker):
+    return Settings.parse(smallest(**broker) | {"users": USERS})
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        settings(newcomer={"read": ["a"]}),
+        settings(display={"read": ["b"]}),
+        of(logging={"types": ["error"]}),
+        of(passwords={"iterations": 1000}),
+    ],
+    ids=["newcomer", "rule", "log types", "iterations"],
+)
+def test_a_reload_that_disconnects_nobody_says_so(after):
+    assert said(settings(), after) == ["A reload, no restart. Nobody is disconnected."]
 
 
 def test_a_rotation_names_those_whom_it_concerns_and_says_that_it_is_all():

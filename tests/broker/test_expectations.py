@@ -119,7 +119,7 @@ def test_of_a_fleet_one_member_speaks_for_all():
         "nobody but sensor, healthcheck may write paragon/#", count=5000, prefix="door-"
     )
 
-    assert "not so: door-0001 may write paragon/door-0001/sensors" in error
+    assert "not so: door-001 may write paragon/door-001/sensors" in error
 
 
 def test_a_member_whose_name_is_spelt_out_speaks_for_itself():

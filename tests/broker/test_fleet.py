@@ -1,6 +1,7 @@
 """A fleet's passwords all follow from one seed, and none of them tells of another."""
 
 import hmac
+import time
 
 import pytest
 from declared import smallest
@@ -54,7 +55,21 @@ def test_members_have_names_or_a_number():
     assert fleets(names=["north", "south"])["door"].members == ("north", "south")
     assert fleets(count=2, prefix="door-")["door"].members == ("door-001", "door-002")
     assert fleets(count=1000, prefix="d")["door"].members[-1] == "d1000"
-    assert fleets(count=1000, prefix="d")["door"].members[0] == "d0001"
+    assert fleets(count=1000, prefix="d")["door"].members[0] == "d001"
+
+
+@pytest.mark.parametrize("count", [1, 9, 99, 999, 9999])
+def test_one_member_more_is_all_that_changes(count):
+    before, after = (fleets(count=each, prefix="d")["door"].members for each in (count, count + 1))
+
+    assert after[:-1] == before
+
+
+def test_ten_thousand_names_are_read_in_no_time():
+    began = time.process_time()
+
+    assert len(fleets(names=[f"n{each}" for each in range(10_000)])["door"].members) == 10_000
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
@@ -70,6 +85,9 @@ def test_members_have_names_or_a_number():
         ({"names": ["a"], "read": ["paragon/all"]}, "needs the level '%u'"),
         ({"count": 2, "prefix": "a" * 62}, "shorten it"),
         ({"names": ["sentient-mqtt-canary"]}, "is kept for the check"),
+        ({"count": 0, "prefix": "d"}, "count: 0: must be at least 1"),
+        ({"count": 1_000_000, "prefix": "d"}, "count: 1000000: must be at most 100000"),
+        ({"names": [f"n{each}" for each in range(100_001)]}, "names: 100001: must be 100,000"),
     ],
 )
 def test_a_fleet_that_could_not_log_in_is_refused(fleet, says):
@@ -79,6 +97,14 @@ def test_a_fleet_that_could_not_log_in_is_refused(fleet, says):
     (line,) = str(wrong.value).splitlines()
     assert line.startswith("sentient-mqtt:fleets.door")
     assert says in line
+
+
+def test_a_user_is_not_called_as_rotations_call_a_fleet():
+    users = {"fleet.door": {"write": ["a"]}}
+    door = {"names": ["a"], "write": ["paragon/%u/x"]}
+
+    with pytest.raises(SettingsError, match=r"users\.fleet\.door: .*choose another name"):
+        Settings.parse(smallest() | {"users": users, "fleets": {"door": door}})
 
 
 def test_a_rotation_is_the_fleets():

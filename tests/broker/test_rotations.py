@@ -2,7 +2,13 @@
 
 from declared import smallest
 
-from broker.rotations import describe_rotations, generations, read_rotations, too_old
+from broker.rotations import (
+    describe_rotations,
+    generations,
+    read_rotations,
+    renewals,
+    too_old,
+)
 from broker.settings import Settings
 
 RAW = smallest() | {
@@ -45,10 +51,28 @@ def test_what_is_in_use_is_said_with_its_time():
 
 
 def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
-    (sentence,) = too_old({"sensor": 91, "display": 90, "fleet.door": 3}, 90)
+    ages = {"sensor": 91, "display": 90, "fleet.door": 3}
+    (sentence,) = too_old(ages, 90, renewals(Settings.parse(RAW)))
 
     assert sentence == (
         "The password of sensor is 91 days old; broker.passwords.maxAgeDays is 90. Rotate it: "
         "make rotate USER=sensor"
     )
-    assert "USER=door" in next(too_old({"fleet.door": 91}, 90))
+
+
+def test_the_way_out_is_one_that_goes():
+    raw = RAW | {"users": {**RAW["users"], "lamp": {"read": ["a"], "password": "supplied"}}}
+    ways = renewals(Settings.parse(raw))
+
+    assert ways.keys() == generations(Settings.parse(raw)).keys()
+    assert ways["fleet.door"] == "Rotate it: make rotate USER=door"
+    assert ways["south"] == "Rotate it: make rotate USER=south"
+    assert ways["healthcheck"] == "Say another broker.health.generation"
+    assert ways["lamp"].startswith("Set another one: pulumi config set --secret --path")
+    assert "and say another users.lamp.generation" in ways["lamp"]
+
+
+def test_a_fleet_with_a_users_name_is_called_by_all_of_its_own():
+    raw = smallest() | {"users": {"door": {"read": ["a"]}}, "fleets": RAW["fleets"]}
+
+    assert renewals(Settings.parse(raw))["fleet.door"] == "Rotate it: make rotate USER=fleet.door"

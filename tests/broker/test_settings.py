@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from declared import ROOT, smallest, stack_file
+from declared import smallest, stack_file
 from pydantic import ValidationError
 
 from broker.settings import Settings, SettingsError

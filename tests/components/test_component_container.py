@@ -123,7 +123,10 @@ def test_its_database_is_safe_before_it_goes(engine, given):
     assert before._name == "broker-guard"
     stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
     assert "\nguard d1gest no\nfinish\n" in stdin
-    assert engine.inputs_of("broker-guard")["environment"] == {"start": "d1gest"}
+    assert engine.inputs_of("broker-guard")["environment"] == {
+        "start": "d1gest",
+        "image": "sha256:1",
+    }
 
 
 def test_it_is_up_when_its_health_user_was_let_in(engine, given):

@@ -10,7 +10,7 @@ from pulumi import Output
 from broker.settings import Settings
 from components import Monitoring
 
-SECRET = "S3cret-of-the-exporter"  # noqa: S105 (what must not be seen)
+SECRET = "S3cret-of-the-exporter"
 
 
 @pytest.fixture

@@ -20,7 +20,14 @@ def rotations(engine, *, days, most):
     time = datetime.now(UTC) - timedelta(days=days, hours=1)
     engine.printed = f"sensor 3 {time:%Y-%m-%dT%H:%M:%SZ}\n"
     return engine.run(
-        lambda: Rotations("rotations", generations={"sensor": "3"}, max_age_days=most).rotated_at
+        lambda: (
+            Rotations(
+                "rotations",
+                generations={"sensor": "3"},
+                max_age_days=most,
+                renewals={"sensor": "Do this"},
+            ).rotated_at
+        )
     )
 
 
@@ -36,6 +43,7 @@ def test_one_that_is_too_old_is_named(engine, warnings):
 
     (said,) = warnings
     assert said.startswith("The password of sensor is 91 days old;")
+    assert said.endswith("maxAgeDays is 90. Do this")
 
 
 def test_its_memory_is_what_it_said_before_and_nothing_in_it_is_secret(engine):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from patience import eventually
+from bench.site.server import Dockerd, on_a_server
 
 KNOCKING = Path(__file__).parent / "knocking.py"
 SERVER, SERVER_6 = "192.168.2.3", "fd00:2::3"
@@ -43,17 +43,6 @@ PEOPLE = (CONTROLLER, NEIGHBOUR, STRANGER, CONTROLLER_6, STRANGER_6)
 BESIDE = Person("container on the server 172.17.0.0/16", "", "")
 WIRES = {"ctl": (CONTROLLER, CONTROLLER_6), "lan": (NEIGHBOUR,), "out": (STRANGER, STRANGER_6)}
 
-SETUP = """
-set -eu
-mount --make-rprivate /
-mkdir -p "$1/etc-new" "$1/etc-work"
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/etc-new,workdir=$1/etc-work" /etc
-mount -t tmpfs tmpfs /run
-ip link set lo up
-echo ready
-exec cat
-"""
-
 
 @dataclass
 class Knocker:
@@ -79,13 +68,13 @@ class Lab:
     name: str
     image: str = ""
     holder: subprocess.Popen[str] = field(init=False)
-    dockerd: subprocess.Popen[bytes] | None = None
+    dockerd: Dockerd = field(init=False)
     knockers: dict[Person, Knocker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "sh", "-c", SETUP, "sh", str(self.folder)],
+            [*on_a_server(self.folder), "sh", "-c", "echo ready; exec cat"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -116,6 +105,7 @@ class Lab:
                     )
                 )
         self.run("ip", "address", "add", f"{SERVER_6}/64", "dev", "lan", "nodad")
+        self.dockerd = Dockerd(self.folder, self.inside)
         self.start_docker()
 
     @property
@@ -141,23 +131,10 @@ class Lab:
         return self.run("docker", *words, check=check)
 
     def start_docker(self) -> None:
-        log = (self.folder / "dockerd.log").open("ab")
-        self.dockerd = subprocess.Popen(
-            [*self.inside, "dockerd", "--data-root", str(self.folder / "docker"),
-             "--exec-root", "/run/docker-exec", "--pidfile", "/run/docker.pid",
-             "--host", "unix:///var/run/docker.sock"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-        log.close()
-        eventually(lambda: self.docker("version", check=False).count("Server:"), 60)
+        self.dockerd.start()
 
     def stop_docker(self) -> None:
-        assert self.dockerd is not None
-        self.dockerd.terminate()
-        self.dockerd.wait(60)
+        self.dockerd.stop()
 
     def container_reaches(self, image: str, port: int) -> bool:
         """Return whether a container beside the broker gets a CONNACK from the server's address."""

@@ -178,6 +178,17 @@ class Site:
         assert (done.returncode != 0) == fails, f"pulumi {' '.join(words)}:\n{done.stdout}"
         return Done(words, done.returncode, done.stdout)
 
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start ``pulumi`` as the leader of a process group, and do not wait for its end."""
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color=never", *words],
+            cwd=self.project,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def up(self, *words: str, **more: Any) -> Done:
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", STACK, *words, **more)
 

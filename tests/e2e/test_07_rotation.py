@@ -1,9 +1,13 @@
 """A rotation is noticed by whom it concerns, by nobody where two logins overlap, and is dated."""
 
+import json
+import re
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from logging_in import logging_in
 from mqtt import DENIED, Client, refusal
 
 from broker.fleet import member_passwords
@@ -81,8 +85,12 @@ def test_with_an_overlap_nobody_is_refused_at_any_moment(site):
         assert given_out(site, OVERLAPPING) == first
 
         site.edit(set_user(OVERLAPPING, generation=2))
-        assert "Disconnected at once" not in site.preview().output
-        site.up()
+        shown = " ".join(site.preview().output.split())
+        assert "A reload, no restart. Nobody is disconnected." in shown
+        with logging_in(port, *first) as earlier:
+            site.up()
+        assert not earlier.refused
+        assert len(earlier.let_in) > 10
         second = given_out(site, OVERLAPPING)
         assert second[0] == f"{OVERLAPPING}-green"
         assert second[1] != first[1]
@@ -96,7 +104,9 @@ def test_with_an_overlap_nobody_is_refused_at_any_moment(site):
         site.edit(set_user(OVERLAPPING, generation=3))
         shown = " ".join(site.preview().output.split())
         assert f"Disconnected at once: clients of {OVERLAPPING}. Nobody else." in shown
-        site.up()
+        with logging_in(port, *second) as earlier:
+            site.up()
+        assert not earlier.refused
         assert late.is_dropped()
         assert moved.disconnected is None
     assert refusal(port, *first) == "Not authorized"
@@ -134,6 +144,34 @@ def test_an_old_password_is_worth_a_warning(site):
 
     with site.edited(change):
         assert "days old" not in site.preview().output
+        with aged(site, "admin"):
+            shown = " ".join(site.preview().output.split())
+    (warning,) = set(
+        re.findall(r"warning: The password of .*? days old; [^:]*: make rotate \S+", shown)
+    )
+    assert warning.startswith("warning: The password of admin is ")
+    assert warning.endswith("broker.passwords.maxAgeDays is 1. Rotate it: make rotate USER=admin")
+
+
+@contextmanager
+def aged(site, user):
+    """The state says that the password of *user* was drawn years ago."""
+    before = site.stack("export", quiet=True).output
+    state = json.loads(before)
+    (times,) = [
+        each
+        for each in state["deployment"]["resources"]
+        if each["urn"].endswith("::rotations-times")
+    ]
+    times["outputs"]["stdout"], count = re.subn(
+        rf"(?m)^({user} \S+) \S+$", r"\1 2020-01-01T00:00:00Z", times["outputs"]["stdout"]
+    )
+    assert count == 1
+    site.stack("import", quiet=True, given=json.dumps(state))
+    try:
+        yield
+    finally:
+        site.stack("import", quiet=True, given=before)
 
 
 def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(site):

@@ -3,8 +3,10 @@
 import subprocess
 from pathlib import Path
 
+from logging_in import logging_in
 
-def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
+
+def test_a_change_of_the_configuration_keeps_what_was_just_published(site, capsys):
     before = site.inspect()["Id"]
     with site.client("sentient_monitor_prod", session="replaced") as away:
         away.subscribe("paragon/+/events/#")
@@ -20,7 +22,12 @@ def test_a_change_of_the_configuration_keeps_what_was_just_published(site):
     assert "- max_inflight_messages 100" in shown
     assert "+ max_inflight_messages 50" in shown
     assert "docker:index/container:Container: (replace)" in shown
-    site.up()
+    with logging_in(site.ports[0], "admin", site.password("admin")) as somebody:
+        site.up()
+    # The image is there, and the database on disk and counted, before the old one ends.
+    assert somebody.longest_gap < 10
+    with capsys.disabled():
+        print(f"\nA replacement: nobody was let in for {somebody.longest_gap:.1f} s")
     assert site.inspect()["Id"] != before
     with site.client("admin") as admin:
         admin.subscribe("paragon/#")

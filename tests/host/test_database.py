@@ -1,6 +1,5 @@
-"""What a restore or a backup has put aside is nobody else's, and comes back where it is the same."""
+"""What a restore or a backup has put aside is nobody else's, and comes back if it is the same."""
 
-import os
 
 import pytest
 from host_under_test import SOCKET, call
@@ -49,5 +48,5 @@ def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_be
 
     assert done.returncode == 1
     assert done.stderr == ""
-    assert os.listdir(data) == ["mosquitto.db"]
+    assert [each.name for each in data.iterdir()] == ["mosquitto.db"]
     assert (data / "mosquitto.db").read_text() == "as it is"

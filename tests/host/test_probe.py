@@ -200,10 +200,26 @@ def test_an_env_file_is_ours_by_its_first_line(look, tmp_path):
 def test_what_the_broker_knows_is_read_line_by_line(look, tmp_path):
     (tmp_path / "logins").write_text("admin 1 32\nsensor 2026-11.1 32\n")
 
-    seen = look(call("logins", tmp_path / "logins"), call("logins", tmp_path / "absent"))
+    there = ("mqtt", "/there/logins")
+    seen = look(
+        call("logins", tmp_path / "logins", *there), call("logins", tmp_path / "absent", *there)
+    )
 
     assert seen.all("known") == {"admin": "1 32", "sensor": "2026-11.1 32"}
     assert seen.get("login") == "root"
+
+
+def test_who_has_no_root_is_told_by_the_container_what_its_broker_knows(host, look):
+    """As with `become: docker`, where the folder is the broker's alone."""
+    host.program("id", 'case "$1" in -un) echo sentient ;; *) echo 1000 ;; esac')
+    host.program("sudo", "exit 1")
+    host.docker(
+        'case "$*" in *version*) echo 1 ;; *"exec mqtt cat /there/logins"*) echo "admin 1 32" ;;'
+        " *) exit 1 ;; esac"
+    )
+
+    assert look(call("logins", "/here", "mqtt", "/there/logins")).all("known") == {"admin": "1 32"}
+    assert look(call("logins", "/here", "gone", "/there/logins")).all("known") == {}
 
 
 def test_a_container_has_the_digest_of_its_start(host, look):

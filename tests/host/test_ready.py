@@ -55,6 +55,15 @@ def test_one_that_lets_anybody_in_is_not(host):
         assert "a client without a password was let in" in done.stderr
 
 
+def test_a_question_that_nobody_heard_is_no_refusal(host):
+    """126: `docker exec` could not run the client. 1: nothing listens."""
+    for status in (1, 126):
+        broker(host, health="exit 0", anonymous=status)
+        done = ready(host)
+        assert done.returncode == 1
+        assert f"is unknown: mosquitto_sub ended with {status}" in done.stderr
+
+
 def test_no_password_is_on_a_command_line(host):
     broker(host, health="exit 0")
 

@@ -1,4 +1,4 @@
-"""Each minute a file tells Prometheus what is not in ``$SYS``; promtool takes it, and it is whole."""
+"""Each minute a file tells Prometheus what is not in ``$SYS``: whole, and as promtool takes it."""
 
 import os
 import subprocess
@@ -109,6 +109,13 @@ class TestTheLog:
             file.write(REFUSED_2_0 + OTHER + REFUSED_2_1 + DENIED)
         found = told()
         assert (found["refused_logins_total"], found["denied_messages_total"]) == (2, 1)
+
+    def test_a_client_id_that_pushes_the_refusal_off_the_line_hides_nothing(self, told, log):
+        told()
+        with log.open("a") as file:
+            file.write(f"2026-01-02T03:04:05: Client {'x' * 1200}"[:999] + "\n")
+            file.write(f"2026-01-02T03:04:05: Client {'x' * 800} disconnected.\n")
+        assert told()["refused_logins_total"] == 1
 
     def test_each_line_once(self, told, log):
         told()

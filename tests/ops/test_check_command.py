@@ -3,8 +3,8 @@
 import pytest
 
 import ops.check
-from broker.sight import LET_IN, REFUSED
 from broker.host import Seen
+from broker.sight import LET_IN, REFUSED
 from ops.command import finish
 from ops.stack import Refusal
 

@@ -14,8 +14,8 @@ import ops.env
 import ops.expect
 import ops.outputs
 import ops.up
-from broker.sight import Sight
 from broker.host import Seen
+from broker.sight import Sight
 from ops.command import finish
 from ops.stack import Refusal
 from setup.backend import Backend

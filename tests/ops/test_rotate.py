@@ -6,8 +6,9 @@ import pytest
 from declared import smallest
 
 from broker.settings import Settings
-from ops.rotate import following, raise_generations, revoke_previous
+from ops.rotate import following, main, raise_generations, revoke_previous
 from ops.stack import Refusal
+from setup.backend import Backend
 
 FILTERS = {"write": ["paragon/x"]}
 RAW = smallest() | {
@@ -60,9 +61,23 @@ def test_all_are_all_but_those_whose_password_a_person_chose():
     }
 
 
+def test_a_fleet_with_a_users_name_is_among_them_and_can_be_named():
+    raw = smallest() | {
+        "users": {"teensy": FILTERS},
+        "fleets": {"teensy": {"names": ["t-1"], "write": ["paragon/%u/x"]}},
+    }
+    user = {"sentient-mqtt:users.teensy.generation": "2"}
+    fleet = {"sentient-mqtt:fleets.teensy.generation": "2"}
+
+    assert raise_generations(Settings.parse(raw), [], "f") == user | fleet
+    assert raise_generations(Settings.parse(raw), ["teensy"], "f") == user
+    assert raise_generations(Settings.parse(raw), ["fleet.teensy"], "f") == fleet
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("person", "and say another users.person.generation"),
         ("person", "its password is supplied. Set another one: pulumi config set --secret"),
         ("plane", "no such user or fleet in Pulumi.dev.yaml. Did you mean 'plain'?"),
         ("gone", "no such user or fleet"),
@@ -97,3 +112,65 @@ def test_an_overlap_ends_for_those_who_have_one():
 )
 def test_the_generation_that_follows(now, then):
     assert following(now) == then
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def rotate(self, desk, monkeypatch):
+        """``rotate(case)``: a pulumi that writes the generation, and then does as *case* says."""
+
+        def run(case="", answer=""):
+            desk.pulumi(
+                f'case "$*" in *set-all*) sed -i "s/^    sensor:/&\\n      generation: 2/" '
+                f'"{desk.file}" ;; {case} esac'
+            )
+            monkeypatch.setattr("builtins.input", lambda _: answer)
+            desk.run(main, "--all")
+
+        return run
+
+    def test_it_shows_a_preview_and_brings_it_about(self, desk, rotate, capsys):
+        rotate()
+
+        assert "generation: 2" in desk.file.read_text()
+        assert [each.split()[0] for each in desk.calls()[-2:]] == ["preview", "up"]
+        assert (
+            "Clients of these logins will be disconnected:\n  sensor\n" in capsys.readouterr().out
+        )
+
+    def test_a_preview_that_fails_leaves_the_stack_file_as_it_was(self, desk, rotate, capsys):
+        before = desk.file.read_text()
+
+        with pytest.raises(Refusal, match="pulumi preview failed"):
+            rotate("*preview*) exit 1 ;;")
+
+        assert desk.file.read_text() == before
+        assert "Pulumi.test.yaml: is as it was before." in capsys.readouterr().out
+
+    def test_so_does_a_person_who_says_no(self, desk, rotate):
+        desk.backend = Backend(ours=False)
+        before = desk.file.read_text()
+
+        with pytest.raises(Refusal, match="nothing was rotated: the answer was not yes"):
+            rotate(answer="no")
+
+        assert desk.file.read_text() == before
+        assert not [each for each in desk.calls() if each.startswith("up")]
+        rotate(answer="yes")
+        assert desk.calls()[-1].startswith("up")
+
+    def test_an_up_that_fails_keeps_what_it_may_have_begun(self, desk, rotate):
+        with pytest.raises(Refusal, match=r"make up goes on from here"):
+            rotate('"--non-interactive up "*) exit 1 ;;')
+
+        assert "generation: 2" in desk.file.read_text()
+
+    def test_all_names_those_that_it_leaves(self, desk, rotate, capsys):
+        text = desk.file.read_text()
+        person = "    lamp:\n      password: supplied\n      read: [a]\n"
+        desk.file.write_text(text.replace("    sensor:", f"{person}    sensor:", 1))
+
+        rotate()
+
+        left = "Left as they are, for a person chose the password: lamp."
+        assert left in capsys.readouterr().out

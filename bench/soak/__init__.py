@@ -1,0 +1,1 @@
+"""`make soak`: what was acknowledged arrives, whatever happens to the broker meanwhile."""

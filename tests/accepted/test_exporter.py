@@ -1,0 +1,139 @@
+"""The exporter's image, on what we tell it: each metric is there, of both release lines."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mqtt import Client
+from patience import eventually
+from ports import free_port
+
+from broker.exporter import (
+    CONFIG_DIR,
+    CONFIG_FILE,
+    METRICS,
+    OF_ITS_OWN,
+    container_of,
+    exporter_command,
+    render_exporter,
+)
+from setup.image import EXPORTER, stand_in
+
+READER = "sentient_monitor_prod"
+
+
+@dataclass(frozen=True)
+class Exporter:
+    port: int
+
+    def told(self) -> dict[str, float]:
+        """Return what it serves now, by name, without labels; nothing where it doesn't."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as page:
+                lines = page.read().decode().splitlines()
+        except (urllib.error.URLError, ConnectionError):
+            return {}
+        pairs = [each.rsplit(" ", 1) for each in lines if each and not each.startswith("#")]
+        return {name.partition("{")[0]: float(value) for name, value in pairs}
+
+    def await_value(self, name: str, value: float, seconds: float = 40) -> None:
+        eventually(lambda: self.told().get(name) == value, seconds)
+
+
+@pytest.fixture(scope="module")
+def running(start):
+    def change(raw: dict[str, Any]) -> None:
+        raw["broker"]["monitoring"] = {"user": READER, "port": free_port()}
+        # The container of this test is the broker's neighbour in one network namespace.
+        raw["broker"]["network"] = "host"
+
+    return start(change)
+
+
+@pytest.fixture(scope="module")
+def run_exporter(running, daemon, docker, tmp_path_factory) -> Iterator[Any]:
+    image = stand_in("trixie", daemon, EXPORTER).name
+    made: list[str] = []
+
+    def run(password: str, port: int) -> Exporter:
+        folder = Path(tmp_path_factory.mktemp("exporter"))
+        folder.chmod(0o755)
+        text = json.loads(render_exporter(running.broker, READER, password))
+        text["mqtt"]["server"] = f"tcp://127.0.0.1:{running.port}"
+        (folder / CONFIG_FILE).write_text(json.dumps(text))
+        monitoring = running.broker.monitoring.model_copy(update={"port": port})
+        name = f"{container_of(running.broker)}-{port}"
+        made.append(name)
+        docker(
+            *("run", "--detach", "--name", name, "--network", "host", "--read-only"),
+            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+            *("--user", "1883:1883", "--volume", f"{folder}:{CONFIG_DIR}:ro", image),
+            *exporter_command(running.broker, monitoring),
+        )
+        return Exporter(port)
+
+    yield run
+    for name in made:
+        docker("rm", "--force", name, check=False)
+
+
+@pytest.fixture(scope="module")
+def exporter(run_exporter, running) -> Exporter:
+    return run_exporter(running.passwords[READER], running.broker.monitoring.port)
+
+
+def test_each_metric_is_told_and_has_a_value(exporter):
+    wanted = {*(each.name for each in METRICS), *OF_ITS_OWN}
+    eventually(lambda: wanted <= exporter.told().keys(), 40)
+    assert exporter.told()["mqtt2prometheus_connected"] == 1
+
+
+def test_it_follows_the_broker(exporter, running):
+    exporter.await_value("mosquitto_clients_connected", 1)
+    with running.client("admin"), running.client("paragon_devices"):
+        exporter.await_value("mosquitto_clients_connected", 3)
+    exporter.await_value("mosquitto_clients_connected", 1)
+
+
+def test_what_waits_for_a_client_that_is_away_is_counted(exporter, running):
+    with Client(running.port, "admin", running.passwords["admin"], session="away") as away:
+        away.subscribe("paragon/#")
+    before = exporter.told()
+    with running.client("sentient_api_prod") as client:
+        for number in range(50):
+            client.publish("paragon/room/events/x", str(number))
+    exporter.await_value("mosquitto_clients_away", 1)
+    waiting = before["mosquitto_stored_messages"] - before["mosquitto_retained_messages"] + 50
+
+    def counted() -> bool:
+        told = exporter.told()
+        return told["mosquitto_stored_messages"] - told["mosquitto_retained_messages"] == waiting
+
+    eventually(counted, 40)
+
+
+def test_a_broker_that_goes_is_told_at_once_and_one_that_comes_back_is_read_again(
+    exporter, running, docker
+):
+    docker("kill", running.broker.container)
+    exporter.await_value("mqtt2prometheus_connected", 0, seconds=10)
+    assert exporter.told()["mosquitto_clients_connected"] >= 1, "what was known stays, frozen"
+    docker("start", running.broker.container)
+    exporter.await_value("mqtt2prometheus_connected", 1)
+    sent = exporter.told()["mosquitto_bytes_sent_total"]
+    eventually(lambda: exporter.told()["mosquitto_bytes_sent_total"] != sent, 40)
+
+
+def test_with_a_wrong_password_it_serves_nothing(run_exporter, running):
+    port = free_port()
+    before = running.log().count("not authorised")
+    run_exporter("wrong", port)
+    eventually(lambda: running.log().count("not authorised") > before, 20)
+    assert Exporter(port).told() == {}
