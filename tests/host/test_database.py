@@ -1,6 +1,5 @@
 """What a restore or a backup has put aside is nobody else's, and comes back if it is the same."""
 
-
 import pytest
 from host_under_test import SOCKET, call
 
