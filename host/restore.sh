@@ -20,6 +20,12 @@ keep_aside() {
     cp -p -- "$aside/mosquitto.db" "$kept/mosquitto.db"
 }
 
+# What was put aside for nothing; an only copy of before stays.
+forget() {
+  rm -rf -- "$aside" "$kept/mosquitto.db"
+  rmdir -- "$kept" 2>/dev/null || echo "$kept: holds what was put aside before" >&2
+}
+
 go_back() {
   words=$(daemon logs --tail 5 "$container" 2>&1) || :
   bring_back
@@ -38,7 +44,7 @@ start_again() {
   # The one aside is older by the time that it took to end: only where there was no room for its end.
   whole || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db" 2>/dev/null || :
   daemon start "$container" >/dev/null || :
-  rm -rf -- "$aside" "$kept"
+  forget
   answers || fail "container $container: was stopped for the restore, and does not answer since"
   fail "container $container: runs again with what it had. Nothing was restored"
 }
@@ -97,7 +103,7 @@ disk full?). Nothing was changed"
   # Its end writes the database once more, or does not where the disk is full.
   ! whole || link_database "$aside"
   keep_aside || {
-    [ "$away" != no ] || rm -rf -- "$aside" "$kept"
+    [ "$away" != no ] || forget
     fail "$kept: can't be written; is the disk full? Nothing was restored"
   }
   printf '%s\n' "$found" >"$aside/held"

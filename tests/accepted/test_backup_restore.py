@@ -530,12 +530,10 @@ def test_the_last_archive_with_messages_outlives_those_of_a_broker_that_lost_the
     remember(running, 2)
     full = Path(backup(running).facts["archive"])
     lose_everything(running)
-    for _ in range(2):
-        empty = Path(backup(running, keep=1).facts["archive"])
-        assert archives(running) == [full, empty]
-    restore(running, full)
-    assert len(kept(running)) == 2
-    # What has messages takes its place.
+    empty = Path(backup(running, keep=1).facts["archive"])
+    assert archives(running) == [full, empty]
+    # What has messages again takes its place.
+    remember(running, 1)
     last = Path(backup(running, keep=1).facts["archive"])
     assert archives(running) == [last]
 
@@ -662,6 +660,25 @@ def test_a_restore_that_does_not_come_to_its_end_leaves_nobody_without_a_broker(
     new = [each for each in folder(small_disk).glob("before-restore-*") if each.name not in aside]
     assert bool(new) is ("its own again" in said)
     assert all(str(each) in told and (each / "mosquitto.db").exists() for each in new)
+
+
+def test_what_was_the_only_copy_before_outlives_a_restore_that_was_interrupted(
+    small_disk, tmp_path, monkeypatch
+):
+    unfinished = Path(small_disk.broker.folders.data) / ".before-start"
+    unfinished.mkdir()
+    (unfinished / "held").write_text("9 0 0\n")
+    (unfinished / "mosquitto.db").write_text("the only copy")
+    once = tmp_path / "once"
+    body = f'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; kill -INT $PPID; }} ;; esac'
+    shim(tmp_path, monkeypatch, body)
+
+    told = restore(small_disk, well=False)
+
+    (copy,) = folder(small_disk).glob("before-restore-*/before-start.db")
+    assert copy.read_text() == "the only copy"
+    assert str(copy.parent) in told
+    small_disk.await_answer()
 
 
 def test_a_broker_that_starts_again_and_again_on_garbage_is_restored(running, line):

@@ -211,7 +211,7 @@ def test_questions_about_access_are_answered(newcomer):
     )
     assert "held" in newcomer.types("make expect")
     assert "127.0.0.1: this host alone" in newcomer.types("make firewall")
-    assert "health healthy" in newcomer.types("make status")
+    assert re.search("health (healthy|starting)", newcomer.types("make status"))
     newcomer.types(
         "make publish USER=admin TOPIC=paragon/clockwork/commands/door MESSAGE=open RETAIN=1"
     )
@@ -231,7 +231,7 @@ def test_questions_about_access_are_answered(newcomer):
     began = time.monotonic()
     assert "FAIL" not in newcomer.types("make check OUT=page.md")
     print(f"\nmake check, from typing to the last line: {time.monotonic() - began:.1f} s")
-    assert "check        the page's checklist" in newcomer.types("make help")
+    assert re.search(r"(?m)^check +the page's checklist", newcomer.types("make help"))
     newcomer.types(".venv/bin/python -m ops.check --stack dev")
     assert '"verdict": "pass"' in newcomer.types("make check FORMAT=json")
     (newcomer.clone / "page.md").unlink()
