@@ -42,7 +42,7 @@ def test_the_working_tree_is_compared_with_the_base(repository):
 def test_an_unchanged_file_is_not_mentioned(repository, monkeypatch, capsys):
     subprocess.run(["git", "-C", str(repository), "checkout", "-q", "--", "."], check=True)
 
-    run(monkeypatch, "--base", "main")
+    run(monkeypatch, "--base", "HEAD")
 
     assert "No stack file changed." in capsys.readouterr().out
 
