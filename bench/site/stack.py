@@ -145,4 +145,5 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
         finally:
             for each in (site.container, f"{site.container}-candidate"):
                 docker("rm", "--force", "--volumes", each, check=False)
+            site.forget()
             Path(f"/run/sentient-mqtt-{site.container}.lock").unlink(missing_ok=True)

@@ -13,13 +13,9 @@ from typing import Any
 
 import pytest
 from ports import free_port
-from site_under_test import ROOT, Site
+from site_under_test import Site
 from witness import Witness
 
-from broker.delivery import deliver
-from broker.firewall import choose, firewall_calls
-from broker.host import Seen
-from broker.logrotate import logrotate_path
 from setup.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
@@ -66,18 +62,7 @@ def make_site(
     yield make
     for site in made:
         docker("rm", "--force", "--volumes", site.container, check=False)
-        docker("network", "rm", site.container, check=False)
-        open_again(site)
-        Path(logrotate_path(site.settings.broker)).unlink(missing_ok=True)
-
-
-def open_again(site: Site) -> None:
-    """Take the site's firewall rules away, whatever they were made with."""
-    broker = site.settings.broker
-    scripts = ("files.sh", "rules.sh", "firewall.sh")
-    text = "".join((ROOT / "host" / each).read_text() for each in scripts)
-    calls = firewall_calls(broker, choose(broker, Seen(facts={})), "1")
-    subprocess.run(["sh", "-s", "remove"], input=deliver(text, calls), text=True, check=True)
+        site.forget()
 
 
 @pytest.fixture(scope="session")

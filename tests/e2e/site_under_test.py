@@ -18,6 +18,10 @@ import yaml
 from mqtt import Client, Refused
 from patience import eventually
 
+from broker.delivery import deliver
+from broker.firewall import choose, firewall_calls
+from broker.host import Seen
+from broker.logrotate import logrotate_path
 from broker.settings import PROJECT, Settings
 from broker.supplied import KEYS
 from setup.engine import Engine
@@ -241,6 +245,18 @@ class Site:
         (found,) = json.loads(self.docker("inspect", self.container))
         assert isinstance(found, dict)
         return found
+
+    def forget(self) -> None:
+        """Take away what lies outside the site's own folder, without `pulumi`: network, rules."""
+        if not self.stack_file.exists():
+            return
+        broker = self.settings.broker
+        self.docker("network", "rm", self.container, check=False)
+        scripts = ("files.sh", "rules.sh", "firewall.sh")
+        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+        calls = firewall_calls(broker, choose(broker, Seen(facts={})), "1")
+        subprocess.run(["sh", "-s", "remove"], input=deliver(text, calls), text=True, check=True)
+        Path(logrotate_path(broker)).unlink(missing_ok=True)
 
     def is_there(self) -> bool:
         names = self.docker("ps", "--all", "--format", "{{.Names}}").splitlines()
