@@ -35,7 +35,7 @@ def configured(engine, here):
 
 
 def test_folders_then_certificates_then_files(configured):
-    # Beside the certificates, and after the folders alone: whichever of the two the engine has first.
+    # After the folders alone: the engine has it or the certificates first.
     logrotate = "configuration-logrotate-mosquitto-test"
     made = list(configured.of_type(COMMAND))
     assert made.index("configuration-folders") < made.index(logrotate)
