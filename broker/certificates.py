@@ -9,13 +9,11 @@ from typing import Any
 from broker.conf import CLIENTS_FILE, PAIR_FILE, TLS_DIR
 from broker.delivery import Call
 from broker.host import Seen
+from broker.layout import folder_of
 from broker.site import Broker, Listener
 from broker.tls import Tls
 
 PROJECT = "sentient-mqtt"
-
-KEEPS = "/etc/sentient-mqtt"
-"""Where the host keeps the stack's own CA: no container sees it."""
 
 FIRST = "there is none yet"
 LOST = "its CA is not on the host any more"
@@ -25,12 +23,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def keeps(broker: Broker) -> str:
-    return f"{KEEPS}/{broker.container}/certificates"
+    return f"{folder_of(broker)}/certificates"
 
 
 def ca_file(broker: Broker) -> str:
     """Return where everybody on the host can read the stack's own CA."""
-    return f"{KEEPS}/{broker.container}/ca.pem"
+    return f"{folder_of(broker)}/ca.pem"
 
 
 def subject_names(broker: Broker, tls: Tls) -> tuple[str, ...]:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from broker.delivery import Call
-from broker.layout import FILE_MODE, HostFile
+from broker.layout import FILE_MODE, HostFile, folder_of
 from broker.monitoring import Monitoring
 from broker.site import Broker
 from broker.status import SYSTEM
-from broker.timer import FOLDER
 
 PROGRAM = "/mqtt2prometheus"
 """Where it is in its image, and in the stand-in."""
@@ -63,9 +62,9 @@ def container_of(broker: Broker) -> str:
     return f"{broker.container}-exporter"
 
 
-def folder_of(broker: Broker) -> str:
+def config_folder(broker: Broker) -> str:
     """Return where on the host its configuration is; it sees that folder and nothing else."""
-    return f"{FOLDER}/{broker.container}/exporter"
+    return f"{folder_of(broker)}/exporter"
 
 
 def dialled(broker: Broker) -> str:
@@ -120,7 +119,7 @@ def render_exporter(broker: Broker, login: str, password: str) -> str:
 
 def exporter_calls(broker: Broker, login: str, password: str) -> list[Call]:
     """Return the call of ``host/files.sh`` that puts it in place."""
-    path = f"{folder_of(broker)}/{CONFIG_FILE}"
+    path = f"{config_folder(broker)}/{CONFIG_FILE}"
     text = render_exporter(broker, login, password)
     return [HostFile(path=path, owner=broker.owner, text=text, mode=FILE_MODE).call()]
 

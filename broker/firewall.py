@@ -11,15 +11,13 @@ from typing import Any, Literal
 from broker.delivery import Call
 from broker.gate import Gate
 from broker.host import Seen
+from broker.layout import UNITS, folder_of
 from broker.site import Broker
 
 Rules = Literal["nftables", "iptables"]
 
 LONGEST_INTERFACE = 15
 """Characters of a network interface's name (IFNAMSIZ, if_nametoindex(3)), without its end."""
-
-FOLDER = "/etc/sentient-mqtt"
-UNITS = "/etc/systemd/system"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,10 +285,6 @@ def render_load(broker: Broker, choice: Choice) -> str:
             for each in jumps
         ]
     return "\n".join(lines) + "\n"
-
-
-def folder_of(broker: Broker) -> str:
-    return f"{FOLDER}/{broker.container}"
 
 
 def unit_of(broker: Broker) -> str:

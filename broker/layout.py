@@ -11,6 +11,9 @@ from broker.delivery import Call
 from broker.host import Seen
 from broker.site import Broker, Owner
 
+KEEPS = "/etc/sentient-mqtt"
+UNITS = "/etc/systemd/system"
+
 CANARY_DIR = "canary"
 """Below the configuration folder: the login of the check that follows a change."""
 
@@ -31,6 +34,11 @@ RELOAD_SECONDS = 60
 
 Some 45 clients with passwords that people chose are 12 seconds (docs/decisions/0012).
 """
+
+
+def folder_of(broker: Broker) -> str:
+    """Return where the host keeps what is in none of the folders: rules, scripts, a CA."""
+    return f"{KEEPS}/{broker.container}"
 
 
 @dataclass(frozen=True, kw_only=True)

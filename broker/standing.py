@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from broker.firewall import choose, folder_of, is_declared, missing_at_boot, unit_of
+from broker.firewall import choose, is_declared, missing_at_boot, unit_of
 from broker.host import Seen
+from broker.layout import folder_of
 from broker.site import Broker
 
 

@@ -6,13 +6,11 @@ import re
 from dataclasses import dataclass
 
 from broker.delivery import Call
-from broker.layout import HostFile
+from broker.layout import UNITS, HostFile, folder_of
 from broker.site import Broker, Owner
 from broker.timetable import Timetable
 
-FOLDER = "/etc/sentient-mqtt"
 CRON = "/etc/cron.d"
-UNITS = "/etc/systemd/system"
 ROOT = Owner(uid=0, gid=0)
 
 
@@ -44,7 +42,7 @@ class Timer:
 
     @property
     def path(self) -> str:
-        return f"{FOLDER}/{self.broker.container}/{self.verb}"
+        return f"{folder_of(self.broker)}/{self.verb}"
 
     def calls(self) -> list[Call]:
         """Return the calls of ``host/schedule.sh``."""

@@ -8,10 +8,10 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 from broker.exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
+    config_folder,
     container_of,
     exporter_calls,
     exporter_command,
-    folder_of,
     render_exporter,
 )
 from broker.host import Transport
@@ -41,7 +41,7 @@ class Monitoring(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Monitoring", name, {}, opts)
-        folder = folder_of(broker)
+        folder = config_folder(broker)
         files = host_command(
             # A container of another name has other files, and those before go with their resource.
             f"{name}-files-{broker.container}",

@@ -41,8 +41,7 @@ only_one() {
   chmod 0700 -- "$backups"
   exec 8>"$backups/.lock"
   flock -n 8 || fail "$backups: another backup, drill or restore is under way there; wait for its end"
-  exec 9>"/run/sentient-mqtt-$container.lock"
-  flock -w 120 9 || fail "container $container: its files have been changing for two minutes; try again"
+  alone || fail "$(busy)"
   # Not those of `up`, which may rehearse a broker at the same time.
   trial=$folder/.backup-rehearsal
   rehearsal=$container-backup-rehearsal

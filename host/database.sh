@@ -30,6 +30,15 @@ database() { # CONTAINER SOCKET IMAGE FOLDER
   rehearsal=$container-rehearsal
 }
 
+# A change of files, a restart and a restore wait for one another: what is put aside is of one alone.
+# The kernel lets go of it when this shell ends, however it ends.
+alone() {
+  exec 9>"/run/sentient-mqtt-$container.lock"
+  flock -w 120 9
+}
+
+busy() { echo "container $container: its files have been changing for two minutes; try again"; }
+
 tidy() { # what the shell ends with, where something came before
   status=${1:-$?}
   [ -z "$trial" ] || [ ! -d "$trial" ] || {

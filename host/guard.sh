@@ -52,9 +52,8 @@ finish() {
   # Of a start that did not come to its end there may be no other copy of the database.
   [ "$action" = apply ] || return 0
   # A restore that is under way has its way back there.
-  exec 9>"/run/sentient-mqtt-$container.lock"
-  flock -w 120 9 || {
-    echo "container $container: its files have been changing for two minutes; try again" >&2
+  alone || {
+    busy >&2
     exit 1
   }
   recover

@@ -6,8 +6,7 @@
 
 restart() { # SECONDS: what the broker may take to end
   # A restore that is under way has its way back there.
-  exec 9>"/run/sentient-mqtt-$container.lock"
-  flock -w 120 9 || fail "container $container: its files have been changing for two minutes; try again"
+  alone || fail "$(busy)"
   recover
   ! running || write_database ||
     fail "container $container: its database could not be written (is the disk full?)"
