@@ -1,7 +1,8 @@
 """A host script and the texts it works on, as the one stdin of a shell on the host."""
 
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -13,6 +14,31 @@ class Call:
 
     words: tuple[str, ...]
     text: str | None = None
+
+
+_NEEDS = re.compile(r"^# needs: (\S+)$", re.MULTILINE)
+
+
+def assemble(names: Iterable[str], read: Callable[[str], str]) -> str:
+    """
+    Return the text of the scripts *names*, with those that they need before them, each once.
+
+    *read* returns the text of a script by its name. A script names what it needs in lines
+    ``# needs: NAME.sh``.
+    """
+    texts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in texts:
+            return
+        text = read(name)
+        for needed in _NEEDS.findall(text):
+            add(needed)
+        texts[name] = text
+
+    for name in names:
+        add(name)
+    return "".join(texts.values())
 
 
 def deliver(script: str, calls: Iterable[Call]) -> str:

@@ -3,6 +3,7 @@
 from pulumi import ComponentResource, Input, ResourceOptions
 
 from broker.backup import SCRIPTS, backup_timer
+from broker.delivery import assemble
 from broker.host import Transport
 from broker.site import Backups as Declared
 from broker.site import Broker
@@ -26,7 +27,7 @@ class Backups(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Backups", name, {}, opts)
-        script = "".join(map(read_script, SCRIPTS))
+        script = assemble(SCRIPTS, read_script)
         host_command(
             # A container of another name has other files, and those before go with their resource.
             f"{name}-schedule-{broker.container}",

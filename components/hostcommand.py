@@ -7,7 +7,7 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_command import local
 
-from broker.delivery import Call, deliver
+from broker.delivery import Call, assemble, deliver
 from broker.host import Transport
 
 SCRIPTS = Path(__file__).parent.parent / "host"
@@ -37,7 +37,7 @@ def host_command(
     There are no triggers: they would replace, and the old ``delete`` would undo the new
     ``create``.
     """
-    text = "".join(read_script(each) for each in scripts)
+    text = assemble(scripts, read_script)
     lines = Output.from_input(image).apply(
         lambda it: [
             transport.script(each, become=become, image=it, network_admin=network_admin)

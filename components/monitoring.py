@@ -5,6 +5,7 @@ from functools import partial
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
+from broker.delivery import assemble
 from broker.exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -101,7 +102,9 @@ class Monitoring(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[files], delete_before_replace=True),
         )
         if declared.textfile is not None:
-            timer = textfile_timer(broker, declared.textfile, transport.socket, read_script(SCRIPT))
+            timer = textfile_timer(
+                broker, declared.textfile, transport.socket, assemble((SCRIPT,), read_script)
+            )
             host_command(
                 f"{name}-textfile-{broker.container}",
                 transport=transport,

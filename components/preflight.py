@@ -5,7 +5,7 @@ import subprocess
 
 import pulumi
 
-from broker.delivery import deliver
+from broker.delivery import assemble, deliver
 from broker.host import Seen, Transport, Wanted, explain_ssh, problems
 from broker.wanted import probe_calls
 from components.hostcommand import read_script
@@ -45,7 +45,7 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
         done = subprocess.run(
             [*transport.interpreter, line],
             input=deliver(
-                "".join(map(read_script, ("rules.sh", "pairs.sh", "probe.sh"))),
+                assemble(("probe.sh",), read_script),
                 probe_calls(wanted, transport),
             ),
             capture_output=True,

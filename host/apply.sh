@@ -4,6 +4,7 @@
 #
 # Killed at any instant, it leaves whole files and a broker that runs. The next `apply` completes
 # it, because it asks the broker and not the files whether a reload is due.
+# needs: files.sh
 
 # shellcheck disable=SC2034,SC2154 # action, new, old, narrowed: host/files.sh has them
 

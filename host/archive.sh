@@ -3,6 +3,7 @@
 # host/backup.sh, host/drill.sh and host/restore.sh, which go on from here.
 #
 # NAME.tar.gz, or NAME.tar.gz.age: `manifest`, and the files that it names under config/ and data/.
+# needs: database.sh
 # shellcheck disable=SC2034,SC2154 # they read what is set here; host/database.sh has the others
 backups=''
 name='' # of the archives: the container's

@@ -2,6 +2,7 @@
 # With host/database.sh and host/archive.sh before it. After `apply`: one more archive that was seen
 # to hold what the broker held, and older ones gone as far as that allows. Else nothing has changed.
 # Installed on the host this runs by itself: it needs nothing but what a call says.
+# needs: archive.sh
 
 # shellcheck disable=SC2154 # the scripts before it have the others
 partial=''

@@ -5,6 +5,9 @@
 # stack's own CA and every key are gone from here; given files are somebody else's and stay.
 #
 # A key and its certificate are one file: killed at any instant, there is no half of a pair.
+# needs: files.sh
+# needs: pairs.sh
+# needs: apply.sh
 
 # shellcheck disable=SC2154 # action, new, old, folder, container: host/files.sh and host/apply.sh
 

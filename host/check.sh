@@ -1,6 +1,7 @@
 #!/bin/sh
 # With host/probe.sh before it: says how the broker is, one `KEY SUBJECT=VALUE` a line, and changes
 # nothing. The reader is broker/checklist.py.
+# needs: probe.sh
 
 # shellcheck disable=SC2154 # docker: host/probe.sh has it
 

@@ -2,6 +2,7 @@
 # The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself,
 # brought back.
 # For host/guard.sh, host/ready.sh and host/archive.sh, which go on from here.
+# needs: paths.sh
 # shellcheck disable=SC2034 # they read what is set here
 set -eu
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # With host/database.sh and host/archive.sh before it: an archive is opened, a broker of its own
 # starts on it and holds what the manifest says, and lets its users in and nobody else.
+# needs: archive.sh
 
 # shellcheck disable=SC2154 # the scripts before it have the others
 from=''

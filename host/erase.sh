@@ -1,6 +1,7 @@
 #!/bin/sh
 # After `apply`: the named folders are gone, whatever was in them. Refuses while a container still
 # has one of them mounted.
+# needs: paths.sh
 set -eu
 
 folders=''

@@ -1,6 +1,7 @@
 #!/bin/sh
 # After `apply`: every file has its text, owner and mode; or, where anything failed, every file is
 # as it was. After `remove`: the files are gone. host/apply.sh goes on from here for a broker.
+# needs: paths.sh
 set -eu
 umask 077
 

@@ -3,6 +3,8 @@
 # with the host, or nothing was changed; behind them stand those from before, for a container that
 # still listens where it did, until host/left.sh takes them away. After `remove`: no rule of ours is
 # left. Nobody else's rule is ever touched.
+# needs: files.sh
+# needs: rules.sh
 
 # shellcheck disable=SC2154 # action and new: host/files.sh has them
 

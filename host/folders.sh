@@ -1,6 +1,7 @@
 #!/bin/sh
 # After `apply`: every folder is there, with its owner and mode. After `remove`: those that are
 # "ours" are gone where they were empty; those that are "kept" are as they were.
+# needs: paths.sh
 set -eu
 
 action=$1

@@ -2,6 +2,7 @@
 # With host/database.sh before it. After `apply`: where a container is about to be made, the
 # database is on disk and linked aside, and the image that follows was seen to read it. Else the
 # container is the one that it was.
+# needs: database.sh
 
 # shellcheck disable=SC2154 # host/database.sh has the others
 digest=''

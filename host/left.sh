@@ -3,6 +3,7 @@
 # but where the stack file says. After `apply`: the rules are the stack file's alone, and none from
 # before stands behind them, nor another backend's beside them. `remove` leaves all to
 # host/firewall.sh.
+# needs: firewall.sh
 
 # shellcheck disable=SC2154 # folder, rules, left, allowed, container: host/firewall.sh has them
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # With host/files.sh before it. After `apply`: logrotate(8) rotates the broker's log, where the host
 # has it and where no file of somebody else's has it do so already. After `remove`: ours is gone.
+# needs: files.sh
 
 # shellcheck disable=SC2154 # action, new and old: host/files.sh has them
 

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Says what the host has, one `KEY SUBJECT=VALUE` a line, and changes nothing. The reader is
 # broker/host.py. host/rules.sh and host/pairs.sh stand before it.
+# needs: paths.sh
+# needs: rules.sh
+# needs: pairs.sh
 set -eu
 
 socket=''

@@ -2,6 +2,7 @@
 # With host/database.sh before it. After `apply`: the broker lets its health user in, through the
 # network, and an anonymous client is refused; and what host/guard.sh put aside came back with the
 # broker, or was brought back.
+# needs: database.sh
 
 # shellcheck disable=SC2154 # host/database.sh has the others
 address=''

@@ -2,6 +2,8 @@
 # With host/database.sh, host/archive.sh, host/drill.sh and host/ready.sh before it. After `look`:
 # what a restore would do was said, and nothing changed. After `apply`: the broker runs with the
 # archive's database, and what was there is kept aside; or it runs with that, as before.
+# needs: ready.sh
+# needs: drill.sh
 
 # shellcheck disable=SC2154 # the scripts before it have the others
 grace=''

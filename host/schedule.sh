@@ -1,6 +1,7 @@
 #!/bin/sh
 # With host/files.sh before it. After `apply`: the host's own clock starts a script of ours, systemd's
 # where systemd runs, else cron's. After `remove`: nothing does; what the script made stays.
+# needs: files.sh
 
 # shellcheck disable=SC2154 # host/files.sh has the others
 name=''

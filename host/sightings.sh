@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prints the lines of the broker's log that tell who came: of its rotated files too, the oldest
 # first, and nothing is changed. The reader is broker/sightings.py.
+# needs: paths.sh
 set -eu
 
 telling='New connection from |New client connected |Client |Denied PUBLISH |mosquitto version '

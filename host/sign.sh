@@ -1,6 +1,7 @@
 #!/bin/sh
 # After `sign`: a client's certificate has been printed, then the CA's; and nothing else is left on
 # the host. The client's key was never here.
+# needs: paths.sh
 set -eu
 umask 077
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installed on the host, where its own clock runs it each minute. After `apply`: a file for
 # node_exporter's textfile collector says what is not in $SYS, whole or as it was; nothing secret.
+# needs: paths.sh
 set -eu
 umask 022
 

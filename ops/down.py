@@ -2,7 +2,7 @@
 
 import subprocess
 
-from broker.delivery import Call, deliver
+from broker.delivery import Call, assemble, deliver
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
@@ -47,7 +47,9 @@ def _erase(stack: Stack, image: str) -> None:
             transport.script("apply", become=broker.become, image=image),
         ],
         input=deliver(
-            (ROOT / "host" / "erase.sh").read_text(encoding="utf-8"),
+            assemble(
+                ("erase.sh",), lambda name: (ROOT / "host" / name).read_text(encoding="utf-8")
+            ),
             [
                 Call(words=("erase", folder, transport.socket))
                 for folder in (broker.folders.data, broker.folders.log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable, Sequence
 
-from broker.delivery import Call, deliver
+from broker.delivery import Call, assemble, deliver
 from broker.host import Seen, explain_ssh
 from ops.stack import ROOT, Refusal, Stack
 
@@ -58,7 +58,7 @@ def run_scripts(
 
     """
     way = stack.transport
-    script = "".join((ROOT / "host" / each).read_text("utf-8") for each in names)
+    script = assemble(names, lambda name: (ROOT / "host" / name).read_text("utf-8"))
     argv = [*way.interpreter, way.script(action, become=become, image=image)]
     return run(stack, argv, text=deliver(script, calls), seconds=seconds)
 

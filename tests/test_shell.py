@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from declared import ROOT
+from host_scripts import host_scripts
 
 OURS = ("host", "images", "engine", "setup", ".ci")
 SCRIPTS = sorted(
@@ -15,25 +16,6 @@ SCRIPTS = sorted(
     for path in (ROOT / folder).rglob("*")
     if path.suffix == ".sh" or (path.parent.name == ".ci" and path.is_file())
 )
-
-FOLLOWS = {
-    "apply.sh": "files.sh",
-    "archive.sh": "database.sh",
-    "backup.sh": "archive.sh",
-    "certificates.sh": "files.sh",
-    "check.sh": "probe.sh",
-    "drill.sh": "archive.sh",
-    "firewall.sh": "files.sh",
-    "guard.sh": "database.sh",
-    "left.sh": "files.sh",
-    "logrotate.sh": "files.sh",
-    "pairs.sh": "probe.sh",
-    "ready.sh": "database.sh",
-    "restart.sh": "database.sh",
-    "restore.sh": "drill.sh",
-    "schedule.sh": "files.sh",
-}
-"""Scripts that follow another one in one shell."""
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +46,16 @@ class TestScript:
 
     def test_it_stops_at_the_first_failure(self, script):
         text = script.read_text(encoding="utf-8")
-        assert "\nset -eu\n" in text or script.name in FOLLOWS
+        assert "\nset -eu\n" in text or "\n# needs: " in text
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "host").glob("*.sh")), ids=lambda path: path.stem)
 def test_a_host_script_only_defines_functions(script, tmp_path):
     """What it does begins with the calls; until then a broken connection has changed nothing."""
     # Without a PATH no program could have been called.
-    first = FOLLOWS.get(script.name)
-    before = (ROOT / "host" / first).read_text() if first else ""
-
     done = subprocess.run(
         [str(shutil.which("sh")), "-s", "apply"],
-        input=before + script.read_text(encoding="utf-8"),
+        input=host_scripts(script.name),
         capture_output=True,
         text=True,
         check=False,

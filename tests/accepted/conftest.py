@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from host_scripts import host_scripts
 from mqtt import Client, Refused
 from ports import free_port
 
@@ -62,7 +63,7 @@ class Running:
         self, names: str, action: str, calls: list[Call]
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts of ``host/``, one after the other, as the program does."""
-        text = "".join((ROOT / "host" / each).read_text() for each in names.split())
+        text = host_scripts(*names.split())
         way = transport(self.broker.host)
         return subprocess.run(
             [*way.interpreter, way.script(action, become="sudo")],

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from host_scripts import host_scripts
+
 from broker.delivery import Call, deliver
 from broker.host import transport
 
@@ -37,7 +39,7 @@ def run(
     """Run *scripts* in a process group of their own; return exit code, steps, what they said."""
     count = shims / "count"
     count.write_text("0\n")
-    text = "".join((ROOT / "host" / each).read_text() for each in scripts.split())
+    text = host_scripts(*scripts.split())
     way = transport(host)
     process = subprocess.Popen(
         [*way.interpreter, f"GROUP=$$; export GROUP; {way.script('apply', become='nobody')}"],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import killing
 import pytest
+from host_scripts import host_scripts
 from mqtt import DENIED, Client, Refused
 
 from broker.delivery import deliver
@@ -246,7 +247,7 @@ def test_a_broker_that_hangs_keeps_its_files(running, docker, monkeypatch):
 def test_two_at_once_take_turns(running):
     """One lock: the second waits for the first, and both end well."""
     change(running, 2)
-    text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "apply.sh"))
+    text = host_scripts("files.sh", "apply.sh")
     way = transport(running.broker.host)
     both = [
         subprocess.Popen(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SUITES
+from host_scripts import host_scripts
 from mqtt import Client
 from patience import eventually
 
@@ -446,7 +447,7 @@ def test_a_full_disk_leaves_the_backups_there_were(running):
 
 def begun(running):
     """Return a backup that has begun, in a process group of its own."""
-    scripts = "".join((ROOT / "host" / each).read_text() for each in SCRIPTS)
+    scripts = host_scripts(*SCRIPTS)
     calls = backup_calls(running.broker, running.broker.backups, STACK, SOCKET)
     process = subprocess.Popen(
         ["sh", "-s", "apply"],

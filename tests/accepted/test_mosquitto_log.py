@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from host_scripts import host_scripts
 from mqtt import Client, Refused, refusal
 from patience import eventually
 
@@ -207,7 +208,7 @@ def test_what_is_compressed_is_read_too_and_the_oldest_goes(rotated):
 
 def test_a_host_without_logrotate_gets_no_file(start, image):
     broker = start().broker
-    text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "logrotate.sh"))
+    text = host_scripts("files.sh", "logrotate.sh")
     # Debian's image of the broker has none.
     done = subprocess.run(
         [

@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from declared import ROOT, smallest
+from declared import smallest
+from host_scripts import host_scripts
 
 from broker.backup import Report, backup_timer
 from broker.settings import Settings, SettingsError
@@ -73,9 +74,7 @@ def test_the_host_gets_one_script_that_needs_nothing_else():
 
 
 def test_the_whole_script_can_be_read_by_sh():
-    text = "".join(
-        (ROOT / "host" / each).read_text() for each in ("database.sh", "archive.sh", "backup.sh")
-    )
+    text = host_scripts("backup.sh")
     broker = settings().broker
     found = backup_timer(
         broker, broker.backups, NIGHTLY, "test", socket="unix:///run/docker.sock", script=text

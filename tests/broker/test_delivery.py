@@ -7,13 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from declared import ROOT
+from host_scripts import host_scripts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.delivery import Call, deliver
 
-FILES = (ROOT / "host" / "files.sh").read_text(encoding="utf-8")
+FILES = host_scripts("files.sh")
 SHELLS = [shell for shell in ("sh", "bash", "busybox") if shutil.which(shell)]
 ECHO = """\
 say() { printf '%s|' "$@"; cat; }

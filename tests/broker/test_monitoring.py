@@ -5,6 +5,7 @@ import re
 
 import pytest
 from declared import ROOT, settings_of, smallest, stack_file
+from host_scripts import host_scripts
 
 from broker.exporter import METRICS, OF_ITS_OWN, dialled, exporter_command, render_exporter
 from broker.firewall import choose, describe_firewall, gates, rules_texts
@@ -212,7 +213,7 @@ class TestWhatIsMadeOfIt:
         assert names <= TOLD, names - TOLD
 
     def test_the_script_tells_what_it_is_said_to(self):
-        script = (ROOT / "host" / "textfile.sh").read_text()
+        script = host_scripts("textfile.sh")
         told = {f"sentient_mqtt_{each}" for each in re.findall(r"\btell ([a-z_]+)", script)}
         assert told == set(OF_THE_HOST)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from host_scripts import host_scripts
 from mqtt import Client, Refused
 from patience import eventually
 
@@ -253,7 +254,7 @@ class Site:
         broker = self.settings.broker
         self.docker("network", "rm", self.container, check=False)
         scripts = ("files.sh", "rules.sh", "firewall.sh")
-        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+        text = host_scripts(*scripts)
         calls = firewall_calls(broker, choose(broker, Seen(facts={})), "1")
         subprocess.run(["sh", "-s", "remove"], input=deliver(text, calls), text=True, check=True)
         Path(logrotate_path(broker)).unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from declared import stack_file
+from host_scripts import host_scripts
 from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person, install_needed
-from site_under_test import ROOT
 
 from broker import firewall, standing
 from broker.delivery import Call, deliver
@@ -87,7 +87,7 @@ class Rules:
         return files, self.lab.run("nft", "-s", "list", "ruleset")
 
     def _run(self, scripts: tuple[str, ...], calls: list[Call], action: str = "apply") -> str:
-        text = "".join((ROOT / "host" / each).read_text() for each in scripts)
+        text = host_scripts(*scripts)
         return self.lab.run("sh", "-s", action, stdin=deliver(text, calls), check=False)
 
 

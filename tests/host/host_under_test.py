@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from declared import ROOT
+from host_scripts import host_scripts
 
 from broker.delivery import Call, deliver
 
@@ -42,7 +42,7 @@ class Host:
     def run(
         self, scripts: str, *calls: Call, action: str = "apply"
     ) -> subprocess.CompletedProcess[str]:
-        text = "".join((ROOT / "host" / each).read_text() for each in scripts.split())
+        text = host_scripts(*scripts.split())
         return subprocess.run(
             ["/bin/sh", "-s", action],
             input=deliver(text, calls),

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from declared import ROOT
+from host_scripts import host_scripts
 from host_under_test import all_files, call
 
 from broker.delivery import deliver
@@ -18,7 +18,7 @@ def schedule(host, tmp_path):
     place = tmp_path / "etc"
 
     def run(action, needs=""):
-        text = "".join((ROOT / "host" / each).read_text() for each in ("files.sh", "schedule.sh"))
+        text = host_scripts("files.sh", "schedule.sh")
         calls = [
             call("schedule", "sentient-mqtt-backup-a", "broker.backups", needs),
             call("put", place / "sentient-mqtt" / "backup", "0700", 0, 0, text="the script\n"),

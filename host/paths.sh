@@ -1,0 +1,110 @@
+#!/bin/sh
+# Where root may work, and how it hands work to the owner of a folder. Every script that runs as
+# root on the host begins with this one.
+#
+# The rule: root creates, changes, deletes and reads a file only where every folder on the way to it
+# belongs to root and nobody else may write it. In any other folder its owner can put a link in place
+# of a name between two steps of a script, and root would follow it. What lies in such a folder is
+# handled by `as_owner`.
+set -eu
+umask 077
+
+# The sentence of the last root_only that failed.
+why=''
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
+# Whether every folder from / down to PATH, PATH included, is root's alone. A symbolic link on the
+# way counts as the folders that it names. Folders that do not exist are root's to make. A folder
+# such as /tmp, where others may add names but not replace root's, is passed through.
+root_only() { # PATH
+  rest=$1/
+  way=''
+  links=0
+  why=''
+  enter / || return 1
+  while [ -n "$rest" ]; do
+    name=${rest%%/*}
+    rest=${rest#*/}
+    case $name in
+      '' | .) continue ;;
+      ..)
+        way=${way%/*}
+        continue
+        ;;
+    esac
+    if [ -L "$way/$name" ]; then
+      links=$((links + 1))
+      [ "$links" -le 40 ] || refuse "$1: has more than 40 symbolic links" || return 1
+      enter "$way/$name" || return 1
+      target=$(readlink -- "$way/$name")
+      case $target in /*) way='' ;; esac
+      rest=$target/$rest
+    elif [ -e "$way/$name" ]; then
+      way=$way/$name
+      enter "$way" || return 1
+    else
+      # A name that appears from now on in a folder such as /tmp: `make_folder` looks again.
+      return 0
+    fi
+  done
+}
+
+enter() { # PATH: a folder, or a symbolic link
+  found=$(stat -c '%u %a %F' -- "$1") || refuse "$1: can't be looked at" || return 1
+  uid_there=${found%% *}
+  found=${found#* }
+  [ "$uid_there" = 0 ] ||
+    refuse "$1 belongs to user $uid_there, who could replace what root writes below it (chown root $1)" ||
+    return 1
+  case ${found#* } in
+    'symbolic link') return 0 ;;
+    directory) ;;
+    *) refuse "$1 is not a folder" || return 1 ;;
+  esac
+  # The sticky bit: whoever may write here can't rename or delete what is root's.
+  case 000${found%% *} in
+    *[1357][0-7][0-7][0-7]) ;;
+    *[2367][0-7] | *[2367])
+      refuse "users other than root may write $1, and could replace what root writes below it (chmod go-w $1)" ||
+        return 1
+      ;;
+  esac
+}
+
+refuse() {
+  why=$*
+  return 1
+}
+
+# One folder after the other, each by a mkdir that fails where somebody was quicker.
+make_folder() { # PATH: root's, mode 0755
+  root_only "$1" || fail "$why"
+  [ ! -d "$1" ] || return 0
+  make_folder "$(dirname -- "$1")"
+  (umask 022 && mkdir -- "$1") 2>/dev/null || [ -d "$1" ] || fail "$1: can't be made"
+  root_only "$1" || fail "$why"
+}
+
+# Runs SCRIPT with the rights of the folder's owner and no other ones, in a container of IMAGE that
+# sees nothing but the folder (as /folder, where it begins): no link leads out of it. Its stdin and
+# stdout are the caller's. A fifo in place of a file ends with 124 after SECONDS.
+#
+# A container, and not setpriv(1) or su(1): BusyBox's have no numeric users, and what runs on the
+# host can still read whatever everybody may.
+as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
+  owner_socket=$1
+  owner_image=$2
+  owner_folder=$3
+  owner_access=$4
+  owner_seconds=$5
+  shift 5
+  docker -H "$owner_socket" run --rm --interactive --init --network none --read-only --cap-drop ALL \
+    --security-opt no-new-privileges:true --pids-limit 64 --log-driver none \
+    --user "$(stat -c %u:%g -- "$owner_folder")" --workdir /folder \
+    --volume "$owner_folder:/folder:$owner_access" --entrypoint timeout "$owner_image" \
+    "$owner_seconds" sh -euc "umask 077; $1" "$@"
+}

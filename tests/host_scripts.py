@@ -1,0 +1,10 @@
+"""The text of scripts of ``host/`` as the program runs them."""
+
+from declared import ROOT
+
+from broker.delivery import assemble
+
+
+def host_scripts(*names: str) -> str:
+    """Return the scripts *names*, one after the other, with those that they need before them."""
+    return assemble(names, lambda name: (ROOT / "host" / name).read_text("utf-8"))
