@@ -1,6 +1,7 @@
 #!/bin/sh
 # Says what is wrong with a certificate and its key, or nothing. For host/probe.sh and
 # host/certificates.sh, which go on from here. None of it is changed.
+set -eu
 
 elevated() { # also a look from a login that is not root
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
