@@ -1,0 +1,1 @@
+"""Attacks on the scripts of host/ by processes of other users of the host."""
