@@ -27,9 +27,10 @@ ROOT = HERE.parent.parent
 BROKER, APPLICATION, COLLECTOR = 1883, 4711, 4712
 """Users: of the broker's process, of an application with an env file, of node_exporter's folder."""
 WHOSE = {BROKER: "the broker's user", APPLICATION: "an application's user", COLLECTOR: "prometheus"}
-LIMIT = 150
+LIMIT = 90
 """Seconds that a script may take: its own waits end after 60."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
+OWNED = ("config", "data", "log", "app", "textfile")
 USERS = ("admin", "application", "health")
 
 
@@ -60,12 +61,14 @@ class Stack:
     passwords: dict[str, str]
     rendered: dict[str, Any] = field(default_factory=dict)
     template: Path = Path()
+    variants: dict[str, int] = field(default_factory=lambda: {"files": 1, "certificates": 1})
+    """Which of its two texts each script has put in place."""
 
     @property
     def hostile(self) -> dict[str, int]:
         """The folders that belong to somebody else than root, with that user."""
         found: dict[str, int] = {}
-        for folder in ("config", "data", "log", "app", "textfile", "backups", "env"):
+        for folder in (*OWNED, "backups", "env", "erased/data", "erased/log"):
             path = self.base / folder
             if path.exists() and (owner := path.lstat().st_uid) != 0:
                 found[str(path)] = owner
@@ -117,8 +120,8 @@ class Stack:
             self.do(name)
         self.daemon.ask("run", "--detach", "--name", self.name, *self.rendered["container"])
         self.await_answer()
-        options = self.base / "config" / "health" / "mosquitto_sub"
-        assert options.exists()
+        for command in self.rendered["commands"]["env files"].values():
+            self.run(command)  # refused where it can't be written safely
         for number in range(2):
             self.publish(f"attack/{number}")
         self.daemon.ask("exec", self.name, "kill", "-USR1", "1")
@@ -128,7 +131,7 @@ class Stack:
             time.sleep(0.05)
         self.template = self.base / "template"
         self.template.mkdir(mode=0o700)
-        for folder in ("config", "data", "log", "app", "textfile"):
+        for folder in OWNED:
             _copy(self.base / folder, self.template / folder)
 
     def publish(self, topic: str) -> None:
@@ -162,7 +165,7 @@ class Stack:
     def heal(self) -> None:
         """Put every folder back as it was at the start, and have the broker run on it."""
         ill = not self._runs()
-        for name in ("config", "data", "log", "app", "textfile"):
+        for name in OWNED:
             folder = self.base / name
             if folder.lstat().st_uid and _differs(folder, self.template / name):
                 if name in {"config", "data", "log"} and not ill:
@@ -170,6 +173,8 @@ class Stack:
                     ill = True
                 shutil.rmtree(folder)
                 _copy(self.template / name, folder)
+                if name == "config":
+                    self.variants = dict.fromkeys(self.variants, 1)
         self._remove_strays()
         if ill:
             self.daemon.run("rm", "--force", "--volumes", self.name)
