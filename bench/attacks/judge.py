@@ -29,17 +29,25 @@ class Facts:
     changed: int
 
 
-def look(root: Path) -> dict[str, Facts]:
-    """
-    Return the facts of *root* and all below it, by path.
+def prepare(root: Path) -> dict[str, Facts]:
+    """Mark *root* and all below it as never read, and return its facts."""
+    paths = _paths(root)
+    for path in paths:
+        there = os.lstat(path)
+        os.utime(path, ns=(1, there.st_mtime_ns), follow_symlinks=False)
+    return {path: _facts(path) for path in paths}
 
-    Each folder's time of reading is the one after this look, so that the next look tells what
-    others have read in between.
-    """
+
+def look(root: Path) -> dict[str, Facts]:
+    """Return the facts of *root* and all below it, by path. A look reads the folders."""
+    return {path: _facts(path) for path in _paths(root)}
+
+
+def _paths(root: Path) -> list[str]:
     paths = [str(root)]
     for folder, folders, files in os.walk(root):
         paths += [f"{folder}/{name}" for name in [*folders, *files]]
-    return {path: _facts(path) for path in sorted(paths)}
+    return sorted(paths)
 
 
 def _facts(path: str) -> Facts:

@@ -18,6 +18,7 @@ from bench.attacks.judge import (
     leaks,
     look,
     make_canaries,
+    prepare,
     scan_argv,
     times_of_reading,
 )
@@ -86,12 +87,14 @@ def plan(names: Sequence[str], rounds: int, seed: int) -> list[Round]:
     """
     Return the rounds: each trick at each time, at one name and, in every other round, at all.
 
-    First come links to a folder and to a file that wait at each outermost name. After them the
-    one name changes from round to round, in an order that *seed* decides.
+    First come links to a folder and to a file, kept at each outermost name, those with most names
+    below before others. After them the one name changes from round to round, in an order that
+    *seed* decides.
     """
     order = random.Random(seed)  # noqa: S311 (a run must be repeatable)
     outermost = [name for name in names if name.rpartition("/")[0] not in names]
-    first = [(name, trick, "once") for trick, name in product(("folder", "file"), outermost)]
+    outermost.sort(key=lambda name: -sum(each.startswith(f"{name}/") for each in names))
+    first = [(name, trick, "keep") for name, trick in product(outermost, ("folder", "file"))]
     alone = [each for each in product(names, TRICKS, WHEN) if each not in first]
     order.shuffle(alone)
     together = list(product(TRICKS, WHEN)) if len(names) > 1 else []
@@ -223,7 +226,7 @@ def race(
         if not canaries.exists():
             make_canaries(canaries, (name.rpartition("/")[2] for name in names))
         known = {index for index, _ in _readable(stack, uid, secrets)}
-        before = look(canaries)
+        before = prepare(canaries)
         with attacker.at(attack, uid, canaries, result):
             ended = stack.run(script.command(stack))
         read = times_of_reading(before)

@@ -113,8 +113,6 @@ class Renderer:
         drill = self.call(backup.drill_calls)
         ready = self.call(layout.ready_call)
         sightings = [delivery.Call(words=("sightings", logs, "0", "0"))]
-        if hasattr(layout, "owner_call"):  # says whose folder it is, where a script asks
-            sightings = [*self.call(layout.owner_call), *sightings]
         return {
             "folders": self.command("folders.sh", self.call(layout.folder_calls)),
             "files 1": self.configuration("1"),
@@ -168,6 +166,8 @@ class Renderer:
         file = self.broker.env_files[index]
         password = self.given["passwords"][file.user]
         made = self.call(env.host_env_file, file=file, login=file.user, password=password)
+        if (ROOT / "host" / "env_file.sh").exists():
+            return self.command("env_file.sh", [each.call("env_file") for each in made])
         return self.command("files.sh", [each.call() for each in made])
 
     def guard(self) -> list[Any]:
@@ -191,14 +191,14 @@ class Renderer:
         return self.command("files.sh schedule.sh", timer.calls())
 
     def erase(self) -> list[Any]:
+        data, log = self.given["erased"]
+        if hasattr(layout, "erase_calls"):
+            raw = json.loads(json.dumps(self.given["raw"]))
+            raw["broker"]["folders"] |= {"data": data, "log": log}
+            return self.call(layout.erase_calls, broker=settings.Settings.parse(raw).broker)
         return [
-            delivery.Call(words=("erase", folder, self.given["socket"], *self._image_of_erase()))
-            for folder in self.given["erased"]
+            delivery.Call(words=("erase", folder, self.given["socket"])) for folder in (data, log)
         ]
-
-    def _image_of_erase(self) -> tuple[str, ...]:
-        text = (ROOT / "host" / "erase.sh").read_text("utf-8")
-        return (self.given["image"],) if "erase() { # PATH SOCKET IMAGE" in text else ()
 
     def container(self) -> list[str]:
         """Return the words of ``docker run`` behind its name, as the component has them."""

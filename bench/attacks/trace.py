@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 STRACE = (
     *("strace", "-ff", "-ttt", "-y", "--seccomp-bpf", "-qq", "-s", "4096"),
@@ -149,7 +149,7 @@ def _paths(call: str, rest: str, cwd: str) -> Iterator[str]:
             continue
         text = _unescaped(argument["text"])
         if text:
-            yield os.path.normpath(f"{folder}/{text}" if not text.startswith("/") else text)
+            yield os.path.normpath(str(PurePosixPath(folder, text)))
         folder = cwd
 
 
