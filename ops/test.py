@@ -14,11 +14,15 @@ from setup.daemon import ensure_daemon
 from setup.engine import ensure_engine
 from setup.image import RECIPES, stand_in
 
-# What the tests use beside the program's own needs: a real sshd, a non-root login, packets.
+# What the tests use beside the program's own needs: a real sshd, a non-root login, packets, and
+# what attacks the scripts: system calls traced, an attacker compiled.
 PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/sudo": "sudo",
     "/usr/bin/mosquitto_sub": "mosquitto-clients",
+    "/usr/bin/strace": "strace",
+    "/usr/bin/cc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
 }
 
 STAGES = {

@@ -11,6 +11,13 @@ from typing import Any
 
 from bench.attacks.stack import BROKER, Stack
 
+NAMES = (
+    *("env file in the application's folder", "env file in a folder of root's", "files, apply"),
+    *("certificates", "folders", "textfile", "sightings", "check", "sign", "logrotate"),
+    *("schedule", "logrotate -f", "erase", "backup", "drill", "guard", "ready", "restart"),
+    "restore",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
