@@ -140,6 +140,12 @@ def study(stack: Stack, script: Script, *, runs: int = 2) -> Studied:
         if ended.code:
             raise RuntimeError(f"{script.name}: undisturbed: exit {ended.code}: {ended.stderr}")
         script.done(stack)
+        # `logrotate --debug` reads what other programs of the host have configured.
+        accesses = [
+            access
+            for access in accesses
+            if access.program != "logrotate" or access.path.startswith(str(stack.base))
+        ]
         touched = {access.path for access in accesses}
         # What the broker itself does meanwhile in a folder that is not the script's is no matter.
         there = tuple(

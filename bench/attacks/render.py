@@ -112,7 +112,10 @@ class Renderer:
         archive = self.call(backup.archive_calls)
         drill = self.call(backup.drill_calls)
         ready = self.call(layout.ready_call)
-        sightings = [delivery.Call(words=("sightings", logs, "0", "0"))]
+        words = ["sightings", logs, "0", "0"]
+        if "BYTES SOCKET IMAGE" in (ROOT / "host" / "sightings.sh").read_text("utf-8"):
+            words += [self.given["socket"], self.given["image"]]
+        sightings = [delivery.Call(words=tuple(words))]
         return {
             "folders": self.command("folders.sh", self.call(layout.folder_calls)),
             "files 1": self.configuration("1"),
