@@ -2,7 +2,8 @@
 
 import subprocess
 
-from broker.delivery import Call, assemble, deliver
+from broker.delivery import assemble, deliver
+from broker.layout import erase_calls
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
@@ -50,10 +51,7 @@ def _erase(stack: Stack, image: str) -> None:
             assemble(
                 ("erase.sh",), lambda name: (ROOT / "host" / name).read_text(encoding="utf-8")
             ),
-            [
-                Call(words=("erase", folder, transport.socket))
-                for folder in (broker.folders.data, broker.folders.log)
-            ],
+            erase_calls(broker, transport.socket, image),
         ),
         capture_output=True,
         text=True,

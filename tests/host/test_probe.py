@@ -144,9 +144,9 @@ def test_a_folder_that_is_something_else_will_not_do(look, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
 
     seen = look(
-        call("folder", tmp_path / "file"),
-        call("folder", tmp_path / "file" / "below"),
-        call("folder", tmp_path / "link"),
+        call("folder", tmp_path / "file", *ON_HOST),
+        call("folder", tmp_path / "file" / "below", *ON_HOST),
+        call("folder", tmp_path / "link", *ON_HOST),
     )
 
     for path in ("file", "file/below"):
@@ -162,7 +162,7 @@ def test_a_read_only_disk_will_not_do(look, mount, tmp_path):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
     seen = look(
-        call("folder", disk / "data"),
+        call("folder", disk / "data", *ON_HOST),
         call("envfile", disk / "mqtt.env", MARK),
         call("envfile", disk / "new.env", MARK),
     )
