@@ -189,7 +189,8 @@ first_line() { # FOLDER NAME, also of a file of mode 0600
   # shellcheck disable=SC2016 # the words of the shell in there
   daemon run --rm --init --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
     --security-opt no-new-privileges:true --user 0:0 --log-driver none --volume "$1:/folder:ro" \
-    --entrypoint timeout "$present" 10 sh -c '[ -f "/folder/$0" ] && head -n 1 -- "/folder/$0"' "$2" \
+    --workdir /folder --entrypoint timeout "$present" 10 \
+    sh -c '[ -f "./$0" ] && head -n 1 -- "./$0"' "$2" \
     2>/dev/null || :
 }
 

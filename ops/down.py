@@ -34,13 +34,15 @@ def main() -> None:
         print(f"Every password stays: make up STACK={stack.name} brings the broker back with them.")
     folders = stack.settings.broker.folders
     if given.delete_data:
-        _erase(stack, outputs.get("image", stack.settings.broker.image))
-        print(f"Deleted: {folders.data} and {folders.log}.")
+        kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
+        print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
+        print(kept, end="")
     else:
         print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
 
 
-def _erase(stack: Stack, image: str) -> None:
+def _erase(stack: Stack, image: str) -> str:
+    """Delete the broker's files and return a line for each folder that is still needed."""
     broker, transport = stack.settings.broker, stack.transport
     done = subprocess.run(
         [
@@ -59,6 +61,7 @@ def _erase(stack: Stack, image: str) -> None:
     )
     if done.returncode:
         raise Refusal(f"DATA=delete: {done.stderr.strip()}")
+    return done.stdout
 
 
 if __name__ == "__main__":
