@@ -41,6 +41,18 @@ the folder would get another owner and mode"
     find "$path" -mindepth 1 -type d ! -user 0 -exec chown -h -- "$owner" {} \; -exec chmod "$mode" {} \;
 }
 
+# Mosquitto opens a log that is there, and can make none in a folder of root's.
+log_file() { # PATH MODE UID GID
+  [ "$action" = apply ] || return 0
+  if [ ! -e "$1" ] && [ ! -L "$1" ]; then
+    : >"$1" || fail "$1: can't be made; is the disk full?"
+    chmod -- "$2" "$1"
+    chown -- "$3:$4" "$1"
+  fi
+  [ -f "$1" ] && [ ! -L "$1" ] ||
+    fail "$1: is there already and is not a file; move it away or choose another name"
+}
+
 finish() {
   # Innermost first. A folder in which somebody else left a file stays.
   printf '%s' "$removed" | while IFS= read -r path; do

@@ -68,7 +68,7 @@ def test_everything_that_the_stack_needs_is_asked_after(answer):
     assert [each.split()[:5] for each in calls if each.startswith("folder ")] == [
         ["folder", "/srv/mqtt/config", "0750", "0", "1883"],
         ["folder", "/srv/mqtt/data", "0750", "1883", "1883"],
-        ["folder", "/srv/mqtt/log", "0750", "1883", "1883"],
+        ["folder", "/srv/mqtt/log", "0750", "0", "1883"],
     ]
     assert any(each.startswith("envfile /srv/env/mqtt.env '# Written by Pulumi") for each in calls)
 
