@@ -4,6 +4,7 @@ import subprocess
 
 from broker.delivery import Call, assemble, deliver
 from ops.command import finish
+from ops.host import environment
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
 
@@ -55,6 +56,7 @@ def _erase(stack: Stack, image: str) -> None:
                 for folder in (broker.folders.data, broker.folders.log)
             ],
         ),
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
