@@ -20,7 +20,7 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
-from broker.host import Seen
+from broker.host import Seen, clean_interpreter
 from broker.settings import PROJECT
 from components import preflight
 
@@ -175,7 +175,7 @@ class TestEachStack:
 def test_prod_writes_the_seeds_env_file(program):
     program.run("prod")
 
-    assert program.engine.inputs_of("envfiles-/opt/sentient/.env.production")["environment"] == {
+    assert program.engine.shown_of("envfiles-/opt/sentient/.env.production") == {
         "/opt/sentient/.env.production": "sentient_api_prod"
     }
 
@@ -203,7 +203,8 @@ def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
     assert json.loads(provider.inputs["sshOpts"]) == options
     for args in TestEachStack.commands(program).values():
         destination = ["-l", "sentient", "-p", "2222", "192.168.2.3"]
-        assert args.inputs["interpreter"] == ["ssh", "-T", *options, *destination]
+        ssh = ("ssh", "-T", *options, *destination)
+        assert args.inputs["interpreter"] == list(clean_interpreter(ssh))
 
 
 def test_the_image_that_stands_in_is_run_and_named(program):

@@ -1,6 +1,5 @@
 """What a person types every day: it says what it did, or what to do first."""
 
-
 import pytest
 
 import ops.logs
