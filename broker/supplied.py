@@ -52,9 +52,10 @@ def in_clear(values: Mapping[str, Any]) -> list[str]:
 
 def _names_in_clear(value: Any) -> Iterator[str]:
     """Yield the names below a key of ``KEYS`` whose value is in clear; "" for the key itself."""
+    encrypted = _is_encrypted(value)
     if isinstance(value, str):
         value = _decoded(value)
-    if isinstance(value, Mapping) and not _is_encrypted(value):
+    if isinstance(value, Mapping) and not encrypted:
         yield from (str(name) for name, below in value.items() if _has_clear(below))
     elif _has_clear(value):
         yield ""
