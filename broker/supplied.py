@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +26,79 @@ PAIRS = "certificates"
 
 KEYS = (*SECRETS.values(), PAIRS)
 """What of a stack file is secret as a whole."""
+
+_REPLACE = {
+    "passwords": "choose a new password",
+    "hashes": "give the user a new password",
+    PAIRS: "make a new key and its certificate",
+}
+
+
+def in_clear(values: Mapping[str, Any]) -> list[str]:
+    """
+    Return one sentence for each secret among *values* that is in clear; none of them quotes it.
+
+    *values* are what a stack file has, by key without the project's name. There, what Pulumi
+    encrypted is a mapping with ``secure`` alone, and an object set as one text is JSON.
+    """
+    found = []
+    for key in KEYS:
+        names = list(_names_in_clear(values.get(key)))
+        found += [_clear(key, name) for name in names[:MOST]]
+        if names[MOST:]:
+            found.append(f"{PROJECT}:{key}: {len(names) - MOST} more are in clear.")
+    return found
+
+
+def _names_in_clear(value: Any) -> Iterator[str]:
+    """Yield the names below a key of ``KEYS`` whose value is in clear; "" for the key itself."""
+    encrypted = _is_encrypted(value)
+    if isinstance(value, str):
+        value = _decoded(value)
+    if isinstance(value, Mapping) and not encrypted:
+        yield from (str(name) for name, below in value.items() if _has_clear(below))
+    elif _has_clear(value):
+        yield ""
+
+
+def _decoded(text: str) -> Any:
+    """Return the object that *text* is as JSON, its values as text, which is in clear anyway."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(found, Mapping):
+        return found
+    return {name: json.dumps(below) if below else "" for name, below in found.items()}
+
+
+def _has_clear(value: Any) -> bool:
+    if _is_encrypted(value):
+        return False
+    if isinstance(value, Mapping):
+        return any(map(_has_clear, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_clear, value))
+    return value not in (None, "")
+
+
+def _is_encrypted(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and list(value) == ["secure"]
+        and isinstance(value["secure"], str)
+    )
+
+
+def _clear(key: str, name: str) -> str:
+    path = f"{PROJECT}:{key}" + (f"[{json.dumps(name)}]" if name else '["NAME"]')
+    command = f"pulumi config set --secret --path {shlex.quote(path)}"
+    where = f"{PROJECT}:{key}.{name}" if name else f"{PROJECT}:{key}"
+    return (
+        f"{where}: is in clear in the stack file and must be a secret. Whoever reads the "
+        f"repository's history reads it there too: {_REPLACE[key]}, and store it with "
+        f"{command} (it reads the value from stdin)."
+    )
 
 
 def problems(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> list[str]:

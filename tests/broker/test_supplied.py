@@ -1,5 +1,6 @@
 """Passwords and hashes given as secrets: held against the users, and never quoted."""
 
+import shlex
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,7 @@ from declared import smallest
 
 from broker.passwd import SALT_BYTES, hash_password
 from broker.settings import Settings
-from broker.supplied import leftovers, problems, wanted
+from broker.supplied import KEYS, MOST, in_clear, leftovers, problems, wanted
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 GOOD = "correct horse battery"
@@ -76,3 +77,66 @@ def test_what_nobody_wants_is_not_used_and_spoken_of():
     (said,) = leftovers(settings("generated"), secrets, NOW)
     assert "gone, sensor" in said
     assert HASH not in said
+
+
+ENCRYPTED = {"secure": "v1:abc:def"}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, "", "{}", "null", {}, ENCRYPTED),
+        {"sensor": ENCRYPTED, "secure": ENCRYPTED},
+        {"sensor": ENCRYPTED, "lamp": None},
+    ],
+)
+def test_what_pulumi_encrypted_is_not_in_clear(key, value):
+    assert in_clear({key: value, "users": {"sensor": {"password": "supplied"}}}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ({"sensor": GOOD}, ["sensor"]),
+        ({"lamp": ENCRYPTED, "sensor": GOOD}, ["sensor"]),
+        ({"sensor": {"old": GOOD}}, ["sensor"]),
+        ({"sensor": [ENCRYPTED, GOOD]}, ["sensor"]),
+        ({"sensor": 1234567890123456}, ["sensor"]),
+        # Set as one text: nothing in it is encrypted, whatever it is called.
+        (f'{{"sensor": "{GOOD}", "lamp": "{GOOD}"}}', ["sensor", "lamp"]),
+        (f'{{"secure": "{GOOD}"}}', ["secure"]),
+        ({"secure": GOOD, "sensor": GOOD}, ["secure", "sensor"]),
+        (GOOD, []),
+        (f'["{GOOD}"]', []),
+        ([GOOD], []),
+        (1234567890123456, []),
+    ],
+)
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_in_clear_is_told_by_its_name_and_how_to_mend_it(key, value, names):
+    found = in_clear({key: value})
+
+    assert len(found) == max(len(names), 1)
+    for line, name in zip(found, names or [""], strict=True):
+        assert line.startswith(
+            f"sentient-mqtt:{key}.{name}: is in" if name else f"sentient-mqtt:{key}: is in"
+        )
+        assert "must be a secret" in line
+        assert "repository's history" in line
+        path = f'sentient-mqtt:{key}["{name or "NAME"}"]'
+        assert f"pulumi config set --secret --path '{path}'" in line
+        assert GOOD not in line
+        assert "1234567890123456" not in line
+
+
+def test_a_name_is_one_word_of_the_command():
+    (line,) = in_clear({"passwords": {"o'\"x; id": GOOD}})
+    command = line.partition("store it with ")[2].partition(" (it reads")[0]
+    assert shlex.split(command)[-1] == 'sentient-mqtt:passwords["o\'\\"x; id"]'
+
+
+def test_many_are_counted():
+    found = in_clear({"passwords": {f"door{number}": GOOD for number in range(MOST + 3)}})
+    assert len(found) == MOST + 1
+    assert found[-1] == "sentient-mqtt:passwords: 3 more are in clear."
