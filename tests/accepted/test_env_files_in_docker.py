@@ -4,7 +4,7 @@ from string import punctuation
 
 import pytest
 from env_readers import LOGINS, files_of, in_all_places, of_environment
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 from broker.env import MISREAD
 
@@ -31,7 +31,7 @@ def test_docker_takes_every_character_as_it_stands_quotes_too(read, tmp_path):
     assert not [mark for mark, readers in MISREAD.items() if "docker" in readers]
 
 
-@settings(max_examples=2)
+@settings(max_examples=2, phases=(Phase.generate,))
 @given(logins=LOGINS)
 def test_every_variable_reads_back_as_it_was_written(read, tmp_path_factory, logins):
     files = files_of(tmp_path_factory.mktemp("env"), [login.text for login in logins])

@@ -25,7 +25,7 @@ from env_readers import (
     sh,
     systemd,
 )
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 from broker.env import MISREAD, READ_ALIKE
 from setup import apt
@@ -69,7 +69,8 @@ def test_a_reader_misreads_the_characters_of_the_table_and_no_other(readers, nam
     assert misread == {mark for mark, kinds in MISREAD.items() if kind in kinds}
 
 
-@settings(max_examples=4)
+# Without shrinking, which would take minutes of processes: a failure shows one long file.
+@settings(max_examples=4, phases=(Phase.generate,))
 @given(logins=LOGINS)
 def test_every_variable_reads_back_as_it_was_written(readers, tmp_path_factory, logins):
     files = files_of(tmp_path_factory.mktemp("env"), [login.text for login in logins])
