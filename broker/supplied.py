@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from broker.env import ONLY_THESE, misreaders, why_misread
 from broker.pair import check_pair, ends_within
 from broker.passwd import check_hash
+from broker.rotations import set_another
 from broker.settings import PROJECT, Settings
 
 LEAST = 16
@@ -120,7 +122,35 @@ def problems(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> l
         for name in wanting:
             if name in given:
                 found += [f"{PROJECT}:{key}.{name}: {rule}" for rule in check(given[name])]
+    found += _problems_of_env_files(settings, secrets)
     return found
+
+
+def _problems_of_env_files(settings: Settings, secrets: Mapping[str, Any]) -> Iterator[str]:
+    misread = misread_in_env_files(settings, secrets)
+    for index, file in enumerate(settings.broker.env_files):
+        if readers := misread.get(file.user):
+            yield (
+                f"{PROJECT}:{SECRETS['supplied']}.{file.user}: {why_misread(readers)}, and "
+                f"broker.envFiles[{index}] writes it to {file.path}: there it may hold "
+                f"{ONLY_THESE}. {set_another(file.user)}"
+            )
+
+
+def misread_in_env_files(
+    settings: Settings, secrets: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
+    """Return the users whose supplied password env files can't hold, and who would misread it."""
+    given = secrets.get(SECRETS["supplied"], {})
+    if not isinstance(given, Mapping):
+        return {}
+    found = {
+        name: misreaders(given[name])
+        for name, user in settings.users.items()
+        # What else is wrong with one is said of it alone.
+        if user.password == "supplied" and name in given and not [*_password(given[name])]  # noqa: S105 (a kind, no password)
+    }
+    return {name: readers for name, readers in found.items() if readers}
 
 
 def _problems_of_pairs(settings: Settings, given: Any, now: datetime) -> Iterator[str]:
@@ -159,7 +189,7 @@ def wanted(settings: Settings, secrets: Mapping[str, Any], kind: str) -> dict[st
 
 
 def leftovers(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each secret that nobody uses any more, or that soon is of no use."""
+    """Yield a sentence for each secret that is not used, not everywhere, or not for much longer."""
     for name, text in pairs(settings, secrets).items():
         tls = settings.broker.listeners[name].tls
         if tls is not None and (end := ends_within(text, now, tls.renew_before_days)):
@@ -168,6 +198,11 @@ def leftovers(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> 
         yield (
             f"{PROJECT}:{PAIRS}: no listener with certificate 'supplied' uses what is there for "
             f"{', '.join(unused)}."
+        )
+    for name, readers in misread_in_env_files(settings, secrets).items():
+        yield (
+            f"{PROJECT}:{SECRETS['supplied']}.{name}: {why_misread(readers)}: the output "
+            f"'envFiles' leaves the user out. To have it there, set one of {ONLY_THESE}."
         )
     for kind, key in SECRETS.items():
         if unused := sorted(set(secrets.get(key, {})) - set(wanted(settings, secrets, kind))):

@@ -185,6 +185,19 @@ def test_prod_writes_the_seeds_env_file(program):
     }
 
 
+def test_the_env_files_leave_out_who_has_a_password_that_they_would_change(program):
+    config = stack_file("prod")
+    for name in ("alike", "misread"):
+        config["users"][name] = {"read": ["paragon/a/status/#"], "password": "supplied"}
+    config["passwords"] = {"alike": "correct-horse:battery", "misread": "correct horse battery"}
+    program.run("prod", config=config)
+
+    logins = program.output("credentials")
+    assert logins["misread"]["password"] == "correct horse battery"
+    assert set(logins) - set(program.output("envFiles")) == {"misread"}
+    assert "MQTT_PASSWORD=correct-horse:battery\n" in program.output("envFiles")["alike"]
+
+
 def test_the_lists_of_before_go_once_all_that_listens_is_up(program):
     config = stack_file("prod")
     config["broker"]["monitoring"] = {"user": "sentient_monitor_prod"}

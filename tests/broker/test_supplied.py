@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 from declared import smallest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from broker.env import READ_ALIKE, host_env_file
 from broker.passwd import SALT_BYTES, hash_password
 from broker.settings import Settings
-from broker.supplied import KEYS, MOST, in_clear, leftovers, problems, wanted
+from broker.supplied import KEYS, MOST, in_clear, leftovers, misread_in_env_files, problems, wanted
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 GOOD = "correct horse battery"
@@ -62,6 +65,70 @@ def test_an_adopted_password_can_not_be_written_to_an_env_file():
 
     with pytest.raises(ValueError, match="only its clients know"):
         Settings.parse(raw)
+
+
+READABLE = "correct-horse:battery#€"
+IN_FILES = {"envFiles": [{"path": "/etc/one.env", "user": "sensor"}]}
+
+
+def supplied(**broker):
+    users = {"sensor": {"read": ["a"], "password": "supplied"}}
+    return Settings.parse(smallest(**broker) | {"users": users})
+
+
+@pytest.mark.parametrize(
+    ("mark", "readers"),
+    [
+        (" ", "sh, Docker Compose, systemd and python-dotenv"),
+        ("'", "sh, Docker Compose, systemd and python-dotenv"),
+        ("$", "sh, Docker Compose and python-dotenv"),
+        ("\\", "sh and systemd"),
+        ("`", "sh"),
+    ],
+)
+def test_an_env_file_takes_no_password_that_is_read_in_two_ways(mark, readers):
+    password = f"Correct{mark}horse4battery"
+
+    (said,) = problems(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)
+
+    assert said.startswith(
+        f"sentient-mqtt:passwords.sensor: holds characters that {readers} would not read as they "
+        "stand in an env file, and broker.envFiles[0] writes it to /etc/one.env: there it may hold "
+        f"letters, digits and {READ_ALIKE}. Set another one: pulumi config set --secret --path "
+        "'sentient-mqtt:passwords[\"sensor\"]'"
+    )
+    assert "horse" not in said
+    # Where no file is written nothing is wrong: it has a URL, and the output goes without it.
+    assert problems(supplied(), {"passwords": {"sensor": password}}, NOW) == []
+    (left_out,) = leftovers(supplied(), {"passwords": {"sensor": password}}, NOW)
+    assert left_out.startswith(f"sentient-mqtt:passwords.sensor: holds characters that {readers} ")
+    assert "the output 'envFiles' leaves the user out" in left_out
+    assert "horse" not in left_out
+
+
+def test_a_password_that_all_readers_read_alike_is_in_the_file_and_the_output():
+    secrets = {"passwords": {"sensor": READABLE}}
+
+    assert problems(supplied(**IN_FILES), secrets, NOW) == []
+    assert list(leftovers(supplied(**IN_FILES), secrets, NOW)) == []
+    assert misread_in_env_files(supplied(), secrets) == {}
+
+
+@pytest.mark.parametrize("password", ["$hort", "two\nlines of a password", 1234567890123456])
+def test_what_no_password_may_be_is_said_once(password):
+    assert len(problems(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)) == 1
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=16))
+def test_a_password_is_accepted_where_an_env_file_can_be_rendered_from_it(password):
+    declared = supplied(**IN_FILES)
+    (file,) = declared.broker.env_files
+    if problems(declared, {"passwords": {"sensor": password}}, NOW):
+        with pytest.raises(ValueError, match="MQTT_PASSWORD"):
+            host_env_file(declared.broker, "prod", file, "sensor", password)
+    else:
+        text = host_env_file(declared.broker, "prod", file, "sensor", password).text
+        assert text.endswith(f"\nMQTT_PASSWORD={password}\n")
 
 
 def test_what_nobody_wants_is_not_used_and_spoken_of():
