@@ -21,7 +21,7 @@ included: so no value is quoted, and the others must take it as it stands.
 """
 
 _QUOTES_AND_BLANKS = ("sh", "compose", "systemd", "python-dotenv")
-# Measured: docs/decisions/0018. tests/broker/test_env_readers.py holds each line.
+# Measured: docs/decisions/0019. tests/broker/test_env_readers.py holds each line.
 MISREAD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(" \"'", _QUOTES_AND_BLANKS),
     "$": ("sh", "compose", "python-dotenv"),

@@ -190,7 +190,7 @@ def test_the_env_files_leave_out_who_has_a_password_that_they_would_change(progr
     for name in ("alike", "misread"):
         config["users"][name] = {"read": ["paragon/a/status/#"], "password": "supplied"}
     config["passwords"] = {"alike": "correct-horse:battery", "misread": "correct horse battery"}
-    program.run("prod", config=config)
+    program.run("prod", config=config, secrets=["passwords"])
 
     logins = program.output("credentials")
     assert logins["misread"]["password"] == "correct horse battery"
