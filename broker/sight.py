@@ -96,6 +96,11 @@ def owner(broker: Broker) -> str:
     return f"{broker.owner.uid}:{broker.owner.gid}"
 
 
+def folder_owner(broker: Broker, folder: str) -> str:
+    """Return whom *folder* belongs to: all but the data folder are root's (broker/layout.py)."""
+    return owner(broker) if folder == broker.folders.data else f"0:{broker.owner.gid}"
+
+
 def seconds_up(started: str, now: str) -> float | None:
     """Return for how long it has been up; nothing where that is not known."""
     try:

@@ -2,8 +2,10 @@
 
 import subprocess
 
-from broker.delivery import Call, assemble, deliver
+from broker.delivery import assemble, deliver
+from broker.layout import erase_calls
 from ops.command import finish
+from ops.host import environment
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
 
@@ -33,13 +35,15 @@ def main() -> None:
         print(f"Every password stays: make up STACK={stack.name} brings the broker back with them.")
     folders = stack.settings.broker.folders
     if given.delete_data:
-        _erase(stack, outputs.get("image", stack.settings.broker.image))
-        print(f"Deleted: {folders.data} and {folders.log}.")
+        kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
+        print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
+        print(kept, end="")
     else:
         print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
 
 
-def _erase(stack: Stack, image: str) -> None:
+def _erase(stack: Stack, image: str) -> str:
+    """Delete the broker's files and return a line for each folder that is still needed."""
     broker, transport = stack.settings.broker, stack.transport
     done = subprocess.run(
         [
@@ -50,17 +54,16 @@ def _erase(stack: Stack, image: str) -> None:
             assemble(
                 ("erase.sh",), lambda name: (ROOT / "host" / name).read_text(encoding="utf-8")
             ),
-            [
-                Call(words=("erase", folder, transport.socket))
-                for folder in (broker.folders.data, broker.folders.log)
-            ],
+            erase_calls(broker, transport.socket, image),
         ),
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise Refusal(f"DATA=delete: {done.stderr.strip()}")
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 import yaml
+from declared import SMALLEST
+from owner_containers import OWNER_CONTAINERS
 
 import ops.certificate
 import ops.credentials
@@ -128,9 +130,10 @@ class TestDown:
         folders = {name: str(srv / name) for name in ("config", "data", "log")}
         for folder in folders.values():
             (srv / folder).mkdir(parents=True)
-            (srv / folder / "file").write_text("x")
+            name = "mosquitto.log" if folder.endswith("log") else "mosquitto.db"
+            (srv / folder / name).write_text("x")
         ready.write(folders=folders)
-        (ready.bin / "docker").write_text("#!/bin/sh\nexit 0\n")
+        (ready.bin / "docker").write_text(f"#!/bin/sh\n{OWNER_CONTAINERS}\nexit 0\n")
         (ready.bin / "docker").chmod(0o755)
         ready.srv = srv
         return ready
@@ -152,7 +155,20 @@ class TestDown:
 
         # Its files were Pulumi's to remove.
         assert self.left(site) == ["config"]
-        assert capsys.readouterr().out == f"Deleted: {site.srv}/data and {site.srv}/log.\n"
+        assert capsys.readouterr().out == (
+            f"Deleted: what the broker wrote in {site.srv}/data and {site.srv}/log.\n"
+        )
+
+    def test_what_is_not_the_brokers_stays_and_that_is_said(self, site, capsys):
+        (site.srv / "data" / "notes.txt").write_text("mine")
+
+        site.run(ops.down.main, "--delete-data")
+
+        assert self.left(site) == ["config", "data"]
+        assert [path.name for path in (site.srv / "data").iterdir()] == ["notes.txt"]
+        assert "data: stays, since it holds what is not the broker's: notes.txt" in (
+            capsys.readouterr().out
+        )
 
     def test_not_while_a_container_has_them(self, site):
         (site.bin / "docker").write_text("#!/bin/sh\necho another\n")
@@ -225,6 +241,42 @@ class TestCredentials:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o755
         assert "s3cret" not in "".join(capsys.readouterr())
+
+    @pytest.fixture
+    def misread(self, ready):
+        users = SMALLEST["users"] | {"person": {"read": ["a"], "password": "supplied"}}
+        named = {"broker": SMALLEST["broker"], "users": users}
+        config = {f"sentient-mqtt:{key}": value for key, value in named.items()}
+        ready.file.write_text(yaml.safe_dump({"config": config}))
+        login = {"username": "person", "password": "a $ecret of two words"}
+        ready.outputs = UP | {"credentials": UP["credentials"] | {"person": login}}
+        ready.pulumi("exit 0")
+        return ready
+
+    def test_no_env_file_is_printed_that_a_shell_reads_otherwise(self, misread, capsys):
+        with pytest.raises(Refusal, match=r"^USER=person: the password holds characters") as why:
+            misread.run(ops.credentials.main, "--user", "person")
+
+        assert capsys.readouterr().out == ""
+        assert "FORMAT=header" in str(why.value)
+        assert "$" not in str(why.value)
+        misread.run(ops.credentials.main, "--user", "person", "--format", "header")
+        assert '"a $ecret of two words"' in capsys.readouterr().out
+        misread.run(ops.credentials.main, "--user", "person", "--only-password")
+        assert capsys.readouterr().out == "a $ecret of two words\n"
+
+    def test_the_others_have_their_files_and_the_command_fails(self, misread, tmp_path, capsys):
+        folder = tmp_path / "all"
+        folder.mkdir()
+        (folder / "person.env").write_text("of before")
+
+        with pytest.raises(Refusal, match=r"^No file for USER=person: the password holds"):
+            misread.run(ops.credentials.main, "--all", str(folder))
+
+        assert [file.name for file in folder.iterdir()] == ["sensor.env"]
+        assert "1 files" in capsys.readouterr().err
+        misread.run(ops.credentials.main, "--all", str(folder), "--format", "header")
+        assert {file.name for file in folder.glob("*.h")} == {"person.h", "sensor.h"}
 
 
 class TestOutputs:
