@@ -32,6 +32,8 @@ LIMIT = 90
 """Seconds that a script may take: its own waits end after 60."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 OWNED = ("config", "data", "log", "app", "textfile")
+TEXTFILE = "textfile/collector"
+"""As /var/lib/prometheus/node-exporter is: both belong to prometheus."""
 USERS = ("admin", "application", "health")
 
 
@@ -259,7 +261,8 @@ def stack(tree: Path, daemon: Daemon, image: str) -> Iterator[Stack]:
         passwords={user: secrets.token_urlsafe(24) for user in USERS},
     )
     try:
-        for folder, owner in (("app", APPLICATION), ("textfile", COLLECTOR), ("env", 0)):
+        owners = {"app": APPLICATION, "textfile": COLLECTOR, TEXTFILE: COLLECTOR, "env": 0}
+        for folder, owner in owners.items():
             (base / folder).mkdir(mode=0o755)
             os.chown(base / folder, owner, owner)
         made.rendered = _render(made)
@@ -310,7 +313,7 @@ def _render(made: Stack) -> dict[str, Any]:
         "stack": "attack",
         "seed": "seed",
         "request": request,
-        "textfile": str(base / "textfile"),
+        "textfile": str(base / TEXTFILE),
         "env_files": [each["path"] for each in env_files],
         "erased": [str(base / "erased" / each) for each in ("data", "log")],
     }
