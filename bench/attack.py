@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.attacks.race import Racer, Result, Studied, plan, race, racer, study
 from bench.attacks.script import scripts
-from bench.attacks.stack import ROOT, WHOSE, Stack, stack
+from bench.attacks.stack import LIMIT, ROOT, WHOSE, Stack, stack
 from setup.daemon import ensure_daemon
 from setup.image import stand_in
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each script and attacker")
     parser.add_argument("--only", action="append", default=[], help="a script by its name here")
     parser.add_argument("--stop-after", type=int, default=0, help="rounds with an effect; 0: never")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of a script")
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--suite", default="trixie", help="trixie: Mosquitto 2.0; forky: 2.1")
     given = parser.parse_args()
@@ -45,6 +46,7 @@ def main() -> None:
     began = time.monotonic()
     image = stand_in(given.suite, daemon).name
     with stack(given.scripts.resolve(), daemon, image) as made, racer() as attacker:
+        made.limit = given.limit
         for script in scripts(made):
             if given.only and script.name not in given.only:
                 continue

@@ -64,6 +64,8 @@ class Stack:
     passwords: dict[str, str]
     rendered: dict[str, Any] = field(default_factory=dict)
     template: Path = Path()
+    limit: float = LIMIT
+    """Seconds after which a script is ended."""
     variants: dict[str, int] = field(default_factory=lambda: {"files": 1, "certificates": 1})
     """Which of its two texts each script has put in place."""
 
@@ -78,7 +80,7 @@ class Stack:
         return found
 
     def run(self, command: dict[str, Any], *, before: Sequence[str] = ()) -> Ended:
-        """Run a script as the program does; end it and its children after LIMIT seconds."""
+        """Run a script as the program does; end it and its children after ``limit`` seconds."""
         began = time.monotonic()
         process = subprocess.Popen(
             [*before, *command["argv"]],
@@ -92,7 +94,7 @@ class Stack:
             start_new_session=True,
         )
         try:
-            out, said = process.communicate(command["stdin"], timeout=LIMIT)
+            out, said = process.communicate(command["stdin"], timeout=self.limit)
             code = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
