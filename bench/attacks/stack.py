@@ -172,7 +172,10 @@ class Stack:
         ill = not self._runs()
         for name in OWNED:
             folder = self.base / name
-            if folder.lstat().st_uid and _differs(folder, self.template / name):
+            if not folder.lstat().st_uid:
+                continue
+            _remove_strangers(folder, self.template / name)
+            if _differs(folder, self.template / name):
                 if name in {"config", "data", "log"} and not ill:
                     self.daemon.run("rm", "--force", "--volumes", self.name)
                     ill = True
@@ -219,6 +222,17 @@ class Stack:
 def _copy(source: Path, target: Path) -> None:
     """Copy a folder with its owners; links stay links."""
     subprocess.run(["cp", "-a", "--", str(source), str(target)], check=True)
+
+
+def _remove_strangers(folder: Path, template: Path) -> None:
+    """Remove what *template* has no name for: no broker needs a restart for that."""
+    for entry in os.scandir(folder):
+        if (template / entry.name).is_symlink() or (template / entry.name).exists():
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            Path(entry.path).unlink()
 
 
 def _differs(folder: Path, template: Path) -> bool:
