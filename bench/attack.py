@@ -92,16 +92,16 @@ def _progress(result: Result, seconds: float) -> None:
 
 def report(studies: Iterable[Studied], results: list[Result], base: str) -> Iterator[str]:
     """Yield the lines of a page: the table, then each effect with the names that had it."""
-    yield "| script | attacker | names raced | rounds | well, or error | effects |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| script | against the rule | attacker | names raced | rounds | ended | effects |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for studied in studies:
         own = [each for each in results if each.script == studied.script.name]
         if not own:
-            yield f"| {studied.script.name} | nobody has a name to take | 0 | | | |"
+            yield f"| {studied.script.name} | {len(studied.violations)} | none | 0 | | | |"
         for each in own:
             wrong = each.rounds - each.succeeded - len(each.unclear)
             yield (
-                f"| {each.script} | {each.whose} | {len(each.names)} | {each.rounds} | "
+                f"| {each.script} | {len(studied.violations)} | {each.whose} | {len(each.names)} | {each.rounds} | "
                 f"{each.succeeded} well, {wrong} with an error | {len(each.effects)} |"
             )
     yield ""
@@ -119,7 +119,7 @@ def report(studies: Iterable[Studied], results: list[Result], base: str) -> Iter
         f"{sum(each.refused for each in results):,} hard links refused by the kernel: "
         f"{sum(len(each.effects) for each in results)} effects, "
         f"{sum(len(each.unclear) for each in results)} unclear ends; "
-        f"{against} uses of a name in another user's folder by root."
+        f"{against} paths that root touched against the rule."
     )
 
 
