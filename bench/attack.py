@@ -101,7 +101,8 @@ def report(studies: Iterable[Studied], results: list[Result], base: str) -> Iter
         for each in own:
             wrong = each.rounds - each.succeeded - len(each.unclear)
             yield (
-                f"| {each.script} | {len(studied.violations)} | {each.whose} | {len(each.names)} | {each.rounds} | "
+                f"| {each.script} | {len(studied.violations)} | {each.whose} | {len(each.names)} | "
+                f"{each.rounds} | "
                 f"{each.succeeded} well, {wrong} with an error | {len(each.effects)} |"
             )
     yield ""
