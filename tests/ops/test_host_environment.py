@@ -1,12 +1,16 @@
 """What a command runs for the host has none of the secrets in the environment of the caller."""
 
+import ast
+
 import pytest
 
 import ops.docker
 import ops.down
 import ops.host
 import ops.logs
-from ops.stack import Stack
+from ops.stack import ROOT, Stack
+
+STARTS = {"subprocess.run", "subprocess.Popen"}
 
 CALLS = {
     "ask": lambda _: ops.docker.ask(Stack.read("test"), "inspect"),
@@ -33,3 +37,19 @@ def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch
 
     assert "SSH_AUTH_SOCK=/agent\n" in seen.read_text()
     assert "s3cret" not in seen.read_text()
+
+
+ELSEWHERE = {"ops/revision.py", "ops/test.py", "setup/engine.py"}
+"""Where git, pytest and the engine's build run: on this machine, for no host."""
+
+
+def test_no_command_is_started_with_the_environment_as_it_is():
+    parts = ("components", "ops", "setup")
+    files = [file for part in parts for file in (ROOT / part).glob("*.py")]
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS:
+                known = any(keyword.arg == "env" for keyword in node.keywords)
+                found |= set() if known else {str(file.relative_to(ROOT))}
+    assert found == ELSEWHERE
