@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from host_scripts import host_scripts
+from owner_containers import OWNER_CONTAINERS
 
 from broker.delivery import Call, deliver
 
@@ -14,24 +15,35 @@ SOCKET = "unix:///test.sock"
 
 
 class Host:
-    """Runs scripts of ``host/`` with a ``docker`` that writes down how it was called."""
+    """
+    Runs scripts of ``host/`` with a ``docker`` that writes down how it was called.
+
+    What a script hands to ``as_owner`` (host/paths.sh) is done for real in the folder, by the
+    folder's owner; ``calls`` has a line ``as_owner FOLDER ACCESS`` of it. The same holds for a
+    script that ``docker exec --workdir`` runs, in a folder of ``inside``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.calls_file = folder / "calls"
+        self.inside: dict[str, Path] = {}
+        """Which folder of this machine a folder of the broker's container is."""
+        self.kill = "return 1"
+        """sh: what ``kill`` does in the broker's container."""
         self.docker("exit 0")
 
-    def program(self, name: str, body: str) -> None:
+    def program(self, name: str, body: str, before: str = "") -> None:
         (self.bin / name).write_text(
-            f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{body}\n', encoding="utf-8"
+            f'#!/bin/sh\n{before}\necho "{name} $*" >>"{self.calls_file}"\n{body}\n',
+            encoding="utf-8",
         )
         (self.bin / name).chmod(0o755)
 
     def docker(self, body: str) -> None:
-        """*body* is sh; ``$*`` begins with ``-H unix:///test.sock``."""
-        self.program("docker", body)
+        """*body* is sh, for what is not done for real; ``$*`` begins with ``-H unix:///test.sock``."""
+        self.program("docker", body, before=OWNER_CONTAINERS)
 
     def calls(self, word: str = "") -> list[str]:
         """How the programs were called, in order; with *word*, those that hold it."""
@@ -50,7 +62,13 @@ class Host:
             text=True,
             timeout=60,
             check=False,
-            env={**os.environ, "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+                "OWNER_CALLS": str(self.calls_file),
+                "OWNER_INSIDE": "".join(f"{there} {here}\n" for there, here in self.inside.items()),
+                "OWNER_KILL": self.kill,
+            },
         )
 
 
