@@ -13,7 +13,7 @@ from typing import Any
 from broker.conf import CONFIG_DIR
 from broker.handmade import Notes
 from broker.handmade_conf import LOG_TYPES, HandConf, HandListener
-from broker.names import check_file_name
+from broker.names import check_file_name, check_folder
 from broker.part import Part
 from broker.site import Broker, Files, Health, Limits, Logging, Persistence
 
@@ -63,8 +63,16 @@ def adopted_broker(
 
 def _folders(read: HandConf, place: Place, notes: Notes) -> dict[str, str]:
     """Return the host's folders; of data and log the files know at most a container's view."""
-    folders = {"config": place.config}
     config = PurePosixPath(place.config)
+    try:
+        check_folder(place.config)
+    except ValueError as system:
+        config = PurePosixPath("/srv", place.container or CONTAINER, "config")
+        notes.remarks.append(
+            f"broker.folders.config: {str(config)!r}: assumed, for {place.config!r} {system}. What "
+            "is there stays as it is"
+        )
+    folders = {"config": str(config)}
     log = read.path("log_dest file")
     for key, said, found in (
         ("data", place.data, _on_host(read.path("persistence_location"))),

@@ -115,6 +115,8 @@ class Wanted:
     """By path in the stack file."""
     folders: Mapping[str, str]
     """By path in the stack file."""
+    folder_looks: tuple[tuple[str, ...], ...] = ()
+    """The calls that look at them (broker/layout.py)."""
     env_files: Mapping[str, str]
     """By path in the stack file."""
     become: str

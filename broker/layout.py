@@ -1,12 +1,12 @@
 """What lies where on the host: folders, files, and whom each belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from broker.acl import HEALTH_TOPIC
 from broker.canary import NAME as CANARY
 from broker.canary import canary_password, passwd_line
-from broker.conf import CONFIG_DIR
+from broker.conf import CONFIG_DIR, TLS_DIR
 from broker.delivery import Call
 from broker.host import Seen
 from broker.site import Broker, Owner
@@ -50,21 +50,79 @@ class HostFile:
     text: str
     mode: str = FILE_MODE
 
-    def call(self) -> Call:
-        words = ("put", self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
+    def call(self, function: str = "put") -> Call:
+        """Return the call that puts it in place, of ``host/files.sh`` or ``host/env_file.sh``."""
+        words = (function, self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
         return Call(words=words, text=self.text)
 
 
 def folder_calls(broker: Broker) -> list[Call]:
-    """Return the calls of ``host/folders.sh``: what is kept on removal comes last."""
+    """
+    Return the calls of ``host/folders.sh``: what is kept on removal comes last.
+
+    The folders of the configuration are root's, so that the broker's user can read the files in
+    them and can put nothing in their place. Data and log folders are the broker's to write.
+    """
     folders = broker.folders
-    owner = (str(broker.owner.uid), str(broker.owner.gid))
+    uid, gid = str(broker.owner.uid), str(broker.owner.gid)
+    names = {**_names_in_config(broker), **written_names(broker)}
     return [
-        Call(words=("folder", "ours", folders.config, FOLDER_MODE, *owner)),
-        Call(words=("folder", "ours", f"{folders.config}/{HEALTH_DIR}", FOLDER_MODE, *owner)),
-        Call(words=("folder", "ours", f"{folders.config}/{CANARY_DIR}", FOLDER_MODE, *owner)),
-        Call(words=("folder", "kept", folders.data, FOLDER_MODE, *owner)),
-        Call(words=("folder", "kept", folders.log, FOLDER_MODE, *owner)),
+        Call(words=("folder", kind, path, FOLDER_MODE, owner, gid, *names.get(path, ())))
+        for kind, path, owner in (
+            ("ours", folders.config, "0"),
+            ("ours", f"{folders.config}/{HEALTH_DIR}", "0"),
+            ("ours", f"{folders.config}/{CANARY_DIR}", "0"),
+            ("kept", folders.data, uid),
+            ("kept", folders.log, uid),
+        )
+    ]
+
+
+def folder_looks(broker: Broker) -> Iterator[tuple[str, ...]]:
+    """Yield the calls of ``host/probe.sh`` that look at the folders before they are made."""
+    folders = (broker.folders.config, broker.folders.data, broker.folders.log)
+    for call in folder_calls(broker):
+        if call.words[2] in folders:
+            yield ("folder", *call.words[2:])
+    if broker.backups is not None:
+        yield ("folder", broker.backups.folder, "0700", "archives", "0", *NAMES_IN_BACKUPS)
+
+
+NAMES_IN_BACKUPS = (
+    *("*.tar.gz", "*.tar.gz.age", "*.tgz", "before-restore-*", ".lock", ".partial*", ".stage*"),
+    *(".verified-*", ".drilled-*", ".filled-*"),
+)
+"""What a folder of archives may hold before it becomes root's alone: archives and notes on them."""
+
+
+def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
+    """Return the names of a broker's files, as shell patterns, by configuration folder."""
+    files, folder = broker.files, broker.folders.config
+    names = (files.conf, files.passwords, files.acl, LOGINS_FILE, HEALTH_DIR, CANARY_DIR, TLS_DIR)
+    return {
+        folder: (*names, ".candidate", "*.sentient-mqtt-*"),
+        f"{folder}/{HEALTH_DIR}": ("mosquitto_sub*",),
+        f"{folder}/{CANARY_DIR}": ("mosquitto_pub*",),
+    }
+
+
+def written_names(broker: Broker) -> dict[str, tuple[str, ...]]:
+    """Return the names of what a broker and its helpers write, as shell patterns, by folder."""
+    log = broker.logging.file
+    return {
+        broker.folders.data: (
+            *("mosquitto.db", "mosquitto.db.*", ".before-start", ".before-write", ".rehearsal"),
+            *(".backup", ".backup-rehearsal", ".incoming"),
+        ),
+        broker.folders.log: (log, f"{log}.[0-9]*", f"{log}-[0-9]*"),
+    }
+
+
+def erase_calls(broker: Broker, socket: str, image: str) -> list[Call]:
+    """Return the calls of ``host/erase.sh``: a container of *image* deletes the files."""
+    return [
+        Call(words=("erase", socket, image)),
+        *(Call(words=("folder", path, *names)) for path, names in written_names(broker).items()),
     ]
 
 

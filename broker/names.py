@@ -50,9 +50,42 @@ def check_absolute(text: str) -> str:
 
 
 def check_folder(text: str) -> str:
-    if len(PurePosixPath(check_absolute(text)).parts) <= 2:  # noqa: PLR2004 ("/" and one name)
+    path = PurePosixPath(check_absolute(text))
+    if len(path.parts) <= 2:  # noqa: PLR2004 ("/" and one name)
         raise ValueError("must be at least two levels below /, so that no system folder is taken")
+    if any(path.is_relative_to(own) for own in OWN_FOLDERS):
+        return text
+    for system in SYSTEM_FOLDERS:
+        if path.is_relative_to(system):
+            raise ValueError(
+                f"lies in {system}, which is the system's; choose a folder such as "
+                "/opt/sentient/... or /srv/..."
+            )
+    if path.parent in PARENTS_OF_SYSTEM_FOLDERS:
+        raise ValueError(
+            f"is a folder of the system or of a person; choose one further down, such as "
+            f"{text}/mqtt"
+        )
     return text
+
+
+OWN_FOLDERS = tuple(map(PurePosixPath, ("/etc/sentient-mqtt",)))
+
+SYSTEM_FOLDERS = tuple(
+    map(
+        PurePosixPath,
+        (
+            *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc"),
+            *("/root", "/run", "/sbin", "/sys", "/usr", "/var/run", "/var/lock"),
+            *("/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/apt"),
+            *("/var/lib/systemd", "/var/spool/cron", "/var/cache/apt"),
+        ),
+    )
+)
+"""Nothing in them may get the broker's owner and mode; a boot empties some of them."""
+
+PARENTS_OF_SYSTEM_FOLDERS = tuple(map(PurePosixPath, ("/home", "/var")))
+"""What lies directly in them is a person's, or the whole of /var/lib."""
 
 
 def check_file_name(text: str) -> str:

@@ -96,6 +96,11 @@ def owner(broker: Broker) -> str:
     return f"{broker.owner.uid}:{broker.owner.gid}"
 
 
+def folder_owner(broker: Broker, folder: str) -> str:
+    """Return whom *folder* belongs to: the configuration's is root's (broker/layout.py)."""
+    return f"0:{broker.owner.gid}" if folder == broker.folders.config else owner(broker)
+
+
 def seconds_up(started: str, now: str) -> float | None:
     """Return for how long it has been up; nothing where that is not known."""
     try:

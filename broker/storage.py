@@ -5,7 +5,7 @@ from __future__ import annotations
 from broker.logrotate import log_path, logrotate_path
 from broker.point import Point, Verdict
 from broker.settings import Settings
-from broker.sight import File, Sight, owner, seconds_up, written_folders
+from broker.sight import File, Sight, folder_owner, owner, seconds_up, written_folders
 
 FRESH = 120
 """Seconds: the check's own logins are in the log by then."""
@@ -116,14 +116,19 @@ def room(settings: Settings, sight: Sight) -> Point:
 def foreign(settings: Settings, sight: Sight, folder: str) -> tuple[bool, str]:
     """Return whether *folder* is another's, and what is said of it then."""
     found = sight.host.get("owner", folder)
-    if found in ("", owner(settings.broker)):
+    if found in ("", folder_owner(settings.broker, folder)):
         return False, ""
     return True, f"; the folder {'is' if found == 'absent' else 'belongs to'} {found}"
 
 
 def given_back(settings: Settings, folder: str) -> str:
     """Return what makes *folder* the broker's again."""
-    return f"chown -R {owner(settings.broker)} {folder}"
+    broker = settings.broker
+    files = f"chown -Rh {owner(broker)} {folder}"
+    if folder_owner(broker, folder) == owner(broker):
+        return files
+    folders = f"find {folder} -type d -exec chown {folder_owner(broker, folder)} {{}} +"
+    return f"{files} && {folders}"
 
 
 def no_file(name: str, asks: str, path: str, sight: Sight, mend: str) -> Point:

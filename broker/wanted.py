@@ -7,7 +7,7 @@ from broker.effect import remembered
 from broker.env import env_file_mark
 from broker.firewall import is_declared, short_name
 from broker.host import Transport, Wanted
-from broker.layout import LOGINS_FILE
+from broker.layout import LOGINS_FILE, folder_looks
 from broker.settings import Settings
 
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
@@ -33,7 +33,9 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
             "broker.folders.config": broker.folders.config,
             "broker.folders.data": broker.folders.data,
             "broker.folders.log": broker.folders.log,
+            **({"broker.backups.folder": broker.backups.folder} if broker.backups else {}),
         },
+        folder_looks=tuple(folder_looks(broker)),
         env_files={
             f"broker.envFiles[{index}].path": each.path
             for index, each in enumerate(broker.env_files)
@@ -54,7 +56,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("container", wanted.container)]
     words += [("logins", wanted.logins_file, wanted.container, f"{CONFIG_DIR}/{LOGINS_FILE}")]
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
-    words += [("folder", each) for each in wanted.folders.values()]
+    words += wanted.folder_looks
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
     words += [("firewall", wanted.container, wanted.bridge)] if wanted.bridge else []
     words += wanted.certificates

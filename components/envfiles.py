@@ -35,7 +35,7 @@ class EnvFiles(ComponentResource):
                 transport=transport,
                 become=broker.become,
                 image=image,
-                scripts=("files.sh",),
+                scripts=("env_file.sh",),
                 calls=passwords[active[each.user]].apply(
                     partial(_calls, broker, stack, each, active[each.user])
                 ),
@@ -46,4 +46,4 @@ class EnvFiles(ComponentResource):
 
 
 def _calls(broker: Broker, stack: str, file: EnvFile, login: str, password: str) -> list[Call]:
-    return [host_env_file(broker, stack, file, login, password).call()]
+    return [host_env_file(broker, stack, file, login, password).call("env_file")]

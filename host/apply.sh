@@ -149,7 +149,7 @@ validate() {
   # On the host's own network a listener names the host's address, which a trial doesn't have.
   [ ! -e "$folder/.candidate/$conf" ] ||
     sed -i 's/^\(listener [0-9]*\) .*/\1/' "$folder/.candidate/$conf"
-  chown -R -- "$(stat -c %u:%g "$folder")" "$folder/.candidate"
+  hand_over "$folder/.candidate" "$uid" "$gid"
   try "$image"
   # Until it is replaced, the one that runs reads them too.
   running=$(state "$container" '{{.Image}}') || running=''
@@ -164,7 +164,7 @@ differs() { # PATH
 
 try() { # IMAGE
   daemon run --detach --name "$container-candidate" --network none --read-only --cap-drop ALL \
-    --security-opt no-new-privileges:true --user "$(stat -c %u:%g "$folder")" \
+    --security-opt no-new-privileges:true --user "$uid:$gid" \
     --tmpfs "/mosquitto/data:mode=1777" --tmpfs "/mosquitto/log:mode=1777" \
     --env XDG_CONFIG_HOME=/mosquitto/config/health \
     --volume "$folder/.candidate:/mosquitto/config:ro" \

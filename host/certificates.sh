@@ -12,8 +12,6 @@
 # shellcheck disable=SC2154 # action, new, old, folder, container: host/files.sh and host/apply.sh
 
 keeps=''
-uid=''
-gid=''
 grace=''
 turn=''
 work=''
@@ -31,8 +29,7 @@ certificates() { # FOLDER UID GID GRACE TURN: where the CA is, in a folder that 
   [ "$action" = apply ] || return 0
   command -v openssl >/dev/null 2>&1 ||
     fail "the command openssl is not on this host (Debian, Ubuntu: apt-get install openssl)"
-  (umask 022 && mkdir -p -- "$(dirname -- "$keeps")")
-  mkdir -p -- "$keeps"
+  make_folder "$keeps"
   chmod 0700 "$keeps"
   sweep
   work=$(mktemp -d "$keeps/.work.XXXXXX")
@@ -89,9 +86,11 @@ new_key() { # PATH
 }
 
 folder_of() { # NAME
-  mkdir -p -- "$folder/tls/$1"
-  chown -- "$uid:$gid" "$folder/tls" "$folder/tls/$1"
-  chmod 0700 "$folder/tls" "$folder/tls/$1"
+  for place_there in "$folder/tls" "$folder/tls/$1"; do
+    make_folder "$place_there"
+    chown -- "0:$gid" "$place_there"
+    chmod 0750 "$place_there"
+  done
 }
 
 place() { # PATH, the text on stdin: nothing where it is that already
@@ -245,7 +244,7 @@ try_pairs() { # IMAGE: a second broker, without network or data, on copies
         echo "cafile /mosquitto/config/tls/$name/clients.pem"
     done
   } >"$trial/trial.conf"
-  chown -R -- "$uid:$gid" "$trial"
+  hand_over "$trial" "$uid" "$gid"
   daemon run --detach --name "$container-candidate" --network none --read-only --cap-drop ALL \
     --security-opt no-new-privileges:true --user "$uid:$gid" --volume "$trial:/mosquitto/config:ro" \
     "$1" /usr/sbin/mosquitto -c /mosquitto/config/trial.conf >/dev/null ||
@@ -328,22 +327,29 @@ fresh_within() { # SECONDS SPEAKING
 # 2.1 empties its database where a start fails: what its end wrote is linked, and is in place again
 # before the next start.
 saved=''
+in_data() { # SCRIPT: $1 is the database, $2 what was linked aside; the folder is the broker's
+  as_owner "$socket" "$(state "$container" '{{.Image}}')" "$data" rw 60 "$1" \
+    mosquitto.db "mosquitto.db$old"
+}
+
 start_anew() {
-  database=$(state "$container" \
-    '{{range .Mounts}}{{if eq .Destination "/mosquitto/data"}}{{.Source}}{{end}}{{end}}')/mosquitto.db
+  data=$(state "$container" \
+    '{{range .Mounts}}{{if eq .Destination "/mosquitto/data"}}{{.Source}}{{end}}{{end}}')
   daemon stop --time "$grace" "$container" >/dev/null 2>&1 || :
+  # shellcheck disable=SC2016 # the words of in_data
   if [ -n "$saved" ]; then
-    ln -f -- "$saved" "$database"
-  elif [ -e "$database" ]; then
-    saved=$database$old
-    ln -f -- "$database" "$saved"
+    in_data '[ ! -e "$2" ] || ln -f "$2" "$1"'
+  else
+    in_data '[ ! -e "$1" ] || ln -f "$1" "$2"'
+    saved=yes
   fi
   daemon start "$container" >/dev/null 2>&1 || :
   served_by=$(($(date +%s) + 20))
   until fresh_within 1 "$speaking"; do
     runs && [ "$(date +%s)" -lt "$served_by" ] || return 0
   done
-  [ -z "$saved" ] || rm -f -- "$saved"
+  # shellcheck disable=SC2016
+  in_data 'rm -f "$2"'
   saved=''
 }
 

@@ -2,13 +2,14 @@
 # After `apply`: every file has its text, owner and mode; or, where anything failed, every file is
 # as it was. After `remove`: the files are gone. host/apply.sh goes on from here for a broker.
 # needs: paths.sh
-set -eu
-umask 077
 
+# shellcheck disable=SC2034,SC2154 # host/apply.sh reads uid and gid; host/paths.sh has the others
 action=$1
 paths='' # in the order in which they are put in place, one a line
 placing=no
 narrowed='' # the one file that was put in place before its turn
+uid=''      # of whoever reads the files
+gid=''
 
 # Beside the file, so that a rename swaps it; ours by name, so that nobody's own x.new is lost.
 new=.sentient-mqtt-new
@@ -42,22 +43,19 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-fail() {
-  echo "$*" >&2
-  exit 1
-}
-
 put() { # PATH MODE UID GID, the text on stdin
   paths="$paths$1
 "
   if [ "$action" = remove ]; then
     cat >/dev/null
+    root_only "$(dirname -- "$1")" || fail "$1: was not removed: $why"
     return 0
   fi
+  make_folder "$(dirname -- "$1")"
   [ ! -d "$1" ] || fail "$1: is a folder; move it away or choose another path"
-  (umask 022 && mkdir -p -- "$(dirname -- "$1")")
+  uid=$3
+  gid=$4
   # A full disk ends here: nothing has been put in place yet.
-  # Made anew (-C): root writes through nobody's symbolic link.
   rm -f -- "$1$new"
   (set -C && cat >"$1$new") ||
     fail "$1: can't be written; is the disk full? The file in place is untouched"

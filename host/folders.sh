@@ -1,31 +1,50 @@
 #!/bin/sh
-# After `apply`: every folder is there, with its owner and mode. After `remove`: those that are
-# "ours" are gone where they were empty; those that are "kept" are as they were.
+# After `apply`: every folder exists, with its owner and mode. After `remove`: those that are "ours"
+# are gone where they were empty; those that are "kept" are as they were.
 # needs: paths.sh
-set -eu
 
+# shellcheck disable=SC2154 # host/paths.sh has the others
 action=$1
 removed=''
 
-folder() { # ours|kept PATH MODE UID GID
+# A folder that exists with another group or mode is taken over only if it holds nothing but NAMES
+# (shell patterns): another program's folder stays as it is.
+folder() { # ours|kept PATH MODE UID GID [NAME...]
+  kind=$1
+  path=$2
+  mode=$3
+  owner=$4:$5
+  shift 5
   if [ "$action" = remove ]; then
-    [ "$1" = kept ] || removed="$2
+    [ "$kind" = kept ] || removed="$path
 $removed"
     return 0
   fi
-  if [ -L "$2" ] || { [ -e "$2" ] && [ ! -d "$2" ]; }; then
-    echo "$2: is there already and is not a folder; move it away or choose another path" >&2
-    exit 1
+  if [ -L "$path" ] || { [ -e "$path" ] && [ ! -d "$path" ]; }; then
+    fail "$path: is there already and is not a folder; move it away or choose another path"
   fi
-  mkdir -p -- "$2"
-  # Only the folder itself: what is in it was written by a broker, under its own owner.
-  chown -- "$4:$5" "$2"
-  chmod -- "$3" "$2"
+  root_only "$(dirname -- "$path")" || fail "$path: $why"
+  if [ -d "$path" ]; then
+    others=$(entries_of_others "$path" "$@")
+    [ -z "$others" ] || [ "$(stat -c '%g 0%a' -- "$path")" = "${owner#*:} $mode" ] ||
+      fail "$path: holds what is not a broker's ($others). Move it away, or choose another folder: \
+the folder would get another owner and mode"
+  else
+    make_folder "$(dirname -- "$path")"
+    mkdir -- "$path" || fail "$path: can't be made"
+  fi
+  # The folder itself only: a broker wrote what is in it, under its own owner.
+  chmod -- "$mode" "$path"
+  chown -h -- "$owner" "$path"
+  # What version 0.1 made belonged to the broker's user, down to the last folder.
+  [ "${owner%%:*}" != 0 ] ||
+    find "$path" -mindepth 1 -type d ! -user 0 -exec chown -h -- "$owner" {} \; -exec chmod "$mode" {} \;
 }
 
 finish() {
   # Innermost first. A folder in which somebody else left a file stays.
   printf '%s' "$removed" | while IFS= read -r path; do
+    root_only "$(dirname -- "$path")" || continue
     rmdir -- "$path" 2>/dev/null || :
   done
 }

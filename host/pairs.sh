@@ -1,8 +1,9 @@
 #!/bin/sh
 # Says what is wrong with a certificate and its key, or nothing. For host/probe.sh and
 # host/certificates.sh, which go on from here. None of it is changed.
-set -eu
+# needs: paths.sh
 
+# shellcheck disable=SC2154 # why: host/paths.sh has it
 elevated() { # also a look from a login that is not root
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
@@ -38,7 +39,9 @@ refused() { # CERTIFICATE CA; without a CA of its own, the dates and the purpose
 }
 
 wrong_certificate() { # FIELD PEM
-  if ! elevated test -f "$2"; then
+  if ! root_only "$2"; then
+    echo "$1 is not safe there: $why"
+  elif ! elevated test -f "$2"; then
     echo "$1 is not there, or not a file"
   elif [ -z "$(public_of_certificate "$2")" ]; then
     echo "$1 holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
@@ -52,6 +55,8 @@ wrong_pair() { # CERTIFICATE KEY CA: `FIELD SENTENCE` of the stack file's settin
   [ -n "$said" ] || [ -z "$3" ] || said=$(wrong_certificate ca "$3")
   if [ -n "$said" ]; then
     echo "$said"
+  elif ! root_only "$2"; then
+    echo "key is not safe there: $why"
   elif ! elevated test -f "$2"; then
     echo "key is not there, or not a file"
   elif elevated grep -q ENCRYPTED "$2"; then

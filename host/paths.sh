@@ -17,35 +17,37 @@ fail() {
   exit 1
 }
 
-# Whether every folder from / down to PATH, PATH included, is root's alone. A symbolic link on the
-# way counts as the folders that it names. Folders that do not exist are root's to make. A folder
-# such as /tmp, where others may add names but not replace root's, is passed through.
+# Whether every folder from / down to PATH is root's alone: PATH too, where it is a folder. A symbolic
+# link on the way counts as the folders that it names. Folders that do not exist are root's to make.
+# A folder such as /tmp, where others may add names but not replace root's, is passed through.
 root_only() { # PATH
-  rest=$1/
-  way=''
-  links=0
+  root_rest=$1/
+  root_way=''
+  root_links=0
   why=''
-  enter / || return 1
-  while [ -n "$rest" ]; do
-    name=${rest%%/*}
-    rest=${rest#*/}
-    case $name in
+  root_enter / || return 1
+  while [ -n "$root_rest" ]; do
+    root_name=${root_rest%%/*}
+    root_rest=${root_rest#*/}
+    case $root_name in
       '' | .) continue ;;
       ..)
-        way=${way%/*}
+        root_way=${root_way%/*}
         continue
         ;;
     esac
-    if [ -L "$way/$name" ]; then
-      links=$((links + 1))
-      [ "$links" -le 40 ] || refuse "$1: has more than 40 symbolic links" || return 1
-      enter "$way/$name" || return 1
-      target=$(readlink -- "$way/$name")
-      case $target in /*) way='' ;; esac
-      rest=$target/$rest
-    elif [ -e "$way/$name" ]; then
-      way=$way/$name
-      enter "$way" || return 1
+    if [ -L "$root_way/$root_name" ]; then
+      root_links=$((root_links + 1))
+      [ "$root_links" -le 40 ] || root_refuse "$1: has more than 40 symbolic links" || return 1
+      root_enter "$root_way/$root_name" || return 1
+      root_target=$(readlink -- "$root_way/$root_name")
+      case $root_target in /*) root_way='' ;; esac
+      root_rest=$root_target/$root_rest
+    elif [ -e "$root_way/$root_name" ] && [ ! -d "$root_way/$root_name" ]; then
+      [ -z "$root_rest" ] || root_refuse "$root_way/$root_name is not a folder" || return 1
+    elif [ -e "$root_way/$root_name" ]; then
+      root_way=$root_way/$root_name
+      root_enter "$root_way" || return 1
     else
       # A name that appears from now on in a folder such as /tmp: `make_folder` looks again.
       return 0
@@ -53,29 +55,27 @@ root_only() { # PATH
   done
 }
 
-enter() { # PATH: a folder, or a symbolic link
-  found=$(stat -c '%u %a %F' -- "$1") || refuse "$1: can't be looked at" || return 1
-  uid_there=${found%% *}
-  found=${found#* }
-  [ "$uid_there" = 0 ] ||
-    refuse "$1 belongs to user $uid_there, who could replace what root writes below it (chown root $1)" ||
+root_enter() { # PATH: a folder, or a symbolic link
+  root_found=$(stat -c '%u %a %F' -- "$1") || root_refuse "$1: can't be looked at" || return 1
+  root_uid_there=${root_found%% *}
+  root_found=${root_found#* }
+  [ "$root_uid_there" = 0 ] ||
+    root_refuse "$1 belongs to user $root_uid_there, who could replace what root writes below it (chown root $1)" ||
     return 1
-  case ${found#* } in
+  case ${root_found#* } in
     'symbolic link') return 0 ;;
-    directory) ;;
-    *) refuse "$1 is not a folder" || return 1 ;;
   esac
   # The sticky bit: whoever may write here can't rename or delete what is root's.
-  case 000${found%% *} in
+  case 000${root_found%% *} in
     *[1357][0-7][0-7][0-7]) ;;
     *[2367][0-7] | *[2367])
-      refuse "users other than root may write $1, and could replace what root writes below it (chmod go-w $1)" ||
+      root_refuse "users other than root may write $1, and could replace what root writes below it (chmod go-w $1)" ||
         return 1
       ;;
   esac
 }
 
-refuse() {
+root_refuse() {
   why=$*
   return 1
 }
@@ -87,6 +87,36 @@ make_folder() { # PATH: root's, mode 0755
   make_folder "$(dirname -- "$1")"
   (umask 022 && mkdir -- "$1") 2>/dev/null || [ -d "$1" ] || fail "$1: can't be made"
   root_only "$1" || fail "$why"
+}
+
+# Prints the names in FOLDER that fit none of the patterns, or nothing.
+entries_of_others() { # FOLDER [PATTERN...]
+  entries_in=$1
+  shift
+  find "$entries_in" -mindepth 1 -maxdepth 1 | but_for "$@"
+}
+
+but_for() { # [PATTERN...], paths on stdin
+  sed 's,.*/,,' | while IFS= read -r entry; do
+    known=no
+    for pattern in "$@"; do
+      # shellcheck disable=SC2254 # a pattern
+      case $entry in $pattern) known=yes ;; esac
+    done
+    [ "$known" = yes ] || printf '%s, ' "$entry"
+  done | sed 's/, $//'
+}
+
+mounted() { # FOLDER, of mountinfo(5), where a blank is \040
+  awk -v folder="$(printf '%s' "$1" | sed 's/ /\\\\040/g')" '$5 == folder { found = 1 } END { exit !found }' \
+    /proc/self/mountinfo
+}
+
+# What is about to be mounted into a container of that user: its files are the user's, its folders
+# are root's, so that only root can change what lies where.
+hand_over() { # FOLDER UID GID
+  find "$1" -type f -exec chown -h -- "$2:$3" {} +
+  find "$1" -type d -exec chown -h -- "0:$3" {} + -exec chmod 0750 {} +
 }
 
 # Runs SCRIPT with the rights of the folder's owner and no other ones, in a container of IMAGE that

@@ -9,6 +9,7 @@ set -eu
 socket=''
 root=no
 docker=absent
+present='' # an image of the broker's that is on the host
 keeps=''
 
 say() { # KEY SUBJECT VALUE
@@ -38,6 +39,7 @@ image() { # NAME
   [ "$docker" = ok ] || return 0
   if daemon image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; then
     say image "$1" present
+    present=${present:-$1}
   else
     say image "$1" absent
   fi
@@ -45,8 +47,9 @@ image() { # NAME
 
 standin() { # PATTERN: the newest that fits
   [ "$docker" = ok ] || return 0
-  say standin "$1" "$(daemon image ls --filter "reference=$1" \
-    --format '{{.Repository}}:{{.Tag}}' | head -n 1)"
+  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}' | head -n 1)
+  say standin "$1" "$newest"
+  present=${present:-$newest}
 }
 
 container() { # NAME: whose it is, by the label that we give it
@@ -64,7 +67,7 @@ container() { # NAME: whose it is, by the label that we give it
 
 # `NAME STAMP` a line, of the broker that runs. Who has no root here may ask its container.
 logins() { # PATH CONTAINER PATH-THERE
-  { as_root cat -- "$1" 2>/dev/null || daemon exec "$2" cat "$3" 2>/dev/null; } |
+  { { root_only "$1" && as_root cat -- "$1" 2>/dev/null; } || daemon exec "$2" cat "$3" 2>/dev/null; } |
     sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
 }
 
@@ -98,36 +101,97 @@ standing() { # PATH
   printf '%s' "$nearest"
 }
 
-folder() { # PATH
+# As host/folders.sh will find it. A folder of archives is root's, and all the way to it.
+folder() { # PATH MODE UID GID [NAME...]: what it may hold already
   # Without root there is no telling: another owner's folder may hide what is in it.
   [ "$root" = yes ] || return 0
-  nearest=$(standing "$1")
-  if as_root test -L "$1"; then
-    say folder "$1" "is a symbolic link"
+  path=$1
+  facts="$4 $2"
+  way=$path
+  [ "$3" = archives ] || way=$(dirname -- "$path")
+  shift 4
+  nearest=$(standing "$path")
+  if as_root test -L "$path"; then
+    say folder "$path" "is a symbolic link"
   elif ! as_root test -d "$nearest"; then
-    say folder "$1" "$nearest is there and is not a folder"
+    say folder "$path" "$nearest is there and is not a folder"
+  elif ! root_only "$way"; then
+    # shellcheck disable=SC2154 # host/paths.sh has it
+    say folder "$path" "$why"
   elif ! as_root test -w "$nearest"; then
-    say folder "$1" "$nearest can't be written to (a read-only file system?)"
+    say folder "$path" "$nearest can't be written to (a read-only file system?)"
+  elif [ "$nearest" = "$path" ] && ! is_kept "$facts" "$path" "$@"; then
+    say folder "$path" "is there already and holds what is not the broker's ($others), \
+and would get another owner and mode"
   else
-    say folder "$1" ok
+    say folder "$path" ok
   fi
+}
+
+# Whether nothing in it would be another program's loss: it is as it is to be, or holds only that.
+is_kept() { # GID_AND_MODE PATH [NAME...]
+  [ "$(as_root stat -c '%g 0%a' -- "$2")" != "$1" ] || return 0
+  place=$2
+  shift 2
+  others=$(as_root find "$place" -mindepth 1 -maxdepth 1 | but_for "$@")
+  [ -z "$others" ]
 }
 
 envfile() { # PATH MARK: ours begins with that line
   [ "$root" = yes ] || return 0
+  place=$(dirname -- "$1")
   nearest=$(standing "$1")
-  if as_root test -d "$1"; then
+  if ! root_only "$place"; then
+    envfile_of_others "$1" "$2"
+  elif as_root test -L "$1"; then
+    say envfile "$1" "is a symbolic link"
+  elif as_root test -d "$1"; then
     say envfile "$1" "is a folder"
   elif as_root test -e "$1" && [ "$(as_root head -n 1 -- "$1")" != "$2" ]; then
     say envfile "$1" "is there already and was not written by this program"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
     say envfile "$1" "$nearest is there and is not a folder"
-  elif nearest=$(standing "$(dirname -- "$1")") && ! as_root test -w "$nearest"; then
+  elif nearest=$(standing "$place") && ! as_root test -w "$nearest"; then
     # Written beside itself and renamed: it is the folder that must be writable.
     say envfile "$1" "$nearest can't be written to (a read-only file system?)"
   else
     say envfile "$1" ok
   fi
+}
+
+# In a folder that another user may write: host/env_file.sh renames into it. That user may put
+# anything in place of a name at any time, so the file is looked at without following a link, and
+# read in a container that sees nothing else.
+envfile_of_others() { # PATH MARK
+  refused=$why
+  if ! root_only "$(dirname -- "$place")"; then
+    say envfile "$1" "$why. Of the folders on the way to it only the last may be another user's"
+  elif mounted "$(readlink -f -- "$place")"; then
+    say envfile "$1" "$place is a file system of its own, and $refused"
+  else
+    case $(as_root stat -c %F -- "$1" 2>/dev/null || echo absent) in
+      absent) say envfile "$1" ok ;;
+      directory) say envfile "$1" "is a folder" ;;
+      'symbolic link') say envfile "$1" "is a symbolic link" ;;
+      *)
+        # Without an image of the broker's there was no `up` yet, and the file is not ours.
+        if [ -n "$present" ] && [ "$(first_line "$place" "${1##*/}")" = "$2" ]; then
+          say envfile "$1" ok
+        else
+          say envfile "$1" "is there already and was not written by this program"
+        fi
+        ;;
+    esac
+  fi
+}
+
+first_line() { # FOLDER NAME, also of a file of mode 0600
+  # shellcheck disable=SC2016 # the words of the shell in there
+  daemon run --rm --init --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
+    --security-opt no-new-privileges:true --user 0:0 --log-driver none --volume "$1:/folder:ro" \
+    --workdir /folder --entrypoint timeout "$present" 10 \
+    sh -c '[ -f "./$0" ] && head -n 1 -- "./$0"' "$2" \
+    2>/dev/null || :
 }
 
 usable() { # COMMAND WORD...: "ok", "absent", or its own words
@@ -211,7 +275,7 @@ certificates() { # CONTAINER FOLDER: how many times they have been put in place
 }
 
 certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA where none is named
-  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1; } || return 0
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$2"; } || return 0
   if [ -n "$4" ]; then
     wrong=$(wrong_pair "$4" "$5" "$6")
     if [ -n "$wrong" ]; then
@@ -238,7 +302,7 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
 }
 
 client_ca() { # NAME CA FILE; '' is the stack's own
-  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1; } || return 0
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$3"; } || return 0
   if [ -z "$2" ]; then
     if as_root test -e "$3" && ! as_root test -e "$keeps/ca/ca.pem"; then
       say clientca "$1" "due its CA is not on the host any more"

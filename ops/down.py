@@ -2,7 +2,8 @@
 
 import subprocess
 
-from broker.delivery import Call, assemble, deliver
+from broker.delivery import assemble, deliver
+from broker.layout import erase_calls
 from ops.command import finish
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
@@ -33,13 +34,15 @@ def main() -> None:
         print(f"Every password stays: make up STACK={stack.name} brings the broker back with them.")
     folders = stack.settings.broker.folders
     if given.delete_data:
-        _erase(stack, outputs.get("image", stack.settings.broker.image))
-        print(f"Deleted: {folders.data} and {folders.log}.")
+        kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
+        print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
+        print(kept, end="")
     else:
         print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
 
 
-def _erase(stack: Stack, image: str) -> None:
+def _erase(stack: Stack, image: str) -> str:
+    """Delete the broker's files and return a line for each folder that is still needed."""
     broker, transport = stack.settings.broker, stack.transport
     done = subprocess.run(
         [
@@ -50,10 +53,7 @@ def _erase(stack: Stack, image: str) -> None:
             assemble(
                 ("erase.sh",), lambda name: (ROOT / "host" / name).read_text(encoding="utf-8")
             ),
-            [
-                Call(words=("erase", folder, transport.socket))
-                for folder in (broker.folders.data, broker.folders.log)
-            ],
+            erase_calls(broker, transport.socket, image),
         ),
         capture_output=True,
         text=True,
@@ -61,6 +61,7 @@ def _erase(stack: Stack, image: str) -> None:
     )
     if done.returncode:
         raise Refusal(f"DATA=delete: {done.stderr.strip()}")
+    return done.stdout
 
 
 if __name__ == "__main__":

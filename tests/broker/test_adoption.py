@@ -533,7 +533,7 @@ class TestConf:
         found = adoption.settings["broker"]
         assert found["files"] == {"conf": "site.conf", "passwords": "passwd", "acl": "acl"}
         assert found["folders"] == {
-            "config": "/etc/mosquitto",
+            "config": "/srv/mosquitto-shared/config",
             "data": "/var/lib/mosquitto",
             "log": "/var/log/mosquitto",
         }

@@ -53,6 +53,7 @@ HOST = {
     ("file", ENV): f"600 0 0 {NOW} 200",
     ("digest", ENV): "what was written",
     **{("owner", each): "1883:1883" for each in FOLDERS},
+    ("owner", CONFIG): "0:1883",
     **{("space", each): "40000000 20000000" for each in (*FOLDERS[1:], BACKUPS)},
 }
 ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)
@@ -114,6 +115,8 @@ def test_all_is_well():
         ({("passwords", "-"): "0 0"}, {}, "password hashes", "0 logins"),
         ({("passwords", "-"): "99 0"}, {}, "password hashes", "99 logins with a hash, 7 are decl"),
         ({("owner", CONFIG): "0:0"}, {}, "password hashes", "the folder belongs to 0:0"),
+        # As version 0.1 made it: the broker's user could put other files in place of its own.
+        ({("owner", CONFIG): "1883:1883"}, {}, "password hashes", "belongs to 1883:1883"),
         ({("digest", ENV): "another"}, {}, "env files", "MQTT_URL or another line is not"),
         ({("file", ENV): "absent"}, {}, "env files", f"{ENV}: absent"),
         ({("file", ENV): f"644 0 0 {NOW} 9"}, {}, "env files", "mode 644"),
@@ -205,7 +208,7 @@ REWRITE = "broker.health.generation: another one than '1' in the stack file, the
         (
             {("file", DATABASE): f"600 0 0 {NOW} 47"},
             "persistence",
-            f"chown -R 1883:1883 {BROKER.folders.data}, then make restart STACK=prod",
+            f"chown -Rh 1883:1883 {BROKER.folders.data}, then make restart STACK=prod",
         ),
         (
             {("file", LOG): "absent"},

@@ -110,7 +110,11 @@ def test_folders_that_hold_data_are_kept_and_the_others_are_ours():
         "/opt/sentient/volumes/mosquitto-data-shared",
         "/opt/sentient/volumes/mosquitto-logs-shared",
     ]
-    assert {each.words[3:] for each in calls} == {("0750", "1883", "1883")}
+    assert {each.words[3:6] for each in calls if each.words[1] == "kept"} == {
+        ("0750", "1883", "1883")
+    }
+    # What root works in nobody else may write.
+    assert {each.words[3:6] for each in calls if each.words[1] == "ours"} == {("0750", "0", "1883")}
     ours = [each.words[2] for each in calls if each.words[1] == "ours"]
     # A folder before what is in it.
     assert ours == sorted(ours, key=len)

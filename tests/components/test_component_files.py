@@ -106,7 +106,7 @@ def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files)
 
     stdin = engine.inputs_of("envfiles-/etc/mqtt.env")["stdin"]
     assert is_secret(stdin)
-    assert "\nput /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
+    assert "\nenv_file /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
     assert "\nMQTT_PASSWORD=s3nsor\n" in unwrap(stdin)
     assert engine.inputs_of("envfiles-/etc/mqtt.env")["environment"] == {"/etc/mqtt.env": "sensor"}
 

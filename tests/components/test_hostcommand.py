@@ -44,7 +44,7 @@ def test_the_content_travels_on_a_secret_stdin(made):
 
     assert is_secret(stdin)
     assert SECRET in unwrap(stdin)
-    assert unwrap(stdin).startswith(read_script("files.sh"))
+    assert unwrap(stdin).startswith(read_script("paths.sh") + read_script("files.sh"))
     assert unwrap(stdin).endswith("\nfinish\n")
 
 

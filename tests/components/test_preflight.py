@@ -65,10 +65,10 @@ def test_everything_that_the_stack_needs_is_asked_after(answer):
     calls = asked["input"].splitlines()
     assert "container mosquitto-test" in calls
     assert "port 1883 test" in calls
-    assert [each for each in calls if each.startswith("folder ")] == [
-        "folder /srv/mqtt/config",
-        "folder /srv/mqtt/data",
-        "folder /srv/mqtt/log",
+    assert [each.split()[:5] for each in calls if each.startswith("folder ")] == [
+        ["folder", "/srv/mqtt/config", "0750", "0", "1883"],
+        ["folder", "/srv/mqtt/data", "0750", "1883", "1883"],
+        ["folder", "/srv/mqtt/log", "0750", "1883", "1883"],
     ]
     assert any(each.startswith("envfile /srv/env/mqtt.env '# Written by Pulumi") for each in calls)
 
@@ -158,6 +158,14 @@ def test_for_real_a_folder_that_is_a_link_is_refused(tmp_path, monkeypatch):
     folder.symlink_to(tmp_path)
 
     with pytest.raises(pulumi.RunError) as refused:
-        look(HERE, replace(WANTED, ports={}, folders={"broker.folders.data": str(folder)}))
+        look(
+            HERE,
+            replace(
+                WANTED,
+                ports={},
+                folders={"broker.folders.data": str(folder)},
+                folder_looks=(("folder", str(folder), "0750", "1883", "1883"),),
+            ),
+        )
 
     assert str(refused.value).startswith(f"broker.folders.data: '{folder}': is a symbolic link")

@@ -211,14 +211,15 @@ def test_a_file_that_belongs_to_somebody_else(checked, names, name, point):
     [("config", "password hashes"), ("data", "persistence"), ("log", "log")],
 )
 def test_a_folder_that_belongs_to_somebody_else(checked, names, name, point):
-    folder = getattr(checked.settings.broker.folders, name)
+    folder = Path(getattr(checked.settings.broker.folders, name))
+    before = folder.stat()
     os.chown(folder, 0, 0)
     try:
         said = {point.replace(" ", "_"): "the folder belongs to 0:0"}
         found = names(f"the {name} folder belongs to root", **said)[point]
     finally:
-        os.chown(folder, 1883, 1883)
-    assert f"chown -R 1883:1883 {folder}" in found.mend
+        os.chown(folder, before.st_uid, before.st_gid)
+    assert f"chown -Rh 1883:1883 {folder}" in found.mend
     assert points(checked)[point].verdict == "pass"
 
 

@@ -127,7 +127,7 @@ def test_a_database_that_is_anothers_is_given_back(broken):
     os.chown(database, 0, 0)
     found = points(broken)["persistence"]
     assert found.verdict == "fail"
-    assert f"chown -R 1883:1883 {data}" in found.mend
+    assert f"chown -Rh 1883:1883 {data}" in found.mend
 
     os.chown(database, 1883, 1883)
     restart(broken)

@@ -128,8 +128,8 @@ def test_only_the_broker_reads_its_key_and_only_root_the_cas(certificates):
     certificates.own()
 
     assert mode(certificates.pair) == ("0600", 1883, 1883)
-    assert mode(certificates.pair.parent) == ("0700", 1883, 1883)
-    assert mode(certificates.config / "tls") == ("0700", 1883, 1883)
+    assert mode(certificates.pair.parent) == ("0750", 0, 1883)
+    assert mode(certificates.config / "tls") == ("0750", 0, 1883)
     assert mode(certificates.keeps / "ca" / "ca.key") == ("0600", 0, 0)
     assert mode(certificates.keeps)[0] == "0700"
 

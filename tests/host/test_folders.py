@@ -1,5 +1,7 @@
 """Folders are there with owner and mode; what somebody else put in the way or in them stays."""
 
+import os
+
 import pytest
 from host_under_test import call, mode
 
@@ -11,9 +13,9 @@ def base(tmp_path):
 
 def folders(base):
     return [
-        call("folder", "ours", base / "config", "0750", 1883, 1883),
-        call("folder", "ours", base / "config" / "health", "0750", 1883, 1883),
-        call("folder", "kept", base / "data", "0750", 1883, 1884),
+        call("folder", "ours", base / "config", "0750", 0, 1883, "*.conf", "health"),
+        call("folder", "ours", base / "config" / "health", "0750", 0, 1883),
+        call("folder", "kept", base / "data", "0750", 1883, 1884, "mosquitto.db"),
     ]
 
 
@@ -21,8 +23,8 @@ def test_they_are_made_with_owner_and_mode(host, base):
     done = host.run("folders.sh", *folders(base))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert mode(base / "config") == ("0750", 1883, 1883)
-    assert mode(base / "config" / "health") == ("0750", 1883, 1883)
+    assert mode(base / "config") == ("0750", 0, 1883)
+    assert mode(base / "config" / "health") == ("0750", 0, 1883)
     assert mode(base / "data") == ("0750", 1883, 1884)
 
 
@@ -43,12 +45,59 @@ def test_a_second_time_changes_nothing(host, base):
 
 def test_one_that_was_there_gets_owner_and_mode_and_what_is_in_it_does_not(host, base):
     (base / "data").mkdir(parents=True, mode=0o777)
-    (base / "data" / "file").write_text("x")
+    (base / "data" / "mosquitto.db").write_text("x")
 
-    host.run("folders.sh", *folders(base))
+    assert host.run("folders.sh", *folders(base)).returncode == 0
 
     assert mode(base / "data") == ("0750", 1883, 1884)
-    assert mode(base / "data" / "file")[1:] == (0, 0)
+    assert mode(base / "data" / "mosquitto.db")[1:] == (0, 0)
+
+
+def test_a_folder_with_files_of_another_program_keeps_its_owner_and_mode(host, base):
+    (base / "data").mkdir(parents=True)
+    (base / "data" / "authorized_keys").write_text("x")
+    before = mode(base / "data")
+
+    done = host.run("folders.sh", *folders(base))
+
+    assert done.returncode == 1
+    assert f"{base}/data: holds what is not a broker's (authorized_keys)" in done.stderr
+    assert mode(base / "data") == before
+
+
+def test_a_folder_of_ours_may_hold_a_file_of_somebody_else(host, base):
+    host.run("folders.sh", *folders(base))
+    (base / "data" / "notes.txt").write_text("mine")
+
+    assert host.run("folders.sh", *folders(base)).returncode == 0
+
+
+def test_the_folders_that_version_0_1_made_become_roots(host, base):
+    for name in ("config", "config/health", "config/tls", "config/tls/mqtts"):
+        (base / name).mkdir(parents=True)
+        os.chown(base / name, 1883, 1883)
+        (base / name).chmod(0o750)
+    (base / "config" / "link").symlink_to("/nowhere")
+
+    assert host.run("folders.sh", *folders(base)).returncode == 0
+
+    for name in ("config", "config/health", "config/tls", "config/tls/mqtts"):
+        assert mode(base / name) == ("0750", 0, 1883)
+
+
+@pytest.mark.parametrize("which", ["of another user", "that others may write"])
+def test_a_folder_below_one_that_is_not_roots_alone_is_refused(host, base, which):
+    base.mkdir()
+    if which == "of another user":
+        os.chown(base, 1000, 1000)
+    else:
+        base.chmod(0o777)
+
+    done = host.run("folders.sh", *folders(base))
+
+    assert done.returncode == 1
+    assert str(base) in done.stderr
+    assert list(base.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["a link to a folder", "a link to nowhere", "a file"])

@@ -1,5 +1,6 @@
 """A look at the host says what is there, names who has a port, and changes nothing."""
 
+import os
 import socket
 import subprocess
 
@@ -10,6 +11,7 @@ from broker.env import env_file_mark
 from broker.host import Seen
 
 MARK = env_file_mark("prod")
+ON_HOST = ("0750", 1883, 1883, "mosquitto.db")
 ANSWERS = 'case "$*" in *version*) echo 28.0.1 ;; *" ps "*) ;; *) exit 1 ;; esac'
 
 
@@ -48,7 +50,7 @@ def test_a_host_without_docker_says_so(host, look, monkeypatch):
     host.docker("exit 1")
     (host.bin / "docker").unlink()
     # All but docker.
-    for tool in ("sh", "id", "tr", "dirname", "awk", "head", "cat"):
+    for tool in ("sh", "id", "tr", "dirname", "awk", "head", "cat", "stat"):
         (host.bin / tool).symlink_to(f"/usr/bin/{tool}")
     monkeypatch.setenv("PATH", str(host.bin))
 
@@ -59,7 +61,7 @@ def test_a_login_without_root_says_so(host, look):
     host.program("id", 'case "$1" in -un) echo sentient ;; *) echo 1000 ;; esac')
     host.program("sudo", "exit 1")
 
-    seen = look(call("folder", "/srv/data"))
+    seen = look(call("folder", "/srv/data", *ON_HOST))
 
     assert seen.get("login") == "sentient"
     assert seen.get("root") == "no"
@@ -132,7 +134,9 @@ def test_images_are_there_or_not_and_the_newest_stands_in(host, look):
 def test_folders_that_can_be_made_or_are_there_will_do_and_are_not_made(look, tmp_path):
     (tmp_path / "there").mkdir()
 
-    seen = look(call("folder", tmp_path / "there"), call("folder", tmp_path / "a" / "b"))
+    seen = look(
+        call("folder", tmp_path / "there", *ON_HOST), call("folder", tmp_path / "a" / "b", *ON_HOST)
+    )
 
     assert seen.get("folder", str(tmp_path / "there")) == "ok"
     assert seen.get("folder", str(tmp_path / "a" / "b")) == "ok"
@@ -144,9 +148,9 @@ def test_a_folder_that_is_something_else_will_not_do(look, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
 
     seen = look(
-        call("folder", tmp_path / "file"),
-        call("folder", tmp_path / "file" / "below"),
-        call("folder", tmp_path / "link"),
+        call("folder", tmp_path / "file", *ON_HOST),
+        call("folder", tmp_path / "file" / "below", *ON_HOST),
+        call("folder", tmp_path / "link", *ON_HOST),
     )
 
     for path in ("file", "file/below"):
@@ -156,13 +160,87 @@ def test_a_folder_that_is_something_else_will_not_do(look, tmp_path):
     assert seen.get("folder", f"{tmp_path}/link") == "is a symbolic link"
 
 
+@pytest.mark.parametrize("kind", [ON_HOST, ("0700", "archives", 0, "*.tar.gz")])
+def test_a_folder_that_another_user_could_move_will_not_do(look, tmp_path, kind):
+    (tmp_path / "home" / "mqtt").mkdir(parents=True)
+    os.chown(tmp_path / "home", 1000, 1000)
+
+    seen = look(call("folder", tmp_path / "home" / "mqtt", *kind))
+
+    assert seen.get("folder", f"{tmp_path}/home/mqtt") == (
+        f"{tmp_path}/home belongs to user 1000, who could replace what root writes below it "
+        f"(chown root {tmp_path}/home)"
+    )
+
+
+def test_of_data_the_last_folder_is_the_brokers_and_of_archives_none_is(look, tmp_path):
+    for name in ("data", "archives"):
+        (tmp_path / name).mkdir(mode=0o750)
+        os.chown(tmp_path / name, 1883, 1883)
+
+    seen = look(
+        call("folder", tmp_path / "data", *ON_HOST),
+        call("folder", tmp_path / "archives", "0700", "archives", 0),
+    )
+
+    assert seen.get("folder", str(tmp_path / "data")) == "ok"
+    assert "belongs to user 1883" in seen.get("folder", str(tmp_path / "archives"))
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "answer"),
+    [
+        ("mosquitto.db", (0, 0o755), "ok"),
+        ("authorized_keys", (0, 0o700), "is there already and holds what is not the broker's"),
+        # As it is to be: nothing is taken from anybody.
+        ("notes.txt", (1883, 0o750), "ok"),
+    ],
+)
+def test_a_folder_of_another_program_will_not_do(look, tmp_path, name, found, answer):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / name).write_text("x")
+    owner, bits = found
+    os.chown(folder, owner, owner)
+    folder.chmod(bits)
+
+    assert look(call("folder", folder, *ON_HOST)).get("folder", str(folder)).startswith(answer)
+
+
+def test_an_env_file_may_lie_in_a_folder_of_the_application(look, tmp_path):
+    app = tmp_path / "app"
+    (app / "below").mkdir(parents=True)
+    os.chown(app, 1000, 1000)
+    (app / "link").symlink_to("/etc/passwd")
+    (app / "theirs").write_text("X=1\n")
+    paths = [app / "new", app / "link", app / "theirs", app / "below" / "new"]
+
+    seen = look(*(call("envfile", path, MARK) for path in paths))
+
+    assert [seen.get("envfile", str(path)) for path in paths] == [
+        "ok",
+        "is a symbolic link",
+        "is there already and was not written by this program",
+        f"{app} belongs to user 1000, who could replace what root writes below it "
+        f"(chown root {app}). Of the folders on the way to it only the last may be another user's",
+    ]
+
+
+def test_a_disk_of_the_application_is_no_place_for_an_env_file(look, mount, tmp_path):
+    disk = mount(tmp_path / "disk", "size=64k,mode=755,uid=1000")
+
+    found = look(call("envfile", disk / "env", MARK)).get("envfile", f"{disk}/env")
+
+    assert found.startswith(f"{disk} is a file system of its own, and {disk} belongs to user 1000")
+
+
 def test_a_read_only_disk_will_not_do(look, mount, tmp_path):
     disk = mount(tmp_path / "disk", "size=64k,mode=755")
     (disk / "mqtt.env").write_text(f"{MARK}\nX=1\n")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
     seen = look(
-        call("folder", disk / "data"),
+        call("folder", disk / "data", *ON_HOST),
         call("envfile", disk / "mqtt.env", MARK),
         call("envfile", disk / "new.env", MARK),
     )

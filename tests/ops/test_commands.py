@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import yaml
+from owner_containers import OWNER_CONTAINERS
 
 import ops.certificate
 import ops.credentials
@@ -128,9 +129,10 @@ class TestDown:
         folders = {name: str(srv / name) for name in ("config", "data", "log")}
         for folder in folders.values():
             (srv / folder).mkdir(parents=True)
-            (srv / folder / "file").write_text("x")
+            name = "mosquitto.log" if folder.endswith("log") else "mosquitto.db"
+            (srv / folder / name).write_text("x")
         ready.write(folders=folders)
-        (ready.bin / "docker").write_text("#!/bin/sh\nexit 0\n")
+        (ready.bin / "docker").write_text(f"#!/bin/sh\n{OWNER_CONTAINERS}\nexit 0\n")
         (ready.bin / "docker").chmod(0o755)
         ready.srv = srv
         return ready
@@ -152,7 +154,20 @@ class TestDown:
 
         # Its files were Pulumi's to remove.
         assert self.left(site) == ["config"]
-        assert capsys.readouterr().out == f"Deleted: {site.srv}/data and {site.srv}/log.\n"
+        assert capsys.readouterr().out == (
+            f"Deleted: what the broker wrote in {site.srv}/data and {site.srv}/log.\n"
+        )
+
+    def test_what_is_not_the_brokers_stays_and_that_is_said(self, site, capsys):
+        (site.srv / "data" / "notes.txt").write_text("mine")
+
+        site.run(ops.down.main, "--delete-data")
+
+        assert self.left(site) == ["config", "data"]
+        assert [path.name for path in (site.srv / "data").iterdir()] == ["notes.txt"]
+        assert "data: stays, since it holds what is not the broker's: notes.txt" in (
+            capsys.readouterr().out
+        )
 
     def test_not_while_a_container_has_them(self, site):
         (site.bin / "docker").write_text("#!/bin/sh\necho another\n")
