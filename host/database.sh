@@ -251,7 +251,7 @@ mv -f .before-start/held.new .before-start/held' "$1" ||
 }
 
 forget_aside() {
-  in_data rw 60 'rm -rf .before-start .rehearsal' ||
+  in_data rw 60 'rm -rf .before-start .rehearsal .incoming' ||
     fail "$aside: can't be removed ($not_its_owners)"
   trial=no
 }

@@ -23,7 +23,6 @@ keep() { # NAME FILE
 # What was put aside for nothing; an only copy of before stays.
 forget() {
   (forget_aside) || :
-  in_data rw 60 'rm -rf .incoming' || :
   rm -f -- "$kept/mosquitto.db"
   rmdir -- "$kept" 2>/dev/null || echo "$kept: holds what was put aside before" >&2
 }

@@ -126,7 +126,11 @@ def lose_everything(running):
 def nothing_of_its_own(running):
     data = {each.name for each in Path(running.broker.folders.data).iterdir()}
     assert data <= {"mosquitto.db"}
-    assert not list(folder(running).glob(".partial*"))
+    assert not [
+        each.name
+        for each in folder(running).glob(".*")
+        if each.name.startswith((".partial", ".stage"))
+    ]
 
 
 def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, line):
@@ -192,6 +196,7 @@ def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(runni
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy of nine")
+    belongs_to_the_broker(unfinished)
 
     done = restore(running)
 
@@ -205,6 +210,11 @@ def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(runni
     running.docker("start", running.broker.container)
     running.await_answer()
     assert kept(running)["paragon/room/status/0"] == "second"
+
+
+def belongs_to_the_broker(place):
+    for each in (place, *place.iterdir()):
+        os.chown(each, 1883, 1883)
 
 
 def damage_truncated(archive, tmp_path):
@@ -465,7 +475,7 @@ def begun(running):
 def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
     remember(running, 3)
     first = begun(running)
-    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
+    eventually((folder(running) / f".stage-{running.broker.container}" / "data").exists, 30)
     assert "another backup, drill or restore is under way" in backup(running, well=False)
     assert first.wait(60) == 0
     assert drill(running).facts["retained"] == "3"
@@ -670,6 +680,7 @@ def test_what_was_the_only_copy_before_outlives_a_restore_that_was_interrupted(
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy")
+    belongs_to_the_broker(unfinished)
     once = tmp_path / "once"
     body = f'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; kill -INT $PPID; }} ;; esac'
     shim(tmp_path, monkeypatch, body)
