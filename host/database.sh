@@ -6,7 +6,7 @@
 # The data folder belongs to the broker's uid, so root opens no path below it: a process of that uid
 # does what is done there (`in_data`, `in_broker`), and what it says is checked before it is used.
 # needs: paths.sh
-# shellcheck disable=SC2016,SC2034 # other shells expand those scripts; they read what is set here
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; they read what is set here
 set -eu
 
 action=$1
@@ -62,6 +62,15 @@ into_data() { # as in_data, with a stdin
   data_seconds=$2
   data_script=$vocabulary$3
   shift 3
+  # Docker makes a folder that is missing, and follows a link, as root.
+  root_only "$(dirname -- "$folder")" || {
+    echo "$folder: $why" >&2
+    return 1
+  }
+  [ -d "$folder" ] && [ ! -L "$folder" ] || {
+    echo "$folder: is not there" >&2
+    return 1
+  }
   as_owner "$socket" "$image" "$folder" "$data_access" "$data_seconds" "$data_script" "$@"
 }
 

@@ -29,11 +29,12 @@ forget() {
 
 go_back() {
   words=$(daemon logs --tail 5 "$container" 2>&1) || :
-  (bring_back) || :
+  brought=yes
+  (bring_back) || brought=no
   # There was none before.
   [ -e "$kept/mosquitto.db" ] || in_data rw 60 'rm -f mosquitto.db' || :
   daemon start "$container" >/dev/null || :
-  (forget_aside) || :
+  [ "$brought" = no ] || (forget_aside) || :
   answers || fail "container $container: came back neither with the archive's database nor with its \
 own, which is in $kept. It said: $words"
   fail "container $container: did not come back with the archive's database; it runs with its own \

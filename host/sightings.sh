@@ -5,12 +5,13 @@
 # The log's folder belongs to the broker's uid: a process of that uid reads it.
 # needs: paths.sh
 
-# shellcheck disable=SC2016 # another shell expands that script
+# shellcheck disable=SC2016,SC2154 # another shell expands that script; host/paths.sh has the others
 telling='New connection from |New client connected |Client |Denied PUBLISH |mosquitto version '
 
 # Of files written to in MINUTES; of each its last BYTES; 0: all.
 sightings() { # PATH MINUTES BYTES SOCKET IMAGE
-  [ -d "${1%/*}" ] || fail "${1%/*}: there is no such folder; was the broker ever up?"
+  root_only "$(dirname -- "${1%/*}")" || fail "${1%/*}: $why"
+  [ -d "${1%/*}" ] && [ ! -L "${1%/*}" ] || fail "${1%/*}: there is no such folder; was the broker ever up?"
   # By the time of their last line: a name tells nothing where somebody else's logrotate has dates.
   as_owner "$4" "$5" "${1%/*}" ro 50 '
 export LC_ALL=C
