@@ -112,7 +112,7 @@ previous=.before-write
 put_back() { # mv refuses what is the same file already
   if [ "$(stat -c %i "$previous")" = "$(inode)" ]; then rm -f "$previous"; else mv -f "$previous" mosquitto.db; fi
 }
-[ ! -e "$previous" ] || whole || put_back # killed in between
+[ ! -f "$previous" ] || whole || put_back # killed in between
 rm -rf "$previous"
 [ ! -e mosquitto.db ] || ln mosquitto.db "$previous"
 was=$(inode)
@@ -127,7 +127,7 @@ if [ "$written" = yes ] && whole; then
   rm -f "$previous"
   exit 0
 fi
-[ ! -e "$previous" ] || put_back
+[ ! -f "$previous" ] || put_back
 exit 1'
 }
 
@@ -299,7 +299,7 @@ fewer() { # BEFORE AFTER
 
 bring_back() { # ended first: its end writes, and what restarts would empty it once more
   daemon stop "$container" >/dev/null 2>&1 || :
-  in_data rw 60 '[ ! -e .before-start/mosquitto.db ] || mv -f .before-start/mosquitto.db mosquitto.db' ||
+  in_data rw 60 '[ ! -f .before-start/mosquitto.db ] || mv -f .before-start/mosquitto.db mosquitto.db' ||
     fail "$aside/mosquitto.db: can't be brought back ($not_its_owners)"
 }
 
