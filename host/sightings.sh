@@ -5,7 +5,7 @@
 # What is in the log was written by the broker's user, and a process of that user reads it.
 # needs: paths.sh
 
-# shellcheck disable=SC2016,SC2154 # another shell expands that script; host/paths.sh has the others
+# shellcheck disable=SC2016,SC2034,SC2154 # another shell expands that script; host/paths.sh has the others
 telling='New connection from |New client connected |Client |Denied PUBLISH |mosquitto version '
 
 # Of files written to in MINUTES; of each its last BYTES; 0: all.
