@@ -32,7 +32,7 @@ from broker.rotations import describe_rotations, generations
 from broker.rotations import renewals as renewals_of_passwords
 from broker.settings import Settings, SettingsError
 from broker.standing import remarks, turn
-from broker.supplied import leftovers, pairs, problems
+from broker.supplied import leftovers, misread_in_env_files, pairs, problems
 from broker.supplied import wanted as wanted_secrets
 from broker.timetable import Timetable
 from broker.wanted import wanted_of_host
@@ -188,12 +188,14 @@ listener = broker.dialled_listener()
 passwords = {
     name: credentials.passwords[login] for name, login in active.items() if known[name] != "adopted"
 }
-for output, render in (("credentials", login), ("envFiles", render_env)):
+misread = misread_in_env_files(settings, secrets)
+for output, render, left_out in (("credentials", login, {}), ("envFiles", render_env, misread)):
     pulumi.export(
         output,
         {
             name: password.apply(partial(render, broker, listener, active[name]))
             for name, password in passwords.items()
+            if name not in left_out
         },
     )
 if settings.fleets:

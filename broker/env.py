@@ -1,10 +1,56 @@
 """How to log in, as a service wants to read it: URLs, and the text of an env file."""
 
+from collections.abc import Mapping
+from string import punctuation
 from urllib.parse import quote
 
 from broker.certificates import ca_file
 from broker.layout import HostFile
 from broker.site import Broker, EnvFile, Listener
+
+READERS: Mapping[str, str] = {
+    "docker": "docker run --env-file",
+    "sh": "sh",
+    "compose": "Docker Compose",
+    "systemd": "systemd",
+    "python-dotenv": "python-dotenv",
+}
+"""
+What reads an env file, and how a sentence calls it. Docker takes whatever follows ``=``, quotes
+included: so no value is quoted, and the others must take it as it stands.
+"""
+
+_QUOTES_AND_BLANKS = ("sh", "compose", "systemd", "python-dotenv")
+# Measured: docs/decisions/0019. tests/broker/test_env_readers.py holds each line.
+MISREAD: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(" \"'", _QUOTES_AND_BLANKS),
+    "$": ("sh", "compose", "python-dotenv"),
+    "\\": ("sh", "systemd"),
+    **dict.fromkeys("&();<>`|~", ("sh",)),
+}
+"""The characters that some readers take for syntax, and which readers do."""
+
+READ_ALIKE = "".join(mark for mark in punctuation if mark not in MISREAD)
+"""The ASCII punctuation that every reader takes as it stands, wherever it stands in a value."""
+
+ONLY_THESE = f"letters, digits and {READ_ALIKE}"
+"""What a password may hold that is written to an env file."""
+
+
+def misreaders(value: str) -> tuple[str, ...]:
+    """Return the readers that don't read *value* as Docker does; none where all read it alike."""
+    if not value.isprintable():
+        # A line break ends the value, and the readers differ about the rest: none is relied on.
+        return tuple(READERS)
+    found = {reader for character in value for reader in MISREAD.get(character, ())}
+    return tuple(reader for reader in READERS if reader in found)
+
+
+def why_misread(readers: tuple[str, ...]) -> str:
+    """Return why an env file can't hold a password: who misreads it, and nothing of what it is."""
+    *others, last = [READERS[reader] for reader in readers]
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f"holds characters that {named} would not read as they stand in an env file"
 
 
 def endpoint(broker: Broker, listener: Listener) -> str:
@@ -33,19 +79,26 @@ def render_env(
     broker: Broker, listener: Listener, user: str, password: str, *, ca: str | None = None
 ) -> str:
     """
-    Return the text of an env file, as Docker's ``env_file`` and ``sh`` read it alike.
+    Return the text of an env file that each of ``READERS`` reads alike.
 
     *ca* is the path of the CA where the file is read.
+
+    Raises:
+        ValueError: a value is one that they don't read alike; the value isn't in the message.
+
     """
-    trusted = f"MQTT_CA={ca}\n" if ca else ""
-    return (
-        f"MQTT_URL={endpoint(broker, listener)}\n"
-        f"MQTT_HOST={broker.address}\n"
-        f"MQTT_PORT={listener.port}\n"
-        f"MQTT_USERNAME={user}\n"
-        f"MQTT_PASSWORD={password}\n"
-        f"{trusted}"
-    )
+    values = {
+        "MQTT_URL": endpoint(broker, listener),
+        "MQTT_HOST": broker.address,
+        "MQTT_PORT": str(listener.port),
+        "MQTT_USERNAME": user,
+        "MQTT_PASSWORD": password,
+        **({"MQTT_CA": ca} if ca else {}),
+    }
+    for name, value in values.items():
+        if readers := misreaders(value):
+            raise ValueError(f"{name} {why_misread(readers)}")
+    return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 def render_header(broker: Broker, listener: Listener, user: str, password: str) -> str:

@@ -14,6 +14,60 @@ SSH_HOST = re.compile(
 UNIX_HOST = re.compile(r"unix://(?P<socket>/[^\s:]+)")
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
+PASSED_ON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "LC_NUMERIC"),
+    # ssh: its agent, who asks on its behalf, Kerberos tickets, and where an agent may listen.
+    *("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER"),
+    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS"),
+    *("KRB5CCNAME", "XDG_RUNTIME_DIR"),
+    # docker: not DOCKER_HOST and the like, since every call names the socket.
+    *("DOCKER_CONFIG", "DOCKER_API_VERSION"),
+)
+"""The variables that a command for the host has, where the caller has them; it has no others."""
+
+PROXIES = tuple(
+    spelled
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+    for spelled in (name, name.lower())
+)
+"""Beside those, for what downloads something: apt, and a Docker daemon that is started here."""
+
+WITHHELD = (
+    *("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"),
+    *("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AZURE_CLIENT_SECRET", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "ARM_CLIENT_SECRET"),
+    *("GOOGLE_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN", "VAULT_TOKEN"),
+)
+"""
+The secrets that Pulumi, its backends and its secrets providers read from the environment.
+
+``clean_interpreter`` drops them like every variable outside of ``PASSED_ON``. They are named so
+that they are empty in its shell already (components/hostcommand.py).
+"""
+
+
+def host_environment(environ: Mapping[str, str], *more: str) -> dict[str, str]:
+    """
+    Return the environment of a command for the host: what *environ* has of ``PASSED_ON``.
+
+    *more*: variables beside those.
+    """
+    return {name: environ[name] for name in (*PASSED_ON, *more) if name in environ}
+
+
+def clean_interpreter(interpreter: Iterable[str], *more: str) -> tuple[str, ...]:
+    """
+    Return *interpreter* behind a shell that replaces itself with it in a clean environment.
+
+    pulumi-command gives its whole environment to what it starts. The text is the same on every
+    machine, so no value of a variable is in it, and no preview differs for it.
+    *more*: variables beside ``PASSED_ON``.
+    """
+    kept = " ".join(f'${{{name}+{name}="${name}"}}' for name in (*PASSED_ON, *more))
+    return ("/bin/sh", "-c", f'exec env -i {kept} "$0" "$@"', *interpreter)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transport:

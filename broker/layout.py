@@ -60,8 +60,8 @@ def folder_calls(broker: Broker) -> list[Call]:
     """
     Return the calls of ``host/folders.sh``: what is kept on removal comes last.
 
-    The folders of the configuration are root's, so that the broker's user can read the files in
-    them and can put nothing in their place. Data and log folders are the broker's to write.
+    The folders of configuration and log are root's: the broker's user reads and writes the files in
+    them, and can put nothing else in their place. The data folder is the broker's, which renames.
     """
     folders = broker.folders
     uid, gid = str(broker.owner.uid), str(broker.owner.gid)
@@ -73,16 +73,23 @@ def folder_calls(broker: Broker) -> list[Call]:
             ("ours", f"{folders.config}/{HEALTH_DIR}", "0"),
             ("ours", f"{folders.config}/{CANARY_DIR}", "0"),
             ("kept", folders.data, uid),
-            ("kept", folders.log, uid),
+            ("kept", folders.log, "0"),
         )
-    ]
+    ] + [log_file_call(broker)]
+
+
+def log_file_call(broker: Broker) -> Call:
+    """Return the call of ``host/log_file.sh``: in a folder of root's the broker can make no log."""
+    path = f"{broker.folders.log}/{broker.logging.file}"
+    owner = (str(broker.owner.uid), str(broker.owner.gid))
+    return Call(words=("log_file", path, FILE_MODE, *owner))
 
 
 def folder_looks(broker: Broker) -> Iterator[tuple[str, ...]]:
     """Yield the calls of ``host/probe.sh`` that look at the folders before they are made."""
     folders = (broker.folders.config, broker.folders.data, broker.folders.log)
     for call in folder_calls(broker):
-        if call.words[2] in folders:
+        if call.words[0] == "folder" and call.words[2] in folders:
             yield ("folder", *call.words[2:])
     if broker.backups is not None:
         yield ("folder", broker.backups.folder, "0700", "archives", "0", *NAMES_IN_BACKUPS)

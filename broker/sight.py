@@ -97,8 +97,8 @@ def owner(broker: Broker) -> str:
 
 
 def folder_owner(broker: Broker, folder: str) -> str:
-    """Return whom *folder* belongs to: the configuration's is root's (broker/layout.py)."""
-    return f"0:{broker.owner.gid}" if folder == broker.folders.config else owner(broker)
+    """Return whom *folder* belongs to: all but the data folder are root's (broker/layout.py)."""
+    return owner(broker) if folder == broker.folders.data else f"0:{broker.owner.gid}"
 
 
 def seconds_up(started: str, now: str) -> float | None:

@@ -48,7 +48,11 @@ class Configuration(ComponentResource):
             image=image,
             scripts=("folders.sh",),
             calls=folder_calls(broker),
-            shown={each.words[2]: " ".join(each.words[3:]) for each in folder_calls(broker)},
+            shown={
+                call.words[2]: " ".join(call.words[3:6])
+                for call in folder_calls(broker)
+                if call.words[0] == "folder"
+            },
             opts=ResourceOptions(parent=self),
         )
         host_command(

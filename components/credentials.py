@@ -11,7 +11,10 @@ from broker.site import Passwords
 from broker.users import Fleet
 
 SPECIAL = "-_.+=@%^,"
-"""Punctuation that neither an env file nor a shell nor an INI file reads as its own."""
+"""
+Punctuation that no reader of env files takes for syntax (``broker.env.READ_ALIKE``), nor a shell or
+an INI file. It stays as it is: another alphabet replaces every password drawn from this one.
+"""
 
 
 class Credentials(ComponentResource):

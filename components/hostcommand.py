@@ -8,7 +8,7 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi_command import local
 
 from broker.delivery import Call, assemble, deliver
-from broker.host import Transport
+from broker.host import WITHHELD, Transport, clean_interpreter
 
 SCRIPTS = Path(__file__).parent.parent / "host"
 
@@ -16,6 +16,11 @@ SCRIPTS = Path(__file__).parent.parent / "host"
 def read_script(name: str) -> str:
     """Return the text of a script in ``host/``."""
     return (SCRIPTS / name).read_text(encoding="utf-8")
+
+
+def withheld() -> dict[str, str]:
+    """Return empty variables that take the place of the provider's secrets."""
+    return dict.fromkeys(WITHHELD, "")
 
 
 def host_command(
@@ -33,7 +38,8 @@ def host_command(
     """
     Run *scripts* with *calls* on the host at each change of either, and once more to remove.
 
-    *shown* is plain text that a preview displays line by line; no script reads it.
+    *shown* is plain text that a preview displays line by line; no script reads it. The script's
+    environment is that of ``clean_interpreter``.
     There are no triggers: they would replace, and the old ``delete`` would undo the new
     ``create``.
     """
@@ -48,9 +54,9 @@ def host_command(
         name,
         create=lines.apply(lambda pair: pair[0]),
         delete=lines.apply(lambda pair: pair[1]),
-        interpreter=list(transport.interpreter),
+        interpreter=list(clean_interpreter(transport.interpreter)),
         stdin=Output.secret(calls).apply(lambda given: deliver(text, given)),
-        environment=dict(shown or {}),
+        environment={**withheld(), **(shown or {})},
         # What a script prints is for an error message; it could quote what it was given.
         logging=local.Logging.NONE,
         add_previous_output_in_env=False,

@@ -6,7 +6,7 @@ import subprocess
 import pulumi
 
 from broker.delivery import assemble, deliver
-from broker.host import Seen, Transport, Wanted, explain_ssh, problems
+from broker.host import Seen, Transport, Wanted, explain_ssh, host_environment, problems
 from broker.wanted import probe_calls
 from components.hostcommand import read_script
 
@@ -48,6 +48,7 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
                 assemble(("probe.sh",), read_script),
                 probe_calls(wanted, transport),
             ),
+            env=host_environment(os.environ),
             capture_output=True,
             text=True,
             timeout=SECONDS,

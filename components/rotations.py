@@ -8,8 +8,9 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_command import local
 
 from broker.delivery import Call, deliver
+from broker.host import clean_interpreter
 from broker.rotations import read_rotations, too_old
-from components.hostcommand import read_script
+from components.hostcommand import read_script, withheld
 
 
 class Rotations(ComponentResource):
@@ -32,7 +33,8 @@ class Rotations(ComponentResource):
         command = local.Command(
             f"{name}-times",
             create="exec sh -s",
-            interpreter=["/bin/sh", "-c"],
+            interpreter=list(clean_interpreter(("/bin/sh", "-c"), "PULUMI_COMMAND_STDOUT")),
+            environment=withheld(),
             stdin=deliver(read_script("rotations.sh"), [Call(words=("generations",), text=text)]),
             logging=local.Logging.NONE,
             # What it said the last time is its memory.

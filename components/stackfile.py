@@ -1,13 +1,22 @@
 """The stack file as Pulumi hands it over, with every key that somebody wrote in it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pulumi
-from pulumi.runtime.config import CONFIG, get_config_env
+import yaml
+from pulumi.runtime.config import (
+    CONFIG,
+    get_config_env,
+    get_config_secret_keys_env,
+    is_config_secret,
+)
 
 from broker.settings import PROJECT
-from broker.supplied import KEYS
+from broker.supplied import KEYS, in_clear
+
+PROJECT_FOLDER = Path(__file__).parent.parent
 
 
 def read_stack_file() -> dict[str, Any]:
@@ -21,10 +30,37 @@ def read_stack_file() -> dict[str, Any]:
 
 
 def read_secrets() -> dict[str, Any]:
-    """Return what the stack file has as secrets, in clear, by key of ``broker.supplied``."""
+    """
+    Return what the stack file has as secrets, in clear, by key of ``broker.supplied``.
+
+    Raises:
+        pulumi.RunError: one of them is no secret; one line for each, which doesn't quote it.
+
+    """
     # Not Config.require: it warns of a secret that is read in clear, which is what a check needs.
-    values = _all_values()
-    return {key: _value(values[key]) for key in KEYS if key in values}
+    values = {key: value for key, value in _all_values().items() if key in KEYS}
+    plain = {key: value for key, value in values.items() if not _is_secret(key)}
+    # An object with one secret in it is a secret as a whole here; the file's text tells them apart.
+    if found := dict.fromkeys([*in_clear(_written()), *in_clear(plain)]):
+        raise pulumi.RunError("\n".join(found))
+    return {key: _value(value) for key, value in values.items()}
+
+
+def _is_secret(key: str) -> bool:
+    # As with the values: from the engine, or from Pulumi's mocks.
+    name = f"{PROJECT}:{key}"
+    return name in get_config_secret_keys_env() or is_config_secret(name)
+
+
+def _written() -> dict[str, Any]:
+    """Return the secrets as the stack file's text has them; none where it is not in this folder."""
+    file = PROJECT_FOLDER / f"Pulumi.{pulumi.get_stack()}.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = content["config"]
+        return {key: config.get(f"{PROJECT}:{key}") for key in KEYS}
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        return {}  # Pulumi read another one, or reads YAML that Python does not
 
 
 def _all_values() -> dict[str, str]:

@@ -107,7 +107,7 @@ trap 'exit 143' TERM
 # the one before it stays what it was, at no cost. On a full disk 2.0 renames, too: what it could
 # not write is missing, and a small database is empty. Then the one before comes back.
 write_database() {
-    in_broker 80 '
+  in_broker 80 '
 previous=.before-write
 put_back() { # mv refuses what is the same file already
   if [ "$(stat -c %i "$previous")" = "$(inode)" ]; then rm -f "$previous"; else mv -f "$previous" mosquitto.db; fi
@@ -143,7 +143,7 @@ sys_interval 1
 log_dest stdout
 $(cat)"
   daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
-    daemon run --detach --name "$rehearsal" --network none --read-only --cap-drop ALL \
+  daemon run --detach --name "$rehearsal" --network none --read-only --cap-drop ALL \
     --security-opt no-new-privileges:true --user "$(owner)" --tmpfs /tmp:mode=1777 \
     --volume "$2:/mosquitto/data" --entrypoint /bin/sh "$1" \
     -c 'printf "%s\n" "$0" >/tmp/rehearsal.conf; exec /usr/sbin/mosquitto -c /tmp/rehearsal.conf' \
@@ -225,7 +225,7 @@ numbers() { # four of them
 # Links the database into .rehearsal, or that of FROM, which lies in the data folder.
 link_trial() { # [FROM]
   trial=yes
-    database=$(in_data rw 60 'link .rehearsal "$1"; [ ! -e .rehearsal/mosquitto.db ] || echo yes' "${1:-.}") ||
+  database=$(in_data rw 60 'link .rehearsal "$1"; [ ! -e .rehearsal/mosquitto.db ] || echo yes' "${1:-.}") ||
     fail "$folder: its database can't be linked aside ($not_its_owners)"
 }
 
@@ -244,7 +244,7 @@ started() { # which start of which container; nothing where there is none
 # Before a start: with `hold`, what a broker found in it. Linked for a rehearsal, too.
 put_aside() {
   trial=yes
-    database=$(in_data rw 60 'link .before-start
+  database=$(in_data rw 60 'link .before-start
 printf "%s\n" "$1" >.before-start/started
 link .rehearsal .before-start
 [ ! -e .rehearsal/mosquitto.db ] || echo yes' "$(started)") ||
@@ -252,7 +252,7 @@ link .rehearsal .before-start
 }
 
 hold() { # COUNTS: of what was put aside; what was rehearsed on is gone then
-    in_data rw 60 'rm -rf .rehearsal .before-start/held.new
+  in_data rw 60 'rm -rf .rehearsal .before-start/held.new
 printf "%s\n" "$1" >.before-start/held.new
 mv -f .before-start/held.new .before-start/held' "$1" ||
     fail "$folder: what its database holds can't be noted ($not_its_owners)"

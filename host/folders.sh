@@ -2,6 +2,7 @@
 # After `apply`: every folder exists, with its owner and mode. After `remove`: those that are "ours"
 # are gone where they were empty; those that are "kept" are as they were.
 # needs: paths.sh
+# needs: log_file.sh
 
 # shellcheck disable=SC2154 # host/paths.sh has the others
 action=$1

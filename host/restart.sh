@@ -2,6 +2,7 @@
 # With host/database.sh before it and host/ready.sh after it: restarts the container, its database
 # on disk and linked aside first. host/ready.sh then compares, and brings back what was lost.
 # needs: database.sh
+# needs: log_file.sh
 
 # shellcheck disable=SC2154 # host/database.sh has the others
 

@@ -2,10 +2,10 @@
 # Prints the lines of the broker's log that tell who came: of its rotated files too, the oldest
 # first, and nothing is changed. The reader is broker/sightings.py.
 #
-# The log's folder belongs to the broker's uid: a process of that uid reads it.
+# What is in the log was written by the broker's user, and a process of that user reads it.
 # needs: paths.sh
 
-# shellcheck disable=SC2016,SC2154 # another shell expands that script; host/paths.sh has the others
+# shellcheck disable=SC2016,SC2034,SC2154 # another shell expands that script; host/paths.sh has the others
 telling='New connection from |New client connected |Client |Denied PUBLISH |mosquitto version '
 
 # Of files written to in MINUTES; of each its last BYTES; 0: all.
@@ -13,6 +13,7 @@ sightings() { # PATH MINUTES BYTES SOCKET IMAGE
   root_only "$(dirname -- "${1%/*}")" || fail "${1%/*}: $why"
   [ -d "${1%/*}" ] && [ ! -L "${1%/*}" ] || fail "${1%/*}: there is no such folder; was the broker ever up?"
   # By the time of their last line: a name tells nothing where somebody else's logrotate has dates.
+  owner_user=$(stat -c %u:%g -- "$1" 2>/dev/null) || owner_user=''
   as_owner "$4" "$5" "${1%/*}" ro 50 '
 export LC_ALL=C
 recent=""

@@ -146,13 +146,18 @@ def read(stack: Stack, image: str) -> Sightings | None:
 def _env(stack: Stack, credentials: Mapping[str, Credential]) -> dict[str, str]:
     """Return the SHA-256 of each env file: it has a password in it, and stays on its host."""
     broker = stack.settings.broker
-    return {
-        each.path: sha256(
-            host_env_file(broker, stack.name, each, *credentials[each.user]).text.encode()
-        ).hexdigest()
-        for each in broker.env_files
-        if each.user in credentials
-    }
+    found: dict[str, str] = {}
+    for file in broker.env_files:
+        if file.user not in credentials:
+            continue
+        try:
+            text = host_env_file(broker, stack.name, file, *credentials[file.user]).text
+        except ValueError:
+            # Written before such a password was refused: what is there is not what ought to be.
+            found[file.path] = ""
+        else:
+            found[file.path] = sha256(text.encode()).hexdigest()
+    return found
 
 
 def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

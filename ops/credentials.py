@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from broker.env import render_env, render_header
+from broker.env import misreaders, render_env, render_header, why_misread
 from broker.fleet import member_passwords
 from broker.settings import Settings
 from ops.command import finish
@@ -32,13 +32,20 @@ def main() -> None:
         _known(given.user, stack)
     logins = all_logins(stack.settings, Pulumi.ready(stack).outputs())
     if given.all is not None:
-        write_all(stack.settings, logins, given.all, given.format)
-        print(f"{len(logins)} files, mode 0600: {given.all}", file=sys.stderr)
+        left_out = write_all(stack.settings, logins, given.all, given.format)
+        written = len(logins) - len(left_out)
+        print(f"{written} files, mode 0600: {given.all}", file=sys.stderr)
+        if left_out:
+            raise Refusal(
+                "\n".join(f"No file for USER={user}: {why}" for user, why in left_out.items())
+            )
         return
     if given.user not in logins:
         raise Refusal(f"USER={given.user}: not up yet. Run: make up STACK={stack.name}")
     if given.only_password:
         print(logins[given.user].password)
+    elif given.format == "env" and (why := _unfit(logins[given.user])):
+        raise Refusal(f"USER={given.user}: {why}")
     else:
         sys.stdout.write(_render(stack.settings, logins[given.user], given.format))
 
@@ -64,16 +71,31 @@ def all_logins(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, Cred
 
 def write_all(
     settings: Settings, logins: Mapping[str, Credential], folder: Path, format_: str
-) -> None:
-    """Write a file a user; nobody else may read them at any moment."""
+) -> dict[str, str]:
+    """
+    Write a file a user; nobody else may read them at any moment.
+
+    Return who has none because an env file can't hold the password, and why.
+    """
+    left_out: dict[str, str] = {}
     # One that was there keeps its mode: it may be anybody's, and the files are closed themselves.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, each in logins.items():
         file = folder / f"{name}{_SUFFIX[format_]}"
         file.unlink(missing_ok=True)
+        if format_ == "env" and (why := _unfit(each)):
+            left_out[name] = why
+            continue
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as text:
             text.write(_render(settings, each, format_))
+    return left_out
+
+
+def _unfit(login: Credential) -> str:
+    """Return why an env file can't hold a login, and what can; nothing where one can."""
+    readers = misreaders(login.password)
+    return f"the password {why_misread(readers)}. FORMAT=header holds it" if readers else ""
 
 
 def _render(settings: Settings, login: Credential, format_: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from ops.host import run
+from ops.host import environment, run
 from ops.stack import Refusal, Stack
 
 SECONDS = 30
@@ -34,7 +34,9 @@ def show(stack: Stack, *words: str) -> None:
         Refusal: it failed; what it said is on the screen.
 
     """
-    code = subprocess.run(_argv(stack, words), stdin=subprocess.DEVNULL, check=False).returncode
+    code = subprocess.run(
+        _argv(stack, words), env=environment(), stdin=subprocess.DEVNULL, check=False
+    ).returncode
     if code:
         raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
 

@@ -5,6 +5,7 @@ import subprocess
 from broker.delivery import assemble, deliver
 from broker.layout import erase_calls
 from ops.command import finish
+from ops.host import environment
 from ops.pulumi import Pulumi
 from ops.stack import ROOT, Refusal, Stack, arguments
 
@@ -55,6 +56,7 @@ def _erase(stack: Stack, image: str) -> str:
             ),
             erase_calls(broker, transport.socket, image),
         ),
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 
 from broker.delivery import Call, assemble, deliver
-from broker.host import Seen, explain_ssh
+from broker.host import Seen, explain_ssh, host_environment
 from ops.stack import ROOT, Refusal, Stack
 
 SECONDS = 60
 SSH_FAILED = 255
 """ssh(1): its own failures, not those of what it ran."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of every command that the ops run for a host."""
+    return host_environment(os.environ)
 
 
 def run(
@@ -27,7 +33,12 @@ def run(
     way = stack.transport
     try:
         ran = subprocess.run(
-            argv, input=text.encode(), capture_output=True, timeout=seconds, check=False
+            argv,
+            env=environment(),
+            input=text.encode(),
+            capture_output=True,
+            timeout=seconds,
+            check=False,
         )
     except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
         raise Refusal(f"host {way.host}: {wrong}") from None

@@ -8,7 +8,9 @@ from ops.stack import Stack, arguments
 def main() -> None:
     """Run `pulumi preview --diff`."""
     given = arguments("Show what `make up` would change.").parse_args()
-    pulumi = Pulumi.ready(Stack.read(given.stack))
+    stack = Stack.read(given.stack)
+    stack.refuse_secrets_in_clear()
+    pulumi = Pulumi.ready(stack)
     pulumi.select()
     pulumi.run("preview", "--stack", given.stack, "--diff")
 

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
     given = parser.parse_args()
     stack = Stack.read(given.stack)
+    stack.refuse_secrets_in_clear()
     named = [each for each in given.users.split(",") if each]
     if given.all == bool(named):
         raise Refusal("say USER=name,name or ALL=1")

@@ -12,7 +12,7 @@ import yaml
 
 from broker.host import Transport, transport
 from broker.settings import PROJECT, Settings, SettingsError
-from broker.supplied import KEYS
+from broker.supplied import KEYS, in_clear
 
 _AS_IN_PULUMI = {
     "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
@@ -38,6 +38,8 @@ class Stack:
     settings: Settings
     secrets_provider: str = ""
     """Pulumi's own ``secretsprovider:``, such as ``awskms://...``; empty for a passphrase."""
+    in_clear: tuple[str, ...] = ()
+    """One sentence for each secret that stands there in clear."""
 
     @property
     def transport(self) -> Transport:
@@ -78,14 +80,32 @@ class Stack:
         raw = {
             key.removeprefix(prefix): value
             for key, value in (content.get("config") or {}).items()
-            if key.startswith(prefix) and key.removeprefix(prefix) not in KEYS
+            if key.startswith(prefix)
         }
+        secrets = {key: raw.pop(key) for key in KEYS if key in raw}
         try:
             settings = Settings.parse(raw)
         except SettingsError as wrong:
             raise Refusal(f"{file.name}:\n{wrong}") from None
         provider = str(content.get("secretsprovider") or "")
-        return cls(name=name, file=file, settings=settings, secrets_provider=provider)
+        return cls(
+            name=name,
+            file=file,
+            settings=settings,
+            secrets_provider=provider,
+            in_clear=tuple(in_clear(secrets)),
+        )
+
+    def refuse_secrets_in_clear(self) -> None:
+        """
+        Refuse, before anything is built or changed, what the program would refuse.
+
+        Raises:
+            Refusal: a password, a hash or a private key stands in the file in clear.
+
+        """
+        if self.in_clear:
+            raise Refusal("\n".join((f"{self.file.name}:", *self.in_clear)))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
     given = parser.parse_args()
     stack = Stack.read(given.stack)
+    stack.refuse_secrets_in_clear()
     broker = stack.settings.broker
 
     pulumi = Pulumi.ready(stack)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from broker.host import DEFAULT_SOCKET, Transport, explain_ssh, transport
+from broker.host import DEFAULT_SOCKET, PROXIES, Transport, explain_ssh, host_environment, transport
 from setup import apt, folders, progress
 
 # The sockets of the daemon that Debian's package starts; any other is somebody's own daemon.
@@ -49,6 +49,7 @@ class Daemon:
         """Run ``docker`` with *words* and return what came of it, good or bad."""
         return subprocess.run(
             self.argv(*words),
+            env=host_environment(os.environ),
             check=False,
             capture_output=True,
             text=True,
@@ -115,6 +116,7 @@ def _complaint(way: Transport) -> str | None:
     try:
         result = subprocess.run(
             argv,
+            env=host_environment(os.environ),
             check=False,
             capture_output=True,
             text=True,
@@ -161,6 +163,7 @@ def _start(way: Transport) -> None:
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 ["dockerd", "--pidfile", str(DOCKERD_PID), "-H", way.host],
+                env=host_environment(os.environ, *PROXIES),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

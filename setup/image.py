@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import queue
 import re
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from broker.host import host_environment
 from setup import apt, folders, progress
 from setup.daemon import Daemon
 
@@ -189,6 +191,7 @@ def stand_in(suite: str, daemon: Daemon, recipe: Recipe = MOSQUITTO) -> Image:
         progress.run(
             daemon.argv("import", *(f"--change={each}" for each in changes), "-", name),
             what="docker import",
+            env=host_environment(os.environ),
             stdin=stream,
         )
     return Image(name=name, stands_in_for=official)
@@ -330,6 +333,7 @@ def _pull(daemon: Daemon, name: str, patience: float) -> str | None:
     """
     process = subprocess.Popen(
         daemon.argv("pull", name),
+        env=host_environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

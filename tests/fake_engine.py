@@ -10,6 +10,7 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
 from pulumi.runtime.settings import set_root_resource
 
+from broker.host import WITHHELD
 from broker.settings import PROJECT
 
 COMMAND = "command:local:Command"
@@ -58,6 +59,12 @@ class FakeEngine(Mocks):
         """Return what resource *name* was given; secrets are still wrapped."""
         (found,) = [each for each in self.created.values() if each.custom and each.name == name]
         return dict(found.inputs)
+
+    def shown_of(self, name: str) -> dict[str, str]:
+        """Return what a preview shows of a command's content: its environment but for secrets."""
+        found = dict(self.inputs_of(name)["environment"])
+        assert all(found.pop(variable) == "" for variable in WITHHELD)
+        return found
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         key = (args.typ, args.name)

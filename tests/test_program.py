@@ -3,9 +3,11 @@
 import copy
 import json
 import runpy
+from contextlib import nullcontext
 
 import pulumi
 import pytest
+import yaml
 from declared import ROOT, stack_file
 from fake_engine import (
     COMMAND,
@@ -20,9 +22,9 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
-from broker.host import Seen
+from broker.host import Seen, clean_interpreter
 from broker.settings import PROJECT
-from components import preflight
+from components import preflight, stackfile
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
 RESOURCES_BESIDE_USERS = 28
@@ -43,10 +45,13 @@ class Program:
         self.asked.append(wanted)
         return Seen(facts=self.seen)
 
-    def run(self, stack, *, preview=False, config=None):
+    def run(self, stack, *, preview=False, config=None, secrets=()):
         values = stack_file(stack) if config is None else config
         self.engine.start(stack=stack, preview=preview)
-        set_all_config({f"{PROJECT}:{key}": json.dumps(each) for key, each in values.items()})
+        set_all_config(
+            {f"{PROJECT}:{key}": json.dumps(each) for key, each in values.items()},
+            [f"{PROJECT}:{key}" for key in secrets],
+        )
         self.engine.run(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)
         return self
 
@@ -175,9 +180,22 @@ class TestEachStack:
 def test_prod_writes_the_seeds_env_file(program):
     program.run("prod")
 
-    assert program.engine.inputs_of("envfiles-/opt/sentient/.env.production")["environment"] == {
+    assert program.engine.shown_of("envfiles-/opt/sentient/.env.production") == {
         "/opt/sentient/.env.production": "sentient_api_prod"
     }
+
+
+def test_the_env_files_leave_out_who_has_a_password_that_they_would_change(program):
+    config = stack_file("prod")
+    for name in ("alike", "misread"):
+        config["users"][name] = {"read": ["paragon/a/status/#"], "password": "supplied"}
+    config["passwords"] = {"alike": "correct-horse:battery", "misread": "correct horse battery"}
+    program.run("prod", config=config, secrets=["passwords"])
+
+    logins = program.output("credentials")
+    assert logins["misread"]["password"] == "correct horse battery"
+    assert set(logins) - set(program.output("envFiles")) == {"misread"}
+    assert "MQTT_PASSWORD=correct-horse:battery\n" in program.output("envFiles")["alike"]
 
 
 def test_the_lists_of_before_go_once_all_that_listens_is_up(program):
@@ -203,7 +221,8 @@ def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
     assert json.loads(provider.inputs["sshOpts"]) == options
     for args in TestEachStack.commands(program).values():
         destination = ["-l", "sentient", "-p", "2222", "192.168.2.3"]
-        assert args.inputs["interpreter"] == ["ssh", "-T", *options, *destination]
+        ssh = ("ssh", "-T", *options, *destination)
+        assert args.inputs["interpreter"] == list(clean_interpreter(ssh))
 
 
 def test_the_image_that_stands_in_is_run_and_named(program):
@@ -275,6 +294,49 @@ def test_a_bad_stack_file_is_refused_before_anything_is_looked_at_or_registered(
     assert says in line
     assert program.asked == []
     assert not [name for typ, name in program.engine.created if typ != "pulumi:pulumi:Stack"]
+
+
+CHOSEN = "correct horse battery"
+
+
+def with_a_chosen_password():
+    config = stack_file("prod")
+    config["users"]["lamp"] = {"read": ["paragon/+/status/#"], "password": "supplied"}
+    return config | {"passwords": {"lamp": CHOSEN}}
+
+
+def test_a_password_in_clear_is_refused_before_anything_is_looked_at(program):
+    program.run("prod", config=with_a_chosen_password(), secrets=["passwords"])
+    assert program.asked
+    program.asked.clear()
+
+    with pytest.raises(pulumi.RunError) as refused:
+        program.run("prod", config=with_a_chosen_password())
+
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("sentient-mqtt:passwords.lamp: is in clear")
+    assert CHOSEN not in line
+    assert program.asked == []
+    assert program.engine.of_type(PASSWORD) == {}
+
+
+@pytest.mark.parametrize(("door", "refused"), [({"secure": "v1:a"}, False), (CHOSEN, True)])
+def test_one_in_clear_beside_one_that_is_not_is_found_in_the_file(
+    program, monkeypatch, tmp_path, door, refused
+):
+    """The engine says of the whole object that it is secret."""
+    written = {"lamp": {"secure": "v1:a"}, "door": door}
+    text = yaml.safe_dump({"config": {"sentient-mqtt:passwords": written}})
+    (tmp_path / "Pulumi.prod.yaml").write_text(text)
+    monkeypatch.setattr(stackfile, "PROJECT_FOLDER", tmp_path)
+
+    with (
+        pytest.raises(pulumi.RunError, match=r"passwords\.door: is in clear")
+        if refused
+        else nullcontext()
+    ):
+        program.run("prod", config=with_a_chosen_password(), secrets=["passwords"])
+    assert (program.asked == []) is refused
 
 
 def test_a_host_that_will_not_do_is_refused_before_anything_is_registered(program):

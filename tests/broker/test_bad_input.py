@@ -190,6 +190,30 @@ SLIPS = {
     "slash at the end": ((*FOLDERS, "data"), "/srv/a/", "broker.folders.data: ", "'/srv/a'"),
     "two slashes": ((*FOLDERS, "data"), "//srv/a", "broker.folders.data: '//srv/a': ", "'/srv/a'"),
     "system folder": ((*FOLDERS, "data"), "/etc", "broker.folders.data: '/etc': ", "two levels"),
+    **{
+        f"folder {path}": (
+            (*FOLDERS, "data"),
+            path,
+            f"broker.folders.data: '{path}': {rule}",
+            "choose",
+        )
+        for path, rule in {
+            "/root/.ssh": "lies in /root, which is the system's",
+            "/etc/ssl": "lies in /etc, which is the system's",
+            "/etc/sentient-mqttx/data": "lies in /etc, which is the system's",
+            "/usr/local/mqtt": "lies in /usr, which is the system's",
+            "/var/lib/docker/volumes": "lies in /var/lib/docker, which is the system's",
+            "/run/mqtt": "lies in /run, which is the system's",
+            "/home/user": "is a folder of the system or of a person; choose one further down",
+            "/var/lib": "is a folder of the system or of a person; choose one further down",
+        }.items()
+    },
+    "folder of archives in a system folder": (
+        (B, "backups"),
+        {"folder": "/root/backups"},
+        "broker.backups.folder: '/root/backups': lies in /root",
+        "/srv/",
+    ),
     "colon in a path": ((*FOLDERS, "data"), "/srv/a:b", "broker.folders.data: ", "splits at ':'"),
     "folder in another": (
         (*FOLDERS, "data"),

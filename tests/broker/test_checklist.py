@@ -53,7 +53,7 @@ HOST = {
     ("file", ENV): f"600 0 0 {NOW} 200",
     ("digest", ENV): "what was written",
     **{("owner", each): "1883:1883" for each in FOLDERS},
-    ("owner", CONFIG): "0:1883",
+    **{("owner", each): "0:1883" for each in (CONFIG, BROKER.folders.log)},
     **{("space", each): "40000000 20000000" for each in (*FOLDERS[1:], BACKUPS)},
 }
 ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)

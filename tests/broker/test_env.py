@@ -1,28 +1,30 @@
-"""A login is read alike by everything that reads it: URLs, sh, and Docker's env files."""
+"""A login as URLs, env files and headers have it. Who reads env files: test_env_readers.py."""
 
-import subprocess
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from declared import settings_of, smallest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.env import (
+    MISREAD,
+    READ_ALIKE,
+    READERS,
     endpoints,
     env_file_mark,
     host_env_file,
     login,
     login_url,
+    misreaders,
     render_env,
     render_header,
+    why_misread,
 )
+from broker.fleet import ALPHABET
 from broker.settings import Settings
+from components.credentials import SPECIAL
 
-# The alphabet that components/credentials.py draws from, all of it.
-GENERATED = st.text(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=@%^,", min_size=1
-)
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", fullmatch=True)
 
 
@@ -75,33 +77,30 @@ def test_an_env_file_names_the_seeds_variables_and_keeps_the_password_out_of_the
     )
 
 
-def as_docker_reads(text):
-    """Docker's --env-file: each line that is no comment, split at its first '='."""
-    lines = [line for line in text.split("\n") if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
+@pytest.mark.parametrize("mark", [*MISREAD, "\n", "\t", "\x7f"])
+def test_a_password_that_a_reader_would_misread_is_never_rendered(mark):
+    with pytest.raises(ValueError, match=r"^MQTT_PASSWORD holds characters that ") as refused:
+        render_env(BROKER, LISTENER, "sensor", f"s3cret{mark}Word")
+
+    assert "s3cret" not in str(refused.value)
+    for name in MISREAD.get(mark, READERS):
+        assert READERS[name] in str(refused.value)
 
 
-def as_sh_reads(text):
-    names = as_docker_reads(text)
-    shown = " ".join(f'"${name}"' for name in names)
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input=f"{text}printf '%s\\n' {shown}\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dict(zip(names, done.stdout.splitlines(), strict=True))
+def test_what_is_misread_is_told_by_its_readers_alone():
+    assert misreaders(f"Aa0{READ_ALIKE}") == ()
+    assert misreaders("Äpfel€日本") == ()
+    assert misreaders("a;b") == ("sh",)
+    assert misreaders("a\\b") == ("sh", "systemd")
+    # In the order of READERS, each once.
+    assert misreaders("a\\b;c$d") == ("sh", "compose", "systemd", "python-dotenv")
+    assert why_misread(("sh",)).startswith("holds characters that sh would not read ")
+    assert " sh, systemd and python-dotenv " in why_misread(("sh", "systemd", "python-dotenv"))
 
 
-@settings(max_examples=50, deadline=None)
-@given(NAMES, GENERATED)
-def test_sh_and_docker_read_an_env_file_alike(user, password):
-    text = env_file_mark("prod") + "\n" + render_env(BROKER, LISTENER, user, password)
-
-    assert as_sh_reads(text) == as_docker_reads(text)
-    assert as_docker_reads(text)["MQTT_USERNAME"] == user
-    assert as_docker_reads(text)["MQTT_PASSWORD"] == password
+def test_passwords_are_generated_from_what_all_read_alike():
+    assert set(SPECIAL) <= set(READ_ALIKE)
+    assert ALPHABET.isalnum()
 
 
 def test_the_files_on_the_host_are_those_that_the_stack_file_names():

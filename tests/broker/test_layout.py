@@ -103,16 +103,21 @@ def test_the_canary_is_a_line_of_the_password_file_as_a_hash():
 
 
 def test_folders_that_hold_data_are_kept_and_the_others_are_ours():
-    calls = folder_calls(settings_of("prod").broker)
+    *calls, log = folder_calls(settings_of("prod").broker)
 
+    assert log.words == (
+        *("log_file", "/opt/sentient/volumes/mosquitto-logs-shared/mosquitto.log"),
+        *("0600", "1883", "1883"),
+    )
     kept = [each.words[2] for each in calls if each.words[1] == "kept"]
     assert kept == [
         "/opt/sentient/volumes/mosquitto-data-shared",
         "/opt/sentient/volumes/mosquitto-logs-shared",
     ]
-    assert {each.words[3:6] for each in calls if each.words[1] == "kept"} == {
-        ("0750", "1883", "1883")
-    }
+    assert [each.words[3:6] for each in calls if each.words[1] == "kept"] == [
+        ("0750", "1883", "1883"),
+        ("0750", "0", "1883"),
+    ]
     # What root works in nobody else may write.
     assert {each.words[3:6] for each in calls if each.words[1] == "ours"} == {("0750", "0", "1883")}
     ours = [each.words[2] for each in calls if each.words[1] == "ours"]

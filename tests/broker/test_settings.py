@@ -177,3 +177,14 @@ def test_a_page_shows_every_setting():
     page = PAGE.read_text(encoding="utf-8")
 
     assert with_table(page) == page
+
+
+@pytest.mark.parametrize(
+    "folder", ["/etc/sentient-mqtt/data", "/srv/mqtt", "/home/user/mqtt", "/var/lib/mqtt", "/mnt/a"]
+)
+def test_a_folder_of_the_brokers_own_is_taken(folder):
+    raw = smallest()
+    raw["broker"]["folders"]["data"] = folder
+    raw["broker"]["folders"] |= {"config": "/opt/a/config", "log": "/opt/a/log"}
+
+    assert Settings.parse(raw).broker.folders.data == folder

@@ -61,7 +61,7 @@ def test_the_host_is_told_what_to_make_and_what_clients_must_show(configured):
 
 
 def test_a_preview_shows_names_and_another_turn(configured):
-    shown = configured.inputs_of("configuration-certificates-pairs")["environment"]
+    shown = configured.shown_of("configuration-certificates-pairs")
 
     assert shown["turn"] == "3"
     assert shown["mqtts"].startswith("own CA, 397 days, DNS:broker.example.org,")

@@ -123,7 +123,7 @@ def test_its_database_is_safe_before_it_goes(engine, given):
     assert before._name == "broker-guard"
     stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
     assert "\nguard d1gest no\nfinish\n" in stdin
-    assert engine.inputs_of("broker-guard")["environment"] == {
+    assert engine.shown_of("broker-guard") == {
         "start": "d1gest",
         "image": "sha256:1",
     }
@@ -136,7 +136,7 @@ def test_it_is_up_when_its_health_user_was_let_in(engine, given):
     stdin = unwrap(engine.inputs_of("broker-ready")["stdin"])
     assert "\nbroker 127.0.0.1 1883 60 64\nfinish\n" in stdin
     # Asked again whenever the container is another one.
-    assert engine.inputs_of("broker-ready")["environment"] == {"container": "broker-id"}
+    assert engine.shown_of("broker-ready") == {"container": "broker-id"}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_logrotate_gets_its_file_once_the_folder_is_there(configured, broker):
     (before,) = configured.options[ROTATED].depends_on
     assert before._name == "configuration-folders"
     path = "/etc/logrotate.d/sentient-mqtt-mosquitto-test"
-    shown = configured.inputs_of(ROTATED)["environment"]
+    shown = configured.shown_of(ROTATED)
     assert shown == {path: render_logrotate(broker)}
     stdin = unwrap(configured.inputs_of(ROTATED)["stdin"])
     assert f"\nrotated {broker.folders.log}/mosquitto.log {path} 0644 0 0 " in stdin
@@ -55,7 +55,7 @@ def test_logrotate_gets_its_file_once_the_folder_is_there(configured, broker):
 
 
 def test_a_preview_shows_conf_and_rules_line_by_line(configured):
-    shown = configured.inputs_of("configuration-files")["environment"]
+    shown = configured.shown_of("configuration-files")
 
     assert shown == {"mosquitto.conf": CONF, "mosquitto.acl": ACL}
 
@@ -108,7 +108,7 @@ def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files)
     assert is_secret(stdin)
     assert "\nenv_file /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
     assert "\nMQTT_PASSWORD=s3nsor\n" in unwrap(stdin)
-    assert engine.inputs_of("envfiles-/etc/mqtt.env")["environment"] == {"/etc/mqtt.env": "sensor"}
+    assert engine.shown_of("envfiles-/etc/mqtt.env") == {"/etc/mqtt.env": "sensor"}
 
 
 def test_passwords_that_no_file_names_go_nowhere(env_files):

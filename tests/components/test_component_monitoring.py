@@ -48,7 +48,7 @@ def test_its_login_is_in_a_file_and_nowhere_else(run_with):
 
 
 def test_a_preview_shows_what_it_is_told_and_not_the_password(run_with):
-    shown = run_with().inputs_of("monitoring-files-mosquitto-test")["environment"]
+    shown = run_with().shown_of("monitoring-files-mosquitto-test")
     (text,) = shown.values()
     assert json.loads(text)["mqtt"]["user"] == "sensor"
     assert json.loads(text)["mqtt"]["password"] == "..."

@@ -7,7 +7,7 @@ from fake_engine import everything_plain, is_secret, unwrap
 from pulumi import Output, ResourceOptions
 
 from broker.delivery import Call
-from broker.host import transport
+from broker.host import clean_interpreter, transport
 from components.hostcommand import host_command, read_script, show
 
 SECRET = "s3cret-text"
@@ -82,11 +82,39 @@ def test_create_and_delete_differ_in_one_word(made):
 
 
 def test_it_goes_the_way_that_docker_goes(made, way):
-    assert made.inputs_of("command")["interpreter"] == list(way.interpreter)
+    interpreter = made.inputs_of("command")["interpreter"]
+    assert interpreter == list(clean_interpreter(way.interpreter))
+    assert interpreter[-len(way.interpreter) :] == list(way.interpreter)
+
+
+def test_its_environment_has_only_what_a_command_for_the_host_needs(made, tmp_path):
+    """As pulumi-command runs it: the whole environment, and what is shown, for the interpreter."""
+    made = made.inputs_of("command")
+    (tmp_path / "ssh").write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    secret = {"PULUMI_CONFIG": "s3cret", "AWS_PROFILE": "s3cret", "MY_TOKEN": "s3cret"}
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/a b", "SSH_AUTH_SOCK": "/it's $HOME"}
+    done = subprocess.run(
+        [*made["interpreter"], "tr '\\0' '\\n' </proc/self/environ"],
+        env={**secret, **given, "LANG": "", **made["environment"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    added_by_sh = ("PWD", "OLDPWD", "SHLVL", "_")
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    found = {name: value for name, value in found.items() if name not in added_by_sh}
+    assert found == {**given, "LANG": ""}
+
+
+def test_the_known_secrets_are_empty_before_anything_of_it_runs(made):
+    shown = made.inputs_of("command")["environment"]
+    for name in ("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY"):
+        assert shown[name] == ""
 
 
 def test_what_is_shown_is_plain(made):
-    assert made.inputs_of("command")["environment"] == {"mosquitto.conf": "listener 1883\n"}
+    assert made.shown_of("command") == {"mosquitto.conf": "listener 1883\n"}
 
 
 def test_calls_are_secret_also_where_nothing_in_them_is(engine, way):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ports import free_port
 from site_under_test import Site
-from witness import Witness
+from witness import PULUMIS, Witness
 
 from setup.engine import Engine, ensure_engine
 
@@ -75,7 +75,9 @@ def witness() -> Iterator[Witness]:
 @pytest.fixture(scope="session")
 def unborn(make_site: MakeSite) -> Site:
     """The main site before anything is there."""
-    return make_site("prod")
+    prod = make_site("prod")
+    prod.more_environment = dict(PULUMIS)
+    return prod
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ def _owner_and_mode(path):
 
 def test_folders_and_files_have_owner_and_mode(site):
     folders = site.settings.broker.folders
-    for folder in (folders.config, f"{folders.config}/health", folders.data, folders.log):
-        assert _owner_and_mode(folder) == (1883, 1883, "0o750")
+    assert _owner_and_mode(folders.data) == (1883, 1883, "0o750")
+    # The broker's user reads and writes the files in these, and can put nothing in their place.
+    for folder in (folders.config, f"{folders.config}/health", folders.log):
+        assert _owner_and_mode(folder) == (0, 1883, "0o750")
+    assert _owner_and_mode(f"{folders.log}/mosquitto.log") == (1883, 1883, "0o600")
     names = {"mosquitto.conf", "mosquitto_passwd", "mosquitto.acl"}
     files = [each for each in Path(folders.config).rglob("*") if each.is_file()]
     assert names | {"logins", "mosquitto_sub", "mosquitto_pub"} == {each.name for each in files}

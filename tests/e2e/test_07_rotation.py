@@ -195,6 +195,8 @@ def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(si
 
     Client(site.ports[0], "lamp", SUPPLIED).close()
     assert site.outputs()["credentials"]["lamp"]["password"] == SUPPLIED
+    # It has blanks: no env file is one that sh reads as Docker does.
+    assert "lamp" not in site.outputs()["envFiles"]
     assert refusal(site.ports[0], "lamp", "quite short") == "Not authorized"
     passwd = Path(site.settings.broker.folders.config, "mosquitto_passwd").read_text()
     (line,) = [each for each in passwd.splitlines() if each.startswith("lamp:")]

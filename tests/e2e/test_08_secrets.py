@@ -5,6 +5,12 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from site_under_test import STACK
+from witness import MARK, PULUMIS, Witness
+
+from broker.checklist import checklist
+from ops.check import sight
+from ops.stack import Stack
 
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
@@ -82,6 +88,31 @@ def test_not_in_command_lines_and_environments_during_an_up(witness, found_in):
     assert b"pulumi-resource-docker" in everything
     assert b"sh\0-s\0apply" in everything
     assert found_in(everything) == set()
+
+
+def test_no_command_for_the_host_has_pulumis_secrets_in_its_environment(site, witness):
+    """While `up` runs, which was watched from its first moment."""
+    holders = {seen.program for seen in witness.processes if MARK in str(seen.environment)}
+    assert {"pulumi", "pulumi-resource-command"} <= holders
+    assert any(seen.line.endswith(b"sh\0-s\0apply\0") for seen in witness.processes)
+    assert witness.holders(PULUMIS | {"PULUMI_CONFIG": site.container}) == []
+
+
+def test_nor_has_one_the_stacks_config_while_a_preview_or_a_check_runs(site, monkeypatch):
+    ours = "a password of our own"
+    for name, value in PULUMIS.items():
+        monkeypatch.setenv(name, value)
+    with Witness() as witness, site.edited(lambda _: None):
+        words = ("config", "set", "--stack", STACK, "--secret", "--path")
+        site.pulumi(*words, 'sentient-mqtt:passwords["sealed"]', given=ours)
+        with witness.watching():
+            site.preview()
+            stack = Stack.parse(STACK, site.stack_file, site.stack_file.read_text())
+            checklist(stack.settings, STACK, sight(stack, site.outputs()))
+    holders = {seen.program for seen in witness.processes if ours in str(seen.environment)}
+    assert any(program.startswith("python") for program in holders)
+    assert any(seen.line.endswith(b"sh\0-s\0look\0") for seen in witness.processes)
+    assert witness.holders(PULUMIS | {"PULUMI_CONFIG": ours}) == []
 
 
 def test_not_in_the_bytes_of_the_state_its_history_and_backups(site, found_in):

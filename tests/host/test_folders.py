@@ -85,6 +85,36 @@ def test_the_folders_that_version_0_1_made_become_roots(host, base):
         assert mode(base / name) == ("0750", 0, 1883)
 
 
+def test_a_log_is_there_for_the_broker_to_open_and_one_that_was_there_stays(host, base):
+    log = call("log_file", base / "log" / "m.log", "0600", 1883, 1884)
+    calls = (call("folder", "kept", base / "log", "0750", 0, 1884, "m.log"), log)
+
+    assert host.run("folders.sh", *calls).returncode == 0
+    assert mode(base / "log" / "m.log") == ("0600", 1883, 1884)
+    (base / "log" / "m.log").write_text("a line\n")
+    assert host.run("folders.sh", *calls).returncode == 0
+    assert host.run("folders.sh", *calls, action="remove").returncode == 0
+    assert (base / "log" / "m.log").read_text() == "a line\n"
+
+
+@pytest.mark.parametrize("kind", ["a link", "a folder", "a link to nowhere"])
+def test_what_is_no_log_is_refused(host, base, tmp_path, kind):
+    (base / "log").mkdir(parents=True)
+    if kind == "a folder":
+        (base / "log" / "m.log").mkdir()
+    else:
+        (tmp_path / "file").write_text("root's")
+        target = "/nowhere/file" if kind == "a link to nowhere" else tmp_path / "file"
+        (base / "log" / "m.log").symlink_to(target)
+
+    done = host.run("folders.sh", call("log_file", base / "log" / "m.log", "0600", 1883, 1883))
+
+    assert done.returncode == 1
+    assert "is there already and is not a file" in done.stderr
+    if kind == "a link":
+        assert mode(tmp_path / "file")[1:] == (0, 0)
+
+
 @pytest.mark.parametrize("which", ["of another user", "that others may write"])
 def test_a_folder_below_one_that_is_not_roots_alone_is_refused(host, base, which):
     base.mkdir()

@@ -74,3 +74,20 @@ def test_a_point_that_failed_is_another_exit_code_than_no_answer(desk, asked, mo
         finish(lambda: desk.run(ops.check.main))
     assert silent.value.code == 2
     assert "error: host ssh://x: it can't be reached" in capsys.readouterr().err
+
+
+def test_an_env_file_of_before_that_readers_misread_is_a_fault(desk, asked, monkeypatch, capsys):
+    desk.write(envFiles=[{"path": "/etc/one.env", "user": "sensor"}])
+    facts = {("file", "/etc/one.env"): "600 0 0 0 180", ("digest", "/etc/one.env"): "0" * 64}
+    monkeypatch.setattr(ops.check, "look", lambda _: Seen(facts=facts))
+    login = {"username": "sensor", "password": "a $ecret of two words"}
+    desk.outputs = UP | {"credentials": {"sensor": login}}
+    desk.pulumi("exit 0")
+
+    with pytest.raises(SystemExit) as failed:
+        finish(lambda: desk.run(ops.check.main))
+
+    assert "env files" in str(failed.value.code)
+    said = capsys.readouterr().out
+    assert "/etc/one.env: MQTT_URL or another line is not what it ought to be" in said
+    assert "$ecret" not in said

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import yaml
+from declared import SMALLEST
 from owner_containers import OWNER_CONTAINERS
 
 import ops.certificate
@@ -240,6 +241,42 @@ class TestCredentials:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o755
         assert "s3cret" not in "".join(capsys.readouterr())
+
+    @pytest.fixture
+    def misread(self, ready):
+        users = SMALLEST["users"] | {"person": {"read": ["a"], "password": "supplied"}}
+        named = {"broker": SMALLEST["broker"], "users": users}
+        config = {f"sentient-mqtt:{key}": value for key, value in named.items()}
+        ready.file.write_text(yaml.safe_dump({"config": config}))
+        login = {"username": "person", "password": "a $ecret of two words"}
+        ready.outputs = UP | {"credentials": UP["credentials"] | {"person": login}}
+        ready.pulumi("exit 0")
+        return ready
+
+    def test_no_env_file_is_printed_that_a_shell_reads_otherwise(self, misread, capsys):
+        with pytest.raises(Refusal, match=r"^USER=person: the password holds characters") as why:
+            misread.run(ops.credentials.main, "--user", "person")
+
+        assert capsys.readouterr().out == ""
+        assert "FORMAT=header" in str(why.value)
+        assert "$" not in str(why.value)
+        misread.run(ops.credentials.main, "--user", "person", "--format", "header")
+        assert '"a $ecret of two words"' in capsys.readouterr().out
+        misread.run(ops.credentials.main, "--user", "person", "--only-password")
+        assert capsys.readouterr().out == "a $ecret of two words\n"
+
+    def test_the_others_have_their_files_and_the_command_fails(self, misread, tmp_path, capsys):
+        folder = tmp_path / "all"
+        folder.mkdir()
+        (folder / "person.env").write_text("of before")
+
+        with pytest.raises(Refusal, match=r"^No file for USER=person: the password holds"):
+            misread.run(ops.credentials.main, "--all", str(folder))
+
+        assert [file.name for file in folder.iterdir()] == ["sensor.env"]
+        assert "1 files" in capsys.readouterr().err
+        misread.run(ops.credentials.main, "--all", str(folder), "--format", "header")
+        assert {file.name for file in folder.glob("*.h")} == {"person.h", "sensor.h"}
 
 
 class TestOutputs:

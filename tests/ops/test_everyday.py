@@ -1,7 +1,5 @@
 """What a person types every day: it says what it did, or what to do first."""
 
-import subprocess
-
 import pytest
 
 import ops.logs
@@ -10,7 +8,7 @@ import ops.restart
 import ops.status
 import ops.watch
 from ops.connection import Message
-from ops.stack import ROOT, Refusal
+from ops.stack import Refusal
 
 UP = {"credentials": {"sensor": {"username": "sensor", "password": "s3cret", "url": ""}}}
 
@@ -107,27 +105,3 @@ def test_a_container_that_is_not_there_is_not_restarted(ready):
     with pytest.raises(Refusal, match="make up STACK=test"):
         ready.run(ops.restart.main)
     assert calls() == ["inspect --format {{.Id}} mosquitto-test"]
-
-
-def test_make_passes_values_on_as_they_were_typed():
-    done = subprocess.run(
-        [
-            "make",
-            "--no-print-directory",
-            "-n",
-            "publish",
-            "USER=a",
-            "TOPIC=$SYS/x",
-            "MESSAGE={\"a\": 'b'}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    line = done.stdout.splitlines()[-1]
-    words = subprocess.run(
-        ["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert "$SYS/x" in words
-    assert "--message={\"a\": 'b'}" in words

@@ -1,11 +1,15 @@
 """A stack file is read as Pulumi reads it, and what is wrong with it is said before Pulumi runs."""
 
 import argparse
+from contextlib import nullcontext
 
 import pytest
 import yaml
 from declared import ROOT, SMALLEST
 
+import ops.preview
+import ops.rotate
+import ops.up
 from ops.stack import Refusal, Stack, arguments
 
 
@@ -167,3 +171,28 @@ def test_the_settings_of_others_are_none_of_our_business(folder):
 def test_dev_is_meant_where_no_stack_is_named():
     assert arguments("x").parse_args([]).stack == "dev"
     assert isinstance(arguments("x"), argparse.ArgumentParser)
+
+
+@pytest.mark.parametrize(
+    ("passwords", "lines"), [({"lamp": {"secure": "v1:a"}}, 0), ({"lamp": "correct horse"}, 1)]
+)
+def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passwords, lines):
+    (folder / "Pulumi.test.yaml").write_text(text_of(SMALLEST | {"passwords": passwords}))
+
+    stack = Stack.read("test", folder)
+
+    assert len(stack.in_clear) == lines
+    with pytest.raises(Refusal) if lines else nullcontext() as refused:
+        stack.refuse_secrets_in_clear()
+    if refused is not None:
+        assert str(refused.value).startswith("Pulumi.test.yaml:\nsentient-mqtt:passwords.lamp: is")
+        assert "correct horse" not in str(refused.value)
+
+
+@pytest.mark.parametrize("main", [ops.up.main, ops.preview.main, ops.rotate.main])
+def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, main):
+    desk.file.write_text(text_of(SMALLEST | {"hashes": {"lamp": "$7$1$a$b"}}))
+
+    with pytest.raises(Refusal, match=r"hashes\.lamp: is in clear"):
+        desk.run(main)
+    assert desk.calls() == []
