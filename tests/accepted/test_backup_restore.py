@@ -23,7 +23,8 @@ from broker.backup import (
     drill_calls,
     restore_calls,
 )
-from broker.delivery import deliver
+from broker.delivery import Call, deliver
+from broker.layout import database_call, ready_call
 from setup import apt
 
 MANY = 10_000
@@ -776,7 +777,7 @@ def as_it_is(place):
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-@pytest.mark.parametrize("kind", ["link", "fifo", "folder", "file"])
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
 def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
     remember(running, 3)
     data = Path(running.broker.folders.data)
@@ -784,17 +785,13 @@ def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
 
     def take(name):
         path = data / name
-        if kind == "link":
-            path.symlink_to(outside)
-        elif kind == "fifo":
+        if kind == "fifo":
             os.mkfifo(path)
-        elif kind == "folder":
+        else:
             path.mkdir()
             for inner in ("held", "mosquitto.db", "started"):
                 (path / inner).symlink_to(outside / inner)
             belongs_to_the_broker(path)
-        else:
-            path.write_text("$(id) a b\n")
         os.lchown(path, 1883, 1883)
 
     def take_all():
@@ -814,6 +811,53 @@ def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
     assert len(kept(running)) == 3
     assert as_it_is(outside) == before
     assert Path(done.facts["kept"], "mosquitto.db").stat().st_uid == 1883
+
+
+RACE = """
+while :; do
+  for name in $NAMES; do [ -L "$name" ] || { rm -rf "$name"; ln -s "$OUTSIDE" "$name"; }; done
+done
+"""
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_a_broker_that_puts_links_in_place_of_names_meanwhile_wins_nothing(running, outside):
+    """On version 0.1 a backup deletes the folder `data` of another place, and fills it."""
+    remember(running, 3)
+    backup(running)
+    data = Path(running.broker.folders.data)
+    before = as_it_is(outside)
+    racer = subprocess.Popen(
+        [
+            *("setpriv", "--reuid", "1883", "--regid", "1883", "--clear-groups", "--"),
+            *("sh", "-c", RACE),
+        ],
+        cwd=data,
+        env={**os.environ, "NAMES": " ".join(NAMES), "OUTSIDE": str(outside)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually((data / NAMES[-1]).is_symlink, 10)
+        for names, calls in (
+            (SCRIPTS, backup_calls(running.broker, running.broker.backups, STACK, SOCKET)),
+            (
+                ("database.sh", "restart.sh", "ready.sh"),
+                [
+                    database_call(running.broker, SOCKET, running.image),
+                    ready_call(running.broker),
+                    Call(words=("restart", "30")),
+                ],
+            ),
+        ):
+            done = running.script(" ".join(names), "apply", calls)
+            assert done.returncode == 0 or done.stderr
+            assert as_it_is(outside) == before
+    finally:
+        racer.kill()
+        racer.wait()
+    for name in NAMES:
+        (data / name).unlink(missing_ok=True)
+    assert backup(running).facts["retained"] == "3"
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)

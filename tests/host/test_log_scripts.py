@@ -51,13 +51,14 @@ class TestReading:
         done = self.read(host, tmp_path)
         assert (done.returncode, done.stdout) == (0, "end\n")
 
-    def test_the_owner_of_the_folder_reads_it_and_no_link_or_fifo_in_it(self, host, tmp_path):
+    def test_the_owner_of_the_log_reads_it_and_no_link_or_fifo_beside_it(self, host, tmp_path):
         folder = tmp_path / "log"
         folder.mkdir()
         os.chown(folder, 1883, 1883)
         secret = tmp_path / "secret"
         secret.write_bytes(line(8))
         (folder / "mosquitto.log").symlink_to(secret)
+        os.lchown(folder / "mosquitto.log", 1883, 1883)
         os.mkfifo(folder / "mosquitto.log.1")
         (folder / "mosquitto.log.2").mkdir()
         (folder / "mosquitto.log.3").write_bytes(line(3))
