@@ -26,6 +26,13 @@ PASSED_ON = (
 )
 """The variables that a command for the host has, where the caller has them; it has no others."""
 
+PROXIES = tuple(
+    spelled
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+    for spelled in (name, name.lower())
+)
+"""Beside those, for what downloads something: apt, and a Docker daemon that is started here."""
+
 WITHHELD = (
     *("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"),
     *("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL"),
@@ -41,9 +48,13 @@ that they are empty in its shell already (components/hostcommand.py).
 """
 
 
-def host_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a command for the host: what *environ* has of ``PASSED_ON``."""
-    return {name: environ[name] for name in PASSED_ON if name in environ}
+def host_environment(environ: Mapping[str, str], *more: str) -> dict[str, str]:
+    """
+    Return the environment of a command for the host: what *environ* has of ``PASSED_ON``.
+
+    *more*: variables beside those.
+    """
+    return {name: environ[name] for name in (*PASSED_ON, *more) if name in environ}
 
 
 def clean_interpreter(interpreter: Iterable[str], *more: str) -> tuple[str, ...]:

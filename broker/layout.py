@@ -75,7 +75,14 @@ def folder_calls(broker: Broker) -> list[Call]:
             ("kept", folders.data, uid),
             ("kept", folders.log, "0"),
         )
-    ] + [Call(words=("log_file", f"{folders.log}/{broker.logging.file}", FILE_MODE, uid, gid))]
+    ] + [log_file_call(broker)]
+
+
+def log_file_call(broker: Broker) -> Call:
+    """Return the call of ``host/log_file.sh``: in a folder of root's the broker can make no log."""
+    path = f"{broker.folders.log}/{broker.logging.file}"
+    owner = (str(broker.owner.uid), str(broker.owner.gid))
+    return Call(words=("log_file", path, FILE_MODE, *owner))
 
 
 def folder_looks(broker: Broker) -> Iterator[tuple[str, ...]]:

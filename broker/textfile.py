@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.backup import longest_gap
-from broker.conf import PAIR_FILE, TLS_DIR
+from broker.conf import LOG_DIR, PAIR_FILE, TLS_DIR
 from broker.delivery import Call, deliver
-from broker.logrotate import log_path
 from broker.site import Broker
 from broker.timer import Timer
 from broker.timetable import Timetable
@@ -37,14 +36,14 @@ def _counted(broker: Broker) -> str:
     return f"/run/sentient-mqtt-{broker.container}.counted"
 
 
-def textfile_calls(broker: Broker, folder: str, socket: str) -> Iterator[Call]:
-    """Yield the calls of ``host/textfile.sh``."""
+def textfile_calls(broker: Broker, folder: str, socket: str, image: str) -> Iterator[Call]:
+    """Yield the calls of ``host/textfile.sh``; *image* is one on the host that has sh."""
     words: list[tuple[str, ...]] = [
-        ("textfile", f"{folder}/{file_name(broker)}", broker.container),
+        ("textfile", f"{folder}/{file_name(broker)}", broker.container, image),
         ("limits", str(broker.limits.max_connections), str(broker.logging.refused_per_hour)),
         ("container", socket, broker.container),
         # Gone at a start of the host: counters begin anew, as Prometheus expects of them.
-        ("log", log_path(broker), _counted(broker)),
+        ("log", f"{LOG_DIR}/{broker.logging.file}", _counted(broker)),
     ]
     if broker.backups is not None and broker.backups.schedule is not None:
         gap = longest_gap(Timetable.parse(broker.backups.schedule))
@@ -57,7 +56,7 @@ def textfile_calls(broker: Broker, folder: str, socket: str) -> Iterator[Call]:
     return (Call(words=each) for each in words)
 
 
-def textfile_timer(broker: Broker, folder: str, socket: str, script: str) -> Timer:
+def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, script: str) -> Timer:
     """Return what writes the file into *folder*; *script* is the text of ``SCRIPT``."""
     return Timer(
         broker=broker,
@@ -65,6 +64,8 @@ def textfile_timer(broker: Broker, folder: str, socket: str, script: str) -> Tim
         does="Figures for Prometheus of the MQTT broker",
         setting="broker.monitoring.textfile",
         timetable=EACH_MINUTE,
-        text=deliver(script, textfile_calls(broker, folder, socket)),
-        writes=(f"{folder}/{file_name(broker)}", _counted(broker)),
+        text=deliver(script, textfile_calls(broker, folder, socket, image)),
+        writes=tuple(
+            (path, socket, image) for path in (f"{folder}/{file_name(broker)}", _counted(broker))
+        ),
     )

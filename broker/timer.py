@@ -30,8 +30,8 @@ class Timer:
     """The script, with its calls."""
     needs: str = ""
     """A command that the host must have, beside sh."""
-    writes: tuple[str, ...] = ()
-    """Files that the script writes, and that go with it."""
+    writes: tuple[tuple[str, str, str], ...] = ()
+    """Files that the script writes, and that go with it; and the Docker and image that do it."""
     made_up_for: bool = False
     """Run once at the next start where a time was missed."""
 
@@ -49,7 +49,7 @@ class Timer:
         script = HostFile(path=self.path, owner=ROOT, text=self.text, mode="0700")
         return [
             Call(words=("schedule", self.name, self.setting, self.needs)),
-            *(Call(words=("written", each)) for each in self.writes),
+            *(Call(words=("written", *file)) for file in self.writes),
             script.call(),
             self._unit("service", self.service()),
             self._unit("timer", self.timer()),

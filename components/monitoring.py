@@ -102,8 +102,12 @@ class Monitoring(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[files], delete_before_replace=True),
         )
         if declared.textfile is not None:
-            timer = textfile_timer(
-                broker, declared.textfile, transport.socket, assemble((SCRIPT,), read_script)
+            timer = partial(
+                textfile_timer,
+                broker,
+                declared.textfile,
+                socket=transport.socket,
+                script=assemble((SCRIPT,), read_script),
             )
             host_command(
                 f"{name}-textfile-{broker.container}",
@@ -111,7 +115,7 @@ class Monitoring(ComponentResource):
                 become=broker.become,
                 image=image,
                 scripts=("files.sh", "schedule.sh"),
-                calls=timer.calls(),
+                calls=Output.from_input(image).apply(lambda name: timer(image=name).calls()),
                 shown={"folder": declared.textfile},
                 opts=ResourceOptions(parent=self),
             )

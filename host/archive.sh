@@ -3,8 +3,12 @@
 # host/backup.sh, host/drill.sh and host/restore.sh, which go on from here.
 #
 # NAME.tar.gz, or NAME.tar.gz.age: `manifest`, and the files that it names under config/ and data/.
+#
+# All of it lies in the backups folder, which is root's alone: `stage`, where an archive is made or
+# opened, and `stage`/rehearsal, which a broker of the data folder's uid works on. Root touches that
+# one again only when its container is gone.
 # needs: database.sh
-# shellcheck disable=SC2034,SC2154 # they read what is set here; host/database.sh has the others
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; they read what is set
 backups=''
 name='' # of the archives: the container's
 config=''
@@ -14,8 +18,6 @@ recipient=''
 identity=''
 stage=''
 
-umask 077
-
 backups() { # FOLDER CONFIG STACK KEEP RECIPIENT
   backups=$1
   config=$2
@@ -23,32 +25,93 @@ backups() { # FOLDER CONFIG STACK KEEP RECIPIENT
   keep=$4
   recipient=$5
   name=$container
-  # Nobody's yet: who is told to wait has nothing to tidy.
-  trial=''
 }
 
 identity() { # on stdin; age(1)
   identity=$(cat)
 }
 
-fail() {
+fail() { # host/ready.sh has another one
   echo "$*" >&2
   exit 1
 }
 
 # The kernel lets go of both when this shell ends, however it ends.
 only_one() {
-  mkdir -p -- "$backups" || fail "$backups: can't be made"
+  root_only "$backups" || fail "broker.backups.folder: $why"
+  make_folder "$backups"
   chmod 0700 -- "$backups"
   exec 8>"$backups/.lock"
   flock -n 8 || fail "$backups: another backup, drill or restore is under way there; wait for its end"
   alone || fail "$(busy)"
-  # Not those of `up`, which may rehearse a broker at the same time.
-  trial=$folder/.backup-rehearsal
+  # Not that of `up`, which may rehearse a broker at the same time.
   rehearsal=$container-backup-rehearsal
-  stage=$folder/.backup
+  stage=$backups/.stage-$container
   # Of one that was killed.
-  rm -rf -- "$stage" "$trial" "$backups"/.partial*
+  clear_stage
+  rm -f -- "$backups"/.partial*
+}
+
+clear_stage() {
+  [ -n "$stage" ] || return 0
+  end_of_rehearsal
+  rm -rf -- "$stage"
+}
+
+end_of_rehearsal() { # whatever came of it: a folder that it has mounted is not touched before
+  daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
+  left=$(daemon ps --all --quiet --filter "name=^/$rehearsal\$") && [ -z "$left" ] ||
+    fail "container $rehearsal: can't be removed; see docker ps"
+}
+
+# Empties `stage`/rehearsal. What is put there belongs to nobody but the uid of the data folder.
+make_rehearsal() {
+  end_of_rehearsal
+  rm -rf -- "$stage/rehearsal"
+  mkdir -- "$stage/rehearsal"
+}
+
+give_rehearsal() { chown -R -h -- "$(owner)" "$stage/rehearsal"; }
+
+count_stage() { # IMAGE: as `counts`, of the database in the stage
+  make_rehearsal
+  [ -e "$stage/data/mosquitto.db" ] || {
+    echo 0 0 0
+    return 0
+  }
+  ln -- "$stage/data/mosquitto.db" "$stage/rehearsal/mosquitto.db"
+  give_rehearsal
+  counts "$1" "$stage/rehearsal" ''
+}
+
+# Writes a database of the data folder into a file of root's, or no file where there is none. What
+# is larger than the room for it is not begun.
+read_database() { # NAME FILE
+  wanted=$(in_room "$1" "$2") || return 1
+  [ "$wanted" = none ] || [ "$(stat -c %s -- "$2")" = "$wanted" ]
+}
+
+in_room() {
+  room=$(df -Pk -- "${2%/*}" | awk 'NR == 2 { print $4 }')
+  status=0
+  said=$(in_data ro 900 '[ -f "$1" ] || exit 44
+size=$(stat -c %s "$1")
+[ $((size / 1024)) -lt "$2" ] || { echo "$1: $((size / 1024)) KiB, and $2 KiB are free" >&2; exit 45; }
+echo "size $size" >&2
+head -c "$size" "$1"' "$1" "$room" 2>&1 >"$2") || status=$?
+  case $status in
+    0) ;;
+    44)
+      rm -f -- "$2"
+      echo none
+      return 0
+      ;;
+    *)
+      printf '%s\n' "$said" | sed '/^size /d' >&2
+      return 1
+      ;;
+  esac
+  printf '%s\n' "$said" | sed -n 's/^size \([0-9]\{1,15\}\)$/\1/p'
 }
 
 # Oldest first; the name says when. One of a time to come was made by a clock that was wrong: it is
@@ -83,17 +146,22 @@ damaged() {
 
 # After it, $stage holds what the archive's manifest names, byte for byte, and nothing else.
 open_archive() { # PATH
-  rm -rf -- "$stage"
-  mkdir -p -- "$stage"
+  clear_stage
+  mkdir -- "$stage"
   [ -f "$1" ] || fail "$1: is not on the host"
   packed=$1
+  # Else what was looked through may not be what is unpacked.
+  root_only "$(dirname -- "$1")" || {
+    packed=$stage/.copy
+    timeout 900 cat -- "$1" >"$packed" || fail "$1: can't be copied to $stage; is the disk full?"
+  }
   case $1 in
     *.age)
       [ -n "$identity" ] || fail "$1: is encrypted; say IDENTITY=, the file with the age identity"
       command -v age >/dev/null || fail "$1: is encrypted, and age is not on the host: apt-get install age"
-      packed=$stage/.packed
-      printf '%s\n' "$identity" | age --decrypt -i - -o "$packed" "$1" 2>/dev/null ||
+      printf '%s\n' "$identity" | age --decrypt -i - -o "$stage/.packed" "$packed" 2>/dev/null ||
         damaged "$1" "age does not open it with this identity"
+      packed=$stage/.packed
       ;;
   esac
   gzip -t <"$packed" 2>/dev/null || damaged "$1" "it ends early, or is no gzip"
@@ -105,8 +173,8 @@ open_archive() { # PATH
     damaged "$1" "it is none of ours"
   fi
   tar -C "$stage" -xzf "$packed" 2>/dev/null ||
-    fail "$1: can't be unpacked below $folder; is the disk full? Nothing was changed"
-  rm -f -- "$stage/.packed" "$stage/.names"
+    fail "$1: can't be unpacked below $backups; is the disk full? Nothing was changed"
+  rm -f -- "$stage/.packed" "$stage/.copy" "$stage/.names"
   [ "$(sed -n 1p "$stage/manifest" 2>/dev/null)" = 'format 1' ] ||
     damaged "$1" "it has no manifest of a format that is known here"
   (

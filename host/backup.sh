@@ -4,7 +4,7 @@
 # Installed on the host this runs by itself: it needs nothing but what a call says.
 # needs: archive.sh
 
-# shellcheck disable=SC2154 # the scripts before it have the others
+# shellcheck disable=SC2016,SC2154 # other shells expand those scripts; the scripts before it have the others
 partial=''
 passwords=''
 
@@ -14,7 +14,7 @@ password_file() { # NAME
 
 leave() {
   ended=$?
-  [ -z "$stage" ] || rm -rf -- "$stage"
+  (clear_stage) || :
   [ -z "$partial" ] || rm -f -- "$partial" "$partial.age"
   tidy "$ended"
 }
@@ -52,12 +52,13 @@ finish() {
     write_database || fail "container $container: its database could not be written (is the disk \
 full?). No backup was made"
   fi
-  link_database "$stage/data" || fail "$stage: $full"
-  cp -pR -- "$config" "$stage/config" || fail "$stage: $full"
+  mkdir -p -- "$stage/data"
+  read_database mosquitto.db "$stage/data/mosquitto.db" || fail "$stage: $full"
+  root_only "$config" || fail "$config: $why. No backup was made; bring the stack up: make up STACK=$stack"
+  cp -pPR -- "$config" "$stage/config" || fail "$stage: $full"
   # Links are nobody's of ours, and neither are the halves of a change that was killed.
   find "$stage/config" '(' ! -type f ! -type d -o -name '*.sentient-mqtt-*' ')' -exec rm -f -- {} +
-  link_database "$trial"
-  found=$(counts "$image" "$trial") ||
+  found=$(count_stage "$image") ||
     fail "container $container: its own image can't read its database. No backup was made"
   written=$(date -u +%Y%m%dT%H%M%SZ)
   # shellcheck disable=SC2086 # three numbers

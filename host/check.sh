@@ -1,6 +1,8 @@
 #!/bin/sh
 # With host/probe.sh before it: says how the broker is, one `KEY SUBJECT=VALUE` a line, and changes
 # nothing. The reader is broker/checklist.py.
+#
+# In the folders of the broker's uid it looks at files and opens none, and it follows no link.
 # needs: probe.sh
 
 # shellcheck disable=SC2154 # docker: host/probe.sh has it
@@ -20,11 +22,11 @@ broker() { # CONTAINER
 
 file() { # PATH: mode, owner, group, seconds since 1970 of its last change, bytes
   [ "$root" = yes ] || return 0
-  if as_root test -f "$1"; then
-    say file "$1" "$(as_root stat -c '%a %u %g %Y %s' -- "$1")"
-  else
-    say file "$1" absent
-  fi
+  found=$(as_root stat -c '%F %a %u %g %Y %s' -- "$1" 2>/dev/null) || found=absent
+  case $found in
+    'regular file '* | 'regular empty file '*) say file "$1" "${found#*file }" ;;
+    *) say file "$1" absent ;;
+  esac
 }
 
 owner() { # FOLDER
@@ -39,7 +41,7 @@ space() { # FOLDER, or where it would be made: KiB in all, and KiB that are free
 
 digest() { # PATH: of what it holds, which is secret
   [ "$root" = yes ] || return 0
-  ! as_root test -f "$1" || say digest "$1" "$(as_root cat -- "$1" | sha256sum | cut -d ' ' -f 1)"
+  [ "$(as_root stat -c %F -- "$1" 2>/dev/null)" != 'regular file' ] || say digest "$1" "$(as_root cat -- "$1" | sha256sum | cut -d ' ' -f 1)"
 }
 
 passwords() { # PATH: how many lines are a login with a hash, and how many are anything else

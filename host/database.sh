@@ -2,18 +2,22 @@
 # The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself,
 # brought back.
 # For host/guard.sh, host/ready.sh and host/archive.sh, which go on from here.
+#
+# The data folder belongs to the broker's uid, so root opens no path below it: a process of that uid
+# does what is done there (`in_data`, `in_broker`), and what it says is checked before it is used.
 # needs: paths.sh
-# shellcheck disable=SC2034 # they read what is set here
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; they read what is set here
 set -eu
 
 action=$1
 container=''
 socket=''
 image=''
-folder='' # of the data
-aside=''
-trial=''
+folder=''    # of the data
+aside=''     # in it, as messages name it
 rehearsal='' # the container that reads a copy
+trial=no     # whether .rehearsal is there because of this run
+database=no  # whether there is a database in it
 
 daemon() { docker -H "$socket" "$@" </dev/null; }
 
@@ -27,8 +31,54 @@ database() { # CONTAINER SOCKET IMAGE FOLDER
   image=$3
   folder=$4
   aside=$folder/.before-start
-  trial=$folder/.rehearsal
   rehearsal=$container-rehearsal
+}
+
+owner() { stat -c %u:%g -- "$folder"; }
+
+# What the scripts of `in_data` and `in_broker` begin with. They run in the data folder.
+vocabulary='
+inode() { stat -c %i mosquitto.db 2>/dev/null || echo none; }
+# It begins as one does, and there was room for its end.
+whole() {
+  [ -f mosquitto.db ] || return 1
+  [ "$(dd if=mosquitto.db bs=1 skip=3 count=12 2>/dev/null)" = "mosquitto db" ] || return 1
+  [ "$(df -Pk . | awk "NR == 2 { print \$4 }")" -ge 64 ]
+}
+link() { # FOLDER [FROM]: made anew, with the database in it
+  rm -rf -- "$1"
+  mkdir -- "$1"
+  [ ! -e "${2:-.}/mosquitto.db" ] || ln -- "${2:-.}/mosquitto.db" "$1/mosquitto.db"
+}
+'
+
+# As the owner of the data folder, in a container that sees nothing else.
+in_data() { # ro|rw SECONDS SCRIPT [WORD...]
+  into_data "$@" </dev/null
+}
+
+into_data() { # as in_data, with a stdin
+  data_access=$1
+  data_seconds=$2
+  data_script=$vocabulary$3
+  shift 3
+  # Docker makes a folder that is missing, and follows a link, as root.
+  root_only "$(dirname -- "$folder")" || {
+    echo "$folder: $why" >&2
+    return 1
+  }
+  [ -d "$folder" ] && [ ! -L "$folder" ] || {
+    echo "$folder: is not there" >&2
+    return 1
+  }
+  as_owner "$socket" "$image" "$folder" "$data_access" "$data_seconds" "$data_script" "$@"
+}
+
+# In the container of the broker that runs: quicker, and it may signal the broker. What answers may
+# be a broker that was taken over, so that only the exit code is of use, and the wait is bounded here.
+in_broker() { # SECONDS SCRIPT
+  timeout "$(($1 + 10))" docker -H "$socket" exec --workdir /mosquitto/data "$container" \
+    timeout "$1" sh -euc "umask 077; $vocabulary$2" </dev/null >/dev/null 2>&1
 }
 
 # A change of files, a restart and a restore wait for one another: what is put aside is of one alone.
@@ -42,9 +92,9 @@ busy() { echo "container $container: its files have been changing for two minute
 
 tidy() { # what the shell ends with, where something came before
   status=${1:-$?}
-  [ -z "$trial" ] || [ ! -d "$trial" ] || {
+  [ "$trial" = no ] || {
     daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
-    rm -rf -- "$trial"
+    in_data rw 60 'rm -rf .rehearsal' || :
   }
   exit "$status"
 }
@@ -53,70 +103,56 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-inode() { stat -c %i -- "$folder/mosquitto.db" 2>/dev/null || echo none; }
-
 # Mosquitto writes beside the file and renames: another inode is a database written, and a link to
 # the one before it stays what it was, at no cost. On a full disk 2.0 renames, too: what it could
 # not write is missing, and a small database is empty. Then the one before comes back.
 write_database() {
-  previous=$folder/.before-write
-  [ ! -e "$previous" ] || whole || put_back # killed in between
-  rm -f -- "$previous"
-  [ ! -e "$folder/mosquitto.db" ] || ln -- "$folder/mosquitto.db" "$previous"
-  was=$(inode)
-  written=yes
-  daemon exec "$container" kill -USR1 1 >/dev/null || written=no
-  deadline=$(($(date +%s) + 60))
-  while [ "$written" = yes ] && [ "$(inode)" = "$was" ]; do
-    [ "$(date +%s)" -lt "$deadline" ] || written=no
-    sleep 0.05
-  done
-  if [ "$written" = yes ] && whole; then
-    rm -f -- "$previous"
-    return 0
-  fi
-  [ ! -e "$previous" ] || put_back
-  return 1
-}
-
+  in_broker 80 '
+previous=.before-write
 put_back() { # mv refuses what is the same file already
-  if [ "$(stat -c %i -- "$previous")" = "$(inode)" ]; then
-    rm -f -- "$previous"
-  else
-    mv -f -- "$previous" "$folder/mosquitto.db"
-  fi
+  if [ "$(stat -c %i "$previous")" = "$(inode)" ]; then rm -f "$previous"; else mv -f "$previous" mosquitto.db; fi
 }
-
-# It begins as one does, and there was room for its end.
-whole() {
-  magic=$(dd if="$folder/mosquitto.db" bs=1 skip=3 count=12 2>/dev/null) || return 1
-  [ "$magic" = 'mosquitto db' ] || return 1
-  [ "$(df -Pk -- "$folder" | awk 'NR == 2 { print $4 }')" -ge 64 ]
+[ ! -f "$previous" ] || whole || put_back # killed in between
+rm -rf "$previous"
+[ ! -e mosquitto.db ] || ln mosquitto.db "$previous"
+was=$(inode)
+written=yes
+kill -USR1 1 || written=no
+deadline=$(($(date +%s) + 60))
+while [ "$written" = yes ] && [ "$(inode)" = "$was" ]; do
+  [ "$(date +%s)" -lt "$deadline" ] || written=no
+  sleep 0.05
+done
+if [ "$written" = yes ] && whole; then
+  rm -f "$previous"
+  exit 0
+fi
+[ ! -f "$previous" ] || put_back
+exit 1'
 }
 
 # Starts a broker of that image on FOLDER, on which nobody else works. It says what it holds each
-# second, and what it writes at its end stays there.
-rehearse() { # IMAGE FOLDER, more lines of its configuration on stdin
-  cat >"$2/rehearsal.conf" <<'EOT'
-listener 1883 127.0.0.1
+# second, and what it writes at its end stays there. Its configuration lies in its own memory.
+rehearse() { # IMAGE FOLDER BELOW, more lines of its configuration on stdin; BELOW: '', or `NAME/`
+  conf="listener 1883 127.0.0.1
 persistence true
-persistence_location /mosquitto/data/
+persistence_location /mosquitto/data/$3
 max_queued_messages 0
 max_packet_size 268435455
 sys_interval 1
 log_dest stdout
-EOT
-  cat >>"$2/rehearsal.conf"
-  chown -R -- "$(stat -c %u:%g "$folder")" "$2"
+$(cat)"
   daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
   daemon run --detach --name "$rehearsal" --network none --read-only --cap-drop ALL \
-    --security-opt no-new-privileges:true --user "$(stat -c %u:%g "$folder")" \
-    --volume "$2:/mosquitto/data" "$1" /usr/sbin/mosquitto -c /mosquitto/data/rehearsal.conf \
-    >/dev/null
+    --security-opt no-new-privileges:true --user "$(owner)" --tmpfs /tmp:mode=1777 \
+    --volume "$2:/mosquitto/data" --entrypoint /bin/sh "$1" \
+    -c 'printf "%s\n" "$0" >/tmp/rehearsal.conf; exec /usr/sbin/mosquitto -c /tmp/rehearsal.conf' \
+    "$conf" >/dev/null
 }
 
+login_from=/nonexistent # where the client that asks the rehearsal finds its login
 asked() { # mosquitto_sub's words: of the broker that rehearses
-  daemon exec --env XDG_CONFIG_HOME=/mosquitto/data "$rehearsal" mosquitto_sub -h 127.0.0.1 "$@" \
+  daemon exec --env XDG_CONFIG_HOME="$login_from" "$rehearsal" mosquitto_sub -h 127.0.0.1 "$@" \
     2>/dev/null
 }
 
@@ -131,7 +167,7 @@ rehearses() { # once it answers; 1 where it never does
 
 end_rehearsal() { # its end writes the database
   daemon kill --signal TERM "$rehearsal" >/dev/null
-  daemon wait "$rehearsal" >/dev/null
+  timeout 300 docker -H "$socket" wait "$rehearsal" </dev/null >/dev/null
   daemon rm --force --volumes "$rehearsal" >/dev/null
 }
 
@@ -154,12 +190,8 @@ count_retained() {
 }
 
 # Prints retained messages, sessions of clients that are away, and messages that wait for them.
-counts() { # IMAGE FOLDER
-  [ -e "$2/mosquitto.db" ] || {
-    echo 0 0 0
-    return 0
-  }
-  rehearse "$1" "$2" <<'EOT' || return 1
+counts() { # IMAGE FOLDER BELOW, as `rehearse`
+  rehearse "$1" "$2" "$3" <<'EOT' || return 1
 allow_anonymous true
 EOT
   rehearses || return 1
@@ -170,6 +202,8 @@ EOT
   # Not clients/disconnected: 2.1 is silent about a number that is there from the start.
   clients=$(asked -t "\$SYS/broker/clients/total" -t "\$SYS/broker/clients/connected" -C 2 -W 5) ||
     return 1
+  # shellcheck disable=SC2086 # two numbers
+  numbers $stored $kept $clients || return 1
   # shellcheck disable=SC2086 # two numbers
   sessions=$(difference $clients)
   count=$(count_retained) || return 1
@@ -182,11 +216,24 @@ statistic() { # TOPIC
   asked -t "\$SYS/broker/$1" -C 1 -W 5
 }
 
-link_database() { # FOLDER [FROM]: made anew, with the database in it
-  rm -rf -- "$1"
-  mkdir -p -- "$1"
-  [ ! -e "${2:-$folder}/mosquitto.db" ] || ln -- "${2:-$folder}/mosquitto.db" "$1/mosquitto.db"
+# A database can hold retained messages of any topic: what stands for a number may be none.
+numbers() { # four of them
+  [ $# -eq 4 ] || return 1
+  case $1$2$3$4 in *[!0-9]*) return 1 ;; esac
 }
+
+# Links the database into .rehearsal, or that of FROM, which lies in the data folder.
+link_trial() { # [FROM]
+  trial=yes
+  database=$(in_data rw 60 'link .rehearsal "$1"; [ ! -e .rehearsal/mosquitto.db ] || echo yes' "${1:-.}") ||
+    fail "$folder: its database can't be linked aside ($not_its_owners)"
+}
+
+count_trial() { # IMAGE: as `counts`, of what `link_trial` linked
+  if [ "$database" = yes ]; then counts "$1" "$folder" .rehearsal/; else echo 0 0 0; fi
+}
+
+not_its_owners="is the disk full? Does all that lies there belong to its owner?"
 
 running() { [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; }
 
@@ -194,9 +241,46 @@ started() { # which start of which container; nothing where there is none
   state '{{.Id}} {{.State.StartedAt}}' || :
 }
 
-put_aside() { # before a start, with what a broker found in it
-  link_database "$aside"
-  started >"$aside/started"
+# Before a start: with `hold`, what a broker found in it. Linked for a rehearsal, too.
+put_aside() {
+  trial=yes
+  database=$(in_data rw 60 'link .before-start
+printf "%s\n" "$1" >.before-start/started
+link .rehearsal .before-start
+[ ! -e .rehearsal/mosquitto.db ] || echo yes' "$(started)") ||
+    fail "$folder: its database can't be linked aside ($not_its_owners)"
+}
+
+hold() { # COUNTS: of what was put aside; what was rehearsed on is gone then
+  in_data rw 60 'rm -rf .rehearsal .before-start/held.new
+printf "%s\n" "$1" >.before-start/held.new
+mv -f .before-start/held.new .before-start/held' "$1" ||
+    fail "$folder: what its database holds can't be noted ($not_its_owners)"
+  trial=no
+}
+
+forget_aside() {
+  in_data rw 60 'rm -rf .before-start .rehearsal .incoming' ||
+    fail "$aside: can't be removed ($not_its_owners)"
+  trial=no
+}
+
+# What was put aside: `held`, as `counts` says it, or nothing; of which start; and whether a database
+# is there. The broker's uid may have written anything.
+look_aside() {
+  held=''
+  since=''
+  there=no
+  [ -d "$folder" ] || return 0
+  seen=$(in_data ro 60 'cd .before-start 2>/dev/null || exit 0
+[ ! -f mosquitto.db ] || echo there
+for name in held started; do
+  [ ! -f "$name" ] || echo "$name $(head -c 200 "$name" | head -n 1)"
+done') || fail "$aside: can't be read ($not_its_owners)"
+  number='[0-9]\{1,15\}'
+  held=$(printf '%s\n' "$seen" | sed -n "s/^held \($number $number $number\)\$/\1/p" | head -n 1)
+  since=$(printf '%s\n' "$seen" | sed -n 's/^started \([0-9a-f]* [0-9TZ:.-]*\)$/\1/p' | head -n 1)
+  case $seen in there*) there=yes ;; esac
 }
 
 # What clients cleared while one broker ended and the next began is fewer by some. None where there
@@ -215,7 +299,8 @@ fewer() { # BEFORE AFTER
 
 bring_back() { # ended first: its end writes, and what restarts would empty it once more
   daemon stop "$container" >/dev/null 2>&1 || :
-  [ ! -e "$aside/mosquitto.db" ] || mv -f -- "$aside/mosquitto.db" "$folder/mosquitto.db"
+  in_data rw 60 '[ ! -f .before-start/mosquitto.db ] || mv -f .before-start/mosquitto.db mosquitto.db' ||
+    fail "$aside/mosquitto.db: can't be brought back ($not_its_owners)"
 }
 
 # A start whose end host/ready.sh never saw may have emptied the database (2.1): then what was put
@@ -223,22 +308,22 @@ bring_back() { # ended first: its end writes, and what restarts would empty it o
 # somebody is, only_copy is yes, and host/ready.sh brings it back after the next start.
 only_copy=no
 recover() {
-  [ -e "$aside/held" ] && [ -e "$aside/mosquitto.db" ] || return 0
-  since=$(started)
-  if [ -n "$since" ] && [ "$since" = "$(cat -- "$aside/started" 2>/dev/null)" ]; then
+  look_aside
+  [ -n "$held" ] && [ "$there" = yes ] || return 0
+  now=$(started)
+  if [ -n "$now" ] && [ "$now" = "$since" ]; then
     # Nothing was started, so it is only older.
-    rm -rf -- "$aside"
+    forget_aside
     return 0
   fi
   only_copy=yes
   ! running || write_database ||
     fail "container $container: its database could not be written (is the disk full?)"
-  held=$(cat -- "$aside/held")
-  link_database "$trial"
-  if ! found=$(counts "$image" "$trial"); then
+  link_trial
+  if ! found=$(count_trial "$image"); then
     # Its database is at fault, and not the image, where that reads the copy.
-    link_database "$trial" "$aside"
-    counts "$image" "$trial" >/dev/null ||
+    link_trial .before-start
+    count_trial "$image" >/dev/null ||
       fail "image $image: reads neither $folder/mosquitto.db nor $aside/mosquitto.db"
     found='0 0 0'
   fi

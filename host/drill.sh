@@ -3,7 +3,7 @@
 # starts on it and holds what the manifest says, and lets its users in and nobody else.
 # needs: archive.sh
 
-# shellcheck disable=SC2154 # the scripts before it have the others
+# shellcheck disable=SC2034,SC2154 # the scripts before it have the others, and read what is set
 from=''
 passwords=''
 acl=''
@@ -21,7 +21,7 @@ files() { # PASSWORDS ACL OPTIONS: names in the configuration folder
 
 leave() {
   ended=$?
-  [ -z "$stage" ] || rm -rf -- "$stage"
+  (clear_stage) || :
   tidy "$ended"
 }
 
@@ -31,11 +31,8 @@ choose() {
   [ -n "$from" ] || fail "$backups: holds no backup of $container; make one: make backup STACK=$stack"
 }
 
-same_counts() { # IMAGE; it works on a link, and $stage stays what it was
-  rm -rf -- "$trial"
-  mkdir -p -- "$trial"
-  [ ! -e "$stage/data/mosquitto.db" ] || ln -- "$stage/data/mosquitto.db" "$trial/mosquitto.db"
-  found=$(counts "$1" "$trial") ||
+same_counts() { # IMAGE
+  found=$(count_stage "$1") ||
     fail "$from: $(state '{{.Config.Image}}') can't read its database, which Mosquitto \
 $(said mosquitto) wrote ($(said image)). Nothing was changed. Set broker.image to that one, and restore then"
   named="$(said retained) $(said sessions) $(said queued)"
@@ -59,14 +56,15 @@ report() {
 }
 
 lets_in() { # IMAGE
-  rm -rf -- "$trial"
-  mkdir -p -- "$trial"
+  make_rehearsal
   for each in "$passwords passwd" "$acl acl" "$options mosquitto_sub"; do
-    cp -- "$stage/config/${each% *}" "$trial/${each#* }" 2>/dev/null ||
+    cp -- "$stage/config/${each% *}" "$stage/rehearsal/${each#* }" 2>/dev/null ||
       fail "$from: holds no ${each% *}: nobody could log in"
   done
-  chmod 0600 -- "$trial"/*
-  rehearse "$1" "$trial" <<'EOT'
+  chmod 0600 -- "$stage/rehearsal"/*
+  give_rehearsal
+  login_from=/mosquitto/data
+  rehearse "$1" "$stage/rehearsal" '' <<'EOT'
 allow_anonymous false
 password_file /mosquitto/data/passwd
 acl_file /mosquitto/data/acl

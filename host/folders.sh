@@ -2,6 +2,7 @@
 # After `apply`: every folder exists, with its owner and mode. After `remove`: those that are "ours"
 # are gone where they were empty; those that are "kept" are as they were.
 # needs: paths.sh
+# needs: log_file.sh
 
 # shellcheck disable=SC2154 # host/paths.sh has the others
 action=$1
@@ -39,18 +40,6 @@ the folder would get another owner and mode"
   # What version 0.1 made belonged to the broker's user, down to the last folder.
   [ "${owner%%:*}" != 0 ] ||
     find "$path" -mindepth 1 -type d ! -user 0 -exec chown -h -- "$owner" {} \; -exec chmod "$mode" {} \;
-}
-
-# Mosquitto opens a log that is there, and can make none in a folder of root's.
-log_file() { # PATH MODE UID GID
-  [ "$action" = apply ] || return 0
-  if [ ! -e "$1" ] && [ ! -L "$1" ]; then
-    : >"$1" || fail "$1: can't be made; is the disk full?"
-    chmod -- "$2" "$1"
-    chown -- "$3:$4" "$1"
-  fi
-  [ -f "$1" ] && [ ! -L "$1" ] ||
-    fail "$1: is there already and is not a file; move it away or choose another name"
 }
 
 finish() {

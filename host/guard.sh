@@ -7,6 +7,7 @@
 # shellcheck disable=SC2154 # host/database.sh has the others
 digest=''
 one_way=no
+put_aside=no # whether what is aside is there because of this run
 
 guard() { # DIGEST ONE_WAY: what the container that follows is made from
   digest=$1
@@ -14,7 +15,7 @@ guard() { # DIGEST ONE_WAY: what the container that follows is made from
 }
 
 fail() {
-  [ "$only_copy" = yes ] || rm -rf -- "$aside"
+  [ "$put_aside" = no ] || in_data rw 60 'rm -rf .before-start .rehearsal' || :
   # The files came first: the broker that runs has them.
   if running; then
     echo "$*. The container was not replaced: it runs on, with the new users and rules" >&2
@@ -36,13 +37,13 @@ no_less() { # BEFORE AFTER
 }
 
 rehearse_both() { # OLD NEW, and what the old one finds
-  link_database "$trial" "$aside"
-  after=$(counts "$2" "$trial") ||
+  link_trial .before-start
+  after=$(count_trial "$2") ||
     fail "image $image: can't start on a copy of the database. It said: $(last_words)"
   no_less "$3" "$after" ||
     fail "image $image: finds $after in a copy of the database, where there are $3 (retained \
 messages, sessions, messages that wait)"
-  back=$(counts "$1" "$trial") || back='0 0 0'
+  back=$(count_trial "$1") || back='0 0 0'
   no_less "$3" "$back" || [ "$one_way" = yes ] ||
     fail "image $image: the image that runs now would find $back of $3 (retained messages, \
 sessions, messages that wait) in what this one writes, so there is no way back. Set \
@@ -57,22 +58,26 @@ finish() {
     busy >&2
     exit 1
   }
+  new=$(daemon image inspect --format '{{.Id}}' "$image") || fail "image $image: is not on this host"
   recover
   known=$(state '{{index .Config.Labels "sentient-mqtt.configuration"}} {{.Image}}') || known=''
-  new=$(daemon image inspect --format '{{.Id}}' "$image") || fail "image $image: is not on this host"
   [ "$known" != "$digest $new" ] || return 0
   ! running || write_database ||
     fail "container $container: its database could not be written (is the disk full?)"
-  [ "$only_copy" = yes ] || put_aside
-  [ -e "$aside/mosquitto.db" ] || {
-    rm -rf -- "$aside"
+  if [ "$only_copy" = yes ]; then
+    link_trial .before-start
+  else
+    put_aside=yes
+    put_aside
+  fi
+  [ "$database" = yes ] || {
+    forget_aside
     return 0
   }
-  link_database "$trial" "$aside"
   # Of a container that is gone nobody knows the image.
   old=${known#* }
-  before=$(counts "${old:-$new}" "$trial") ||
+  before=$(count_trial "${old:-$new}") ||
     fail "image ${old:-$image}: can't start on a copy of the database. It said: $(last_words)"
   [ "${old:-$new}" = "$new" ] || rehearse_both "$old" "$new" "$before"
-  [ "$only_copy" = yes ] || printf '%s\n' "$before" >"$aside/held"
+  [ "$only_copy" = yes ] || hold "$before"
 }

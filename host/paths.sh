@@ -125,6 +125,7 @@ hand_over() { # FOLDER UID GID
 #
 # A container, and not setpriv(1) or su(1): BusyBox's have no numeric users, and what runs on the
 # host can still read whatever everybody may.
+owner_user='' # UID:GID in the owner's place
 as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
   owner_socket=$1
   owner_image=$2
@@ -134,7 +135,7 @@ as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
   shift 5
   docker -H "$owner_socket" run --rm --interactive --init --network none --read-only --cap-drop ALL \
     --security-opt no-new-privileges:true --pids-limit 64 --log-driver none \
-    --user "$(stat -c %u:%g -- "$owner_folder")" --workdir /folder \
+    --user "${owner_user:-$(stat -c %u:%g -- "$owner_folder")}" --workdir /folder \
     --volume "$owner_folder:/folder:$owner_access" --entrypoint timeout "$owner_image" \
     "$owner_seconds" sh -euc "umask 077; $1" "$@"
 }

@@ -23,9 +23,9 @@ fail() {
   exit 1
 }
 
-subscribe() { # docker exec's options
-  daemon exec "$@" "$container" mosquitto_sub -h "$address" -p "$port" \
-    -t "\$SYS/broker/uptime" -C 1 -W 2 -I ready- >/dev/null 2>&1
+subscribe() { # docker exec's options; a broker that was taken over could keep it from its end
+  timeout 20 docker -H "$socket" exec "$@" "$container" mosquitto_sub -h "$address" -p "$port" \
+    -t "\$SYS/broker/uptime" -C 1 -W 2 -I ready- </dev/null >/dev/null 2>&1
 }
 
 answers() {
@@ -38,14 +38,13 @@ answers() {
 
 # Fewer after a start that failed is a loss too, as 2.1 empties its database then.
 was_emptied() {
-  before=$(cat -- "$aside/held")
-  [ "${before% *}" != '0 0' ] || return 1
+  [ "${held% *}" != '0 0' ] || return 1
   write_database || fail "container $container: its database could not be written (is the disk full?)"
-  link_database "$trial"
-  after=$(counts "$image" "$trial") ||
+  link_trial
+  after=$(count_trial "$image") ||
     fail "container $container: its database can't be read by its own image"
-  emptied "$before" "$after" ||
-    { fewer "$before" "$after" && [ "$(state '{{.RestartCount}}')" -gt 0 ]; }
+  emptied "$held" "$after" ||
+    { fewer "$held" "$after" && [ "$(state '{{.RestartCount}}')" -gt 0 ]; }
 }
 
 # One that runs since its first start is only busy, and holds what is in no copy.
@@ -68,17 +67,19 @@ mosquitto_sub ended with $status" ;;
 finish() {
   [ "$action" = apply ] || return 0
   if ! answers; then
-    [ ! -e "$aside/held" ] || started_well || bring_back
+    look_aside
+    [ -z "$held" ] || started_well || bring_back
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
   # The provider has no word for it. Docker keeps it with the container, over every restart.
   daemon update --pids-limit "$processes" "$container" >/dev/null
   refuses_strangers
-  [ -e "$aside/held" ] || return 0
+  look_aside
+  [ -n "$held" ] || return 0
   if was_emptied; then
     bring_back
     daemon start "$container" >/dev/null
     answers || fail "container $container: did not come back with its earlier database"
   fi
-  rm -rf -- "$aside"
+  forget_aside
 }

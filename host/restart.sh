@@ -2,6 +2,7 @@
 # With host/database.sh before it and host/ready.sh after it: restarts the container, its database
 # on disk and linked aside first. host/ready.sh then compares, and brings back what was lost.
 # needs: database.sh
+# needs: log_file.sh
 
 # shellcheck disable=SC2154 # host/database.sh has the others
 
@@ -13,10 +14,9 @@ restart() { # SECONDS: what the broker may take to end
     fail "container $container: its database could not be written (is the disk full?)"
   if [ "$only_copy" = no ]; then
     put_aside
-    link_database "$trial"
-    before=$(counts "$image" "$trial") ||
+    before=$(count_trial "$image") ||
       fail "container $container: its database can't be read by its own image; it was not restarted"
-    printf '%s\n' "$before" >"$aside/held"
+    hold "$before"
   fi
   daemon restart -t "$1" "$container" >/dev/null
 }

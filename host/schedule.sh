@@ -2,6 +2,7 @@
 # With host/files.sh before it. After `apply`: the host's own clock starts a script of ours, systemd's
 # where systemd runs, else cron's. After `remove`: nothing does; what the script made stays.
 # needs: files.sh
+# needs: shared_file.sh
 
 # shellcheck disable=SC2154 # host/files.sh has the others
 name=''
@@ -14,8 +15,8 @@ schedule() { # NAME SETTING COMMAND: of units and file; in the stack file; what 
   needs=$3
 }
 
-written() { # PATH: what the script writes, and what goes with it
-  [ "$action" = apply ] || rm -f -- "$1"
+written() { # PATH SOCKET IMAGE: what the script writes, and what goes with it
+  [ "$action" = apply ] || remove_shared "$2" "$3" "$1"
 }
 
 by_systemd() { [ -d /run/systemd/system ]; }

@@ -1,14 +1,18 @@
 #!/bin/sh
 # Installed on the host, where its own clock runs it each minute. After `apply`: a file for
 # node_exporter's textfile collector says what is not in $SYS, whole or as it was; nothing secret.
-# needs: paths.sh
-set -eu
-umask 022
+#
+# The log lies in a folder of the broker's uid: its container is asked what is new in it.
+# needs: shared_file.sh
 
+# shellcheck disable=SC2016 # other shells expand those scripts
 action=$1
 file=''
 broker=''
 lines=''
+image=''
+socket=''
+container=''
 
 tell() { # NAME TYPE HELP VALUE [LABELS]
   lines="$lines# HELP sentient_mqtt_$1 $3
@@ -22,9 +26,10 @@ also() { # NAME VALUE LABELS: another value of the same
 "
 }
 
-textfile() { # FILE BROKER
+textfile() { # FILE BROKER IMAGE: one that is on the host
   file=$1
   broker=$2
+  image=$3
 }
 
 limits() { # CLIENTS REFUSED
@@ -33,6 +38,8 @@ limits() { # CLIENTS REFUSED
 }
 
 container() { # SOCKET NAME
+  socket=$1
+  container=$2
   state=$(docker -H "$1" inspect --format \
     '{{.State.Running}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}} {{.RestartCount}}' \
     "$2" 2>/dev/null </dev/null) || state='false none 0'
@@ -44,30 +51,49 @@ container() { # SOCKET NAME
   tell container_restarts_total counter "Times that Docker started it again." "$3"
 }
 
-log() { # PATH MEMORY: only what came since the last look is read
-  size=$(stat -c %s -- "$1" 2>/dev/null) || size=0
-  node=$(stat -c %i -- "$1" 2>/dev/null) || node=0
+# Only what came since the last look is read. A broker that does not run says nothing new.
+log() { # PATH MEMORY: in the broker's container, and on the host
+  before=$(cat -- "$2" 2>/dev/null) || before=''
   # A first look begins at the end: what is older is no news.
-  before="$node $size 0 0"
-  [ ! -s "$2" ] || before=$(cat -- "$2")
-  # shellcheck disable=SC2086 # four numbers
+  [ -n "$before" ] || before='none 0 0 0'
+  # shellcheck disable=SC2086 # four words
   set -- "$1" "$2" $before
-  from=$4
-  # Another file, or one that logrotate has cut off.
-  [ "$3" = "$node" ] && [ "$from" -le "$size" ] || from=0
-  found=$(tail -c "+$((from + 1))" -- "$1" 2>/dev/null | head -c $((size - from)) | LC_ALL=C awk '
-    /disconnected[,:] not authorised\.$/ { refused++; next }
+  found=$(timeout 30 docker -H "$socket" exec --workdir "${1%/*}" "$container" timeout 20 sh -euc '
+size=0
+node=0
+[ ! -f "$1" ] || { size=$(stat -c %s "$1"); node=$(stat -c %i "$1"); }
+from=$3
+# Another file, or one that logrotate has cut off.
+[ "$2" = "$node" ] && [ "$from" -le "$size" ] || from=0
+[ "$2" != none ] || from=$size
+echo "$node $size"
+[ "$from" -lt "$size" ] || { echo 0 0; exit 0; }
+tail -c "+$((from + 1))" "$1" | head -c $((size - from)) | LC_ALL=C awk "
+    /disconnected[,:] not authorised\.\$/ { refused++; next }
     # Mosquitto cuts a line at 1000 bytes: with a client id that long nobody hides a refusal.
-    /^[0-9T:-]+: Client / && length($0) > 950 { refused++ }
+    /^[0-9T:-]+: Client / && length(\$0) > 950 { refused++ }
     /: Denied PUBLISH from / { denied++ }
-    END { print refused + 0, denied + 0 }')
-  refused=$(($5 + ${found% *}))
-  denied=$(($6 + ${found#* }))
-  echo "$node $size $refused $denied" >"$2.new"
-  mv -f -- "$2.new" "$2"
-  tell refused_logins_total counter "Logins refused, as the log says." "$refused"
-  tell denied_messages_total counter "Messages denied: log type debug tells them." "$denied"
-  tell log_bytes gauge "Size of the log." "$size"
+    END { print refused + 0, denied + 0 }"' sh "${1##*/}" "$3" "$4" </dev/null 2>/dev/null) || found=''
+  # shellcheck disable=SC2086 # four words
+  if four_numbers $found; then
+    # shellcheck disable=SC2086 # six words
+    set -- "$2" $found "$5" "$6"
+    set -- "$1" "$2" "$3" "$(($4 + $6))" "$(($5 + $7))"
+    echo "$2 $3 $4 $5" >"$1.new"
+    mv -f -- "$1.new" "$1"
+  else
+    shift
+  fi
+  tell refused_logins_total counter "Logins refused, as the log says." "$4"
+  tell denied_messages_total counter "Messages denied: log type debug tells them." "$5"
+  tell log_bytes gauge "Size of the log." "$3"
+}
+
+# What a broker that was taken over says may be anything.
+four_numbers() {
+  [ $# -eq 4 ] || return 1
+  case $1$2$3$4 in *[!0-9]*) return 1 ;; esac
+  case $1/$2/$3/$4 in *[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]*) return 1 ;; esac
 }
 
 backups() { # FOLDER SECONDS CONTAINER: what host/backup.sh and host/drill.sh left; the longest gap
@@ -79,6 +105,10 @@ backups() { # FOLDER SECONDS CONTAINER: what host/backup.sh and host/drill.sh le
 }
 
 stamp() { # FILE: its first word, seconds since 1970
+  root_only "$(dirname -- "$1")" || {
+    echo 0
+    return 0
+  }
   found=$(cut -d ' ' -f 1 -- "$1" 2>/dev/null) || found=''
   case $found in '' | *[!0-9]*) echo 0 ;; *) echo "$found" ;; esac
 }
@@ -97,8 +127,5 @@ certificate() { # LISTENER PATH
 
 finish() {
   [ "$action" = apply ] || return 0
-  mkdir -p -- "${file%/*}"
-  # The collector reads *.prom alone: not what is still being written.
-  printf '%s' "$lines" >"$file.new"
-  mv -f -- "$file.new" "$file"
+  printf '%s' "$lines" | write_shared "$socket" "$image" "$file"
 }

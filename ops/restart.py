@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.delivery import Call
-from broker.layout import READY_SECONDS, database_call, ready_call
+from broker.layout import READY_SECONDS, database_call, log_file_call, ready_call
 from ops.command import finish
 from ops.docker import ask
 from ops.host import run_scripts
@@ -38,6 +38,7 @@ def restart(stack: Stack, image: str) -> None:
     calls = [
         database_call(broker, way.socket, image),
         ready_call(broker),
+        log_file_call(broker),
         Call(words=("restart", str(broker.stop_grace))),
     ]
     done = run_scripts(

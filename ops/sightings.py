@@ -20,7 +20,7 @@ def read_log(
     Return what the log says, counted from *since*.
 
     *minutes*: of files written to in so many alone; *size*: of each its last bytes; 0 is all.
-    *image* is one on the host, for `become: docker`; asked for where it is not given.
+    *image* is one on the host, which the log is read in; asked for where it is not given.
 
     Raises:
         Refusal: the host or its log can't be read.
@@ -28,12 +28,11 @@ def read_log(
     """
     broker = stack.settings.broker
     path = f"{broker.folders.log}/{broker.logging.file}"
-    if broker.become == "docker" and not image:
-        image = ask(stack, "inspect", "--format", "{{.Image}}", broker.container).strip()
+    image = image or _image(stack)
     done = run_scripts(
         stack,
         ("sightings.sh",),
-        [Call(words=("sightings", path, str(minutes), str(size)))],
+        [Call(words=("sightings", path, str(minutes), str(size), stack.transport.socket, image))],
         action="look",
         become=broker.become,
         image=image,
@@ -46,6 +45,15 @@ def read_log(
     # A check is refused twice on each listener, and seldom made more often than each minute.
     own = 2 * 60 * len(broker.listeners)
     return Sightings(since=since, own=own).read(lines)
+
+
+def _image(stack: Stack) -> str:
+    """Return the image of the container, or the declared one where there is no container."""
+    try:
+        template = "{{.Image}}"
+        return ask(stack, "inspect", "--format", template, stack.settings.broker.container).strip()
+    except Refusal:
+        return stack.settings.broker.image
 
 
 def gateways(stack: Stack) -> list[str]:

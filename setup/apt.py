@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from broker.host import PROXIES, host_environment
 from setup import folders, progress
 
 DEBIAN = Path("/etc/debian_version")
@@ -30,7 +31,9 @@ def can_install() -> bool:
 
 def install(packages: Sequence[str], *, what: str) -> None:
     """Install *packages* from the newest lists that can be had; *what* heads the status lines."""
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    # A package's scripts may start its service, which keeps the environment that it was given.
+    kept = host_environment(os.environ, *PROXIES, "APT_CONFIG")
+    env = {**kept, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         progress.run(["apt-get", *OPTIONS, "update"], what=f"{what}: apt-get update", env=env)
     except progress.FailedError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from broker.host import DEFAULT_SOCKET, Transport, explain_ssh, host_environment, transport
+from broker.host import DEFAULT_SOCKET, PROXIES, Transport, explain_ssh, host_environment, transport
 from setup import apt, folders, progress
 
 # The sockets of the daemon that Debian's package starts; any other is somebody's own daemon.
@@ -20,7 +20,6 @@ SYSTEMD = Path("/run/systemd/system")
 DOCKERD_PID = Path("/var/run/docker.pid")
 CONTAINERD_PID = Path("/var/run/docker/containerd/containerd.pid")
 PROC = Path("/proc")
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 SECONDS_TO_START = 60.0
 SECONDS_TO_ANSWER = 20.0
 
@@ -164,7 +163,7 @@ def _start(way: Transport) -> None:
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 ["dockerd", "--pidfile", str(DOCKERD_PID), "-H", way.host],
-                env={**host_environment(os.environ), **_proxies()},
+                env=host_environment(os.environ, *PROXIES),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -172,11 +171,6 @@ def _start(way: Transport) -> None:
                 start_new_session=True,
             )
         _await(way, process, f"its log is {log}", log)
-
-
-def _proxies() -> dict[str, str]:
-    """Return the variables that say how a daemon reaches a registry."""
-    return {name: value for name, value in os.environ.items() if name.upper() in PROXIES}
 
 
 def drop_stale_pid(pid_file: Path, name: str) -> None:

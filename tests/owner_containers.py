@@ -8,7 +8,7 @@ What stands in for the containers in which host scripts work as a folder's owner
 
 Read from the environment, all optional: ``OWNER_CALLS``, a file to write the calls down in;
 ``OWNER_INSIDE``; ``OWNER_KILL``, what ``kill`` does in a script of ``docker exec`` (by itself it
-would signal process 1 of this machine).
+would signal process 1 of this machine); ``OWNER_CAPS``, capabilities for a test's own shims.
 """
 
 OWNER_CONTAINERS = r"""
@@ -18,7 +18,8 @@ become_owner() { # UID:GID COMMAND...
   owner=$1
   shift
   if [ "$owner" = 0:0 ]; then exec "$@"; fi
-  exec setpriv --reuid "${owner%:*}" --regid "${owner#*:}" --clear-groups -- "$@"
+  exec setpriv --reuid "${owner%:*}" --regid "${owner#*:}" --clear-groups \
+    ${OWNER_CAPS:+--inh-caps "$OWNER_CAPS" --ambient-caps "$OWNER_CAPS"} -- "$@"
 }
 
 in_folder_of_owner() { # docker's words

@@ -23,7 +23,8 @@ from broker.backup import (
     drill_calls,
     restore_calls,
 )
-from broker.delivery import deliver
+from broker.delivery import Call, deliver
+from broker.layout import database_call, ready_call
 from setup import apt
 
 MANY = 10_000
@@ -126,7 +127,11 @@ def lose_everything(running):
 def nothing_of_its_own(running):
     data = {each.name for each in Path(running.broker.folders.data).iterdir()}
     assert data <= {"mosquitto.db"}
-    assert not list(folder(running).glob(".partial*"))
+    assert not [
+        each.name
+        for each in folder(running).glob(".*")
+        if each.name.startswith((".partial", ".stage"))
+    ]
 
 
 def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, line):
@@ -192,6 +197,7 @@ def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(runni
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy of nine")
+    belongs_to_the_broker(unfinished)
 
     done = restore(running)
 
@@ -205,6 +211,11 @@ def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(runni
     running.docker("start", running.broker.container)
     running.await_answer()
     assert kept(running)["paragon/room/status/0"] == "second"
+
+
+def belongs_to_the_broker(place):
+    for each in (place, *place.iterdir()):
+        os.lchown(each, 1883, 1883)
 
 
 def damage_truncated(archive, tmp_path):
@@ -465,7 +476,7 @@ def begun(running):
 def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
     remember(running, 3)
     first = begun(running)
-    eventually((Path(running.broker.folders.data) / ".backup" / "data").exists, 30)
+    eventually((folder(running) / f".stage-{running.broker.container}" / "data").exists, 30)
     assert "another backup, drill or restore is under way" in backup(running, well=False)
     assert first.wait(60) == 0
     assert drill(running).facts["retained"] == "3"
@@ -635,7 +646,7 @@ def small_disk(start, tmp_path_factory):
         # The restored database can't be written, so nobody can tell whether it is whole.
         (
             'case " $* " in *" start "*) : >{once} ;; '
-            '*" kill -USR1 "*) [ ! -e {once} ] || exit 1 ;; esac',
+            '*"kill -USR1 "*) [ ! -e {once} ] || exit 1 ;; esac',
             "it runs with its own again",
         ),
     ],
@@ -670,6 +681,7 @@ def test_what_was_the_only_copy_before_outlives_a_restore_that_was_interrupted(
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy")
+    belongs_to_the_broker(unfinished)
     once = tmp_path / "once"
     body = f'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; kill -INT $PPID; }} ;; esac'
     shim(tmp_path, monkeypatch, body)
@@ -736,3 +748,136 @@ def test_a_database_of_a_version_to_come_is_not_read_and_that_is_said(damaged, t
     assert "mosquitto:99" in said
     assert "Set broker.image" in said
     nothing_of_its_own(damaged)
+
+
+NAMES = (
+    *(".backup", ".backup-rehearsal", ".before-start", ".before-write", ".incoming", ".rehearsal"),
+    "rehearsal.conf",
+)
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder of root's with names that a script works on: C2 of the attack on version 0.1."""
+    place = tmp_path / "outside"
+    for name in ("data", "config"):
+        (place / name).mkdir(parents=True)
+    for name in ("mosquitto.db", "held", "started", "data/mosquitto.db", "config/secret"):
+        (place / name).write_text(f"{name} of somebody else")
+    return place
+
+
+def as_it_is(place):
+    def look(path):
+        found = path.lstat()
+        text = path.read_bytes() if path.is_file() else b""
+        return found.st_mode, found.st_uid, found.st_ino, found.st_nlink, found.st_mtime_ns, text
+
+    return {str(path): look(path) for path in (place, *sorted(place.rglob("*")))}
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
+    remember(running, 3)
+    data = Path(running.broker.folders.data)
+    before = as_it_is(outside)
+
+    def take(name):
+        path = data / name
+        if kind == "fifo":
+            os.mkfifo(path)
+        else:
+            path.mkdir()
+            for inner in ("held", "mosquitto.db", "started"):
+                (path / inner).symlink_to(outside / inner)
+            belongs_to_the_broker(path)
+        os.lchown(path, 1883, 1883)
+
+    def take_all():
+        for name in NAMES:
+            path = data / name
+            if path.is_symlink() or path.exists():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            take(name)
+
+    take_all()
+    assert backup(running).facts["retained"] == "3"
+    take_all()
+    assert drill(running).facts["retained"] == "3"
+    take_all()
+    done = restore(running)
+    running.await_answer()
+    assert len(kept(running)) == 3
+    assert as_it_is(outside) == before
+    assert Path(done.facts["kept"], "mosquitto.db").stat().st_uid == 1883
+
+
+RACE = """
+while :; do
+  for name in $NAMES; do [ -L "$name" ] || { rm -rf "$name"; ln -s "$OUTSIDE" "$name"; }; done
+done
+"""
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_a_broker_that_puts_links_in_place_of_names_meanwhile_wins_nothing(running, outside):
+    """On version 0.1 a backup deletes the folder `data` of another place, and fills it."""
+    remember(running, 3)
+    backup(running)
+    data = Path(running.broker.folders.data)
+    before = as_it_is(outside)
+    racer = subprocess.Popen(
+        [
+            *("setpriv", "--reuid", "1883", "--regid", "1883", "--clear-groups", "--"),
+            *("sh", "-c", RACE),
+        ],
+        cwd=data,
+        env={**os.environ, "NAMES": " ".join(NAMES), "OUTSIDE": str(outside)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually((data / NAMES[-1]).is_symlink, 10)
+        for names, calls in (
+            (SCRIPTS, backup_calls(running.broker, running.broker.backups, STACK, SOCKET)),
+            (
+                ("database.sh", "restart.sh", "ready.sh"),
+                [
+                    database_call(running.broker, SOCKET, running.image),
+                    ready_call(running.broker),
+                    Call(words=("restart", "30")),
+                ],
+            ),
+        ):
+            done = running.script(" ".join(names), "apply", calls)
+            assert done.returncode == 0 or done.stderr
+            assert as_it_is(outside) == before
+    finally:
+        racer.kill()
+        racer.wait()
+    for name in NAMES:
+        (data / name).unlink(missing_ok=True)
+    assert backup(running).facts["retained"] == "3"
+
+
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)
+def test_a_database_that_is_a_link_shows_nothing_of_the_host(running, outside):
+    remember(running, 3)
+    backup(running)
+    running.docker("stop", running.broker.container)
+    data = Path(running.broker.folders.data)
+    for target in (outside / "config/secret", Path("/etc/passwd")):
+        (data / "mosquitto.db").unlink()
+        (data / "mosquitto.db").symlink_to(target)
+        done = running.script(
+            " ".join(SCRIPTS),
+            "apply",
+            backup_calls(running.broker, running.broker.backups, STACK, SOCKET),
+        )
+        made = Report.parse(done.stdout).facts.get("archive")
+        if made:
+            with tarfile.open(made) as packed:
+                assert "data/mosquitto.db" not in packed.getnames()
+        else:
+            assert "its own image can't read its database. No backup was made" in done.stderr
+    nothing_of_its_own(running)

@@ -258,8 +258,9 @@ def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, 
     running.docker("rm", running.broker.container)
     shims = tmp_path / "shims"
     shims.mkdir()
-    for name in ("mv", "rm", "ln"):
+    for name in ("mv", "rm", "ln", "mkdir"):
         killing.put_before(shims, name)
+    killing.owners_here(shims)
     place, saved = data(running), tmp_path / "saved"
     shutil.copytree(place, saved)
     copy = (saved / ".before-start" / "mosquitto.db").read_bytes()
@@ -296,6 +297,7 @@ def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line
     shims = tmp_path / "shims"
     shims.mkdir()
     killing.put_before(shims, "mv")
+    killing.owners_here(shims)
     calls = [database_call(running.broker, SOCKET, running.image), ready_call(running.broker)]
 
     code, _, _ = killing.run("database.sh ready.sh", calls, running.broker.host, shims, kill_at=1)
@@ -375,10 +377,10 @@ def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, 
     assert retained(running) == MESSAGES
 
 
-FORGETS = 'rm -f /mosquitto/data/mosquitto.db\nexec /usr/sbin/mosquitto.real "$@"\n'
+FORGETS = 'rm -f /mosquitto/data/.rehearsal/mosquitto.db\nexec /usr/sbin/mosquitto.real "$@"\n'
 NO_WAY_BACK = (
     "trap 'kill -TERM $broker' TERM\n/usr/sbin/mosquitto.real \"$@\" &\nbroker=$!\n"
-    "wait $broker || :\nwait $broker || :\nrm -f /mosquitto/data/mosquitto.db\n"
+    "wait $broker || :\nwait $broker || :\nrm -f /mosquitto/data/.rehearsal/mosquitto.db\n"
 )
 ENDS = "echo 'Error: no such thing'\nexit 3\n"
 

@@ -1,12 +1,24 @@
 """One way to the host; what was found there is judged in sentences that say what to do."""
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 
 import pytest
 
-from broker.host import Seen, Wanted, explain_ssh, problems, transport
+from broker.host import (
+    PASSED_ON,
+    PROXIES,
+    WITHHELD,
+    Seen,
+    Wanted,
+    clean_interpreter,
+    explain_ssh,
+    host_environment,
+    problems,
+    transport,
+)
 
 UNIX = "unix:///var/run/docker.sock"
 
@@ -311,3 +323,49 @@ def test_the_way_out_of_an_unknown_host_key_is_a_command_that_works():
     said = explain_ssh("ssh://a@b:2222", "Host key verification failed.")
 
     assert "by hand: ssh ssh://a@b:2222." in said
+
+
+def test_a_command_for_the_host_has_what_it_needs_and_no_more():
+    needed = {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "LANG": "",
+        "SSH_AUTH_SOCK": "/a",
+        "DOCKER_CONFIG": "/d",
+    }
+    others = dict.fromkeys((*WITHHELD, "DOCKER_HOST", "LD_PRELOAD", "ANY_TOKEN"), "s3cret")
+
+    assert host_environment(needed | others) == needed
+    assert host_environment(needed | others | {"https_proxy": "p"}, *PROXIES) == needed | {
+        "https_proxy": "p"
+    }
+    assert not {*PASSED_ON, *PROXIES} & {*WITHHELD}
+
+
+@pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"], ["busybox", "sh"]])
+def test_a_clean_interpreter_passes_on_words_and_values_as_they_are(shell):
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not here")
+    first, *words = clean_interpreter(("printf", "%s|"), "OF_MINE")
+    assert first == "/bin/sh"
+    odd = "a  b'\"$(id)\n`id` *"
+    environ = {"PATH": os.environ["PATH"], "HOME": odd, "OF_MINE": odd, "ANY_TOKEN": "s3cret"}
+    environ["SHELL"] = "/bin/sh"  # bash has one of its own where none is given
+
+    def said(*command):
+        words[2:] = command
+        done = subprocess.run([*shell, *words], env=environ, capture_output=True, check=True)
+        return done.stdout.decode()
+
+    assert said("printf", "%s|", odd, "") == f"{odd}||"
+    environment = said("env", "-0").split("\0")
+    assert sorted(environment[:-1]) == sorted(
+        f"{name}={value}" for name, value in environ.items() if name != "ANY_TOKEN"
+    )
+
+
+def test_a_clean_interpreter_is_the_same_on_every_machine(monkeypatch):
+    here = clean_interpreter(("ssh", "site"))
+    monkeypatch.setenv("PATH", "/elsewhere")
+    assert clean_interpreter(("ssh", "site")) == here
+    assert here[3:] == ("ssh", "site")

@@ -154,9 +154,14 @@ class TestItsPort:
 class TestTheHost:
     def test_it_tells_what_is_declared_and_no_more(self):
         words = {
-            each.words[0]: each.words[1:] for each in textfile_calls(parse().broker, "/x/y", "s")
+            each.words[0]: each.words[1:]
+            for each in textfile_calls(parse().broker, "/x/y", "s", "image:1")
         }
-        assert words["textfile"] == ("/x/y/sentient-mqtt-mosquitto-test.prom", "mosquitto-test")
+        assert words["textfile"] == (
+            "/x/y/sentient-mqtt-mosquitto-test.prom",
+            "mosquitto-test",
+            "image:1",
+        )
         assert words["limits"] == ("1000", "100")
         assert "backups" not in words
         assert "certificate" not in words
@@ -169,7 +174,10 @@ class TestTheHost:
             "tls": {},
         }
         raw["broker"]["listeners"]["mqtt"]["plain"] = True
-        calls = [each.words for each in textfile_calls(Settings.parse(raw).broker, "/x/y", "s")]
+        calls = [
+            each.words
+            for each in textfile_calls(Settings.parse(raw).broker, "/x/y", "s", "image:1")
+        ]
         assert ("backups", "/opt/sentient/backups/mqtt", "86400", "mosquitto-shared") in calls
         assert (
             "certificate",
@@ -178,7 +186,9 @@ class TestTheHost:
         ) in calls
 
     def test_its_clock_is_a_minute_and_what_it_wrote_goes_with_it(self):
-        timer = textfile_timer(parse().broker, "/x/y", "s", "#!/bin/sh\n")
+        timer = textfile_timer(
+            parse().broker, "/x/y", socket="s", image="image:1", script="#!/bin/sh\n"
+        )
         assert "OnCalendar=*-*-* *:*:00" in timer.timer()
         assert timer.cron().splitlines()[1].startswith("* * * * * root sh ")
         written = [each.words[1] for each in timer.calls() if each.words[0] == "written"]

@@ -1,5 +1,7 @@
 """A password's time is kept in the state, and an old one is worth a warning."""
 
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pulumi
@@ -55,3 +57,21 @@ def test_its_memory_is_what_it_said_before_and_nothing_in_it_is_secret(engine):
     assert not is_secret(command.inputs["stdin"])
     assert "\ngenerations <<" in command.inputs["stdin"]
     assert "\nsensor 3\n" in command.inputs["stdin"]
+
+
+def test_it_remembers_what_it_said_and_gets_no_secret(engine):
+    rotations(engine, days=1, most=None)
+    given = engine.inputs_of("rotations-times")
+    before = "sensor 3 2026-01-02T03:04:05Z\nformer 1 2026-01-01T00:00:00Z"
+
+    done = subprocess.run(
+        [*given["interpreter"], given["create"]],
+        env={**os.environ, "PULUMI_COMMAND_STDOUT": before, **given["environment"]},
+        input=given["stdin"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "sensor 3 2026-01-02T03:04:05Z\n"
+    assert engine.shown_of("rotations-times") == {}

@@ -57,6 +57,19 @@ def test_a_host_that_will_do_is_seen(answer):
     assert asked["input"].endswith("\nfinish\n")
 
 
+def test_it_is_asked_without_what_is_secret_in_the_environment(answer, monkeypatch):
+    monkeypatch.setenv("PULUMI_CONFIG", "s3cret")
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
+    asked = answer(WELL)
+
+    look(HERE, WANTED)
+
+    assert asked["env"]["SSH_AUTH_SOCK"] == "/agent"
+    assert asked["env"]["PATH"] == os.environ["PATH"]
+    assert "s3cret" not in str(asked["env"])
+
+
 def test_everything_that_the_stack_needs_is_asked_after(answer):
     asked = answer(WELL)
 

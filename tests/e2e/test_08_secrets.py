@@ -92,9 +92,9 @@ def test_not_in_command_lines_and_environments_during_an_up(witness, found_in):
 
 def test_no_command_for_the_host_has_pulumis_secrets_in_its_environment(site, witness):
     """While `up` runs, which was watched from its first moment."""
-    holders = {each.program for each in witness.processes if MARK in str(each.environment)}
+    holders = {seen.program for seen in witness.processes if MARK in str(seen.environment)}
     assert {"pulumi", "pulumi-resource-command"} <= holders
-    assert any(each.line.endswith(b"sh\0-s\0apply\0") for each in witness.processes)
+    assert any(seen.line.endswith(b"sh\0-s\0apply\0") for seen in witness.processes)
     assert witness.holders(PULUMIS | {"PULUMI_CONFIG": site.container}) == []
 
 
@@ -109,9 +109,9 @@ def test_nor_has_one_the_stacks_config_while_a_preview_or_a_check_runs(site, mon
             site.preview()
             stack = Stack.parse(STACK, site.stack_file, site.stack_file.read_text())
             checklist(stack.settings, STACK, sight(stack, site.outputs()))
-    holders = {each.program for each in witness.processes if ours in str(each.environment)}
-    assert any(each.startswith("python") for each in holders)
-    assert any(each.line.endswith(b"sh\0-s\0look\0") for each in witness.processes)
+    holders = {seen.program for seen in witness.processes if ours in str(seen.environment)}
+    assert any(program.startswith("python") for program in holders)
+    assert any(seen.line.endswith(b"sh\0-s\0look\0") for seen in witness.processes)
     assert witness.holders(PULUMIS | {"PULUMI_CONFIG": ours}) == []
 
 

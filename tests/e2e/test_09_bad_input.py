@@ -4,6 +4,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from site_under_test import STACK
+
+IN_CLEAR = "correct horse battery"
 
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -142,6 +145,26 @@ def test_an_env_file_that_somebody_else_wrote(site):
         assert path.read_text() == "PASSWORD=of-somebody-else\n"
     finally:
         path.unlink()
+
+
+def test_a_secret_in_clear_until_it_is_replaced_by_the_command_that_is_told(site):
+    """Alone, then beside one that is encrypted, which makes a secret of the whole object."""
+
+    def supply(user, text):
+        words = ("config", "set", "--stack", STACK, "--secret", "--path")
+        site.pulumi(*words, f'sentient-mqtt:passwords["{user}"]', given=text)
+
+    with site.edited(lambda config: config.update(passwords={"lamp": IN_CLEAR})):
+        (line,) = _refused(site, lambda _: None)
+        assert "sentient-mqtt:passwords.lamp: is in clear" in line
+        assert "repository's history" in line
+        assert """pulumi config set --secret --path 'sentient-mqtt:passwords["lamp"]'""" in line
+        assert IN_CLEAR not in line
+        supply("lamp", "another password")
+        site.preview()
+        (line,) = _refused(site, lambda config: config["passwords"].update(door=IN_CLEAR))
+        assert "sentient-mqtt:passwords.door: is in clear" in line
+        assert IN_CLEAR not in line
 
 
 def test_an_up_refuses_the_same(site):

@@ -33,11 +33,11 @@ def test_up_change_again_and_destroy(remote, witness):
     passwords = [each["password"].encode() for each in remote.outputs()["credentials"].values()]
     assert not any(each in seen for each in passwords for seen in witness.seen)
     assert any(b"docker system dial-stdio" in seen.replace(b"\0", b" ") for seen in witness.seen)
-    assert any(each.line.startswith(b"ssh\0-T\0") for each in witness.processes)
+    assert any(process.line.startswith(b"ssh\0-T\0") for process in witness.processes)
     # The Docker provider starts this one itself, with the environment that it has.
     theirs = b"\0dial-stdio\0", b"docker system dial-stdio"
     holders = witness.holders(PULUMIS | {"PULUMI_CONFIG": remote.container})
-    assert [each for each, _ in holders if not any(end in each.line for end in theirs)] == []
+    assert all(any(end in process.line for end in theirs) for process, _ in holders)
     env_file = Path(f"{remote.root}/opt/sentient/.env.production")
     assert (env_file.stat().st_uid, env_file.stat().st_mode & 0o777) == (0, 0o600)
 

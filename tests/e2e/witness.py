@@ -34,7 +34,7 @@ class Process(NamedTuple):
     environment: bytes
 
     def variables(self) -> dict[str, str]:
-        pairs = (each.partition("=") for each in self.environment.decode().split("\0") if each)
+        pairs = (text.partition("=") for text in self.environment.decode().split("\0") if text)
         return {name: value for name, _, value in pairs}
 
 

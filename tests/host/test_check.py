@@ -1,5 +1,6 @@
 """What the checklist asks of a host is said by it, and nothing secret is."""
 
+import os
 from hashlib import sha256
 
 import pytest
@@ -52,6 +53,31 @@ def test_whose_a_folder_is_and_how_much_room_it_has(says, tmp_path, mount):
     assert found.get("space", str(small)) == "64 24"
     assert found.get("space", f"{small}/not/there") == "64 24"
     assert found.get("owner", f"{tmp_path}/nowhere") == "absent"
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder", "nothing"])
+def test_what_is_no_file_is_absent_and_no_link_is_followed(says, tmp_path, kind):
+    path = tmp_path / "mosquitto.db"
+    (tmp_path / "secret").write_text("a secret")
+    if kind == "link":
+        path.symlink_to(tmp_path / "secret")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    found = says(call("file", path), call("digest", path))
+    assert found.get("file", str(path)) == "absent"
+    assert found.all("digest") == {}
+
+
+@pytest.mark.parametrize("text", ["", "four"])
+def test_of_a_file_its_mode_owner_time_and_size(says, tmp_path, text):
+    path = tmp_path / "mosquitto.db"
+    path.write_text(text)
+    path.chmod(0o640)
+    os.chown(path, 1883, 1884)
+    os.utime(path, (1, 17))
+    assert says(call("file", path)).get("file", str(path)) == f"640 1883 1884 17 {len(text)}"
 
 
 def test_of_a_file_with_a_password_its_digest_alone(says, tmp_path):

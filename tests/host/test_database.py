@@ -1,5 +1,7 @@
 """What a restore or a backup has put aside is nobody else's, and comes back if it is the same."""
 
+import os
+
 import pytest
 from host_under_test import SOCKET, call
 
@@ -9,6 +11,8 @@ def data(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "mosquitto.db").write_text("as it is")
+    for path in (folder, folder / "mosquitto.db"):
+        os.chown(path, 1883, 1883)
     return folder
 
 
@@ -41,11 +45,12 @@ def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_be
     host, data, database
 ):
     """Nothing has renamed over it: the link beside it is the same file, which mv refuses."""
-    host.docker("exit 1")
+    host.inside["/mosquitto/data"] = data
 
     done = host.run("database.sh", database, call("write_database"))
 
     assert done.returncode == 1
     assert done.stderr == ""
+    assert host.calls() == [f"exec {data}"]
     assert [each.name for each in data.iterdir()] == ["mosquitto.db"]
     assert (data / "mosquitto.db").read_text() == "as it is"

@@ -4,7 +4,7 @@ import gzip
 import os
 
 import pytest
-from host_under_test import call, mode
+from host_under_test import SOCKET, call, mode
 
 TEXT = '"/srv/log/mosquitto.log" {\n    daily\n    copytruncate\n}\n'
 
@@ -27,7 +27,7 @@ class TestReading:
     def read(self, host, folder, minutes=0, size=0):
         return host.run(
             "sightings.sh",
-            call("sightings", folder / "mosquitto.log", minutes, size),
+            call("sightings", folder / "mosquitto.log", minutes, size, SOCKET, "image:1"),
             action="look",
         )
 
@@ -50,6 +50,26 @@ class TestReading:
     def test_a_log_that_holds_nothing_is_no_failure(self, host, tmp_path):
         done = self.read(host, tmp_path)
         assert (done.returncode, done.stdout) == (0, "end\n")
+
+    def test_the_owner_of_the_log_reads_it_and_no_link_or_fifo_beside_it(self, host, tmp_path):
+        folder = tmp_path / "log"
+        folder.mkdir()
+        os.chown(folder, 1883, 1883)
+        secret = tmp_path / "secret"
+        secret.write_bytes(line(8))
+        (folder / "mosquitto.log").symlink_to(secret)
+        os.lchown(folder / "mosquitto.log", 1883, 1883)
+        os.mkfifo(folder / "mosquitto.log.1")
+        (folder / "mosquitto.log.2").mkdir()
+        (folder / "mosquitto.log.3").write_bytes(line(3))
+        (folder / "mosquitto.log.4").hardlink_to(secret)
+        secret.chmod(0o600)
+        (folder / "mosquitto.log.3").chmod(0o644)
+
+        done = self.read(host, folder)
+
+        assert (done.returncode, done.stdout) == (0, line(3).decode() + "end\n")
+        assert host.calls() == [f"as_owner {folder} ro"]
 
     def test_a_folder_that_is_not_there_is(self, host, tmp_path):
         done = self.read(host, tmp_path / "nowhere")

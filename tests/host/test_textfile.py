@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from host_under_test import call
+from host_under_test import SOCKET, call, mode
 
 from broker.textfile import METRICS
 
@@ -19,6 +19,7 @@ def log(tmp_path):
     path = tmp_path / "log" / "mosquitto.log"
     path.parent.mkdir()
     path.write_text("")
+    os.chown(path.parent, 1883, 1883)
     return path
 
 
@@ -40,15 +41,16 @@ def certificate(tmp_path_factory):
 def told(host, tmp_path, log):
     """``told()`` runs the script and returns its metrics' values, by name with labels."""
     host.docker('echo "true healthy 3"')
+    host.inside["/mosquitto/log"] = log.parent
     file = tmp_path / "textfiles" / "sentient-mqtt-a.prom"
 
     def run(*more):
         done = host.run(
             "textfile.sh",
-            call("textfile", file, "a"),
+            call("textfile", file, "a", "image:1"),
             call("limits", 1000, 100),
             call("container", "unix:///test.sock", "a"),
-            call("log", log, tmp_path / "counted"),
+            call("log", "/mosquitto/log/mosquitto.log", tmp_path / "counted"),
             *more,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -151,6 +153,108 @@ class TestTheLog:
         log.write_text(REFUSED_2_0)
         assert told()["refused_logins_total"] == 1
 
+    def test_a_broker_that_does_not_run_says_nothing_new(self, host, told, log):
+        told()
+        with log.open("a") as file:
+            file.write(REFUSED_2_0)
+        first = told()
+        with log.open("a") as file:
+            file.write(REFUSED_2_0)
+        host.inside.clear()
+        host.docker('case "$*" in *" exec "*) exit 1 ;; esac; echo "false none 3"')
+        assert told() == {**first, "container_running": 0, "container_healthy": 0}
+        host.inside["/mosquitto/log"] = log.parent
+        assert told()["refused_logins_total"] == 2
+
+    @pytest.mark.parametrize(
+        "answer", ["1 2 3", "1 2 3 x", "$(id) 1 1 1", "9999999999999999 1 1 1"]
+    )
+    def test_what_a_broker_that_was_taken_over_answers_is_not_believed(self, host, told, answer):
+        first = told()
+        host.inside.clear()
+        host.docker(f"case \"$*\" in *' exec '*) echo '{answer}' ;; *) echo true healthy 3 ;; esac")
+        assert told() == first
+
+    @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+    def test_what_is_no_log_is_not_read(self, told, log, tmp_path, kind):
+        told()
+        log.unlink()
+        if kind == "link":
+            (tmp_path / "secret").write_text(REFUSED_2_0)
+            (tmp_path / "secret").chmod(0o600)
+            log.symlink_to(tmp_path / "secret")
+            os.lchown(log, 1883, 1883)
+        elif kind == "fifo":
+            os.mkfifo(log)
+        else:
+            log.mkdir()
+        assert told()["refused_logins_total"] == 0
+
+
+class TestAFolderOfOthers:
+    """As Debian's /var/lib/prometheus is, with a folder of root's in it."""
+
+    @pytest.fixture
+    def place(self, tmp_path):
+        place = tmp_path / "prometheus"
+        (place / "node-exporter").mkdir(parents=True)
+        os.chown(place, 1234, 1234)
+        return place
+
+    def run(self, host, file):
+        return host.run("textfile.sh", call("textfile", file, "a", "image:1"), call("limits", 1, 1))
+
+    @pytest.mark.parametrize("owner", [0, 1234])
+    def test_its_owner_writes_the_file(self, host, place, owner):
+        os.chown(place / "node-exporter", owner, owner)
+        file = place / "node-exporter" / "a.prom"
+
+        for _ in range(2):
+            done = self.run(host, file)
+            assert (done.returncode, done.stderr) == (0, "")
+
+        assert "sentient_mqtt_clients_limit" in file.read_text()
+        assert [each.name for each in file.parent.iterdir()] == ["a.prom"]
+        assert mode(file) == ("0644", owner, owner)
+        assert set(host.calls()) == {f"as_owner {place} rw"}
+
+    def test_the_folder_is_made_by_the_owner_of_the_one_that_is_there(self, host, place):
+        (place / "node-exporter").rmdir()
+        file = place / "node-exporter" / "a.prom"
+        assert self.run(host, file).returncode == 0
+        assert mode(file) == ("0644", 1234, 1234)
+
+    def test_a_link_on_the_way_is_refused(self, host, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (tmp_path / "link").symlink_to(elsewhere)
+        os.lchown(tmp_path / "link", 1234, 1234)
+        done = self.run(host, tmp_path / "link" / "a.prom")
+        assert done.returncode == 1
+        assert "belongs to user 1234" in done.stderr
+        assert list(elsewhere.iterdir()) == []
+
+    def test_a_file_of_somebody_else_is_not_written_through(self, host, place, tmp_path):
+        other = tmp_path / "other"
+        other.write_text("as it was")
+        file = place / "node-exporter" / "a.prom"
+        for name in ("a.prom", "a.prom.new"):
+            (file.parent / name).hardlink_to(other)
+        assert self.run(host, file).returncode == 0
+        assert other.read_text() == "as it was"
+
+    def test_it_goes_with_what_wrote_it(self, host, place):
+        file = place / "node-exporter" / "a.prom"
+        self.run(host, file)
+        done = host.run(
+            "files.sh schedule.sh",
+            call("schedule", "a", "setting", ""),
+            call("written", file, SOCKET, "image:1"),
+            action="remove",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert list(file.parent.iterdir()) == []
+
 
 class TestBackups:
     def test_the_last_good_one_and_the_last_drill(self, told, tmp_path):
@@ -185,6 +289,6 @@ def test_on_a_full_disk_the_file_is_as_it_was(host, tmp_path, mount):
     file = mount(tmp_path / "small", "size=8k") / "a.prom"
     file.write_text("as it was\n")
     (file.parent / "full").write_bytes(b"x" * 4096)
-    done = host.run("textfile.sh", call("textfile", file, "a"), call("limits", 1, 1))
+    done = host.run("textfile.sh", call("textfile", file, "a", "image:1"), call("limits", 1, 1))
     assert done.returncode != 0
     assert file.read_text() == "as it was\n"

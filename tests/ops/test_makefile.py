@@ -56,7 +56,7 @@ def make(tmp_path):
 
     def run(target, environ=(), **given):
         (tmp_path / "called").unlink(missing_ok=True)
-        before = {name: each for name, each in os.environ.items() if name not in ("USER", *given)}
+        before = {name: text for name, text in os.environ.items() if name not in ("USER", *given)}
         done = subprocess.run(
             ["make", "-s", "-f", MAKEFILE, target, *(f"{k}={v}" for k, v in given.items())],
             cwd=tmp_path,
@@ -84,7 +84,7 @@ def test_the_table_is_complete():
     names = set(listed[1].replace("\\\n", " ").split()) - {"python"}
     assert {name for _, name in PAIRS} == names
     expanded = {
-        each for recipe in recipes().values() for each in re.findall(r"\$\(([A-Za-z_]+)\)", recipe)
+        name for recipe in recipes().values() for name in re.findall(r"\$\(([A-Za-z_]+)\)", recipe)
     }
     assert expanded == {"run", "stack"}
     assert len(recipes()) >= 25

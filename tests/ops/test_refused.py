@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from owner_containers import OWNER_CONTAINERS
 
 import ops.inventory
 import ops.refused
@@ -23,6 +24,15 @@ def log(desk):
     folders = {"config": "/srv/mqtt/config", "data": "/srv/mqtt/data", "log": str(folder)}
     desk.write(folders=folders, logging={"refusedPerHour": 8})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def docker(desk):
+    """What reads the log runs on this machine; the container is there."""
+    path = Path(desk.bin) / "docker"
+    path.write_text(f"#!/bin/sh\n{OWNER_CONTAINERS}\necho sha256:1\n")
+    path.chmod(0o755)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -63,9 +73,9 @@ def test_more_than_the_limit_is_a_failure_that_names_the_worst_address(desk, log
     desk.run(ops.refused.main, "--since", "1h")
 
 
-def test_without_a_container_nobody_is_taken_for_a_stranger(desk, log):
-    docker = Path(desk.bin) / "docker"
-    docker.write_text('#!/bin/sh\necho "Error: No such object: mosquitto-test" >&2; exit 1\n')
-    docker.chmod(0o755)
+def test_without_a_container_nobody_is_taken_for_a_stranger(desk, log, docker):
+    docker.write_text(
+        f"#!/bin/sh\n{OWNER_CONTAINERS}\necho 'Error: No such object: mosquitto-test' >&2; exit 1\n"
+    )
     with pytest.raises(Refusal, match=r"no container mosquitto-test\. Run: make up STACK=test"):
         desk.run(ops.inventory.main)

@@ -63,6 +63,23 @@ def test_on_debian_as_root_docker_is_installed_and_started(debian_root, capsys) 
     assert "==> Docker: starting the daemon" in spoken
 
 
+def test_neither_apt_nor_a_daemon_keeps_the_secrets_of_who_started_it(
+    debian_root, tmp_path, monkeypatch
+) -> None:
+    seen = tmp_path / "seen"
+    for name in ("docker.deb", "dockerd.deb", "apt-get"):
+        path = debian_root.bin / name
+        path.write_text(path.read_text().replace("\n", f"\nenv >>{seen}\n", 1))
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "s3cret")
+    monkeypatch.setenv("https_proxy", "http://proxy.example.org")
+    found = ensure_daemon()
+    found.run("info")
+    lines = seen.read_text().splitlines()
+    assert lines.count("https_proxy=http://proxy.example.org") == 3
+    assert lines.count(f"PATH={debian_root.bin}") >= 6
+    assert "s3cret" not in seen.read_text()
+
+
 def test_what_is_installed_is_not_installed_again(debian_root) -> None:
     debian_root.program("docker", f"[ -e {debian_root.up} ] && echo 20 || {{ {DEAD}; }}")
     debian_root.program("dockerd", f"touch {debian_root.up}; exec sleep 3")
