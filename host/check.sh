@@ -41,11 +41,19 @@ space() { # FOLDER, or where it would be made: KiB in all, and KiB that are free
 
 digest() { # PATH: of what it holds, which is secret
   [ "$root" = yes ] || return 0
-  [ "$(as_root stat -c %F -- "$1" 2>/dev/null)" != 'regular file' ] || say digest "$1" "$(as_root cat -- "$1" | sha256sum | cut -d ' ' -f 1)"
+  [ "$(as_root stat -c %F -- "$1" 2>/dev/null)" = 'regular file' ] || return 0
+  if root_only "$1"; then
+    sum=$(as_root cat -- "$1" | sha256sum)
+  elif root_only "$(dirname -- "$(dirname -- "$1")")" && [ -n "$present" ]; then
+    sum=$(read_confined "$1" sha256sum)
+  else
+    return 0
+  fi
+  say digest "$1" "${sum%% *}"
 }
 
 passwords() { # PATH: how many lines are a login with a hash, and how many are anything else
-  [ "$root" = yes ] || return 0
+  [ "$root" = yes ] && root_only "$1" || return 0
   as_root cat -- "$1" 2>/dev/null | awk '
     /^[^:]+:\$[67]\$[^:]+$/ { hashed++; next }
     /./ { other++ }
@@ -53,7 +61,7 @@ passwords() { # PATH: how many lines are a login with a hash, and how many are a
 }
 
 blocks() { # PATH: a digest of the file's paragraphs, in whatever order
-  [ "$root" = yes ] || return 0
+  [ "$root" = yes ] && root_only "$1" || return 0
   say blocks "$1" "$(as_root cat -- "$1" 2>/dev/null |
     awk 'BEGIN { RS = "" } { gsub(/\n/, "\001"); print }' | LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
 }

@@ -140,10 +140,12 @@ is_kept() { # GID_AND_MODE PATH [NAME...]
 envfile() { # PATH MARK: ours begins with that line
   [ "$root" = yes ] || return 0
   place=$(dirname -- "$1")
-  nearest=$(standing "$1")
   if ! root_only "$place"; then
     envfile_of_others "$1" "$2"
-  elif as_root test -L "$1"; then
+    return 0
+  fi
+  nearest=$(standing "$1")
+  if as_root test -L "$1"; then
     say envfile "$1" "is a symbolic link"
   elif as_root test -d "$1"; then
     say envfile "$1" "is a folder"
@@ -175,7 +177,7 @@ envfile_of_others() { # PATH MARK
       'symbolic link') say envfile "$1" "is a symbolic link" ;;
       *)
         # Without an image of the broker's there was no `up` yet, and the file is not ours.
-        if [ -n "$present" ] && [ "$(first_line "$place" "${1##*/}")" = "$2" ]; then
+        if [ -n "$present" ] && [ "$(read_confined "$1" head -n 1)" = "$2" ]; then
           say envfile "$1" ok
         else
           say envfile "$1" "is there already and was not written by this program"
@@ -185,12 +187,16 @@ envfile_of_others() { # PATH MARK
   fi
 }
 
-first_line() { # FOLDER NAME, also of a file of mode 0600
+# Prints what COMMAND says of a file in a folder of another user's, also of a file of mode 0600. No
+# link leads out of the container.
+read_confined() { # PATH COMMAND...
+  confined=$1
+  shift
   # shellcheck disable=SC2016 # the words of the shell in there
   daemon run --rm --init --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
-    --security-opt no-new-privileges:true --user 0:0 --log-driver none --volume "$1:/folder:ro" \
-    --workdir /folder --entrypoint timeout "$present" 10 \
-    sh -c '[ -f "./$0" ] && head -n 1 -- "./$0"' "$2" \
+    --security-opt no-new-privileges:true --user 0:0 --log-driver none \
+    --volume "$(dirname -- "$confined"):/folder:ro" --workdir /folder \
+    --entrypoint timeout "$present" 10 sh -c '[ -f "./$0" ] && "$@" <"./$0"' "${confined##*/}" "$@" \
     2>/dev/null || :
 }
 
