@@ -1,6 +1,5 @@
 """Somebody who isn't root and may not sudo, but may use Docker: `become: docker` is enough."""
 
-import os
 import pwd
 import secrets
 import shutil
@@ -40,8 +39,10 @@ def theirs(make_site, login):
             if each.is_dir():
                 shutil.copytree(each, home / "plugins" / each.name)
     site.more_environment = {"HOME": found.pw_dir, "PULUMI_HOME": str(home)}
-    subprocess.run(["chown", "--recursive", login, site.folder], check=True)
-    os.chown(site.root, 0, 0)
+    # Where the broker's folders are to be, all that is above them is root's.
+    (site.folder / "credentials").mkdir(exist_ok=True)
+    owned = [path for path in site.folder.iterdir() if path != site.root]
+    subprocess.run(["chown", "--recursive", login, *owned], check=True)
     return site
 
 
