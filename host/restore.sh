@@ -109,11 +109,12 @@ printf "%s\n" "$1" >.before-start/held.new' "$found" || give_up "$folder"
   exchange || exit 1
   daemon start "$container" >/dev/null || exit 1
   answers || exit 1
+  seconds_away=$(($(date +%s) - begun))
   held=$found
   ! was_emptied || exit 1
   away=no
   forget_aside
-  echo "seconds $(($(date +%s) - begun))"
+  echo "seconds $seconds_away"
   echo "kept $kept"
 }
 
