@@ -67,7 +67,7 @@ blocks() { # PATH: a digest of the file's paragraphs, in whatever order
 }
 
 backups() { # FOLDER CONTAINER: what host/backup.sh and host/drill.sh left there
-  [ "$root" = yes ] || return 0
+  [ "$root" = yes ] && root_only "$1" || return 0
   say backup asked yes
   for each in verified drilled filled; do
     note=$(as_root cat -- "$1/.$each-$2" 2>/dev/null) || note=''

@@ -121,7 +121,7 @@ hand_over() { # FOLDER UID GID
 
 # Runs SCRIPT with the rights of the folder's owner and no other ones, in a container of IMAGE that
 # sees nothing but the folder (as /folder, where it begins): no link leads out of it. Its stdin and
-# stdout are the caller's. A fifo in place of a file ends with 124 after SECONDS.
+# stdout are the caller's. Where a fifo lies in place of a file, it fails after SECONDS.
 #
 # A container, and not setpriv(1) or su(1): BusyBox's have no numeric users, and what runs on the
 # host can still read whatever everybody may.
@@ -133,8 +133,11 @@ as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
   owner_access=$4
   owner_seconds=$5
   shift 5
-  docker -H "$owner_socket" run --rm --interactive --init --network none --read-only --cap-drop ALL \
-    --security-opt no-new-privileges:true --pids-limit 64 --log-driver none \
+  # Docker makes a folder that is missing, as root.
+  [ -d "$owner_folder" ] || return 1
+  docker -H "$owner_socket" run --rm --interactive --init --pull never --log-driver none \
+    --network none --read-only --cap-drop ALL --security-opt no-new-privileges:true \
+    --pids-limit 64 \
     --user "${owner_user:-$(stat -c %u:%g -- "$owner_folder")}" --workdir /folder \
     --volume "$owner_folder:/folder:$owner_access" --entrypoint timeout "$owner_image" \
     "$owner_seconds" sh -euc "umask 077; $1" "$@"

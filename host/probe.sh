@@ -193,7 +193,7 @@ read_confined() { # PATH COMMAND...
   confined=$1
   shift
   # shellcheck disable=SC2016 # the words of the shell in there
-  daemon run --rm --init --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
+  daemon run --rm --init --pull never --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
     --security-opt no-new-privileges:true --user 0:0 --log-driver none \
     --volume "$(dirname -- "$confined"):/folder:ro" --workdir /folder \
     --entrypoint timeout "$present" 10 sh -c '[ -f "./$0" ] && "$@" <"./$0"' "${confined##*/}" "$@" \
