@@ -14,11 +14,13 @@ from setup.daemon import ensure_daemon
 from setup.engine import ensure_engine
 from setup.image import RECIPES, stand_in
 
-# What the tests use beside the program's own needs: a real sshd, a non-root login, packets.
+# What the tests use beside the program's own needs: a real sshd, a non-root login, packets, awks.
 PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/sudo": "sudo",
     "/usr/bin/mosquitto_sub": "mosquitto-clients",
+    "/usr/bin/busybox": "busybox",
+    "/usr/bin/mawk": "mawk",
 }
 
 STAGES = {
