@@ -18,7 +18,7 @@ from broker.certificates import remarks as remarks_on_certificates
 from broker.certificates import renewals
 from broker.certificates import turn as turn_of_certificates
 from broker.conf import render_conf
-from broker.effect import effects, remembered
+from broker.effect import effects, remembered, withdrawn
 from broker.env import endpoints, login, render_env
 from broker.firewall import choose, describe_firewall, is_declared
 from broker.firewall import problems as problems_of_firewall
@@ -26,7 +26,7 @@ from broker.host import transport
 from broker.layout import publications
 from broker.logins import logins
 from broker.manual import render_manual
-from broker.needs import start_digest
+from broker.needs import reserved_port_problems, reserves, start_digest
 from broker.review import review
 from broker.rotations import describe_rotations, generations
 from broker.rotations import renewals as renewals_of_passwords
@@ -69,11 +69,16 @@ host = transport(broker.host, broker.ssh_config)
 wanted = wanted_of_host(settings, stack)
 seen = look(host, wanted)
 image_name = seen.present_image(wanted.image, wanted.stand_in)
-digest = start_digest(broker, image_name)
+reserved = reserves(broker, seen, image_name)
+digest = start_digest(broker, image_name, reserved=reserved)
 for line in effects(wanted, seen, digest):
     pulumi.log.info(line)
 firewall = choose(broker, seen) if is_declared(broker) else None
-if wrong_host := [*problems_of_firewall(broker, seen), *problems_of_certificates(broker, seen)]:
+if wrong_host := [
+    *problems_of_firewall(broker, seen),
+    *problems_of_certificates(broker, seen),
+    *reserved_port_problems(broker, seen, reserved=reserved),
+]:
     raise pulumi.RunError("\n".join(wrong_host))
 for line in (*remarks(broker, seen), *remarks_on_certificates(broker, seen)):
     pulumi.log.warn(line)
@@ -108,13 +113,14 @@ configuration = Configuration(
     broker=broker,
     transport=host,
     image=image.name,
-    conf=render_conf(broker),
+    conf=render_conf(broker, reserved=reserved),
     acl=render_acl(settings),
     passwd=credentials.passwd,
     health_password=credentials.passwords[broker.health.user],
     seed=credentials.seed,
     stamps=remembered(settings),
     turn=turn_of_certificates(broker, seen),
+    withdrawn=withdrawn(seen),
     pairs=pairs(settings, secrets),
 )
 guarded: list[pulumi.Resource] = [configuration.in_place]
@@ -138,6 +144,7 @@ container = BrokerContainer(
     image_id=image.image_id,
     digest=digest,
     published=publications(broker, seen),
+    reserved=reserved,
     opts=pulumi.ResourceOptions(providers={"docker": provider}, depends_on=guarded),
 )
 EnvFiles(

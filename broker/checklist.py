@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.deployment import deployment, is_declared_conf, rewrite
-from broker.needs import start_digest
+from broker.needs import reserves, start_digest
 from broker.point import Point
 from broker.practices import practices
 from broker.settings import Settings
@@ -25,7 +25,8 @@ def _drift(settings: Settings, stack: str, sight: Sight) -> Iterator[Point]:
     broker = settings.broker
     same = is_declared_conf(settings, sight)
     label = sight.host.get("configuration", broker.container)
-    current = start_digest(broker, sight.image) == label if label else None
+    reserved = reserves(broker, sight.host, sight.image)
+    current = start_digest(broker, sight.image, reserved=reserved) == label if label else None
     said = [
         *(["mosquitto.conf is another one than declared"] if same is False else []),
         *(["the container was made from other settings"] if current is False else []),

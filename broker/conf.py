@@ -23,14 +23,23 @@ LARGEST_ANNOUNCED = 268_435_455
 """A broker tells MQTT 5 clients its limit; paho, in Python, refuses to connect to a larger one."""
 
 
-def render_conf(broker: Broker) -> str:
-    """Return the text of mosquitto.conf (mosquitto.conf(5))."""
+RESERVED_CONNECTIONS = 10
+"""At the reserved listener; one question at a time is asked there."""
+
+
+def render_conf(broker: Broker, *, reserved: bool = False) -> str:
+    """
+    Return the text of mosquitto.conf (mosquitto.conf(5)).
+
+    *reserved*: with the listener that clients don't reach (broker/needs.py: ``reserves``).
+    """
     blocks = (
         _security_lines(broker),
         _persistence_lines(broker),
         _logging_lines(broker),
         _limit_lines(broker),
         *(_listener_lines(broker, name, each) for name, each in broker.listeners.items()),
+        *([_reserved_lines(broker)] if reserved else []),
     )
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
 
@@ -71,6 +80,14 @@ def _listener_lines(broker: Broker, name: str, listener: Listener) -> Iterator[s
     yield f"max_connections {listener.max_connections or broker.limits.max_connections}"
     if listener.tls is not None:
         yield from _tls_lines(name, listener.tls)
+
+
+def _reserved_lines(broker: Broker) -> Iterator[str]:
+    # The loopback of the container, or with `network: host` of the host. Mosquitto counts
+    # connections by listener: those of a full one are none of this one's.
+    yield f"listener {broker.reserved_port} 127.0.0.1"
+    yield "protocol mqtt"
+    yield f"max_connections {RESERVED_CONNECTIONS}"
 
 
 def _tls_lines(name: str, tls: Tls) -> Iterator[str]:

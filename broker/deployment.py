@@ -314,4 +314,7 @@ def _health(settings: Settings, sight: Sight, mend: str) -> Point:
 def is_declared_conf(settings: Settings, sight: Sight) -> bool | None:
     broker = settings.broker
     path = f"{broker.folders.config}/{broker.files.conf}"
-    return is_text(sight.host, path, render_conf(broker))
+    # Of which form it ought to be is the container's to say, by its label (broker/checklist.py).
+    return is_text(sight.host, path, render_conf(broker, reserved=True)) or is_text(
+        sight.host, path, render_conf(broker)
+    )

@@ -163,7 +163,7 @@ _RELOADED = (
 
 def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
     old, new = before.broker, after.broker
-    if start_needs(old) == start_needs(new):
+    if start_needs(old, reserved=True) == start_needs(new, reserved=True):
         return
     was, now = (each.model_dump(by_alias=True, exclude=_OUTSIDE) for each in (old, new))
     for path in _changed(was, now, "broker"):

@@ -27,6 +27,21 @@ def remembered(settings: Settings) -> dict[str, str]:
     return stamps(settings) | {RULES: digest}
 
 
+WITHDRAWN = "withdrawn-"
+"""Of the rules' stamp, with the time: a change was taken back on the host (host/apply.sh)."""
+
+
+def withdrawn(seen: Seen) -> str:
+    """
+    Return which change was taken back on the host and has not been completed since, or nothing.
+
+    The host then has less than any stack file says. The state is that of before the change, so
+    Pulumi sees no difference to a stack file that goes back to it.
+    """
+    stamp = seen.get("known", RULES)
+    return stamp if stamp.startswith(WITHDRAWN) else ""
+
+
 def effects(wanted: Wanted, seen: Seen, digest: str) -> Iterator[str]:
     """Yield one sentence where the broker is touched: how, and who is disconnected by it."""
     known = seen.all("known")

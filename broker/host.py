@@ -167,6 +167,8 @@ class Wanted:
     """As *stand_in*, for the exporter."""
     ports: Mapping[str, int]
     """By path in the stack file."""
+    reserved_port: int = 0
+    """The reserved listener's, where it is on the host; asked for, and judged by needs.py."""
     folders: Mapping[str, str]
     """By path in the stack file."""
     folder_looks: tuple[tuple[str, ...], ...] = ()

@@ -17,6 +17,8 @@ UNITS = "/etc/systemd/system"
 CANARY_DIR = "canary"
 """Below the configuration folder: the login of the check that follows a change."""
 
+CANARY_FILE = f"{CANARY_DIR}/mosquitto_pub"
+
 LOGINS_FILE = "logins"
 """Below the configuration folder: which logins the broker knows, so that a preview can compare."""
 
@@ -158,7 +160,7 @@ def configuration_files(
         broker.files.acl: acl,
         broker.files.passwords: passwd + line,
         f"{HEALTH_DIR}/mosquitto_sub": render_options(broker.health.user, health_password),
-        f"{CANARY_DIR}/mosquitto_pub": render_options(CANARY, canary),
+        CANARY_FILE: render_options(CANARY, canary),
         LOGINS_FILE: "".join(f"{name} {stamp}\n" for name, stamp in sorted(stamps.items())),
         broker.files.conf: conf,
     }
@@ -185,9 +187,21 @@ def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) 
                 *(broker.files.passwords, str(RELOAD_SECONDS)),
             )
         ),
+        _retreat_call(broker, files),
         Call(words=("image", image)),
         *(each.call() for each in files),
     ]
+
+
+def _retreat_call(broker: Broker, files: list[HostFile]) -> Call:
+    # Its canary is another one than the files': as secret, and derived from that.
+    (options,) = (each.text for each in files if each.path.endswith(f"/{CANARY_FILE}"))
+    password = canary_password(options, "retreat")
+    return Call(
+        words=("retreat", broker.files.acl, LOGINS_FILE, CANARY_FILE, broker.health.user),
+        text=passwd_line(options, password, broker.passwords.iterations)
+        + render_options(CANARY, password),
+    )
 
 
 def database_call(broker: Broker, socket: str, image: str) -> Call:
@@ -216,6 +230,12 @@ def publications(broker: Broker, seen: Seen) -> list[tuple[int, str]]:
         for listener in sorted(broker.listeners.values(), key=lambda each: each.port)
         for address in (both if listener.bind_address == "::" else [listener.bind_address])
     ]
+
+
+def ports_on_host(broker: Broker, *, reserved: bool) -> list[int]:
+    """Return the ports that the broker's own process takes, where it is in the host's network."""
+    on_loopback = [broker.reserved_port] if reserved and broker.network == "host" else []
+    return [*(each.port for each in broker.listeners.values()), *on_loopback]
 
 
 def ready_call(broker: Broker) -> Call:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from broker.conf import render_conf
+from broker.host import Seen
 from broker.site import Broker
 
 RELOADED = frozenset(
@@ -32,7 +33,7 @@ def start_lines(conf: str) -> list[str]:
     return [each for each in lines if each.split(" ", 1)[0] not in RELOADED]
 
 
-def start_needs(broker: Broker) -> dict[str, str]:
+def start_needs(broker: Broker, *, reserved: bool = False) -> dict[str, str]:
     """
     Return all that a container has from its start, by setting; another value, another container.
 
@@ -52,11 +53,36 @@ def start_needs(broker: Broker) -> dict[str, str]:
         "stopGrace": str(broker.stop_grace),
         "logging": f"{logging.max_size} {logging.max_files}",
         "health": f"{health.interval} {health.timeout} {health.retries}",
-        "mosquitto.conf": "\n".join(start_lines(render_conf(broker))),
+        "mosquitto.conf": "\n".join(start_lines(render_conf(broker, reserved=reserved))),
     }
 
 
-def start_digest(broker: Broker, image: str = "") -> str:
+def start_digest(broker: Broker, image: str = "", *, reserved: bool = False) -> str:
     """Return a digest of ``start_needs``; *image* is the one that runs, where another stands in."""
-    needs: Mapping[str, str] = start_needs(broker) | ({"image": image} if image else {})
+    needs: Mapping[str, str] = start_needs(broker, reserved=reserved)
+    needs = {**needs, "image": image} if image else needs
     return sha256(repr(sorted(needs.items())).encode()).hexdigest()[:16]
+
+
+def reserves(broker: Broker, seen: Seen, image: str = "") -> bool:
+    """
+    Return whether mosquitto.conf has the reserved listener (docs/decisions/0020).
+
+    A container that was made without one, and that nothing else replaces, is not replaced for it:
+    only a start adds a listener, and a start disconnects everybody. A port that the stack file
+    names is a change that does replace.
+    """
+    made_from = seen.get("configuration", broker.container)
+    return broker.health.port is not None or made_from != start_digest(broker, image)
+
+
+def reserved_port_problems(broker: Broker, seen: Seen, *, reserved: bool) -> list[str]:
+    """Return one sentence where the reserved listener's port is another's on the host."""
+    taken = seen.get("port", str(broker.reserved_port))
+    if not reserved or broker.network != "host" or taken in ("", "free", "ours"):
+        return []
+    return [
+        f"broker.health.port: {broker.reserved_port}: that port is in use on the host by {taken}, "
+        "and with network 'host' the reserved listener is there. Stop it, or set "
+        "broker.health.port to another port."
+    ]

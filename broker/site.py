@@ -37,6 +37,9 @@ from broker.tls import Tls
 SPARE_FILES = 100
 DEFAULT_SPARE_FILES = 240
 
+RESERVED_PORTS = 11_883
+"""The first port that the reserved listener takes where none is named."""
+
 EXPORTER = "exporter"
 """What the exporter's port is called where listeners go by their names."""
 
@@ -243,6 +246,14 @@ class Health(Part):
     interval: int = Field(default=30, ge=1, le=3600, description="Seconds between checks.")
     timeout: int = Field(default=5, ge=2, le=300, description="Seconds a check may take.")
     retries: int = Field(default=3, ge=1, le=100, description="Failures before 'unhealthy'.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port on the container's loopback (the host's with `network: host`) on which "
+        "the broker is asked whether it obeys a change; no client can fill it. The first free one "
+        f"from {RESERVED_PORTS} where not given.",
+    )
 
 
 class Passwords(Part):
@@ -396,6 +407,13 @@ class Broker(Part):
                     f"is the port of listener {seen[gate.port]!r} already; choose another",
                 )
             seen[gate.port] = name
+        if self.health.port in seen:
+            raise refused(
+                "health.port",
+                self.health.port,
+                f"is the port of {seen[self.health.port]!r} already, and the reserved listener "
+                "needs one of its own; choose another, or take it out for the first free one",
+            )
         if not any(each.scheme == "mqtt" for each in self.listeners.values()):
             raise refused(
                 "listeners",
@@ -455,6 +473,14 @@ class Broker(Part):
         """Whatever answers on a port of the host: the listeners, and the exporter."""
         exporter = {} if self.monitoring is None else {EXPORTER: self.monitoring}
         return {**self.listeners, **exporter}
+
+    @property
+    def reserved_port(self) -> int:
+        """The port of the listener that is kept free for questions about a change."""
+        taken = {each.port for each in self.gates.values()}
+        return self.health.port or next(
+            port for port in range(RESERVED_PORTS, 65_536) if port not in taken
+        )
 
     def path_of(self, gate: str) -> str:
         """Return where below ``broker`` the gate of that name is declared."""

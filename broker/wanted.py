@@ -29,6 +29,7 @@ def wanted_of_host(settings: Settings, stack: str) -> Wanted:
         ports={
             f"broker.{broker.path_of(name)}.port": each.port for name, each in broker.gates.items()
         },
+        reserved_port=broker.reserved_port if broker.network == "host" else 0,
         folders={
             "broker.folders.config": broker.folders.config,
             "broker.folders.data": broker.folders.data,
@@ -57,6 +58,7 @@ def probe_calls(wanted: Wanted, transport: Transport) -> list[Call]:
     words += [("logins", wanted.logins_file, wanted.container, f"{CONFIG_DIR}/{LOGINS_FILE}")]
     words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
     words += wanted.folder_looks
+    words += [("port", str(wanted.reserved_port), wanted.stack)] if wanted.reserved_port else []
     words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
     words += [("firewall", wanted.container, wanted.bridge)] if wanted.bridge else []
     words += wanted.certificates

@@ -36,6 +36,7 @@ class Configuration(ComponentResource):
         seed: Output[str],
         stamps: Mapping[str, str],
         turn: str = "1",
+        withdrawn: str = "",
         pairs: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -104,7 +105,12 @@ class Configuration(ComponentResource):
             image=image,
             scripts=("files.sh", "apply.sh"),
             calls=calls,
-            shown={broker.files.conf: show(conf), broker.files.acl: show(acl)},
+            shown={
+                broker.files.conf: show(conf),
+                broker.files.acl: show(acl),
+                # The host has less than this: to be put in place, be it what the state has already.
+                **({"withdrawn": withdrawn} if withdrawn else {}),
+            },
             opts=ResourceOptions(parent=self, depends_on=before),
         )
         self.register_outputs({})

@@ -13,6 +13,7 @@ from broker.layout import (
     guard_call,
     health_environment,
     health_test,
+    ports_on_host,
     ready_call,
 )
 from broker.site import Broker
@@ -41,6 +42,7 @@ class BrokerContainer(ComponentResource):
         image_id: Input[str],
         digest: str,
         published: Iterable[tuple[int, str]],
+        reserved: bool = True,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
@@ -134,7 +136,17 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerLabelArgs(label="sentient-mqtt.address", value=broker.inside),
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.ports",
-                    value=" ".join(str(each.port) for each in broker.listeners.values()),
+                    value=" ".join(str(each) for each in ports_on_host(broker, reserved=reserved)),
+                ),
+                # A label more replaces a container: one that is kept has none.
+                *(
+                    [
+                        docker.ContainerLabelArgs(
+                            label="sentient-mqtt.reserved", value=str(broker.reserved_port)
+                        )
+                    ]
+                    if reserved
+                    else []
                 ),
             ],
             must_run=True,

@@ -15,7 +15,7 @@ from setup.engine import ensure_engine
 from setup.image import RECIPES, stand_in
 
 # What the tests use beside the program's own needs: a real sshd, a non-root login, packets, and
-# what attacks the scripts: system calls traced, an attacker compiled.
+# what attacks the scripts: system calls traced, an attacker compiled; awks.
 PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/sudo": "sudo",
@@ -25,6 +25,8 @@ PACKAGES = {
     "/usr/include/stdio.h": "libc6-dev",
     # How systemd reads an env file; the name of the file has its release in it.
     "/usr/lib/*/systemd/libsystemd-shared-*.so": "libsystemd-shared",
+    "/usr/bin/busybox": "busybox",
+    "/usr/bin/mawk": "mawk",
 }
 
 STAGES = {

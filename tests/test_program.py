@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pulumi
 import pytest
 import yaml
-from declared import ROOT, stack_file
+from declared import ROOT, settings_of, stack_file
 from fake_engine import (
     COMMAND,
     CONTAINER,
@@ -22,7 +22,9 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
+from broker.conf import render_conf
 from broker.host import Seen, clean_interpreter
+from broker.needs import start_digest
 from broker.settings import PROJECT
 from components import preflight, stackfile
 
@@ -175,6 +177,47 @@ class TestEachStack:
         assert {"configuration-folders", "configuration-files", "broker-ready"} <= set(found)
         # It runs where Pulumi does, and holds no secret.
         return {name: each for name, each in found.items() if name != "rotations-times"}
+
+
+class TestTheReservedListener:
+    """A new container has it; one of version 0.1 is not replaced for it."""
+
+    def made(self, program):
+        broker = settings_of("prod").broker
+        files = program.engine.inputs_of("configuration-files")["environment"]
+        labels = {
+            each["label"]: each["value"] for each in program.engine.inputs_of("broker")["labels"]
+        }
+        return broker, files["mosquitto.conf"], labels
+
+    def test_a_new_container_has_it(self, program):
+        broker, conf, labels = self.made(program.run("prod"))
+
+        assert conf == render_conf(broker, reserved=True)
+        assert labels["sentient-mqtt.reserved"] == "11883"
+        assert labels["sentient-mqtt.configuration"] == start_digest(
+            broker, broker.image, reserved=True
+        )
+
+    def test_one_that_was_made_without_it_keeps_its_file_and_its_labels(self, program):
+        before = start_digest(settings_of("prod").broker, settings_of("prod").broker.image)
+        program.seen["configuration", settings_of("prod").broker.container] = before
+
+        broker, conf, labels = self.made(program.run("prod"))
+
+        assert conf == render_conf(broker)
+        assert labels["sentient-mqtt.configuration"] == before
+        assert "sentient-mqtt.reserved" not in labels
+
+
+def test_a_change_that_was_taken_back_on_the_host_is_put_in_place_again(program):
+    """The state is that of before it, so a stack file that goes back differs in nothing."""
+    files = program.run("prod").engine.inputs_of("configuration-files")["environment"]
+    assert "withdrawn" not in files
+    program.seen["known", ":rules"] = "withdrawn-1000"
+
+    files = program.run("prod").engine.inputs_of("configuration-files")["environment"]
+    assert files["withdrawn"] == "withdrawn-1000"
 
 
 def test_prod_writes_the_seeds_env_file(program):

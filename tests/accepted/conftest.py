@@ -84,7 +84,7 @@ class Running:
         )
         files = configuration_files(
             self.broker,
-            conf=render_conf(self.broker),
+            conf=render_conf(self.broker, reserved=True),
             acl=render_acl(self.settings) if acl is None else acl,
             passwd=render_passwd(hashes | self.hashes),
             health_password=self.passwords[self.broker.health.user],
@@ -125,6 +125,7 @@ class Running:
             *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
             *("--user", "1883:1883", "--ulimit", f"nofile={self.broker.limits.descriptors}"),
             *(word for each in mounts for word in ("--volume", each)),
+            *("--label", f"sentient-mqtt.reserved={self.broker.reserved_port}"),
             *(word for each in health_environment() for word in ("--env", each)),
             *(
                 word

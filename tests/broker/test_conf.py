@@ -1,10 +1,11 @@
 """mosquitto.conf says what the stack file says, and lets nobody in without a password."""
 
+import pytest
 from declared import settings_of, smallest
 
 from broker.conf import LARGEST_ANNOUNCED, render_conf
 from broker.needs import start_digest
-from broker.settings import Settings
+from broker.settings import Settings, SettingsError
 
 
 def lines_of(**broker):
@@ -104,3 +105,28 @@ def test_what_only_a_start_applies_changes_the_digest_and_what_a_reload_takes_do
     assert digest() == digest(**smallest(logging={"types": ["error"]}))
     assert digest() == digest(**smallest(persistence={"autosaveInterval": 7}))
     assert digest() != digest(**smallest(logging={"maxFiles": 2}))
+
+
+def test_the_reserved_listener_is_on_the_loopback_with_a_limit_of_its_own():
+    broker = Settings.parse(smallest()).broker
+
+    assert render_conf(broker, reserved=True) == render_conf(broker) + (
+        "\nlistener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 10\n"
+    )
+
+
+def test_its_port_is_the_first_that_nothing_else_has():
+    listeners = {"mqtt": {"port": 11883}, "web": {"port": 11884, "protocol": "websockets"}}
+
+    assert Settings.parse(smallest(listeners=listeners)).broker.reserved_port == 11885
+    assert Settings.parse(smallest(health={"port": 12000})).broker.reserved_port == 12000
+
+
+def test_a_port_that_a_listener_has_is_refused_for_it():
+    with pytest.raises(SettingsError) as refused:
+        Settings.parse(smallest(health={"port": 1883}))
+
+    assert "broker.health.port" in str(refused.value)
+    assert "1883" in str(refused.value)
+    assert "is the port of 'mqtt' already" in str(refused.value)
+    assert "choose another" in str(refused.value)

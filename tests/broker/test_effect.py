@@ -3,7 +3,7 @@
 import pytest
 from declared import smallest
 
-from broker.effect import effects, remembered
+from broker.effect import effects, remembered, withdrawn
 from broker.host import Seen
 from broker.needs import start_digest
 from broker.settings import Settings
@@ -83,3 +83,9 @@ def test_a_first_up_from_before_there_was_such_a_file_says_nothing():
     facts = {("container", "mosquitto-test"): "dev"}
 
     assert list(effects(wanted_of_host(after, "dev"), Seen(facts=facts), "x")) == []
+
+
+def test_a_change_that_was_taken_back_on_the_host_is_to_be_put_in_place():
+    assert withdrawn(Seen(facts={("known", ":rules"): "withdrawn-1000"})) == "withdrawn-1000"
+    assert withdrawn(Seen(facts={("known", ":rules"): "0123456789abcdef"})) == ""
+    assert withdrawn(Seen(facts={})) == ""

@@ -131,10 +131,10 @@ def test_one_lock_a_broker_is_taken_before_anything_is_written():
 
     calls = apply_calls(broker, "unix:///s", "image:1", files_of(broker))
 
-    assert [each.words[0] for each in calls] == ["lock", "broker", "image", *["put"] * 6]
+    assert [each.words[0] for each in calls] == ["lock", "broker", "retreat", "image", *["put"] * 6]
     assert calls[0].words[1].endswith("mosquitto-shared.lock")
     assert calls[1].words[1:4] == ("mosquitto-shared", "unix:///s", "1883")
-    assert all((each.text is None) == (each.words[0] != "put") for each in calls)
+    assert all((each.text is None) == (each.words[0] not in ("put", "retreat")) for each in calls)
 
 
 class TestPublications:

@@ -12,7 +12,7 @@ from components.container import _duration
 
 @pytest.fixture
 def run_with(engine, here):
-    def make(broker):
+    def make(broker, **other):
         engine.start()
         engine.run(
             lambda: BrokerContainer(
@@ -24,6 +24,7 @@ def run_with(engine, here):
                 image_id="sha256:1",
                 digest="d1gest",
                 published=publications(broker, Seen(facts={})),
+                **other,
             )
         )
         return engine.inputs_of("broker")
@@ -116,6 +117,18 @@ def test_it_is_labelled_with_the_stack_that_made_it(given):
 
 def test_another_digest_of_what_a_start_needs_is_another_container(given):
     assert labels(given)["sentient-mqtt.configuration"] == "d1gest"
+
+
+def test_it_is_labelled_with_the_port_on_which_it_is_asked(given):
+    assert labels(given)["sentient-mqtt.reserved"] == "11883"
+    assert labels(given)["sentient-mqtt.ports"] == "1883 9001"
+
+
+def test_one_that_is_kept_without_the_reserved_listener_has_the_labels_that_it_had(run_with):
+    kept = labels(run_with(settings_of("prod").broker, reserved=False))
+
+    assert "sentient-mqtt.reserved" not in kept
+    assert kept["sentient-mqtt.ports"] == "1883 9001"
 
 
 def test_its_database_is_safe_before_it_goes(engine, given):

@@ -41,7 +41,7 @@ def test_the_paths_are_those_of_the_seed(site):
 
 def test_the_tuning_of_the_seed_is_in_the_configuration_that_runs(site):
     conf = Path(site.settings.broker.folders.config, "mosquitto.conf").read_text()
-    assert conf == render_conf(site.settings.broker)
+    assert conf == render_conf(site.settings.broker, reserved=True)
     lines = conf.splitlines()
     for line in (
         "max_connections 10000",

@@ -1,0 +1,259 @@
+"""Whether a revocation holds while 3,000 idle connections keep the broker from being asked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from bench.clients import free_port
+from broker.acl import render_acl
+from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.delivery import assemble, deliver
+from broker.effect import remembered
+from broker.host import DEFAULT_SOCKET
+from broker.layout import apply_calls, configuration_files, folder_calls, health_environment
+from broker.passwd import hash_generated, render_passwd
+from broker.settings import Settings
+from ops.stack import ROOT, Stack
+from setup.daemon import Daemon, ensure_daemon
+from setup.image import stand_in
+
+ROUNDS = 20
+IDLE = 3_000
+CONNECTIONS = 1_000
+PATIENCE = 10
+"""Seconds for which the broker is asked, in the place of a minute; idle connections stay longer."""
+SUITES = {"2.0": "trixie", "2.1": "forky"}
+HOLDER = Path(__file__).parent / "idle_connections.py"
+
+
+@dataclass
+class Site:
+    """A broker in a container, and what its next change of files writes."""
+
+    settings: Settings
+    daemon: Daemon
+    image: str
+    scripts: Path
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.settings.broker.container
+
+    @property
+    def reserved(self) -> bool:
+        """Version 0.1 has neither the listener nor the way back."""
+        return (self.scripts / "narrower.sh").exists()
+
+    def run(self, scripts: tuple[str, ...], calls: list[Any]) -> subprocess.CompletedProcess[str]:
+        text = assemble(scripts, lambda name: (self.scripts / name).read_text(encoding="utf-8"))
+        known = [call for call in calls if self.reserved or call.words[0] != "retreat"]
+        return subprocess.run(
+            ["sh", "-s", "apply"],
+            input=deliver(text, known),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def apply(self) -> subprocess.CompletedProcess[str]:
+        broker = self.settings.broker
+        hashes = hash_generated(
+            self.passwords,
+            seed="seed",
+            generations={name: self.passwords[name] for name in self.passwords},
+            iterations=broker.passwords.iterations,
+        )
+        files = configuration_files(
+            broker,
+            conf=render_conf(broker, reserved=self.reserved),
+            acl=render_acl(self.settings),
+            passwd=render_passwd(hashes),
+            health_password=self.passwords[broker.health.user],
+            seed="seed",
+            stamps=remembered(self.settings),
+        )
+        calls = apply_calls(broker, DEFAULT_SOCKET, self.image, files)
+        calls = [
+            type(call)(words=(*call.words[:-1], str(PATIENCE)), text=None)
+            if call.words[0] == "broker"
+            else call
+            for call in calls
+        ]
+        return self.run(("files.sh", "apply.sh"), calls)
+
+    def start(self) -> None:
+        broker = self.settings.broker
+        folders = broker.folders
+        assert not self.run(("folders.sh",), folder_calls(broker)).returncode
+        assert not self.apply().returncode
+        mounts = (
+            f"{folders.config}:{CONFIG_DIR}:ro",
+            f"{folders.data}:{DATA_DIR}",
+            f"{folders.log}:{LOG_DIR}",
+        )
+        reserved = ("--label", f"sentient-mqtt.reserved={broker.reserved_port}")
+        self.daemon.ask(
+            *("run", "--detach", "--init", "--name", self.name, "--restart", "unless-stopped"),
+            *("--user", f"{broker.owner.uid}:{broker.owner.gid}", "--log-opt", "max-size=10m"),
+            *("--ulimit", f"nofile={broker.limits.descriptors}"),
+            *(word for mount in mounts for word in ("--volume", mount)),
+            *(word for each in health_environment() for word in ("--env", each)),
+            *(reserved if self.reserved else ()),
+            *(self.image, "/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}"),
+        )
+
+    def asked(self, user: str, password: str, topic: str = "") -> str:
+        """Return what a login is told, and with *topic* a publish by it; nothing without answer."""
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.username_pw_set(user, password)
+        heard: list[str] = []
+        answered = threading.Event()
+
+        def hear(_client: Any, _data: Any, _second: Any, third: Any, *_: Any) -> None:
+            # on_connect has the flags before the reason, on_publish the message's number.
+            heard.append(str(third))
+            answered.set()
+
+        client.on_connect = client.on_publish = hear
+        address = self.daemon.ask(
+            "inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.name
+        ).strip()
+        _, listener = self.settings.broker.mqtt_listener()
+        try:
+            client.connect(address, listener.port)
+        except OSError:
+            return ""
+        client.loop_start()
+        answered.wait(5)
+        if topic and heard == ["Success"]:
+            answered.clear()
+            client.publish(topic, b"", qos=1)
+            answered.wait(5)
+        client.loop_stop()
+        client.disconnect()
+        return heard[-1] if heard else ""
+
+    def until_there(self) -> None:
+        deadline = time.monotonic() + 120
+        while self.asked("admin", self.passwords["admin"]) != "Success":
+            assert time.monotonic() < deadline, "nobody is let in any more"
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def site(line: str, scripts: Path, daemon: Daemon) -> Iterator[Site]:
+    """Production's stack file, on a broker of its own."""
+    raw = Stack.read("prod").settings.model_dump(mode="json", by_alias=True)
+    with tempfile.TemporaryDirectory() as name:
+        raw["broker"] |= {
+            "container": f"bench-{secrets.token_hex(4)}",
+            "folders": {each: f"{name}/{each}" for each in ("config", "data", "log")},
+            "limits": raw["broker"]["limits"] | {"maxConnections": CONNECTIONS, "openFiles": None},
+            "backups": None,
+            "monitoring": None,
+            "envFiles": [],
+        }
+        for listener in raw["broker"]["listeners"].values():
+            listener["port"] = free_port()
+        raw["users"] |= {f"leaver-{number}": {"write": ["paragon/#"]} for number in range(ROUNDS)}
+        Path(name).chmod(0o755)
+        settings = Settings.parse(raw)
+        there = Site(settings, daemon, stand_in(SUITES[line], daemon).name, scripts)
+        users = (*settings.users, settings.broker.health.user)
+        there.passwords = {user: secrets.token_urlsafe(24) for user in users}
+        try:
+            there.start()
+            there.until_there()
+            yield there
+        finally:
+            daemon.run("rm", "--force", "--volumes", there.name)
+
+
+@contextlib.contextmanager
+def idle(there: Site) -> Iterator[None]:
+    """Hold the connections in a process of their own."""
+    host = there.daemon.ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", there.name)
+    _, listener = there.settings.broker.mqtt_listener()
+    with subprocess.Popen(
+        [sys.executable, HOLDER, host.strip(), str(listener.port), str(IDLE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            holder.stdin.close()
+
+
+def revoke(there: Site, number: int) -> bool:
+    """Take away a login, a password and a right; return whether all three stay away."""
+    raw = there.settings.model_dump(mode="json", by_alias=True)
+    leaver, rotated = f"leaver-{number}", "sentient_api_prod"
+    of_leaver, old = there.passwords[leaver], there.passwords[rotated]
+    del raw["users"][leaver], there.passwords[leaver]
+    raw["users"]["paragon_devices"]["write"] = [f"paragon/+/round-{number}"]
+    there.settings = Settings.parse(raw)
+    there.passwords[rotated] = secrets.token_urlsafe(24)
+    began = time.monotonic()
+    with idle(there):
+        done = there.apply()
+    there.until_there()
+    devices = ("paragon_devices", there.passwords["paragon_devices"])
+    told = (
+        there.asked(leaver, of_leaver),
+        there.asked(rotated, old),
+        there.asked(*devices, topic=f"paragon/room/round-{number - 1}"),
+    )
+    held = told == ("Not authorized",) * 3
+    took = time.monotonic() - began
+    said = done.stderr.splitlines()[0][:100] if done.stderr else "verified"
+    print(
+        f"  round {number + 1}: {'holds' if held else told}; {took:.0f} s, {said}", file=sys.stderr
+    )
+    again = there.apply()
+    assert not again.returncode, again.stderr
+    return held
+
+
+def main() -> None:
+    """Print a line of the table in docs/bench.md for each release line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scripts", type=Path, default=ROOT / "host", help="of another version")
+    parser.add_argument("--line", choices=SUITES, action="append", help="both where not given")
+    given = parser.parse_args()
+    assert os.geteuid() == 0, "the host's scripts run as root"
+    daemon = ensure_daemon()
+    lost = 0
+    for line in given.line or SUITES:
+        with site(line, given.scripts, daemon) as there:
+            held = sum(revoke(there, number) for number in range(ROUNDS))
+        print(
+            f"| revocations that hold while {IDLE:,} idle connections fill Mosquitto {line} | "
+            f"{held} of {ROUNDS} | a login, a password and a right each |",
+            flush=True,
+        )
+        lost += ROUNDS - held
+    assert not lost, f"{lost} came back"
+
+
+if __name__ == "__main__":
+    main()
