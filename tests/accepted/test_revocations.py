@@ -14,7 +14,7 @@ from mqtt import DENIED, Client, Refused
 from broker.settings import Settings
 
 HOLDER = Path(__file__).parents[2] / "bench" / "idle_connections.py"
-CONNECTIONS, FILES, IDLE, ROUNDS = 200, 300, 600, 2
+CONNECTIONS, FILES, IDLE, ROUNDS = 200, 300, 600, 1
 PATIENCE = 3
 """Seconds in the place of a minute: each round below waits for them twice where it can't ask."""
 
