@@ -2,6 +2,7 @@
 
 import pytest
 
+import ops.explain
 import ops.logs
 import ops.publish
 import ops.restart
@@ -105,3 +106,18 @@ def test_a_container_that_is_not_there_is_not_restarted(ready):
     with pytest.raises(Refusal, match="make up STACK=test"):
         ready.run(ops.restart.main)
     assert calls() == ["inspect --format {{.Id}} mosquitto-test"]
+
+
+class TestExplain:
+    def test_a_filter_is_a_question(self, desk, capsys):
+        desk.run(ops.explain.main, "--user", "sensor", "--topic", "$SYS/#")
+        assert "sensor may not publish to any of $SYS/#" in capsys.readouterr().out
+
+    def test_an_empty_level_is_a_topic_that_a_client_may_use(self, desk, capsys):
+        desk.run(ops.explain.main, "--user", "sensor", "--topic", "/a")
+        assert "sensor may not publish to /a" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("topic", ["", "a/#/b", "a+"])
+    def test_what_is_neither_topic_nor_filter_is_refused(self, desk, topic):
+        with pytest.raises(Refusal, match=r"^TOPIC="):
+            desk.run(ops.explain.main, "--user", "sensor", "--topic", topic)
