@@ -9,7 +9,7 @@ from typing import Any, Literal
 from broker.acl import render_acl
 from broker.conf import render_conf
 from broker.logins import disconnected as disconnected_logins
-from broker.logins import stamps
+from broker.logins import logins_of, stamps
 from broker.needs import start_needs
 from broker.principals import principals
 from broker.reach import compare
@@ -43,7 +43,7 @@ class AccessDiff:
     stack: str
     users: tuple[UserDiff, ...]
     rotated: tuple[str, ...]
-    """Users whose password changes though they stay."""
+    """Users, fleets and members of fleets whose password changes though they stay."""
     disconnected: tuple[str, ...]
     """Logins whose clients are disconnected by a reload; by a replacement everybody's are."""
     effect: Effect
@@ -140,17 +140,29 @@ def _lines(principal: Principal | None) -> dict[str, None]:
 
 
 def _rotated(before: Settings, after: Settings) -> Iterator[str]:
-    redrawn = (before.broker.passwords.length, before.broker.passwords.special) != (
-        after.broker.passwords.length,
-        after.broker.passwords.special,
-    )
-    for name, user in after.users.items():
-        if name in before.users and (redrawn or user.generation != before.users[name].generation):
-            yield name
+    """Yield who is there before and after and has another password; a whole fleet by its kind."""
+    old, new = _passwords(before), _passwords(after)
+    changed = {name for name, password in new.items() if old.get(name, password) != password}
+    yield from (name for name in after.users if name in changed)
+    lengths = before.broker.passwords.length, after.broker.passwords.length
     for kind, fleet in after.fleets.items():
-        old = before.fleets.get(kind)
-        if old and (redrawn or fleet.generation != old.generation):
+        former = before.fleets.get(kind)
+        if former and (former.generation, lengths[0]) != (fleet.generation, lengths[1]):
             yield f"fleet {kind}"
+        else:
+            yield from (member for member in fleet.admitted if member in changed)
+
+
+def _passwords(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return what the password of each user and each member hangs on, by name."""
+    by_login = stamps(settings)
+    active = {name: logins_of(name, user)[0].name for name, user in settings.users.items()}
+    passwords: dict[str, tuple[str, ...]] = {
+        name: (login, by_login[login]) for name, login in active.items()
+    }
+    for kind, fleet in settings.fleets.items():
+        passwords |= {member: ("fleet", kind, by_login[member]) for member in fleet.admitted}
+    return passwords
 
 
 # What a container doesn't know, or takes while it runs: no reason for another one.

@@ -4,9 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
+from declared import smallest
 
 from broker.diff import diff
 from broker.report import as_data, as_markdown
+from broker.settings import Settings
 from ops.stack import Stack
 
 PROD = Path(__file__).resolve().parents[2] / "Pulumi.prod.yaml"
@@ -127,6 +129,64 @@ def test_a_generation_rotates_its_user_and_a_length_rotates_all():
     assert len(after(("    limits:", "    passwords: {length: 40}\n    limits:")).rotated) == 5
 
 
+def rotated(before, after):
+    def read(users, fleets, **broker):
+        return Settings.parse(smallest(**broker) | {"users": users, "fleets": fleets})
+
+    return diff("x", read(*before[:2], **before[2]), read(*after[:2], **after[2])).rotated
+
+
+USERS = {name: {"write": ["a"], "password": name} for name in ("generated", "supplied", "adopted")}
+FLEET = {"door": {"names": ["door1", "door2"], "write": ["state/%u"]}}
+
+
+@pytest.mark.parametrize(
+    ("passwords", "expected"),
+    [({"length": 40}, ("generated", "fleet door")), ({"special": True}, ("generated",))],
+)
+def test_another_length_or_alphabet_rotates_what_is_drawn_from_it_alone(passwords, expected):
+    before, after = (USERS, FLEET, {}), (USERS, FLEET, {"passwords": passwords})
+
+    assert rotated(before, after) == expected
+    assert rotated(after, before) == expected
+
+
+@pytest.mark.parametrize("former", USERS)
+@pytest.mark.parametrize("latter", USERS)
+def test_a_password_of_another_kind_is_another_password(former, latter):
+    before, after = ({"sensor": {"write": ["a"], "password": kind}} for kind in (former, latter))
+
+    found = rotated((before, {}, {}), (after, {}, {}))
+
+    assert found == (("sensor",) if former != latter else ())
+
+
+def test_a_member_that_is_rotated_alone_is_named_and_the_others_are_not():
+    alone = {"door": FLEET["door"] | {"overrides": {"door2": {"generation": 2}}}}
+    whole = {"door": FLEET["door"] | {"generation": 2}}
+    revoked = {"door": FLEET["door"] | {"overrides": {"door2": {"revoked": True}}}}
+
+    def between(before, after):
+        return rotated((USERS, before, {}), (USERS, after, {}))
+
+    assert between(FLEET, alone) == ("door2",)
+    assert between(alone, FLEET) == ("door2",)
+    assert between(FLEET, whole) == ("fleet door",)
+    assert between(alone, whole) == ("fleet door",)
+    assert between(FLEET, revoked) == ()
+    assert between(FLEET, {"gate": FLEET["door"]}) == ("door1", "door2")
+
+
+def test_an_overlap_that_begins_rotates_where_the_active_login_is_another():
+    def sensor(**more):
+        return {"sensor": {"write": ["a"], **more}}, {}, {}
+
+    assert rotated(sensor(), sensor(rotation="overlap")) == ()
+    overlap = sensor(rotation="overlap", generation=2)
+    assert rotated(sensor(generation=2), overlap) == ("sensor",)
+    assert rotated(overlap, sensor(rotation="overlap", generation=3)) == ("sensor",)
+
+
 def test_a_broken_expectation_and_a_guardrail_are_told():
     found = after((DEVICES_WRITE, 'write: ["paragon/#"]'))
 
@@ -144,3 +204,18 @@ def test_the_report_says_it_in_markdown_and_in_data():
     assert "**The broker is replaced**" in text
     assert as_data(found)["users"][0]["change"] == "widened"
     assert "No stack file changed." in as_markdown([])
+
+
+def test_the_report_counts_what_it_does_not_name():
+    members = [f"door{number}" for number in range(53)]
+    fleet = {"door": {"names": members, "write": ["state/%u"]}}
+    overrides = {member: {"generation": 2} for member in members}
+    before, after = (
+        Settings.parse(smallest() | {"fleets": {"door": fleet["door"] | more}})
+        for more in ({}, {"overrides": overrides})
+    )
+
+    text = as_markdown([diff("x", before, after)])
+
+    assert "New passwords: `door0`, " in text
+    assert text.count("`door49` and 3 more.") == 2
