@@ -11,6 +11,7 @@ from broker.conf import render_conf
 from broker.logins import disconnected as disconnected_logins
 from broker.logins import logins_of, stamps
 from broker.needs import start_needs
+from broker.part import Part
 from broker.principals import principals
 from broker.reach import compare
 from broker.review import review
@@ -20,6 +21,7 @@ from broker.settings import Settings
 Change = Literal["added", "removed", "widened", "narrowed", "changed", "equivalent"]
 """``changed`` is both wider and narrower; ``equivalent`` is other rules to the same effect."""
 Effect = Literal["none", "reload", "replace"]
+_Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,27 +167,55 @@ def _passwords(settings: Settings) -> dict[str, tuple[str, ...]]:
     return passwords
 
 
-# What a container doesn't know, or takes while it runs: no reason for another one.
-_OUTSIDE = {"passwords", "env_files", "become", "ssh_config", "address", "restart"}
-_RELOADED = (
-    *("allowFrom", "generation", "user", "allowStandIn"),
-    *("types", "autosaveInterval", "autosaveOnChanges", "oneWay"),
-)
-
-
 def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
+    """
+    Yield the settings that need a new container, as paths.
+
+    A setting does if it alone, changed in *before* or put back in *after*, changes what a
+    container has from its start.
+    """
     old, new = before.broker, after.broker
-    if start_needs(old) == start_needs(new):
+    needed_before, needed_after = start_needs(old), start_needs(new)
+    if needed_before == needed_after:
         return
-    was, now = (each.model_dump(by_alias=True, exclude=_OUTSIDE) for each in (old, new))
-    for path in _changed(was, now, "broker"):
-        if path.rpartition(".")[2] not in _RELOADED:
-            yield path
+    for path in _differing(old, new):
+        changed, put_back = _with(old, path, _at(new, path)), _with(new, path, _at(old, path))
+        if start_needs(changed) != needed_before or start_needs(put_back) != needed_after:
+            yield _spelled("broker", old, path)
 
 
-def _changed(was: Any, now: Any, path: str) -> Iterator[str]:
-    if isinstance(was, dict) and isinstance(now, dict):
+def _differing(was: object, now: object, path: _Path = ()) -> Iterator[_Path]:
+    """Yield the path of each difference, in the names of fields and keys."""
+    if isinstance(was, Part) and type(was) is type(now):
+        for name in type(was).model_fields:
+            yield from _differing(getattr(was, name), getattr(now, name), (*path, name))
+    elif isinstance(was, dict) and isinstance(now, dict):
         for key in dict.fromkeys((*was, *now)):
-            yield from _changed(was.get(key), now.get(key), f"{path}.{key}")
+            yield from _differing(was.get(key), now.get(key), (*path, key))
     elif was != now:
         yield path
+
+
+def _at(value: Any, path: _Path) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
+def _with(value: Any, path: _Path, leaf: Any) -> Any:
+    """Return *value* with *leaf* at *path*; not validated, for it is nobody's stack file."""
+    name, *rest = path
+    inner = _with(_at(value, (name,)), tuple(rest), leaf) if rest else leaf
+    if isinstance(value, Part):
+        return value.model_copy(update={name: inner})
+    # No value of a mapping is None: that is one which is not there.
+    return {key: each for key, each in {**value, name: inner}.items() if each is not None}
+
+
+def _spelled(parent: str, value: Any, path: _Path) -> str:
+    """Return *path* as the stack file spells it."""
+    if not path:
+        return parent
+    name, *rest = path
+    alias = type(value).model_fields[name].alias if isinstance(value, Part) else name
+    return _spelled(f"{parent}.{alias}", _at(value, (name,)) if rest else None, tuple(rest))

@@ -124,6 +124,66 @@ def test_what_the_broker_does(change, effect, because):
     assert (found.effect, found.because) == (effect, because)
 
 
+NOT_OF_A_CONTAINER = {
+    "address": "other.example.org",
+    "become": "docker",
+    "restart": "always",
+    "checkAfterUp": True,
+    "allowStandIn": True,
+    "sshConfig": "/etc/ssh/other",
+    "passwords": {"length": 40, "maxAgeDays": 90},
+    "files": {"acl": "other.acl"},
+    "firewall": {"backend": "nftables"},
+    "backups": {"folder": "/srv/backups"},
+    "monitoring": {"user": "sensor"},
+    "envFiles": [{"path": "/srv/app/.env", "user": "sensor"}],
+    "health": {"user": "watcher", "generation": 2},
+    "limits": {"memory": 512},
+    "logging": {"types": ["error"], "keep": 3, "refusedPerHour": 7, "deniedPerHour": 7},
+    "persistence": {"autosaveInterval": 7, "oneWay": True},
+}
+OF_A_CONTAINER = {
+    "image": ("eclipse-mosquitto:2.1.2", "broker.image"),
+    "owner": ({"uid": 2000}, "broker.owner.uid"),
+    "folders": (
+        smallest()["broker"]["folders"] | {"log": "/srv/mqtt/logs"},
+        "broker.folders.log",
+    ),
+    "network": ("host", "broker.network"),
+    "stopGrace": (60, "broker.stopGrace"),
+    "limits": ({"maxInflightMessages": 7, "memory": 512}, "broker.limits.maxInflightMessages"),
+    "logging": ({"file": "m.log", "maxFiles": 2, "keep": 3}, "broker.logging.maxFiles"),
+    "health": ({"interval": 7, "generation": 2}, "broker.health.interval"),
+}
+
+
+@pytest.mark.parametrize("setting", OF_A_CONTAINER)
+def test_only_what_replaces_the_container_is_its_cause(setting):
+    value, path = OF_A_CONTAINER[setting]
+    before = Settings.parse(smallest())
+    beside = Settings.parse(smallest(**NOT_OF_A_CONTAINER))
+    after = Settings.parse(smallest(**(NOT_OF_A_CONTAINER | {setting: value})))
+
+    assert diff("x", before, beside).because == ()
+    assert diff("x", before, after).because == (path,)
+    assert diff("x", after, before).because == (path,)
+
+
+def test_of_a_listener_only_what_a_start_applies_is_a_cause():
+    listener = {"port": 1883, "allowFrom": ["192.168.0.0/16"]}
+    tls = {"port": 8883, "tls": {"minimumVersion": "1.3"}}
+
+    def between(before, after):
+        read = (Settings.parse(smallest(listeners=listeners)) for listeners in (before, after))
+        return diff("x", *read).because
+
+    added = {"mqtt": listener | {"allowFrom": ["10.0.0.0/8"]}, "mqtts": tls}
+    assert between({"mqtt": listener}, added) == ("broker.listeners.mqtts",)
+    assert between(added, {"mqtt": listener}) == ("broker.listeners.mqtts",)
+    later = {**added, "mqtts": {"port": 8883, "tls": {"minimumVersion": "1.2", "days": 99}}}
+    assert between(added, later) == ("broker.listeners.mqtts.tls.minimumVersion",)
+
+
 def test_a_generation_rotates_its_user_and_a_length_rotates_all():
     assert after(("      device: true\n", "      generation: 7\n")).rotated == ("paragon_devices",)
     assert len(after(("    limits:", "    passwords: {length: 40}\n    limits:")).rotated) == 5
