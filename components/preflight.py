@@ -6,7 +6,15 @@ import subprocess
 import pulumi
 
 from broker.delivery import assemble, deliver
-from broker.host import Seen, Transport, Wanted, explain_ssh, host_environment, problems
+from broker.host import (
+    Seen,
+    Transport,
+    Wanted,
+    explain_ssh,
+    explain_start,
+    host_environment,
+    problems,
+)
 from broker.wanted import probe_calls
 from components.hostcommand import read_script
 
@@ -59,11 +67,9 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
             f"host {transport.host}: no answer within {SECONDS} seconds. Is it overloaded, or is "
             "a firewall in between?"
         ) from None
-    except FileNotFoundError:
-        raise pulumi.RunError(
-            f"host {transport.host}: the OpenSSH client is not installed here "
-            "(Debian, Ubuntu: apt-get install openssh-client)."
-        ) from None
+    except OSError as wrong:
+        program = transport.interpreter[0]
+        raise pulumi.RunError(explain_start(transport.host, program, wrong)) from None
     seen = Seen.parse(done.stdout)
     if seen.get("probe") == "done":
         return seen

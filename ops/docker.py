@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from broker.host import explain_start
 from ops.host import environment, run
 from ops.stack import Refusal, Stack
 
@@ -34,9 +35,13 @@ def show(stack: Stack, *words: str) -> None:
         Refusal: it failed; what it said is on the screen.
 
     """
-    code = subprocess.run(
-        _argv(stack, words), env=environment(), stdin=subprocess.DEVNULL, check=False
-    ).returncode
+    argv = _argv(stack, words)
+    try:
+        code = subprocess.run(
+            argv, env=environment(), stdin=subprocess.DEVNULL, check=False
+        ).returncode
+    except OSError as wrong:
+        raise Refusal(explain_start(stack.transport.host, argv[0], wrong)) from None
     if code:
         raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
 

@@ -125,6 +125,8 @@ def _complaint(way: Transport) -> str | None:
         )
     except FileNotFoundError:
         return f"{argv[0]}: command not found"
+    except OSError as wrong:
+        return f"{argv[0]}: {wrong.strerror}"
     except subprocess.TimeoutExpired:
         return f"no answer within {SECONDS_TO_ANSWER:.0f} s"
     if result.returncode == 0 and result.stdout.strip():

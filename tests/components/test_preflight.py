@@ -126,6 +126,13 @@ def test_a_machine_without_an_ssh_client(answer):
         ask(transport("ssh://site"), WANTED)
 
 
+def test_an_ssh_client_that_does_not_start(answer):
+    answer(raises=PermissionError(13, "Permission denied", "ssh"))
+
+    with pytest.raises(pulumi.RunError, match="ssh can't be started here: Permission denied"):
+        ask(transport("ssh://site"), WANTED)
+
+
 def test_what_ssh_says_is_explained(answer):
     answer("", "Host key verification failed.", 255)
 
