@@ -203,7 +203,8 @@ class Seen:
     @classmethod
     def parse(cls, text: str) -> Seen:
         facts: dict[tuple[str, str], str] = {}
-        for line in text.splitlines():
+        # Not splitlines(): a file's name may hold what that takes for the end of a line.
+        for line in text.rstrip("\n").split("\n"):
             key, _, rest = line.partition(" ")
             subject, _, value = rest.partition("=")
             facts[key, subject] = value

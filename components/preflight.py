@@ -55,10 +55,9 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
             input=deliver(
                 assemble(("probe.sh",), read_script),
                 probe_calls(wanted, transport),
-            ),
+            ).encode(),
             env=host_environment(os.environ),
             capture_output=True,
-            text=True,
             timeout=SECONDS,
             check=False,
         )
@@ -70,12 +69,15 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
     except OSError as wrong:
         program = transport.interpreter[0]
         raise pulumi.RunError(explain_start(transport.host, program, wrong)) from None
-    seen = Seen.parse(done.stdout)
+    # File names and messages of the host are in it, in whatever encoding. Text mode would fail at
+    # them, and take a carriage return in one for the end of a line.
+    answer, complaint = (said.decode(errors="replace") for said in (done.stdout, done.stderr))
+    seen = Seen.parse(answer)
     if seen.get("probe") == "done":
         return seen
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
-        raise pulumi.RunError(explain_ssh(transport.host, done.stderr))
+        raise pulumi.RunError(explain_ssh(transport.host, complaint))
     raise pulumi.RunError(
         f"host {transport.host}: a look at it failed (exit {done.returncode}): "
-        f"{done.stderr.strip() or 'no message'}"
+        f"{complaint.strip() or 'no message'}"
     )

@@ -53,6 +53,7 @@ class Daemon:
             check=False,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=stdin or subprocess.DEVNULL,
             timeout=seconds,
         )
@@ -120,6 +121,7 @@ def _complaint(way: Transport) -> str | None:
             check=False,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=SECONDS_TO_ANSWER,
         )
