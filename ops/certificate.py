@@ -15,8 +15,8 @@ from broker.certificates import keeps
 from broker.delivery import Call
 from ops.command import finish
 from ops.credentials import check_declared
+from ops.docker import image_for_root
 from ops.host import run_scripts
-from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
 
 CA = "ca"
@@ -71,8 +71,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
     """
     broker = stack.settings.broker
     calls = [Call(words=("sign", keeps(broker), str(days)), text=pem)]
-    # Asked for only where a container of it is the way to root.
-    image = Pulumi.ready(stack).outputs().get("image", "") if broker.become == "docker" else ""
+    image = image_for_root(stack)
     done = run_scripts(stack, ("sign.sh",), calls, action="look", become=broker.become, image=image)
     if done.returncode:
         raise Refusal(f"host {stack.transport.host}: {done.stderr.strip()}")

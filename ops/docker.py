@@ -46,6 +46,29 @@ def show(stack: Stack, *words: str) -> None:
         raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
 
 
+def running_image(stack: Stack) -> str:
+    """
+    Return the image of the stack's container, by its id: whatever is declared by now, it is there.
+
+    Raises:
+        Refusal: there is no container, or Docker can't be asked.
+
+    """
+    container = stack.settings.broker.container
+    return ask(stack, "inspect", "--format", "{{.Image}}", container).strip()
+
+
+def image_for_root(stack: Stack) -> str:
+    """
+    Return the image whose container is the way to root; empty where there is another way.
+
+    Raises:
+        Refusal: there is no container, or Docker can't be asked.
+
+    """
+    return running_image(stack) if stack.settings.broker.become == "docker" else ""
+
+
 def _argv(stack: Stack, words: tuple[str, ...]) -> list[str]:
     way = stack.transport
     return way.argv(("docker", "-H", way.socket, *words))
