@@ -209,7 +209,7 @@ def _with(value: Any, path: _Path, leaf: Any) -> Any:
     if isinstance(value, Part):
         return value.model_copy(update={name: inner})
     # No value of a mapping is None: that is one which is not there.
-    return {key: each for key, each in {**value, name: inner}.items() if each is not None}
+    return {key: part for key, part in {**value, name: inner}.items() if part is not None}
 
 
 def _spelled(parent: str, value: Any, path: _Path) -> str:

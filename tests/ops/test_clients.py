@@ -90,7 +90,8 @@ def of_connection(broker):
 
 
 def left_behind():
-    return [each.name for each in threading.enumerate() if each.name.startswith("paho-mqtt-client")]
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("paho-mqtt-client")]
 
 
 @pytest.mark.parametrize("connect", [of_expect, of_connection])
