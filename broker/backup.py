@@ -77,7 +77,7 @@ class Report:
 
     @classmethod
     def parse(cls, text: str) -> Report:
-        pairs = (line.partition(" ") for line in text.splitlines())
+        pairs = (line.partition(" ") for line in text.rstrip("\n").split("\n"))
         return cls({key: value for key, _, value in pairs})
 
     def counts(self) -> str:

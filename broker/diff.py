@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from broker.acl import render_acl
 from broker.conf import render_conf
 from broker.logins import disconnected as disconnected_logins
-from broker.logins import stamps
+from broker.logins import logins_of, stamps
 from broker.needs import start_needs
+from broker.part import Part
 from broker.principals import principals
 from broker.reach import compare
 from broker.review import review
@@ -20,6 +22,7 @@ from broker.settings import Settings
 Change = Literal["added", "removed", "widened", "narrowed", "changed", "equivalent"]
 """``changed`` is both wider and narrower; ``equivalent`` is other rules to the same effect."""
 Effect = Literal["none", "reload", "replace"]
+_Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class AccessDiff:
     stack: str
     users: tuple[UserDiff, ...]
     rotated: tuple[str, ...]
-    """Users whose password changes though they stay."""
+    """Users, fleets and members of fleets whose password changes though they stay."""
     disconnected: tuple[str, ...]
     """Logins whose clients are disconnected by a reload; by a replacement everybody's are."""
     effect: Effect
@@ -140,40 +143,82 @@ def _lines(principal: Principal | None) -> dict[str, None]:
 
 
 def _rotated(before: Settings, after: Settings) -> Iterator[str]:
-    redrawn = (before.broker.passwords.length, before.broker.passwords.special) != (
-        after.broker.passwords.length,
-        after.broker.passwords.special,
-    )
-    for name, user in after.users.items():
-        if name in before.users and (redrawn or user.generation != before.users[name].generation):
-            yield name
+    """Yield who is there before and after and has another password; a whole fleet by its kind."""
+    old, new = _passwords(before), _passwords(after)
+    changed = {name for name, password in new.items() if old.get(name, password) != password}
+    yield from (name for name in after.users if name in changed)
+    lengths = before.broker.passwords.length, after.broker.passwords.length
     for kind, fleet in after.fleets.items():
-        old = before.fleets.get(kind)
-        if old and (redrawn or fleet.generation != old.generation):
+        former = before.fleets.get(kind)
+        if former and (former.generation, lengths[0]) != (fleet.generation, lengths[1]):
             yield f"fleet {kind}"
+        else:
+            yield from (member for member in fleet.admitted if member in changed)
 
 
-# What a container doesn't know, or takes while it runs: no reason for another one.
-_OUTSIDE = {"passwords", "env_files", "become", "ssh_config", "address", "restart"}
-_RELOADED = (
-    *("allowFrom", "generation", "user", "allowStandIn"),
-    *("types", "autosaveInterval", "autosaveOnChanges", "oneWay"),
-)
+def _passwords(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return what the password of each user and each member hangs on, by name."""
+    by_login = stamps(settings)
+    active = {name: logins_of(name, user)[0].name for name, user in settings.users.items()}
+    passwords: dict[str, tuple[str, ...]] = {
+        name: (login, by_login[login]) for name, login in active.items()
+    }
+    for kind, fleet in settings.fleets.items():
+        passwords |= {member: ("fleet", kind, by_login[member]) for member in fleet.admitted}
+    return passwords
 
 
 def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
+    """
+    Yield the settings that need a new container, as paths.
+
+    A setting does if it alone, changed in *before* or put back in *after*, changes what a
+    container has from its start.
+    """
     old, new = before.broker, after.broker
-    if start_needs(old, reserved=True) == start_needs(new, reserved=True):
+    # With the reserved listener: its port is a setting, too.
+    needs = partial(start_needs, reserved=True)
+    needed_before, needed_after = needs(old), needs(new)
+    if needed_before == needed_after:
         return
-    was, now = (each.model_dump(by_alias=True, exclude=_OUTSIDE) for each in (old, new))
-    for path in _changed(was, now, "broker"):
-        if path.rpartition(".")[2] not in _RELOADED:
-            yield path
+    for path in _differing(old, new):
+        changed, put_back = _with(old, path, _at(new, path)), _with(new, path, _at(old, path))
+        if needs(changed) != needed_before or needs(put_back) != needed_after:
+            yield _spelled("broker", old, path)
 
 
-def _changed(was: Any, now: Any, path: str) -> Iterator[str]:
-    if isinstance(was, dict) and isinstance(now, dict):
+def _differing(was: object, now: object, path: _Path = ()) -> Iterator[_Path]:
+    """Yield the path of each difference, in the names of fields and keys."""
+    if isinstance(was, Part) and type(was) is type(now):
+        for name in type(was).model_fields:
+            yield from _differing(getattr(was, name), getattr(now, name), (*path, name))
+    elif isinstance(was, dict) and isinstance(now, dict):
         for key in dict.fromkeys((*was, *now)):
-            yield from _changed(was.get(key), now.get(key), f"{path}.{key}")
+            yield from _differing(was.get(key), now.get(key), (*path, key))
     elif was != now:
         yield path
+
+
+def _at(value: Any, path: _Path) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
+def _with(value: Any, path: _Path, leaf: Any) -> Any:
+    """Return *value* with *leaf* at *path*; not validated, for it is nobody's stack file."""
+    name, *rest = path
+    inner = _with(_at(value, (name,)), tuple(rest), leaf) if rest else leaf
+    if isinstance(value, Part):
+        return value.model_copy(update={name: inner})
+    # No value of a mapping is None: that is one which is not there.
+    return {key: part for key, part in {**value, name: inner}.items() if part is not None}
+
+
+def _spelled(parent: str, value: Any, path: _Path) -> str:
+    """Return *path* as the stack file spells it."""
+    if not path:
+        return parent
+    name, *rest = path
+    alias = type(value).model_fields[name].alias if isinstance(value, Part) else name
+    return _spelled(f"{parent}.{alias}", _at(value, (name,)) if rest else None, tuple(rest))

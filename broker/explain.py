@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.principals import principals
 from broker.reach import witness
-from broker.rules import Direction
+from broker.rules import Direction, Principal
 from broker.settings import Settings
-from broker.verdict import Verdict, can
+from broker.verdict import Action, Verdict, can
+
+_CLAIMS: dict[Direction, str] = {
+    "write": "{user} may {negation}publish to {topic}",
+    "read": "{user} may {negation}receive what is sent to {topic}",
+}
 
 
 def explain(settings: Settings, user: str, topic: str) -> list[str]:
-    """Return a sentence for publishing to *topic* and one for receiving what is sent there."""
+    """
+    Return what *user* may publish to *topic* and receive of it, in sentences.
+
+    *topic* may be a filter: then there is a sentence for what is allowed of it and one for what
+    is not, where there is both.
+    """
     principal = principals(settings)[user]
     return [
-        _sentence(f"{user} may {{}}publish to {topic}", can(principal, "publish", topic)),
-        _sentence(
-            f"{user} may {{}}receive what is sent to {topic}", can(principal, "receive", topic)
-        ),
+        sentence
+        for direction in _CLAIMS
+        for sentence in (
+            _explain_filter(principal, direction, topic)
+            if _is_filter(topic)
+            else [_sentence(principal, direction, topic)]
+        )
     ]
 
 
@@ -26,30 +41,75 @@ def who_can(settings: Settings, direction: Direction, topic: str) -> dict[str, s
 
     *topic* may be a filter: then everybody for whom one of their rules speaks of some of it.
     """
-    if "+" in topic.split("/") or "#" in topic.split("/"):
-        return _who_can_some(settings, direction, topic)
     found: dict[str, str] = {}
     for name, principal in principals(settings).items():
-        verdict = can(principal, "publish" if direction == "write" else "receive", topic)
-        if verdict.allowed and verdict.rule:
-            found[name] = _said(verdict)
+        example = witness(principal, direction, topic, allowed=True)
+        if example is not None:
+            said = _why(principal, direction, example)
+            found[name] = f"{said}, for example {example}" if _is_filter(topic) else said
     return found
 
 
-def _who_can_some(settings: Settings, direction: Direction, filter_: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, principal in principals(settings).items():
-        if topic := witness(principal, direction, filter_, allowed=True):
-            verdict = can(principal, "publish" if direction == "write" else "receive", topic)
-            found[name] = f"{_said(verdict)}, for example {topic}"
-    return found
+def _explain_filter(principal: Principal, direction: Direction, filter_: str) -> Iterator[str]:
+    allowed, denied = (
+        witness(principal, direction, filter_, allowed=allowed) for allowed in (True, False)
+    )
+    for topic, other in ((allowed, denied), (denied, allowed)):
+        if topic is not None:
+            whole = "all" if topic is allowed else "any"
+            extent = whole if other is None else "some"
+            claim = _CLAIMS[direction].format(
+                user=principal.name,
+                negation="" if topic is allowed else "not ",
+                topic=f"{extent} of {filter_}",
+            )
+            yield f"{claim}, for example {topic}: {_why(principal, direction, topic)}."
 
 
-def _sentence(claim: str, verdict: Verdict) -> str:
-    why = _said(verdict) if verdict.rule else verdict.reason
-    return f"{claim.format('' if verdict.allowed else 'not ')}: {why}."
+def _sentence(principal: Principal, direction: Direction, topic: str) -> str:
+    verdict, _ = _decide(principal, direction, topic)
+    claim = _CLAIMS[direction].format(
+        user=principal.name, negation="" if verdict.allowed else "not ", topic=topic
+    )
+    return f"{claim}: {_why(principal, direction, topic)}."
 
 
-def _said(verdict: Verdict) -> str:
-    rule = verdict.rule
-    return f"'{rule.line}' ({rule.origin})" if rule else verdict.reason
+def _why(principal: Principal, direction: Direction, topic: str) -> str:
+    verdict, client_id = _decide(principal, direction, topic)
+    if verdict.rule is None:
+        return verdict.reason
+    said = f"'{verdict.rule.line}' ({verdict.rule.origin})"
+    return f"{said}, with the client id {client_id!r}" if client_id else said
+
+
+def _decide(principal: Principal, direction: Direction, topic: str) -> tuple[Verdict, str]:
+    """
+    Return the verdict, and the client id that it needs; empty where any will do.
+
+    A client chooses its id, so a rule with ``%c`` grants what it grants to some id.
+    """
+    action: Action = "publish" if direction == "write" else "receive"
+    unnamed = "client"
+    while unnamed in topic:
+        unnamed += "-"
+    usual = can(principal, action, topic, client_id=unnamed)
+    if usual.allowed:
+        return usual, ""
+    for client_id in _client_ids(principal, topic):
+        verdict = can(principal, action, topic, client_id=client_id)
+        if verdict.allowed:
+            return verdict, client_id
+    return usual, ""
+
+
+def _client_ids(principal: Principal, topic: str) -> list[str]:
+    """Return what can stand for ``%c`` in *topic*: in 2.0 one level or more."""
+    levels = topic.split("/")
+    patterns = [rule.filter.split("/") for rule in principal.patterns]
+    places = {pattern.index("%c") for pattern in patterns if "%c" in pattern}
+    found = [levels[place:end] for place in places for end in range(place + 1, len(levels) + 1)]
+    return ["/".join(name) for name in sorted(found, key=len)]
+
+
+def _is_filter(topic: str) -> bool:
+    return not {"+", "#"}.isdisjoint(topic.split("/"))

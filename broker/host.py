@@ -205,7 +205,8 @@ class Seen:
     @classmethod
     def parse(cls, text: str) -> Seen:
         facts: dict[tuple[str, str], str] = {}
-        for line in text.splitlines():
+        # Not splitlines(): a file's name may hold what that takes for the end of a line.
+        for line in text.rstrip("\n").split("\n"):
             key, _, rest = line.partition(" ")
             subject, _, value = rest.partition("=")
             facts[key, subject] = value
@@ -303,3 +304,13 @@ def explain_ssh(host: str, stderr: str) -> str:
         if pattern.search(stderr):
             return f"host {host}: {meaning.format(host=host)}. (ssh says: {last})"
     return f"host {host}: the OpenSSH client failed. (ssh says: {last})"
+
+
+def explain_start(host: str, program: str, wrong: OSError) -> str:
+    """Return why *program*, the first word of the way to *host*, could not be started here."""
+    if isinstance(wrong, FileNotFoundError) and program == "ssh":
+        return (
+            f"host {host}: the OpenSSH client is not installed here "
+            "(Debian, Ubuntu: apt-get install openssh-client)."
+        )
+    return f"host {host}: {program} can't be started here: {wrong.strerror or wrong}."

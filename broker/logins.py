@@ -58,8 +58,10 @@ def stamps(settings: Settings) -> dict[str, str]:
     kinds = {name: user.password for name, user in settings.users.items()}
     hows = {name: drawn if kind == "generated" else kind for name, kind in kinds.items()}
     found = {each.name: f"{each.generation} {hows[each.user]}" for each in logins(settings)}
+    # A fleet's passwords are letters and digits, whatever generated ones are (broker/fleet.py).
+    length = broker.passwords.length
     for fleet in settings.fleets.values():
-        found |= {name: f"{generation} {drawn}" for name, generation in fleet.admitted.items()}
+        found |= {name: f"{generation} {length}" for name, generation in fleet.admitted.items()}
     return found | {broker.health.user: f"{broker.health.generation} {drawn}"}
 
 

@@ -28,13 +28,18 @@ def _as_tuple(raw: Any) -> Any:
 # A stack file has lists; a frozen model has tuples, which strict pydantic won't make of them.
 FROM_LIST = BeforeValidator(_as_tuple)
 
+
+def _number_as_text(raw: Any) -> Any:
+    return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 UserName = Annotated[str, AfterValidator(check_user_name)]
 OneLine = Annotated[str, Field(max_length=200), AfterValidator(check_one_line)]
 AbsolutePath = Annotated[str, AfterValidator(check_absolute)]
 Folder = Annotated[str, AfterValidator(check_folder)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
-Generation = Annotated[str, AfterValidator(check_generation)]
+Generation = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(check_generation)]
 
 
 class Part(BaseModel):

@@ -50,12 +50,9 @@ def _section(diff: AccessDiff) -> Iterator[str]:
     because = f" ({', '.join(f'`{each}`' for each in diff.because)})" if diff.because else ""
     yield _EFFECTS[diff.effect] + because
     if diff.rotated:
-        names = ", ".join(f"`{each}`" for each in diff.rotated[:_MOST])
-        yield f"New passwords: {names}."
+        yield f"New passwords: {_named(diff.rotated)}."
     if diff.effect == "reload" and diff.disconnected:
-        names = ", ".join(f"`{each}`" for each in diff.disconnected[:_MOST])
-        more = len(diff.disconnected) - _MOST
-        yield f"Disconnected at once: {names}{f' and {more:,} more' if more > 0 else ''}."
+        yield f"Disconnected at once: {_named(diff.disconnected)}."
     for title, lines in (("Stops the change", diff.errors), ("Worth a look", diff.warnings)):
         if lines:
             yield ""
@@ -63,6 +60,11 @@ def _section(diff: AccessDiff) -> Iterator[str]:
             yield ""
             yield from (f"- {each}" for each in lines[:_MOST])
     yield ""
+
+
+def _named(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
+    return ", ".join(f"`{name}`" for name in names[:_MOST]) + more
 
 
 def _topics(read: str | None, write: str | None) -> str:

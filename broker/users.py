@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from broker.names import check_user_name
 from broker.part import FROM_LIST, Generation, OneLine, Part, UserName, refused
@@ -119,11 +119,6 @@ class User(Part):
         default="keep", description="With `overlap`: `revoke` ends the login before the newest."
     )
 
-    @field_validator("generation", mode="before")
-    @classmethod
-    def _number_or_name(cls, raw: Any) -> Any:
-        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
-
     @property
     def password_known(self) -> bool:
         """Whether it can be handed out: of an adopted one there is only the hash."""
@@ -188,11 +183,6 @@ class Member(Part):
     )
     revoked: bool = Field(default=False, description="It may not log in any more.")
 
-    @field_validator("generation", mode="before")
-    @classmethod
-    def _number_or_name(cls, raw: Any) -> Any:
-        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
-
 
 class Fleet(Part):
     """Many controllers with one rule set: each under its own name, the level ``%u``."""
@@ -217,11 +207,6 @@ class Fleet(Part):
     overrides: dict[UserName, Member] = Field(
         default={}, description="Members that are rotated alone, or revoked, by name."
     )
-
-    @field_validator("generation", mode="before")
-    @classmethod
-    def _number_or_name(cls, raw: Any) -> Any:
-        return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
 
     @model_validator(mode="after")
     def _names_or_count(self) -> Self:

@@ -56,7 +56,11 @@ def can(
                 rule, principal.name, client_id, topic, version
             ):
                 return Verdict(allowed=rule.access != "deny", rule=rule)
-    return Verdict(allowed=False, reason="no rule grants it, and what is not granted is denied")
+    reason = "no rule grants it, and what is not granted is denied"
+    asked = [rule for rules in principal.asked() for rule in rules if rule.speaks_of(direction)]
+    if topic.startswith("$") and any(rule.filter.split("/")[0] in ("+", "#") for rule in asked):
+        reason += "; a filter that begins with '#' or '+' matches no topic that begins with '$'"
+    return Verdict(allowed=False, reason=reason)
 
 
 def _applies(rule: Rule, user: str, client_id: str, topic: str, version: Version) -> bool:

@@ -6,7 +6,15 @@ import subprocess
 import pulumi
 
 from broker.delivery import assemble, deliver
-from broker.host import Seen, Transport, Wanted, explain_ssh, host_environment, problems
+from broker.host import (
+    Seen,
+    Transport,
+    Wanted,
+    explain_ssh,
+    explain_start,
+    host_environment,
+    problems,
+)
 from broker.wanted import probe_calls
 from components.hostcommand import read_script
 
@@ -47,10 +55,9 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
             input=deliver(
                 assemble(("probe.sh",), read_script),
                 probe_calls(wanted, transport),
-            ),
+            ).encode(),
             env=host_environment(os.environ),
             capture_output=True,
-            text=True,
             timeout=SECONDS,
             check=False,
         )
@@ -59,17 +66,18 @@ def ask(transport: Transport, wanted: Wanted) -> Seen:
             f"host {transport.host}: no answer within {SECONDS} seconds. Is it overloaded, or is "
             "a firewall in between?"
         ) from None
-    except FileNotFoundError:
-        raise pulumi.RunError(
-            f"host {transport.host}: the OpenSSH client is not installed here "
-            "(Debian, Ubuntu: apt-get install openssh-client)."
-        ) from None
-    seen = Seen.parse(done.stdout)
+    except OSError as wrong:
+        program = transport.interpreter[0]
+        raise pulumi.RunError(explain_start(transport.host, program, wrong)) from None
+    # File names and messages of the host are in it, in whatever encoding. Text mode would fail at
+    # them, and take a carriage return in one for the end of a line.
+    answer, complaint = (said.decode(errors="replace") for said in (done.stdout, done.stderr))
+    seen = Seen.parse(answer)
     if seen.get("probe") == "done":
         return seen
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
-        raise pulumi.RunError(explain_ssh(transport.host, done.stderr))
+        raise pulumi.RunError(explain_ssh(transport.host, complaint))
     raise pulumi.RunError(
         f"host {transport.host}: a look at it failed (exit {done.returncode}): "
-        f"{done.stderr.strip() or 'no message'}"
+        f"{complaint.strip() or 'no message'}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.backup import SCRIPTS, Report, backup_calls
 from broker.site import Backups
 from ops.command import finish
+from ops.docker import image_for_root
 from ops.host import run_scripts
 from ops.stack import Refusal, Stack, arguments
 
@@ -51,7 +52,7 @@ def backup(stack: Stack) -> Report:
         backup_calls(broker, declared(stack), stack.name, way.socket),
         action="apply",
         become=broker.become,
-        image=broker.image,
+        image=image_for_root(stack),
         seconds=SECONDS,
     )
     if done.returncode:

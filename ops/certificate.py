@@ -15,9 +15,12 @@ from broker.certificates import keeps
 from broker.delivery import Call
 from ops.command import finish
 from ops.credentials import check_declared
+from ops.docker import image_for_root
 from ops.host import run_scripts
-from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
+
+CA = "ca"
+"""The file of the CA's certificate, without its suffix."""
 
 
 def main() -> None:
@@ -30,7 +33,8 @@ def main() -> None:
     stack = Stack.read(given.stack)
     check_declared(given.user, stack)
     _wanted(stack)
-    key_file = given.out / f"{given.user}.key"
+    stem = _stem(given.user)
+    key_file = given.out / f"{stem}.key"
     if key_file.exists():
         raise Refusal(f"OUT={given.out}: {key_file.name} is there already; move it away first")
     key = ec.generate_private_key(ec.SECP256R1())
@@ -38,12 +42,16 @@ def main() -> None:
     certificate, ca = x509.load_pem_x509_certificates(signed.encode())
     given.out.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    _write(given.out / f"{given.user}.pem", certificate.public_bytes(Encoding.PEM))
-    _write(given.out / "ca.pem", ca.public_bytes(Encoding.PEM))
+    _write(given.out / f"{stem}.pem", certificate.public_bytes(Encoding.PEM))
+    _write(given.out / f"{CA}.pem", ca.public_bytes(Encoding.PEM))
     ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    print(
-        f"{given.out}: {given.user}.key, {given.user}.pem (until {ends}), ca.pem", file=sys.stderr
-    )
+    print(f"{given.out}: {stem}.key, {stem}.pem (until {ends}), {CA}.pem", file=sys.stderr)
+
+
+def _stem(user: str) -> str:
+    """Return what the user's files are named; not as the CA's, nor as any other user's."""
+    # Some file systems take CA.pem for ca.pem. No user's name has a '='.
+    return f"user={user}" if user.casefold() == CA else user
 
 
 def request(user: str, key: ec.EllipticCurvePrivateKey) -> str:
@@ -63,8 +71,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
     """
     broker = stack.settings.broker
     calls = [Call(words=("sign", keeps(broker), str(days)), text=pem)]
-    # Asked for only where a container of it is the way to root.
-    image = Pulumi.ready(stack).outputs().get("image", "") if broker.become == "docker" else ""
+    image = image_for_root(stack)
     done = run_scripts(stack, ("sign.sh",), calls, action="look", become=broker.become, image=image)
     if done.returncode:
         raise Refusal(f"host {stack.transport.host}: {done.stderr.strip()}")

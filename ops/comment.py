@@ -8,8 +8,9 @@ import sys
 import urllib.error
 import urllib.request
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ Send = Callable[[str, str, Mapping[str, str], Mapping[str, str] | None], Any]
 """method, url, headers, body (sent as JSON) -> what the service answered, read as JSON"""
 
 FORBIDDEN = (401, 403)
+PER_PAGE = 100
+"""The most comments that either service returns at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,9 @@ class Service:
     """Where comments of a pull request are: GitHub calls them so, GitLab calls them notes."""
 
     comments: str
-    """URL of all comments of the pull request."""
+    """URL of the comments of the pull request."""
+    oldest_first: str
+    """Query that lists them in the order in which they were written."""
     comment: Callable[[int], str]
     """URL of one of them, by id."""
     headers: Mapping[str, str]
@@ -43,7 +48,9 @@ def service(name: str, number: str, environ: Mapping[str, str]) -> Service | Non
         site = environ.get("GITHUB_API_URL", "https://api.github.com")
         issues = f"{site}/repos/{environ.get('GITHUB_REPOSITORY', '')}/issues"
         found = Service(
-            comments=f"{issues}/{number}/comments?per_page=100",
+            comments=f"{issues}/{number}/comments",
+            # The one order that GitHub has for them.
+            oldest_first="",
             comment=lambda each: f"{issues}/comments/{each}",
             headers={
                 "Authorization": f"Bearer {token}",
@@ -56,7 +63,8 @@ def service(name: str, number: str, environ: Mapping[str, str]) -> Service | Non
         project = f"{environ.get('CI_API_V4_URL', '')}/projects/{environ.get('CI_PROJECT_ID', '')}"
         notes = f"{project}/merge_requests/{number}/notes"
         found = Service(
-            comments=f"{notes}?per_page=100",
+            comments=notes,
+            oldest_first="&order_by=created_at&sort=asc",
             comment=lambda each: f"{notes}/{each}",
             headers={"PRIVATE-TOKEN": token},
             update="PUT",
@@ -66,13 +74,25 @@ def service(name: str, number: str, environ: Mapping[str, str]) -> Service | Non
 
 def write(service_: Service, text: str, send: Send) -> str:
     """Write *text* over our comment, or as a new one; return which of the two."""
-    there = send("GET", service_.comments, service_.headers, None)
-    ours = [each["id"] for each in there if str(each.get("body", "")).startswith(MARK)]
-    if ours:
-        send(service_.update, service_.comment(ours[0]), service_.headers, {"body": text})
-        return "updated"
-    send("POST", service_.comments.partition("?")[0], service_.headers, {"body": text})
+    for comment in _comments(service_, send):
+        if str(comment.get("body", "")).startswith(MARK):
+            send(service_.update, service_.comment(comment["id"]), service_.headers, {"body": text})
+            return "updated"
+    send("POST", service_.comments, service_.headers, {"body": text})
     return "written"
+
+
+def _comments(service_: Service, send: Send) -> Iterator[Mapping[str, Any]]:
+    """Yield all comments, page by page, until a page has none that is new."""
+    seen: set[int] = set()
+    for page in count(1):
+        query = f"per_page={PER_PAGE}&page={page}{service_.oldest_first}"
+        listed = send("GET", f"{service_.comments}?{query}", service_.headers, None)
+        unseen = [comment for comment in listed if comment["id"] not in seen]
+        yield from unseen
+        if not unseen:
+            return
+        seen |= {comment["id"] for comment in unseen}
 
 
 def main(send: Send | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from broker.host import explain_start
 from ops.host import environment, run
 from ops.stack import Refusal, Stack
 
@@ -34,11 +35,38 @@ def show(stack: Stack, *words: str) -> None:
         Refusal: it failed; what it said is on the screen.
 
     """
-    code = subprocess.run(
-        _argv(stack, words), env=environment(), stdin=subprocess.DEVNULL, check=False
-    ).returncode
+    argv = _argv(stack, words)
+    try:
+        code = subprocess.run(
+            argv, env=environment(), stdin=subprocess.DEVNULL, check=False
+        ).returncode
+    except OSError as wrong:
+        raise Refusal(explain_start(stack.transport.host, argv[0], wrong)) from None
     if code:
         raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
+
+
+def running_image(stack: Stack) -> str:
+    """
+    Return the image of the stack's container, by its id: whatever is declared by now, it is there.
+
+    Raises:
+        Refusal: there is no container, or Docker can't be asked.
+
+    """
+    container = stack.settings.broker.container
+    return ask(stack, "inspect", "--format", "{{.Image}}", container).strip()
+
+
+def image_for_root(stack: Stack) -> str:
+    """
+    Return the image whose container is the way to root; empty where there is another way.
+
+    Raises:
+        Refusal: there is no container, or Docker can't be asked.
+
+    """
+    return running_image(stack) if stack.settings.broker.become == "docker" else ""
 
 
 def _argv(stack: Stack, words: tuple[str, ...]) -> list[str]:

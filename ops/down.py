@@ -1,16 +1,15 @@
 """`make down`: the broker is gone; what it wrote, its data and logs, is there until asked away."""
 
-import subprocess
-
-from broker.delivery import assemble, deliver
 from broker.layout import erase_calls
 from ops.command import finish
-from ops.host import environment
+from ops.host import run_scripts
 from ops.pulumi import Pulumi
-from ops.stack import ROOT, Refusal, Stack, arguments
+from ops.stack import Refusal, Stack, arguments
 
 PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
 """URNs of what was drawn, and of when."""
+
+SECONDS = 600
 
 
 def main() -> None:
@@ -44,23 +43,20 @@ def main() -> None:
 
 def _erase(stack: Stack, image: str) -> str:
     """Delete the broker's files and return a line for each folder that is still needed."""
-    broker, transport = stack.settings.broker, stack.transport
-    done = subprocess.run(
-        [
-            *transport.interpreter,
-            transport.script("apply", become=broker.become, image=image),
-        ],
-        input=deliver(
-            assemble(
-                ("erase.sh",), lambda name: (ROOT / "host" / name).read_text(encoding="utf-8")
-            ),
-            erase_calls(broker, transport.socket, image),
-        ),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    broker = stack.settings.broker
+    calls = erase_calls(broker, stack.transport.socket, image)
+    try:
+        done = run_scripts(
+            stack,
+            ("erase.sh",),
+            calls,
+            action="apply",
+            become=broker.become,
+            image=image,
+            seconds=SECONDS,
+        )
+    except Refusal as wrong:
+        raise Refusal(f"DATA=delete: {wrong}") from None
     if done.returncode:
         raise Refusal(f"DATA=delete: {done.stderr.strip()}")
     return done.stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.expectations import Expectation
 from broker.principals import principals
@@ -145,29 +146,45 @@ class _Asker:
             client.close()
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """Takes the place of an answer where the connection ended before it."""
+
+    code: ReasonCode
+
+
 class _Client:
-    """One connection, asked one thing at a time."""
+    """One connection, asked one thing at a time; it does not connect again by itself."""
 
     def __init__(self, host: str, listener: Listener, ca: str, user: str, password: str) -> None:
-        port, url = listener.port, f"{listener.scheme}://{host}:{listener.port}"
+        self._url = f"{listener.scheme}://{host}:{listener.port}"
         self.received: list[str] = []
-        self._answer: Any = None
-        self._answered = threading.Event()
-        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._answers: queue.Queue[Any] = queue.Queue()
+        self._mqtt = mqtt.Client(
+            CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        )
         self._mqtt.username_pw_set(user, password)
         if listener.tls is not None:
             self._mqtt.tls_set_context(trust(listener, ca))
-        self._mqtt.on_connect = lambda _c, _d, _f, code, _p: self._take(code)
-        self._mqtt.on_publish = lambda _c, _d, _m, code, _p: self._take(code)
-        self._mqtt.on_subscribe = lambda _c, _d, _m, codes, _p: self._take(codes)
+        self._mqtt.connect_timeout = SECONDS
+        self._mqtt.on_connect = lambda _c, _d, _f, code, _p: self._answers.put(code)
+        self._mqtt.on_publish = lambda _c, _d, _m, code, _p: self._answers.put(code)
+        self._mqtt.on_subscribe = lambda _c, _d, _m, codes, _p: self._answers.put(codes)
         self._mqtt.on_message = lambda _c, _d, message: self.received.append(message.topic)
+        self._mqtt.on_disconnect = lambda _c, _d, _f, code, _p: self._answers.put(_Ended(code))
         try:
-            self._mqtt.connect(host, port)
+            self._mqtt.connect(host, listener.port)
         except OSError as wrong:
-            raise UnreachableError(f"{url}: can't be reached from here: {wrong}") from None
+            raise UnreachableError(f"{self._url}: can't be reached from here: {wrong}") from None
         self._mqtt.loop_start()
-        if self._await().is_failure:
-            raise Refusal(f"{url}: the login of {user!r} was refused.")
+        try:
+            code = self._await()
+        except BaseException:
+            self.close()
+            raise
+        if code.is_failure:
+            self.close()
+            raise Refusal(f"{self._url}: the login of {user!r} was refused.")
 
     def publish(self, topic: str) -> int:
         """Return the reason code of the broker's PUBACK."""
@@ -185,15 +202,23 @@ class _Client:
         self._mqtt.disconnect()
         self._mqtt.loop_stop()
 
-    def _take(self, answer: Any) -> None:
-        self._answer = answer
-        self._answered.set()
-
     def _await(self) -> Any:
-        if not self._answered.wait(SECONDS):
-            raise Refusal(f"the broker gave no answer within {SECONDS} seconds.")
-        self._answered.clear()
-        return self._answer
+        """
+        Return the next answer.
+
+        Raises:
+            Refusal: the connection ended before it, or there was none in time.
+
+        """
+        try:
+            answer = self._answers.get(timeout=SECONDS)
+        except queue.Empty:
+            raise Refusal(
+                f"{self._url}: the broker gave no answer within {SECONDS} seconds."
+            ) from None
+        if isinstance(answer, _Ended):
+            raise Refusal(f"{self._url}: the broker ended the connection: {answer.code}.")
+        return answer
 
 
 def _concrete(filter_: str) -> str:

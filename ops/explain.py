@@ -1,15 +1,16 @@
-"""`make explain`: which rule decides about one user and one topic."""
+"""`make explain`: which rule decides about one user and one topic, or filter."""
 
 from difflib import get_close_matches
 
 from broker.explain import explain
 from broker.principals import principals
+from broker.topics import check_filter
 from ops.command import finish
 from ops.stack import Refusal, Stack, arguments
 
 
 def main() -> None:
-    """Print a sentence for publishing and one for receiving."""
+    """Print what decides about publishing, and about receiving."""
     parser = arguments("Say which rule decides.")
     parser.add_argument("--user", required=True)
     parser.add_argument("--topic", required=True)
@@ -20,8 +21,12 @@ def main() -> None:
         guess = get_close_matches(given.user, names, n=1)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
         raise Refusal(f"USER={given.user}: no such user.{hint}")
+    # A client may publish to a topic that no rule can name, such as one with an empty level.
     if not given.topic or set("+#") & set(given.topic):
-        raise Refusal(f"TOPIC={given.topic!r}: the name of a topic is wanted, without '+' or '#'.")
+        try:
+            check_filter(given.topic)
+        except ValueError as wrong:
+            raise Refusal(f"TOPIC={given.topic!r}: {wrong}") from None
     for sentence in explain(settings, given.user, given.topic):
         print(sentence)
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 
 from broker.delivery import Call, assemble, deliver
-from broker.host import Seen, explain_ssh, host_environment
+from broker.host import Seen, explain_ssh, explain_start, host_environment
 from ops.stack import ROOT, Refusal, Stack
 
 SECONDS = 60
@@ -40,8 +40,10 @@ def run(
             timeout=seconds,
             check=False,
         )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as wrong:
-        raise Refusal(f"host {way.host}: {wrong}") from None
+    except subprocess.TimeoutExpired:
+        raise Refusal(f"host {way.host}: no answer within {seconds:g} seconds.") from None
+    except OSError as wrong:
+        raise Refusal(explain_start(way.host, argv[0], wrong)) from None
     # A log holds what clients chose, cut in the middle of a character too. Text mode would fail at
     # that, and take a carriage return for the end of a line.
     said, complained = (each.decode(errors="replace") for each in (ran.stdout, ran.stderr))

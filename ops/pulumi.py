@@ -65,6 +65,8 @@ class Pulumi:
                 input=stdin,
                 capture_output=True,
                 text=True,
+                # Messages of the host are among what it says on stderr.
+                errors="replace",
                 check=False,
             )
         if done.returncode:

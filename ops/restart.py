@@ -5,9 +5,8 @@ from __future__ import annotations
 from broker.delivery import Call
 from broker.layout import READY_SECONDS, database_call, log_file_call, ready_call
 from ops.command import finish
-from ops.docker import ask
+from ops.docker import running_image
 from ops.host import run_scripts
-from ops.pulumi import Pulumi
 from ops.stack import Refusal, Stack, arguments
 
 COUNTING_SECONDS = 600
@@ -18,8 +17,7 @@ def main() -> None:
     """Restart, and return once the broker lets its health user in and nobody else."""
     stack = Stack.read(arguments("Restart the broker.").parse_args().stack)
     broker = stack.settings.broker
-    ask(stack, "inspect", "--format", "{{.Id}}", broker.container)
-    restart(stack, str(Pulumi.ready(stack).outputs().get("image", broker.image)))
+    restart(stack, running_image(stack))
     print(
         f"container {broker.container}: started again; it lets its health user in, refuses who has "
         "no login, and has the messages that it kept. Every client was disconnected once."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.backup import Report, archive_calls, drill_calls, restore_calls
 from ops.backup import SECONDS, declared
 from ops.command import finish
+from ops.docker import image_for_root
 from ops.host import run_scripts
 from ops.stack import Refusal, Stack
 from ops.verify_backup import archive_arguments, read_identity
@@ -72,7 +73,7 @@ def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: s
         ],
         action=action,
         become=broker.become,
-        image=broker.image,
+        image=image_for_root(stack),
         seconds=SECONDS,
     )
     if done.returncode:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from broker.delivery import Call
 from broker.sightings import EVER, Sightings
-from ops.docker import ask
+from ops.docker import ask, running_image
 from ops.host import run_scripts
 from ops.stack import Refusal, Stack
 
@@ -50,8 +50,7 @@ def read_log(
 def _image(stack: Stack) -> str:
     """Return the image of the container, or the declared one where there is no container."""
     try:
-        template = "{{.Image}}"
-        return ask(stack, "inspect", "--format", template, stack.settings.broker.container).strip()
+        return running_image(stack)
     except Refusal:
         return stack.settings.broker.image
 

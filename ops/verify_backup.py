@@ -8,6 +8,7 @@ from pathlib import Path
 from broker.backup import Report, archive_calls, drill_calls
 from ops.backup import SECONDS, declared
 from ops.command import finish
+from ops.docker import image_for_root
 from ops.host import run_scripts
 from ops.stack import Refusal, Stack, arguments
 
@@ -69,7 +70,7 @@ def drill(stack: Stack, archive: str, identity: str) -> Report:
         ],
         action="apply",
         become=broker.become,
-        image=broker.image,
+        image=image_for_root(stack),
         seconds=SECONDS,
     )
     if done.returncode:

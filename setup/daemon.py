@@ -53,6 +53,7 @@ class Daemon:
             check=False,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=stdin or subprocess.DEVNULL,
             timeout=seconds,
         )
@@ -120,11 +121,14 @@ def _complaint(way: Transport) -> str | None:
             check=False,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=SECONDS_TO_ANSWER,
         )
     except FileNotFoundError:
         return f"{argv[0]}: command not found"
+    except OSError as wrong:
+        return f"{argv[0]}: {wrong.strerror}"
     except subprocess.TimeoutExpired:
         return f"no answer within {SECONDS_TO_ANSWER:.0f} s"
     if result.returncode == 0 and result.stdout.strip():

@@ -109,3 +109,9 @@ def test_a_report_is_said_as_a_person_says_it():
         "10,000 retained messages, 2 sessions of clients that are away, "
         "7 messages that wait for them"
     )
+
+
+def test_a_path_with_a_carriage_return_is_one_line():
+    found = Report.parse("archive /a\rretained 9\nretained 1\n")
+
+    assert found.facts == {"archive": "/a\rretained 9", "retained": "1"}

@@ -78,6 +78,12 @@ SLIPS = {
         "users.sensor.generation: true: ",
         "put it in quotes",
     ),
+    "true for the health check's generation": (
+        (B, "health"),
+        {"generation": True},
+        "broker.health.generation: true: ",
+        "put it in quotes",
+    ),
     # Ports
     "port 0": ((*MQTT, "port"), 0, "broker.listeners.mqtt.port: 0: ", "must be at least 1"),
     "port 65536": ((*MQTT, "port"), 65536, "broker.listeners.mqtt.port: 65536: ", "at most 65535"),

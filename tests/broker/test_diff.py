@@ -4,9 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
+from declared import smallest
 
 from broker.diff import diff
 from broker.report import as_data, as_markdown
+from broker.settings import Settings
 from ops.stack import Stack
 
 PROD = Path(__file__).resolve().parents[2] / "Pulumi.prod.yaml"
@@ -122,9 +124,127 @@ def test_what_the_broker_does(change, effect, because):
     assert (found.effect, found.because) == (effect, because)
 
 
+NOT_OF_A_CONTAINER = {
+    "address": "other.example.org",
+    "become": "docker",
+    "restart": "always",
+    "checkAfterUp": True,
+    "allowStandIn": True,
+    "sshConfig": "/etc/ssh/other",
+    "passwords": {"length": 40, "maxAgeDays": 90},
+    "files": {"acl": "other.acl"},
+    "firewall": {"backend": "nftables"},
+    "backups": {"folder": "/srv/backups"},
+    "monitoring": {"user": "sensor"},
+    "envFiles": [{"path": "/srv/app/.env", "user": "sensor"}],
+    "health": {"user": "watcher", "generation": 2},
+    "limits": {"memory": 512},
+    "logging": {"types": ["error"], "keep": 3, "refusedPerHour": 7, "deniedPerHour": 7},
+    "persistence": {"autosaveInterval": 7, "oneWay": True},
+}
+OF_A_CONTAINER = {
+    "image": ("eclipse-mosquitto:2.1.2", "broker.image"),
+    "owner": ({"uid": 2000}, "broker.owner.uid"),
+    "folders": (
+        smallest()["broker"]["folders"] | {"log": "/srv/mqtt/logs"},
+        "broker.folders.log",
+    ),
+    "network": ("host", "broker.network"),
+    "stopGrace": (60, "broker.stopGrace"),
+    "limits": ({"maxInflightMessages": 7, "memory": 512}, "broker.limits.maxInflightMessages"),
+    "logging": ({"file": "m.log", "maxFiles": 2, "keep": 3}, "broker.logging.maxFiles"),
+    "health": ({"interval": 7, "generation": 2}, "broker.health.interval"),
+}
+
+
+@pytest.mark.parametrize("setting", OF_A_CONTAINER)
+def test_only_what_replaces_the_container_is_its_cause(setting):
+    value, path = OF_A_CONTAINER[setting]
+    before = Settings.parse(smallest())
+    beside = Settings.parse(smallest(**NOT_OF_A_CONTAINER))
+    after = Settings.parse(smallest(**(NOT_OF_A_CONTAINER | {setting: value})))
+
+    assert diff("x", before, beside).because == ()
+    assert diff("x", before, after).because == (path,)
+    assert diff("x", after, before).because == (path,)
+
+
+def test_of_a_listener_only_what_a_start_applies_is_a_cause():
+    listener = {"port": 1883, "allowFrom": ["192.168.0.0/16"]}
+    tls = {"port": 8883, "tls": {"minimumVersion": "1.3"}}
+
+    def between(before, after):
+        read = (Settings.parse(smallest(listeners=listeners)) for listeners in (before, after))
+        return diff("x", *read).because
+
+    added = {"mqtt": listener | {"allowFrom": ["10.0.0.0/8"]}, "mqtts": tls}
+    assert between({"mqtt": listener}, added) == ("broker.listeners.mqtts",)
+    assert between(added, {"mqtt": listener}) == ("broker.listeners.mqtts",)
+    later = {**added, "mqtts": {"port": 8883, "tls": {"minimumVersion": "1.2", "days": 99}}}
+    assert between(added, later) == ("broker.listeners.mqtts.tls.minimumVersion",)
+
+
 def test_a_generation_rotates_its_user_and_a_length_rotates_all():
     assert after(("      device: true\n", "      generation: 7\n")).rotated == ("paragon_devices",)
     assert len(after(("    limits:", "    passwords: {length: 40}\n    limits:")).rotated) == 5
+
+
+def rotated(before, after):
+    def read(users, fleets, **broker):
+        return Settings.parse(smallest(**broker) | {"users": users, "fleets": fleets})
+
+    return diff("x", read(*before[:2], **before[2]), read(*after[:2], **after[2])).rotated
+
+
+USERS = {name: {"write": ["a"], "password": name} for name in ("generated", "supplied", "adopted")}
+FLEET = {"door": {"names": ["door1", "door2"], "write": ["state/%u"]}}
+
+
+@pytest.mark.parametrize(
+    ("passwords", "expected"),
+    [({"length": 40}, ("generated", "fleet door")), ({"special": True}, ("generated",))],
+)
+def test_another_length_or_alphabet_rotates_what_is_drawn_from_it_alone(passwords, expected):
+    before, after = (USERS, FLEET, {}), (USERS, FLEET, {"passwords": passwords})
+
+    assert rotated(before, after) == expected
+    assert rotated(after, before) == expected
+
+
+@pytest.mark.parametrize("former", USERS)
+@pytest.mark.parametrize("latter", USERS)
+def test_a_password_of_another_kind_is_another_password(former, latter):
+    before, after = ({"sensor": {"write": ["a"], "password": kind}} for kind in (former, latter))
+
+    found = rotated((before, {}, {}), (after, {}, {}))
+
+    assert found == (("sensor",) if former != latter else ())
+
+
+def test_a_member_that_is_rotated_alone_is_named_and_the_others_are_not():
+    alone = {"door": FLEET["door"] | {"overrides": {"door2": {"generation": 2}}}}
+    whole = {"door": FLEET["door"] | {"generation": 2}}
+    revoked = {"door": FLEET["door"] | {"overrides": {"door2": {"revoked": True}}}}
+
+    def between(before, after):
+        return rotated((USERS, before, {}), (USERS, after, {}))
+
+    assert between(FLEET, alone) == ("door2",)
+    assert between(alone, FLEET) == ("door2",)
+    assert between(FLEET, whole) == ("fleet door",)
+    assert between(alone, whole) == ("fleet door",)
+    assert between(FLEET, revoked) == ()
+    assert between(FLEET, {"gate": FLEET["door"]}) == ("door1", "door2")
+
+
+def test_an_overlap_that_begins_rotates_where_the_active_login_is_another():
+    def sensor(**more):
+        return {"sensor": {"write": ["a"], **more}}, {}, {}
+
+    assert rotated(sensor(), sensor(rotation="overlap")) == ()
+    overlap = sensor(rotation="overlap", generation=2)
+    assert rotated(sensor(generation=2), overlap) == ("sensor",)
+    assert rotated(overlap, sensor(rotation="overlap", generation=3)) == ("sensor",)
 
 
 def test_a_broken_expectation_and_a_guardrail_are_told():
@@ -144,3 +264,18 @@ def test_the_report_says_it_in_markdown_and_in_data():
     assert "**The broker is replaced**" in text
     assert as_data(found)["users"][0]["change"] == "widened"
     assert "No stack file changed." in as_markdown([])
+
+
+def test_the_report_counts_what_it_does_not_name():
+    members = [f"door{number}" for number in range(53)]
+    fleet = {"door": {"names": members, "write": ["state/%u"]}}
+    overrides = {member: {"generation": 2} for member in members}
+    before, after = (
+        Settings.parse(smallest() | {"fleets": {"door": fleet["door"] | more}})
+        for more in ({}, {"overrides": overrides})
+    )
+
+    text = as_markdown([diff("x", before, after)])
+
+    assert "New passwords: `door0`, " in text
+    assert text.count("`door49` and 3 more.") == 2

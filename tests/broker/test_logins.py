@@ -127,6 +127,14 @@ def test_the_member_of_a_fleet_that_is_rotated_or_revoked_is_the_only_one():
     assert "z" not in after
 
 
+def test_punctuation_in_generated_passwords_disconnects_no_fleet():
+    fleets = {"door": {"names": ["x"], "write": ["paragon/%u/sensors/#"]}}
+    special = smallest(passwords={"special": True})["broker"]
+    before, after = (stamps(settings(fleets=fleets, **more)) for more in ({}, {"broker": special}))
+
+    assert set(disconnected(before, after)) == {"sensor", "healthcheck"}
+
+
 def test_logins_are_told_in_the_order_of_the_stack_file():
     users = {"b": SENSOR | {"rotation": "overlap", "generation": 4}, "a": SENSOR}
 

@@ -6,6 +6,7 @@ import pytest
 from declared import smallest, stack_file
 from pydantic import ValidationError
 
+from broker.part import Part
 from broker.settings import Settings, SettingsError
 
 
@@ -91,12 +92,37 @@ def test_the_smallest_stack_file_is_enough():
     assert not broker.allow_stand_in
 
 
-@pytest.mark.parametrize("written", [2, "2", "2026-11"])
-def test_a_generation_is_a_number_or_a_word(written):
-    raw = smallest()
-    raw["users"]["sensor"]["generation"] = written
+GENERATIONS = [
+    ("users", "sensor"),
+    ("broker", "health"),
+    ("fleets", "controller"),
+    ("fleets", "controller", "overrides", "ctl1"),
+]
 
-    assert Settings.parse(raw).users["sensor"].generation == str(written)
+
+@pytest.mark.parametrize("path", GENERATIONS, ids=".".join)
+@pytest.mark.parametrize("written", [2, "2", "2026-11"])
+def test_a_generation_is_a_number_or_a_word(written, path):
+    raw = smallest()
+    raw["fleets"] = {"controller": {"names": ["ctl1"], "write": ["state/%u"]}}
+    part = raw
+    for key in path:
+        part = part.setdefault(key, {})
+    part["generation"] = written
+
+    found = Settings.parse(raw).model_dump()
+    for key in path:
+        found = found[key]
+    assert found["generation"] == str(written)
+
+
+def test_every_generation_of_a_stack_file_is_held_to_that():
+    def parts(model):
+        yield model
+        for part in model.__subclasses__():
+            yield from parts(part)
+
+    assert sum("generation" in part.model_fields for part in parts(Part)) == len(GENERATIONS)
 
 
 def test_both_ip_versions_are_networks():

@@ -35,10 +35,11 @@ def answer(monkeypatch):
         asked = {}
 
         def run(argv, **given):
-            asked.update(given, argv=argv)
+            asked.update(given, argv=argv, input=given["input"].decode())
             if raises:
                 raise raises
-            return subprocess.CompletedProcess(argv, code, stdout, stderr)
+            said = (text.encode("utf-8", "surrogateescape") for text in (stdout, stderr))
+            return subprocess.CompletedProcess(argv, code, *said)
 
         monkeypatch.setattr(subprocess, "run", run)
         return asked
@@ -126,6 +127,13 @@ def test_a_machine_without_an_ssh_client(answer):
         ask(transport("ssh://site"), WANTED)
 
 
+def test_an_ssh_client_that_does_not_start(answer):
+    answer(raises=PermissionError(13, "Permission denied", "ssh"))
+
+    with pytest.raises(pulumi.RunError, match="ssh can't be started here: Permission denied"):
+        ask(transport("ssh://site"), WANTED)
+
+
 def test_what_ssh_says_is_explained(answer):
     answer("", "Host key verification failed.", 255)
 
@@ -146,6 +154,36 @@ def test_an_exit_code_of_255_here_is_not_sshs(answer):
 
     with pytest.raises(pulumi.RunError, match=r"a look at it failed \(exit 255\): no message"):
         ask(HERE, WANTED)
+
+
+def test_a_message_in_another_encoding_is_told(answer):
+    answer("", "ssh: caf\udce9: Permission denied", 255)
+
+    with pytest.raises(pulumi.RunError, match="caf\ufffd"):
+        ask(transport("ssh://site"), WANTED)
+
+
+def real(monkeypatch, tmp_path, facts):
+    """Look for real, in a shell whose docker says *facts* of its version."""
+    docker = tmp_path / "docker"
+    docker.write_bytes(b"#!/bin/sh\nprintf '" + facts + b"'\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return ask(HERE, replace(WANTED, ports={}, folders={}, folder_looks=(), env_files={}))
+
+
+def test_bytes_that_are_no_text_are_told_as_such(monkeypatch, tmp_path):
+    seen = real(monkeypatch, tmp_path, rb"caf\351 refused")
+
+    assert seen.get("docker") == "caf\ufffd refused"
+
+
+@pytest.mark.parametrize("end", [rb"\r", rb"\f", rb"\302\205", rb"\342\200\250"])
+def test_what_ends_a_line_elsewhere_makes_no_fact(monkeypatch, tmp_path, end):
+    seen = real(monkeypatch, tmp_path, b"no" + end + b"root -=forged")
+
+    assert seen.get("docker").endswith("root -=forged")
+    assert seen.get("root") in ("yes", "no")
 
 
 @pytest.mark.parametrize(("preview", "looked"), [(True, False), (False, True)])

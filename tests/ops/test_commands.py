@@ -3,9 +3,14 @@
 import shlex
 import stat
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from declared import SMALLEST
 from owner_containers import OWNER_CONTAINERS
 
@@ -355,3 +360,53 @@ class TestCertificate:
         with pytest.raises(Refusal, match=r"sensor\.key is there already"):
             desk.run(ops.certificate.main, "--user", "sensor", "--out", str(tmp_path))
         assert (tmp_path / "sensor.key").read_text() == "in use"
+
+    @pytest.mark.parametrize(
+        ("user", "stem"), [("sensor", "sensor"), ("ca", "user=ca"), ("CA", "user=CA")]
+    )
+    def test_no_user_has_the_file_of_the_ca(self, desk, tmp_path, monkeypatch, user, stem):
+        desk.write(listeners=WITH_CERTIFICATES)
+        content = yaml.safe_load(desk.file.read_text())
+        content["config"]["sentient-mqtt:users"] |= {user: {"read": ["a"]}}
+        desk.file.write_text(yaml.safe_dump(content))
+        monkeypatch.setattr(ops.certificate, "sign", lambda _, pem, __: signed(pem))
+        out = tmp_path / "out"
+
+        desk.run(ops.certificate.main, "--user", user, "--out", str(out))
+        desk.run(ops.certificate.main, "--user", "sensor", "--out", str(tmp_path / "other"))
+
+        assert {file.name for file in out.iterdir()} == {f"{stem}.key", f"{stem}.pem", "ca.pem"}
+        assert common_name(out / f"{stem}.pem") == user
+        assert common_name(out / "ca.pem") == "the CA"
+        with pytest.raises(Refusal, match="is there already"):
+            desk.run(ops.certificate.main, "--user", user, "--out", str(out))
+
+
+def signed(pem):
+    """Return the certificate for a request, then that of the CA that signed it."""
+    request = x509.load_pem_x509_csr(pem.encode())
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "the CA")])
+    now = datetime.now(UTC)
+    texts = [
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+        .public_bytes(Encoding.PEM)
+        .decode()
+        for subject, public in (
+            (request.subject, request.public_key()),
+            (issuer, key.public_key()),
+        )
+    ]
+    return "".join(texts)
+
+
+def common_name(file):
+    subject = x509.load_pem_x509_certificate(file.read_bytes()).subject
+    return subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value

@@ -2,10 +2,16 @@
 
 import pytest
 
+import ops.backup
+import ops.certificate
+import ops.explain
 import ops.logs
 import ops.publish
+import ops.refused
 import ops.restart
+import ops.restore
 import ops.status
+import ops.verify_backup
 import ops.watch
 from ops.connection import Message
 from ops.stack import Refusal
@@ -104,4 +110,74 @@ def test_a_container_that_is_not_there_is_not_restarted(ready):
     calls = docker(ready, 'echo "Error: No such object: mosquitto-test" >&2; exit 1')
     with pytest.raises(Refusal, match="make up STACK=test"):
         ready.run(ops.restart.main)
-    assert calls() == ["inspect --format {{.Id}} mosquitto-test"]
+    assert calls() == ["inspect --format {{.Image}} mosquitto-test"]
+
+
+AS_ROOT = {
+    "backup": (ops.backup.main,),
+    "certificate": (ops.certificate.main, "--user", "sensor", "--out", "OUT"),
+    "refused": (ops.refused.main,),
+    "restart": (ops.restart.main,),
+    "restore": (ops.restore.main, "--archive", "latest"),
+    "verify-backup": (ops.verify_backup.main,),
+}
+
+
+class TestImageOfTheWayToRoot:
+    """With ``become: docker``, a login other than root works in a container."""
+
+    @pytest.fixture
+    def site(self, ready):
+        tls = {"port": 8883, "tls": {"clientCertificates": "required"}}
+        plain = {"port": 1883, "bindAddress": "127.0.0.1"}
+        ready.write(
+            become="docker",
+            image="declared:2.1.2",
+            backups={"folder": "/srv/backups"},
+            listeners={"mqtt": plain, "mqtts": tls},
+        )
+        (ready.bin / "id").write_text("#!/bin/sh\necho 1000\n")
+        (ready.bin / "id").chmod(0o755)
+        return ready
+
+    def run(self, site, command):
+        main, *words = AS_ROOT[command]
+        out = str(site.folder / "out")
+        site.run(main, *(out if word == "OUT" else word for word in words))
+
+    @pytest.mark.parametrize("command", AS_ROOT)
+    def test_it_is_that_of_the_container_whatever_is_declared(self, site, command):
+        calls = docker(site, 'case "$1" in inspect) echo sha256:running ;; *) exit 1 ;; esac')
+
+        with pytest.raises(Refusal):
+            self.run(site, command)
+
+        (run,) = [call for call in calls() if call.startswith("run ")]
+        assert " sha256:running -c exec chroot /host sh -s " in run
+        # No engine is needed for it.
+        assert site.calls() == []
+
+    # A log outlives its container.
+    @pytest.mark.parametrize("command", sorted(AS_ROOT.keys() - {"refused"}))
+    def test_without_a_container_none_is_pulled(self, site, command):
+        calls = docker(site, 'echo "Error: No such object: mosquitto-test" >&2; exit 1')
+
+        with pytest.raises(Refusal, match=r"no container mosquitto-test\. Run: make up STACK=test"):
+            self.run(site, command)
+
+        assert calls() == ["inspect --format {{.Image}} mosquitto-test"]
+
+
+class TestExplain:
+    def test_a_filter_is_a_question(self, desk, capsys):
+        desk.run(ops.explain.main, "--user", "sensor", "--topic", "$SYS/#")
+        assert "sensor may not publish to any of $SYS/#" in capsys.readouterr().out
+
+    def test_an_empty_level_is_a_topic_that_a_client_may_use(self, desk, capsys):
+        desk.run(ops.explain.main, "--user", "sensor", "--topic", "/a")
+        assert "sensor may not publish to /a" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("topic", ["", "a/#/b", "a+"])
+    def test_what_is_neither_topic_nor_filter_is_refused(self, desk, topic):
+        with pytest.raises(Refusal, match=r"^TOPIC="):
+            desk.run(ops.explain.main, "--user", "sensor", "--topic", topic)

@@ -109,6 +109,11 @@ def test_values_reach_the_command_as_they_were_typed(make, target, hostile):
         assert value_of(words, f"={name}=") == [given[name]]
 
 
+@pytest.mark.parametrize("target", ["who-can", "explain"])
+def test_a_system_topic_is_asked_about_as_it_was_typed(make, target):
+    assert "--topic=$SYS/#" in make(target, TOPIC="$SYS/#", USER="admin", ACTION="read")
+
+
 @pytest.mark.parametrize(("target", "name"), PAIRS)
 def test_each_value_alone(make, target, name):
     value = HOSTILE["all"].replace("NAME", f"={name}=")

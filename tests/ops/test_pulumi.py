@@ -113,3 +113,10 @@ def test_outputs_are_asked_for_in_clear_and_never_shown(desk, pulumi, capfd):
 
     assert pulumi().outputs() == desk.outputs
     assert "s3cret" not in "".join(capfd.readouterr())
+
+
+def test_a_message_in_another_encoding_is_told(desk, pulumi):
+    desk.pulumi(r"printf 'caf\351\n' >&2; exit 1")
+
+    with pytest.raises(Refusal, match="caf\ufffd"):
+        pulumi().ask("stack")

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from broker.host import transport
 from setup import apt, daemon, folders
-from setup.daemon import DaemonError, ensure_daemon
+from setup.daemon import Daemon, DaemonError, ensure_daemon
 
 SOCKET = "unix:///var/run/docker.sock"
 ANSWERS = 'case "$*" in *version*) echo 20.10.24 ;; esac'
@@ -249,3 +250,13 @@ def test_over_ssh_docker_runs_on_the_host(machine) -> None:
 def test_without_an_ssh_client_that_is_said() -> None:
     with pytest.raises(DaemonError, match="apt-get install openssh-client"):
         ensure_daemon("ssh://ubuntu@10.0.0.9")
+
+
+@pytest.mark.parametrize("host", ["ssh://ubuntu@10.0.0.9", "unix:///srv/docker.sock"])
+def test_a_message_in_another_encoding_is_told(machine, host) -> None:
+    for name in ("ssh", "docker"):
+        machine.program(name, r"printf 'caf\351\n' >&2; exit 1")
+    with pytest.raises(DaemonError, match="caf\ufffd"):
+        ensure_daemon(host)
+    with pytest.raises(DaemonError, match="caf\ufffd"):
+        Daemon(transport=transport(host)).ask("ps")
