@@ -12,14 +12,14 @@ from pathlib import Path
 from setup.packages import PACKAGES
 
 FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-REQUIREMENTS = ("apt", "make", "python3-venv")
-"""Packages that a person has before `make test`, or that setup/venv.sh installs."""
+BESIDE = ("apt", "make", "python3-venv", "docker.io", "docker-cli", "mmdebstrap")
+"""Packages that a person has before `make test`, or that setup/ installs."""
 
 SETUP = (
     *("docker*", "dockerd*", "containerd*", "ctr", "runc", "tini*"),
     *("iptables", "ip6tables", "mmdebstrap", "go", "gofmt", "pulumi*"),
 )
-"""Patterns of programs that setup/ installs or finds, wherever on this machine they come from."""
+"""Patterns of programs that setup/ installs or finds, wherever they come from."""
 
 FIELDS = ("Package", "Essential", "Priority", "Pre-Depends", "Depends", "Provides", "Status")
 
@@ -40,19 +40,23 @@ def link_programs(folder: Path, path: str) -> None:
     """
     Fill *folder* with links to the programs that the tests may run.
 
-    Those are the ones of a minimal Debian, of ``PACKAGES``, of ``REQUIREMENTS``, of what all of
-    these depend on, of ``SETUP`` on *path*, and this Python as ``python3``.
+    Those are the ones of a minimal Debian, of ``PACKAGES``, of ``BESIDE``, of what all of these
+    depend on, and this Python as ``python3``. A program that is named in ``PACKAGES`` or ``SETUP``
+    may also come from somewhere else on *path*.
     """
     installed = installed_packages()
-    wanted = closure(installed, (*PACKAGES, *REQUIREMENTS))
+    wanted = closure(installed, (*PACKAGES, *BESIDE))
     owned = {os.path.realpath(file) for file in _files(wanted)}
     for directory in FOLDERS:
         for program in sorted(Path(directory).iterdir()):
             # Through Debian's alternatives, a program may have names that no package lists.
             if os.path.realpath(program) in owned:
                 _link(folder, program)
+    named = [
+        program for programs in PACKAGES.values() for program in programs if "/" not in program
+    ]
     for directory in path.split(os.pathsep):
-        for pattern in SETUP:
+        for pattern in (*SETUP, *named):
             for program in sorted(Path(directory or ".").glob(pattern)):
                 if os.access(program, os.X_OK):
                     _link(folder, program)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -201,9 +200,9 @@ class TestTheClosure:
 
 @pytest.fixture(scope="module")
 def linked(tmp_path_factory):
-    """The folder of links, with Docker in another folder of PATH."""
+    """The folder of links, with programs that are no packages' in another folder of PATH."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for name in ("docker", "pulumi-language-python", "zstd"):
+    for name in ("docker", "pulumi-language-python", "chromium", "zstd"):
         (elsewhere / name).write_text("#!/bin/sh\n")
         (elsewhere / name).chmod(0o755)
     folder = tmp_path_factory.mktemp("programs")
@@ -214,17 +213,15 @@ def linked(tmp_path_factory):
 def test_the_path_of_the_tests_has_what_is_listed_and_nothing_else(linked):
     found = {file.name for file in linked.iterdir()}
     assert found >= MINIMAL
-    assert {"awk", "make", "python3", "docker", "pulumi-language-python"} <= found
+    assert {"awk", "make", "python3", "docker", "pulumi-language-python", "chromium"} <= found
     assert "zstd" not in found
-    bring = {
-        program
-        for name, programs in PACKAGES.items()
-        if not packages.missing([name])
-        for program in programs
-        if not program.startswith("/")
-    }
-    # What is installed from elsewhere than Debian's packages, dpkg doesn't know.
-    assert {each for each in bring if f"/usr/local/bin/{each}" != shutil.which(each)} <= found
+
+
+def test_each_program_of_the_list_that_is_installed_is_on_it(tmp_path):
+    link_programs(tmp_path, os.pathsep.join(f"/{folder}" for folder in packages.FOLDERS))
+    for name in {*PACKAGES} - {*packages.missing()}:
+        for program in PACKAGES[name]:
+            assert program.startswith("/") or (tmp_path / program).exists(), program
 
 
 def test_a_program_that_no_package_of_the_list_brings_is_not_on_it(linked):
