@@ -110,6 +110,8 @@ def suite(tmp_path, monkeypatch):
     (programs / "of-this-machine").write_text("#!/bin/sh\n")
     (programs / "of-this-machine").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    # The plugins that are installed take seconds to load.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(text: str, *commands: tuple[str, ...]):
         (tmp_path / "test_made_up.py").write_text(text)
