@@ -7,7 +7,7 @@ python := .venv/bin/python
 # tests it with $(value NAME). So make expands no value (it would run $(shell ...), and take the $S
 # out of $SYS), and no shell parses one.
 override givens := ACTION ADDRESS ALL BASE CLIENTS CONF CONTAINER COUNT DATA DAYS FAIL_ON FOLLOW \
-  FORMAT FROM HEAD IDENTITY JSON LINES LOG MESSAGE MINUTES OTHER OUT PASSWORDS PREVIOUS RETAIN \
+  FORMAT FROM HEAD IDENTITY JSON LINES LOG MESSAGE MINUTES ONLY OTHER OUT PASSWORDS PREVIOUS RETAIN \
   SECRETS SINCE STACK TOPIC USER YES python
 $(foreach name,$(givens),$(eval override given_$(name) := $$(value $(name))))
 # A shell has a USER of its own; only one given to make counts.
@@ -111,8 +111,8 @@ access-map: venv ## who may do what, as a matrix and a map; OUT=folder
 env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 	@$(run) ops.env $(stack)
 
-test: venv-dev ## run every test
-	@$(run) ops.test
+test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
+	@$(run) ops.test $(call option,--only,ONLY)
 
 bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
 	@for each in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$each" .py)" || exit 1; done

@@ -21,10 +21,13 @@ from pathlib import Path
 from bench.attacks.race import Racer, Result, Studied, plan, race, racer, study
 from bench.attacks.script import scripts
 from bench.attacks.stack import LIMIT, ROOT, WHOSE, Stack, stack
+from setup import packages
 from setup.daemon import ensure_daemon
 from setup.image import stand_in
 
 ROUNDS = 200
+NEEDED = ("gcc", "libc6-dev", "logrotate", "openssl", "strace")
+"""What traces, rotates and compiles."""
 TOLD = 3
 """Attacks that are told of each effect."""
 
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--suite", default="trixie", help="trixie: Mosquitto 2.0; forky: 2.1")
     given = parser.parse_args()
+    packages.install(NEEDED, what="attacks on the scripts")
     daemon = ensure_daemon()
     results: list[Result] = []
     studies: list[Studied] = []

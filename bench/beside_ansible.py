@@ -20,7 +20,7 @@ from bench.users_up import declare
 from broker.acl import render_acl
 from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
 from broker.settings import Settings
-from setup import apt
+from setup import packages
 from setup.daemon import ensure_daemon
 from setup.image import STANDS_IN, stand_in
 
@@ -116,12 +116,6 @@ class Playbook:
         }
 
 
-def ensure_ansible() -> None:
-    """Install Debian's Ansible where it isn't there."""
-    if not ANSIBLE.exists():
-        apt.install(["ansible-core"], what="bench")
-
-
 def mosquitto_passwd(folder: Path) -> Path:
     """Unpack Debian's package in *folder*: installed, it would start a broker on port 1883."""
     subprocess.run(
@@ -135,7 +129,7 @@ def mosquitto_passwd(folder: Path) -> Path:
 @contextmanager
 def playbooks() -> Iterator[tuple[Playbook, Playbook]]:
     """Yield a playbook that hashes one by one, and one that hashes all at once; each a broker."""
-    ensure_ansible()
+    packages.install(packages.BENCH, what="bench")
     daemon = ensure_daemon()
     with tempfile.TemporaryDirectory(prefix="bench-ansible-") as folder:
         Path(folder).chmod(0o755)

@@ -20,7 +20,6 @@ from typing import Any
 
 from bench.attacks.trace import STRACE, Access, parse, read
 from bench.clients import free_port
-from setup import apt
 from setup.daemon import Daemon
 
 HERE = Path(__file__).parent
@@ -250,19 +249,9 @@ def _inventory(folder: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def ensure_tools() -> None:
-    """Install what traces, rotates and compiles, where it is missing."""
-    tools = {"strace": "strace", "logrotate": "logrotate", "cc": "gcc", "openssl": "openssl"}
-    path = ENVIRONMENT["PATH"]
-    missing = [name for tool, name in tools.items() if not shutil.which(tool, path=path)]
-    if missing:
-        apt.install([*missing, "libc6-dev"], what="attacks on the scripts")
-
-
 @contextmanager
 def stack(tree: Path, daemon: Daemon, image: str) -> Iterator[Stack]:
     """Yield a broker with the scripts of *tree*, in a file system that notes each read."""
-    ensure_tools()
     base = Path(tempfile.mkdtemp(prefix="attack-", dir="/srv" if Path("/srv").is_dir() else "/"))
     base.chmod(0o755)
     options = "strictatime,mode=0755,size=512m"

@@ -25,7 +25,6 @@ from broker.backup import (
 )
 from broker.delivery import Call, deliver
 from broker.layout import database_call, ready_call
-from setup import apt
 
 MANY = 10_000
 PAGE = ROOT / "docs" / "faults.md"
@@ -551,8 +550,6 @@ def test_the_last_archive_with_messages_outlives_those_of_a_broker_that_lost_the
 
 
 def test_encrypted_only_its_identity_opens_it(running, tmp_path):
-    if shutil.which("age") is None:
-        apt.install(["age"], what="tests/accepted")
     identities = []
     for each in ("ours", "another"):
         path = tmp_path / each

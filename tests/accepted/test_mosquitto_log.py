@@ -1,7 +1,6 @@
 """What each release line logs of who comes is counted; its log may be rotated while it writes."""
 
 import re
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -17,7 +16,6 @@ from broker.logrotate import logrotate_calls, logrotate_path
 from broker.sightings import LINE, UNKNOWN, samples
 from ops.sightings import read_log
 from ops.stack import Stack
-from setup.apt import install
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -117,15 +115,8 @@ def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
     assert longest == LINE
 
 
-@pytest.fixture(scope="session")
-def logrotate():
-    if not shutil.which("logrotate"):
-        install(["logrotate"], what="What rotates the log in the tests")
-    return shutil.which("logrotate")
-
-
 @pytest.fixture
-def rotated(start, logrotate, tmp_path):
+def rotated(start, tmp_path):
     """A broker whose log the machine's logrotate has been told of, and what rotates it now."""
     running = start()
     done = running.script("files.sh logrotate.sh", "apply", logrotate_calls(running.broker))
@@ -133,7 +124,7 @@ def rotated(start, logrotate, tmp_path):
     path = Path(logrotate_path(running.broker))
 
     def rotate():
-        words = [logrotate, "--force", "--state", str(tmp_path / "state"), str(path)]
+        words = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(path)]
         subprocess.run(words, check=True, capture_output=True)
 
     yield running, rotate

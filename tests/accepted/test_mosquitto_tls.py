@@ -2,7 +2,6 @@
 
 import os
 import queue
-import shutil
 import ssl
 import subprocess
 import threading
@@ -16,7 +15,6 @@ from ports import free_port
 
 from broker.certificates import certificate_calls, describe_certificates, keeps
 from broker.settings import Settings
-from setup.apt import install
 
 MUTUAL = {"clientCertificates": "required", "identityAsUsername": True}
 
@@ -453,15 +451,7 @@ def connect_packet(user, password):
     return [0x10, len(body), *body]
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    needed = {"chromium": "chromium", "certutil": "libnss3-tools"}
-    if missing := [package for command, package in needed.items() if not shutil.which(command)]:
-        install(missing, what="The browser of the tests")
-    return shutil.which("chromium")
-
-
-def browse(chromium, folder, page, ca):
+def browse(folder, page, ca):
     """Return what *page* tells, in a browser whose owner trusts *ca* besides its own list."""
     told = queue.Queue()
     trusted = folder / ".pki" / "nssdb"
@@ -486,7 +476,7 @@ def browse(chromium, folder, page, ca):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = subprocess.Popen(
             [
-                *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
                 *("--disable-dev-shm-usage", "--no-proxy-server"),
                 f"--user-data-dir={folder / 'browser'}",
                 f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
@@ -504,9 +494,7 @@ def browse(chromium, folder, page, ca):
             server.shutdown()
 
 
-def test_a_browser_logs_in_over_wss_if_it_trusts_our_ca_and_dials_our_name(
-    running, chromium, tmp_path
-):
+def test_a_browser_logs_in_over_wss_if_it_trusts_our_ca_and_dials_our_name(running, tmp_path):
     packet = connect_packet("sentient_monitor_prod", running.passwords["sentient_monitor_prod"])
     port, another = port_of(running, "wss"), tmp_path / "another.pem"
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -514,7 +502,7 @@ def test_a_browser_logs_in_over_wss_if_it_trusts_our_ca_and_dials_our_name(
 
     def told(case, host, ca):
         page = PAGE % {"host": host, "port": port, "packet": packet}
-        return browse(chromium, tmp_path / case, page, ca)
+        return browse(tmp_path / case, page, ca)
 
     # CONNACK, accepted.
     assert told("ours", "127.0.0.1", ca_of(running)) == "answer 32,2,0,0"

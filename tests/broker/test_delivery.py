@@ -1,7 +1,6 @@
 """What is delivered arrives byte for byte; what is cut off on the way has changed nothing."""
 
 import os
-import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from broker.delivery import Call, deliver
 
 FILES = host_scripts("files.sh")
-SHELLS = [shell for shell in ("sh", "bash", "busybox") if shutil.which(shell)]
+SHELLS = ("sh", "bash", "busybox")
 ECHO = """\
 say() { printf '%s|' "$@"; cat; }
 finish() { :; }

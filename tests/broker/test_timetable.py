@@ -1,7 +1,6 @@
 """A schedule says the same to cron and to systemd, and one that never comes is refused."""
 
 import re
-import shutil
 import subprocess
 from datetime import date, timedelta
 
@@ -9,7 +8,6 @@ import pytest
 
 from broker.backup import longest_gap
 from broker.timetable import Timetable
-from setup import apt
 
 
 @pytest.mark.parametrize(
@@ -27,8 +25,6 @@ def test_cron_and_systemd_are_told_the_same(text, cron, calendar):
     found = Timetable.parse(text)
     assert (found.cron(), found.on_calendar()) == (cron, calendar)
     assert Timetable.parse(found.cron()) == found
-    if shutil.which("systemd-analyze") is None:
-        apt.install(["systemd"], what="tests/broker")
     said = subprocess.run(
         ["systemd-analyze", "calendar", calendar], capture_output=True, text=True, check=False
     )

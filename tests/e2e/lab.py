@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.site.server import Dockerd, on_a_server
-from setup import apt
 
-NEEDED = {"ip": "iproute2", "nft": "nftables", "ufw": "ufw", "systemd-analyze": "systemd"}
 KNOCKING = Path(__file__).parent / "knocking.py"
 SERVER, SERVER_6 = "192.168.2.3", "fd00:2::3"
 MQTT, WEBSOCKET = 1883, 9001
@@ -262,12 +260,6 @@ def knocker(*within: str) -> Knocker:
             text=True,
         )
     )
-
-
-def install_needed() -> None:
-    missing = [package for command, package in NEEDED.items() if shutil.which(command) is None]
-    if missing:
-        apt.install(missing, what="tests/e2e")
 
 
 def _run(*words: str) -> None:

@@ -16,9 +16,6 @@ from typing import Self
 from patience import eventually
 from ports import free_port
 
-from setup import apt
-
-PACKAGES = {"sshd": "openssh-server", "sudo": "sudo", "ssh": "openssh-client"}
 SECONDS = 20
 
 
@@ -38,10 +35,6 @@ class Sshd:
         return f"ssh://{self.user}@127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
-        missing = [name for each, name in PACKAGES.items() if not shutil.which(each, path=path)]
-        if missing:
-            apt.install(missing, what="tests/e2e")
         self.folder.mkdir()
         # '*' is a password that nobody has; without PAM sshd refuses an account that has none.
         _run("useradd", "--create-home", "--groups", "docker", "--password", "*", self.user)

@@ -22,7 +22,6 @@ from lab import (
     WEBSOCKET,
     Lab,
     Person,
-    install_needed,
     targets,
 )
 from site_under_test import ROOT, Site
@@ -58,7 +57,6 @@ FOREIGN = (
 
 @pytest.fixture(scope="module")
 def lab(ground: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
-    install_needed()
     image = stand_in("trixie")
     server = Lab(ground / "lab", f"lab-{ground.name[-6:]}")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from declared import stack_file
 from host_scripts import host_scripts
-from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person, install_needed
+from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person
 
 from broker import firewall, standing
 from broker.delivery import Call, deliver
@@ -27,7 +27,6 @@ OLD, NEW = 1883, 1884
 
 @pytest.fixture(scope="module")
 def lab(ground: Path) -> Iterator[Lab]:
-    install_needed()
     server = Lab(ground / "rules", f"rules-{ground.name[-6:]}", with_docker=False)
     yield server
     server.close()

@@ -1,6 +1,5 @@
 """The host makes backups by its own clock; by hand one is made, tried and restored."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,10 @@ import ops.backup
 import ops.restore
 import ops.verify_backup
 from ops.stack import Refusal, Stack
-from setup import apt
 
 
 @pytest.fixture(scope="module")
 def backed_up(make_site, ground):
-    if shutil.which("cron") is None:
-        apt.install(["cron"], what="tests/e2e")
     site = make_site("backed-up")
 
     def declare(config):

@@ -1,7 +1,6 @@
 """Who came and who was turned away, as `make inventory`, `make refused` and `make check` say."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +15,12 @@ import ops.refused
 from broker.checklist import checklist
 from broker.logrotate import logrotate_path, render_logrotate
 from ops.stack import Refusal, Stack
-from setup.apt import install
 
 LIMIT = 12
 
 
 @pytest.fixture(scope="module")
 def logged(make_site):
-    if not shutil.which("logrotate"):
-        install(["logrotate"], what="What rotates the log in the tests")
     site = make_site(
         "inventory", lambda config: config["broker"].update(logging={"refusedPerHour": LIMIT})
     )

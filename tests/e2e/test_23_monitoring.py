@@ -14,7 +14,6 @@ from scraping import MONITORING, scraped
 
 from broker.exporter import container_of
 from broker.textfile import METRICS, file_name
-from setup import apt
 from setup.image import EXPORTER, stand_in
 
 READER = "sentient_monitor_prod"
@@ -22,8 +21,6 @@ READER = "sentient_monitor_prod"
 
 @pytest.fixture(scope="module")
 def watched(make_site, ground, daemon):
-    if not Path("/usr/sbin/cron").exists():
-        apt.install(["cron"], what="tests/e2e")
     stand_in("trixie", daemon, EXPORTER)
     site = make_site("watched")
 

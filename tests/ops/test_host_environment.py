@@ -39,8 +39,8 @@ def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch
     assert "s3cret" not in seen.read_text()
 
 
-ELSEWHERE = {"ops/revision.py", "ops/test.py", "setup/engine.py"}
-"""Where git, pytest and the engine's build run: on this machine, for no host."""
+ELSEWHERE = {"ops/bare_path.py", "ops/revision.py", "ops/test.py", "setup/engine.py"}
+"""Where dpkg-query, git, pytest and the engine's build run: on this machine, for no host."""
 
 
 def test_no_command_is_started_with_the_environment_as_it_is():
