@@ -28,7 +28,19 @@ INSTALL = {"install", "apt.install", "packages.install"}
 MINIMAL = {
     *("apt-get", "bash", "cat", "chown", "chroot", "cp", "dash", "dd", "dpkg-deb", "echo", "env"),
     *("false", "find", "gpasswd", "id", "ls", "mkdir", "mount", "nsenter", "printf", "pwd", "rm"),
-    *("sed", "setpriv", "sh", "sleep", "stat", "tar", "touch", "true", "umount", "unshare"),
+    *(
+        "prlimit",
+        "sed",
+        "setpriv",
+        "sh",
+        "sleep",
+        "stat",
+        "tar",
+        "touch",
+        "true",
+        "umount",
+        "unshare",
+    ),
     *("useradd", "userdel"),
 }
 """Programs of Debian's packages with ``Essential: yes`` or ``Priority: required``, and apt."""
