@@ -149,11 +149,11 @@ for root in sys.argv[3:]:
                 fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except OSError:
                 continue
-            with open(fd, "rb") as file:
-                try:
+            try:
+                with open(fd, "rb") as file:
                     text = file.read(4_000_000)
-                except OSError:
-                    continue
+            except OSError:
+                continue  # it has become a folder
             for index, mark in enumerate(marks):
                 if mark in text:
                     print(index, path)
