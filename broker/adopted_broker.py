@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
-from broker.conf import CONFIG_DIR
+from broker.conf import CONFIG_DIR, RESERVED_CONNECTIONS
 from broker.handmade import Notes
 from broker.handmade_conf import LOG_TYPES, HandConf, HandListener
 from broker.names import check_file_name, check_folder
 from broker.part import Part
-from broker.site import Broker, Files, Health, Limits, Logging, Persistence
+from broker.site import RESERVED_PORTS, Broker, Files, Health, Limits, Logging, Persistence
 
 CONTAINER = "mosquitto-shared"
 """As the seed's page names it."""
@@ -161,6 +161,17 @@ PRIVATE_6 = "fc00::/7"
 """The same for IPv6 (RFC 4193)."""
 
 
+def _is_reserved(listener: HandListener) -> bool:
+    """Return whether *listener* is the one that ``broker.conf.render_conf`` adds for questions."""
+    return (
+        listener.line is not None
+        and listener.address == "127.0.0.1"
+        and listener.protocol == "mqtt"
+        and listener.port >= RESERVED_PORTS
+        and listener.most == RESERVED_CONNECTIONS
+    )
+
+
 def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListener]:
     """Return the listeners by name."""
     found = list(read.listeners)
@@ -186,8 +197,11 @@ def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListene
             f"{conf}: has no listener, so Mosquitto answers this machine alone, on port 1883, and "
             "still will; say broker.listeners otherwise"
         )
+    for listener in found:
+        if _is_reserved(listener) and listener.line:
+            notes.remark(listener.line, "is the reserved listener of this program, which adds it")
     listeners: dict[str, HandListener] = {}
-    for each in found:
+    for each in (listener for listener in found if not _is_reserved(listener)):
         if each.line is not None and _not_for_us(each, notes):
             continue
         kind = "websocket" if each.protocol == "websockets" else "mqtt"

@@ -448,6 +448,14 @@ class TestRules:
 
 
 class TestConf:
+    def test_the_reserved_listener_of_this_program_is_left_out(self):
+        ours = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 10"
+        theirs = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 11"
+
+        assert broker(ours)["listeners"].keys() == {"mqtt"}
+        assert "reserved listener" in remarks(conf=f"{CONF}{ours}\n")[0]
+        assert broker(theirs)["listeners"].keys() == {"mqtt", "mqtt-11883"}
+
     def test_what_is_as_by_default_is_not_said(self):
         assert broker("autosave_interval 300") == {
             "address": "192.168.2.3",
