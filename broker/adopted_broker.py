@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
@@ -161,15 +161,17 @@ PRIVATE_6 = "fc00::/7"
 """The same for IPv6 (RFC 4193)."""
 
 
-def _is_reserved(listener: HandListener) -> bool:
-    """Return whether *listener* is the one that ``broker.conf.render_conf`` adds for questions."""
-    return (
-        listener.line is not None
-        and listener.address == "127.0.0.1"
-        and listener.protocol == "mqtt"
-        and listener.port >= RESERVED_PORTS
-        and listener.most == RESERVED_CONNECTIONS
-    )
+def _without_reserved(found: list[HandListener], notes: Notes) -> Iterator[HandListener]:
+    """Yield what is not the listener that ``broker.conf.render_conf`` adds for questions."""
+    for listener in found:
+        if listener.line is not None and (
+            (listener.address, listener.protocol) == ("127.0.0.1", "mqtt")
+            and listener.port >= RESERVED_PORTS
+            and listener.most == RESERVED_CONNECTIONS
+        ):
+            notes.remark(listener.line, "is the reserved listener of this program, which adds it")
+        else:
+            yield listener
 
 
 def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListener]:
@@ -197,11 +199,8 @@ def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListene
             f"{conf}: has no listener, so Mosquitto answers this machine alone, on port 1883, and "
             "still will; say broker.listeners otherwise"
         )
-    for listener in found:
-        if _is_reserved(listener) and listener.line:
-            notes.remark(listener.line, "is the reserved listener of this program, which adds it")
     listeners: dict[str, HandListener] = {}
-    for each in (listener for listener in found if not _is_reserved(listener)):
+    for each in _without_reserved(found, notes):
         if each.line is not None and _not_for_us(each, notes):
             continue
         kind = "websocket" if each.protocol == "websockets" else "mqtt"
