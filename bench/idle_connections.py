@@ -7,10 +7,13 @@ again what the broker closes, and ends with its stdin.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 AT_ONCE = 50
 PAUSE = 0.05
@@ -46,6 +49,23 @@ def hold(host: str, port: int, count: int) -> None:
             held.pop(file).close()
         if dialled >= count:
             time.sleep(PAUSE)
+
+
+@contextlib.contextmanager
+def holding(host: str, port: int, count: int) -> Iterator[None]:
+    """Run this file in a process of its own, from when all were dialled until the block ends."""
+    with subprocess.Popen(
+        [sys.executable, __file__, host, str(port), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            holder.stdin.close()
 
 
 if __name__ == "__main__":

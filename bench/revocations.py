@@ -20,6 +20,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.clients import free_port
+from bench.idle_connections import holding
 from broker.acl import render_acl
 from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
 from broker.delivery import assemble, deliver
@@ -38,7 +39,6 @@ CONNECTIONS = 1_000
 PATIENCE = 10
 """Seconds for which the broker is asked, in the place of a minute; idle connections stay longer."""
 SUITES = {"2.0": "trixie", "2.1": "forky"}
-HOLDER = Path(__file__).parent / "idle_connections.py"
 
 
 @dataclass
@@ -190,18 +190,8 @@ def idle(there: Site) -> Iterator[None]:
     """Hold the connections in a process of their own."""
     host = there.daemon.ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", there.name)
     _, listener = there.settings.broker.mqtt_listener()
-    with subprocess.Popen(
-        [sys.executable, HOLDER, host.strip(), str(listener.port), str(IDLE)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            holder.stdin.close()
+    with holding(host.strip(), listener.port, IDLE):
+        yield
 
 
 def revoke(there: Site, number: int) -> bool:

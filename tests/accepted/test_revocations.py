@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mqtt import DENIED, Client, Refused
 
+from bench.idle_connections import holding
 from broker.settings import Settings
 
-HOLDER = Path(__file__).parents[2] / "bench" / "idle_connections.py"
 CONNECTIONS, FILES, IDLE, ROUNDS = 200, 300, 600, 1
 PATIENCE = 3
 """Seconds in the place of a minute: each round below waits for them twice where it can't ask."""
@@ -36,18 +35,8 @@ def idle(running, count: int = IDLE) -> Iterator[None]:
     host = running.docker(
         "inspect", "--format", "{{.NetworkSettings.IPAddress}}", running.broker.container
     ).strip()
-    with subprocess.Popen(
-        [sys.executable, HOLDER, host, str(running.port), str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            holder.stdin.close()
+    with holding(host, running.port, count):
+        yield
 
 
 def revoke(running, number):
