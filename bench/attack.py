@@ -64,7 +64,7 @@ def main() -> None:
                     _progress(result, time.monotonic() - began)
         base = str(made.base)
     print("\n".join(report(studies, results, base)))
-    sys.exit(1 if any(each.effects or each.unclear for each in results) else 0)
+    sys.exit(1 if any(raced.effects or raced.unclear for raced in results) else 0)
 
 
 def _race(
@@ -99,31 +99,31 @@ def report(studies: Iterable[Studied], results: list[Result], base: str) -> Iter
     yield "| script | against the rule | attacker | names raced | rounds | ended | effects |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for studied in studies:
-        own = [each for each in results if each.script == studied.script.name]
+        own = [raced for raced in results if raced.script == studied.script.name]
         if not own:
             yield f"| {studied.script.name} | {len(studied.violations)} | none | 0 | | | |"
-        for each in own:
-            wrong = each.rounds - each.succeeded - len(each.unclear)
+        for raced in own:
+            wrong = raced.rounds - raced.succeeded - len(raced.unclear)
             yield (
-                f"| {each.script} | {len(studied.violations)} | {each.whose} | {len(each.names)} | "
-                f"{each.rounds} | "
-                f"{each.succeeded} well, {wrong} with an error | {len(each.effects)} |"
+                f"| {raced.script} | {len(studied.violations)} | {raced.whose} | "
+                f"{len(raced.names)} | {raced.rounds} | "
+                f"{raced.succeeded} well, {wrong} with an error | {len(raced.effects)} |"
             )
     yield ""
-    for each in results:
-        for effect, attacks in sorted(each.effects.items()):
+    for raced in results:
+        for effect, attacks in sorted(raced.effects.items()):
             told = [text.replace(base, "") for text in attacks]
-            yield f"- {each.script}: {effect}: {_few(told)}"
-        for text in each.unclear:
-            yield f"- {each.script}: no clear end: {text.replace(base, '')}"
-    against = sum(len(each.violations) for each in studies)
+            yield f"- {raced.script}: {effect}: {_few(told)}"
+        for text in raced.unclear:
+            yield f"- {raced.script}: no clear end: {text.replace(base, '')}"
+    against = sum(len(study.violations) for study in studies)
     yield ""
     yield (
-        f"{sum(each.rounds for each in results):,} rounds, "
-        f"{sum(each.planted for each in results):,} names taken, "
-        f"{sum(each.refused for each in results):,} hard links refused by the kernel: "
-        f"{sum(len(each.effects) for each in results)} effects, "
-        f"{sum(len(each.unclear) for each in results)} unclear ends; "
+        f"{sum(raced.rounds for raced in results):,} rounds, "
+        f"{sum(raced.planted for raced in results):,} names taken, "
+        f"{sum(raced.refused for raced in results):,} hard links refused by the kernel: "
+        f"{sum(len(raced.effects) for raced in results)} effects, "
+        f"{sum(len(raced.unclear) for raced in results)} unclear ends; "
         f"{against} paths that root touched against the rule."
     )
 
