@@ -31,88 +31,88 @@ help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 up: venv ## bring the broker up, or change it to what the stack file says; YES=1 doesn't ask
-	@$(run) ops.up $(stack) $(call flag,--yes,YES)
+	@$(run) cli.up $(stack) $(call flag,--yes,YES)
 
 adopt: venv ## a stack file for a broker set up by hand: STACK= FROM=folder ADDRESS=; CONTAINER=, DATA=, LOG=
-	@$(run) ops.adopt $(stack) --from="$$given_FROM" --conf="$$given_CONF" --address="$$given_ADDRESS" --container="$$given_CONTAINER" --data="$$given_DATA" --log="$$given_LOG"
+	@$(run) cli.adopt $(stack) --from="$$given_FROM" --conf="$$given_CONF" --address="$$given_ADDRESS" --container="$$given_CONTAINER" --data="$$given_DATA" --log="$$given_LOG"
 
 preview: venv ## show what `up` would change
-	@$(run) ops.preview $(stack)
+	@$(run) cli.preview $(stack)
 
 outputs: venv ## show the stack's outputs; SECRETS=show for credentials
-	@$(run) ops.outputs $(stack) $(call flag,--show-secrets,SECRETS,show)
+	@$(run) cli.outputs $(stack) $(call flag,--show-secrets,SECRETS,show)
 
 down: venv ## take the broker away; data and logs stay unless DATA=delete, passwords go unless PASSWORDS=keep
-	@$(run) ops.down $(stack) $(call flag,--yes,YES) $(call flag,--delete-data,DATA,delete) $(call flag,--keep-passwords,PASSWORDS,keep)
+	@$(run) cli.down $(stack) $(call flag,--yes,YES) $(call flag,--delete-data,DATA,delete) $(call flag,--keep-passwords,PASSWORDS,keep)
 
 credentials: venv ## how USER= logs in; FORMAT=header for firmware; ALL=folder for everybody
-	@$(run) ops.credentials $(stack) --format="$${given_FORMAT:-env}" $(or $(call option,--all,ALL),--user="$$given_USER")
+	@$(run) cli.credentials $(stack) --format="$${given_FORMAT:-env}" $(or $(call option,--all,ALL),--user="$$given_USER")
 
 certificate: venv ## a certificate that USER= shows as a client, of the stack's CA; OUT=folder, DAYS=
-	@$(run) ops.certificate $(stack) --user="$$given_USER" --days="$${given_DAYS:-397}" --out="$${given_OUT:-certificates}"
+	@$(run) cli.certificate $(stack) --user="$$given_USER" --days="$${given_DAYS:-397}" --out="$${given_OUT:-certificates}"
 
 rotate: venv ## new passwords for USER=a,b, or for ALL=1; PREVIOUS=revoke ends an overlap
-	@$(run) ops.rotate $(stack) $(call flag,--yes,YES) --users="$$given_USER" $(call flag,--all,ALL) $(call flag,--revoke-previous,PREVIOUS,revoke)
+	@$(run) cli.rotate $(stack) $(call flag,--yes,YES) --users="$$given_USER" $(call flag,--all,ALL) $(call flag,--revoke-previous,PREVIOUS,revoke)
 
 password: venv ## print the password of USER= alone
-	@$(run) ops.credentials $(stack) --user="$$given_USER" --only-password
+	@$(run) cli.credentials $(stack) --user="$$given_USER" --only-password
 
 access-diff: venv ## what a change lets whom do, against BASE=main; FAIL_ON=widened is a gate
-	@$(run) ops.access_diff --base="$${given_BASE:-main}" $(call option,--head,HEAD) $(call flag,--json,JSON) --fail-on="$$given_FAIL_ON"
+	@$(run) cli.access_diff --base="$${given_BASE:-main}" $(call option,--head,HEAD) $(call flag,--json,JSON) --fail-on="$$given_FAIL_ON"
 
 check: venv ## the page's checklist, of the broker that runs; FORMAT=json, OUT=page.md
-	@$(run) ops.check $(stack) --format="$${given_FORMAT:-text}" $(call option,--out,OUT)
+	@$(run) cli.check $(stack) --format="$${given_FORMAT:-text}" $(call option,--out,OUT)
 
 watch: venv ## what USER= receives of TOPIC=, as it comes; COUNT= ends it
-	@$(run) ops.watch $(stack) --user="$$given_USER" $(call option,--topic,TOPIC) $(call option,--count,COUNT)
+	@$(run) cli.watch $(stack) --user="$$given_USER" $(call option,--topic,TOPIC) $(call option,--count,COUNT)
 
 publish: venv ## one MESSAGE= to TOPIC= as USER=; RETAIN=1 keeps it
-	@$(run) ops.publish $(stack) --user="$$given_USER" --topic="$$given_TOPIC" --message="$$given_MESSAGE" $(call flag,--retain,RETAIN)
+	@$(run) cli.publish $(stack) --user="$$given_USER" --topic="$$given_TOPIC" --message="$$given_MESSAGE" $(call flag,--retain,RETAIN)
 
 logs: venv ## the broker's last LINES=100; FOLLOW=1 goes on
-	@$(run) ops.logs $(stack) --lines="$${given_LINES:-100}" $(call flag,--follow,FOLLOW)
+	@$(run) cli.logs $(stack) --lines="$${given_LINES:-100}" $(call flag,--follow,FOLLOW)
 
 status: venv ## health, clients, rates and memory of the broker
-	@$(run) ops.status $(stack)
+	@$(run) cli.status $(stack)
 
 inventory: venv ## who is declared against who was seen in the log; FORMAT=json
-	@$(run) ops.inventory $(stack) --format="$${given_FORMAT:-text}"
+	@$(run) cli.inventory $(stack) --format="$${given_FORMAT:-text}"
 
 refused: venv ## refused logins and denied messages by user and address; SINCE=24h, FORMAT=json
-	@$(run) ops.refused $(stack) --since="$${given_SINCE:-24h}" --format="$${given_FORMAT:-text}"
+	@$(run) cli.refused $(stack) --since="$${given_SINCE:-24h}" --format="$${given_FORMAT:-text}"
 
 restart: venv ## start the broker again with its data, and wait until it answers
-	@$(run) ops.restart $(stack)
+	@$(run) cli.restart $(stack)
 
 backup: venv ## one archive of what the broker keeps, made now
-	@$(run) ops.backup $(stack)
+	@$(run) cli.backup $(stack)
 
 verify-backup: venv ## a broker of its own starts on an archive: FROM=latest or a path on the host; IDENTITY=
-	@$(run) ops.verify_backup $(stack) --archive="$${given_FROM:-latest}" $(call option,--identity,IDENTITY)
+	@$(run) cli.verify_backup $(stack) --archive="$${given_FROM:-latest}" $(call option,--identity,IDENTITY)
 
 restore: venv ## the broker holds what FROM= holds: latest or a path on the host; IDENTITY=, YES=1, OTHER=1
-	@$(run) ops.restore $(stack) --archive="$$given_FROM" $(call option,--identity,IDENTITY) $(call flag,--yes,YES) $(call flag,--other,OTHER)
+	@$(run) cli.restore $(stack) --archive="$$given_FROM" $(call option,--identity,IDENTITY) $(call flag,--yes,YES) $(call flag,--other,OTHER)
 
 expect: venv ## put the stack file's expectations to the broker that runs
-	@$(run) ops.expect $(stack)
+	@$(run) cli.expect $(stack)
 
 firewall: venv ## who may reach which port, and whether the rules are in force
-	@$(run) ops.firewall $(stack)
+	@$(run) cli.firewall $(stack)
 
 who-can: venv ## who may ACTION=write (or read) TOPIC=
-	@$(run) ops.who_can $(stack) --action="$$given_ACTION" --topic="$$given_TOPIC"
+	@$(run) cli.who_can $(stack) --action="$$given_ACTION" --topic="$$given_TOPIC"
 
 explain: venv ## which rule decides about USER= and TOPIC=
-	@$(run) ops.explain $(stack) --user="$$given_USER" --topic="$$given_TOPIC"
+	@$(run) cli.explain $(stack) --user="$$given_USER" --topic="$$given_TOPIC"
 
 access-map: venv ## who may do what, as a matrix and a map; OUT=folder
-	@$(run) ops.access_map $(stack) --out="$${given_OUT:-access}"
+	@$(run) cli.access_map $(stack) --out="$${given_OUT:-access}"
 
 env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
-	@$(run) ops.env $(stack)
+	@$(run) cli.env $(stack)
 
 test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
-	@$(run) ops.test $(call option,--only,ONLY)
+	@$(run) bootstrap.test_suite $(call option,--only,ONLY)
 
 bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
 	@for each in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$each" .py)" || exit 1; done
@@ -121,14 +121,14 @@ soak: venv-dev ## 200 CLIENTS= for 10 MINUTES=, while the broker is killed, its 
 	@$(run) bench.soak --minutes="$${given_MINUTES:-10}" --clients="$${given_CLIENTS:-200}" $(call option,--out,OUT)
 
 docs: venv ## write the table of docs/settings.md
-	@$(run) ops.settings
+	@$(run) cli.settings_reference
 
 lock: venv-dev ## pin requirements anew after a change of requirements*.in
 	@$(run) piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt requirements.in
 	@$(run) piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-dev.txt requirements-dev.in
 
 venv:
-	@sh setup/venv.sh requirements.txt requirements-dev.txt
+	@sh bootstrap/venv.sh requirements.txt requirements-dev.txt
 
 venv-dev:
-	@sh setup/venv.sh requirements-dev.txt
+	@sh bootstrap/venv.sh requirements-dev.txt

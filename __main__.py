@@ -11,31 +11,31 @@ from functools import partial
 import pulumi
 import pulumi_docker as docker
 
-from broker.access import describe_access
-from broker.acl import render_acl
-from broker.certificates import problems as problems_of_certificates
-from broker.certificates import remarks as remarks_on_certificates
-from broker.certificates import renewals
-from broker.certificates import turn as turn_of_certificates
-from broker.conf import render_conf
-from broker.effect import effects, remembered, withdrawn
-from broker.env import endpoints, login, render_env
-from broker.firewall import choose, describe_firewall, is_declared
-from broker.firewall import problems as problems_of_firewall
-from broker.host import transport
-from broker.layout import publications
-from broker.logins import logins
-from broker.manual import render_manual
-from broker.needs import reserved_port_problems, reserves, start_digest
-from broker.review import review
-from broker.rotations import describe_rotations, generations
-from broker.rotations import renewals as renewals_of_passwords
-from broker.settings import Settings, SettingsError
-from broker.standing import remarks, turn
-from broker.supplied import leftovers, misread_in_env_files, pairs, problems
-from broker.supplied import wanted as wanted_secrets
-from broker.timetable import Timetable
-from broker.wanted import wanted_of_host
+from broker.access.description import describe_access
+from broker.access.review import review
+from broker.credentials.env_files import endpoints, login, render_env
+from broker.credentials.external_secrets import leftovers, misread_in_env_files, pairs, problems
+from broker.credentials.external_secrets import required_secrets as wanted_secrets
+from broker.credentials.logins import logins
+from broker.credentials.password_ages import describe_rotations, generations
+from broker.credentials.password_ages import renewals as renewals_of_passwords
+from broker.firewall.drift import remarks, revision
+from broker.firewall.rules import choose, describe_firewall, is_declared
+from broker.firewall.rules import problems as problems_of_firewall
+from broker.host.facts import transport
+from broker.host.layout import publications
+from broker.host.requirements import host_requirements
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.impact import impacts, remembered, withdrawn
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.mosquitto.reload_or_replace import reserved_port_problems, reserves, start_digest
+from broker.settings.cron_schedule import CronSchedule
+from broker.settings.stack_settings import Settings, SettingsError
+from broker.tls.certificates import problems as problems_of_certificates
+from broker.tls.certificates import remarks as remarks_on_certificates
+from broker.tls.certificates import renewals
+from broker.tls.certificates import revision as turn_of_certificates
+from broker.usage import render_usage
 from components import (
     Backups,
     BrokerContainer,
@@ -44,10 +44,10 @@ from components import (
     EnvFiles,
     Firewall,
     Monitoring,
-    Rotations,
+    PasswordAges,
 )
-from components.preflight import look
-from components.stackfile import read_secrets, read_stack_file
+from components.host_probe import probe_host
+from components.stack_config import read_secrets, read_stack_file
 
 stack = pulumi.get_stack()
 try:
@@ -66,12 +66,12 @@ broker = settings.broker
 
 # Where. Looked at before anything is changed there.
 host = transport(broker.host, broker.ssh_config)
-wanted = wanted_of_host(settings, stack)
-seen = look(host, wanted)
+wanted = host_requirements(settings, stack)
+seen = probe_host(host, wanted)
 image_name = seen.present_image(wanted.image, wanted.stand_in)
 reserved = reserves(broker, seen, image_name)
 digest = start_digest(broker, image_name, reserved=reserved)
-for line in effects(wanted, seen, digest):
+for line in impacts(wanted, seen, digest):
     pulumi.log.info(line)
 firewall = choose(broker, seen) if is_declared(broker) else None
 if wrong_host := [
@@ -100,7 +100,7 @@ credentials = Credentials(
     supplied=wanted_secrets(settings, secrets, "supplied"),
     hashes=wanted_secrets(settings, secrets, "adopted"),
 )
-rotations = Rotations(
+rotations = PasswordAges(
     "rotations",
     generations=generations(settings),
     max_age_days=broker.passwords.max_age_days,
@@ -132,7 +132,7 @@ if firewall is not None:
         transport=host,
         image=image.name,
         choice=firewall,
-        turn=turn(broker, seen),
+        turn=revision(broker, seen),
     )
     guarded.append(rules.in_force)
 container = BrokerContainer(
@@ -162,7 +162,7 @@ if broker.backups is not None and broker.backups.schedule is not None:
         "backups",
         broker=broker,
         declared=broker.backups,
-        timetable=Timetable.parse(broker.backups.schedule),
+        timetable=CronSchedule.parse(broker.backups.schedule),
         stack=stack,
         transport=host,
         image=image.name,
@@ -214,4 +214,4 @@ pulumi.export("firewall", describe_firewall(broker, firewall))
 if configuration.certificates is not None:
     pulumi.export("certificates", configuration.certificates)
 pulumi.export("image", image_name)
-pulumi.export("readme", render_manual(settings, stack, image_name))
+pulumi.export("readme", render_usage(settings, stack, image_name))

@@ -25,7 +25,7 @@ from bench.brokers import (
     until_there,
 )
 from bench.clients import Address, Client, connect_packet, packet, string
-from setup.daemon import ensure_daemon
+from bootstrap.daemon import ensure_daemon
 
 SECONDS = 10
 A_SECOND = 100

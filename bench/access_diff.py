@@ -2,8 +2,8 @@
 
 import time
 
-from broker.diff import diff
-from ops.stack import ROOT, Stack
+from broker.access.diff import diff
+from cli.stack import ROOT, Stack
 
 SMALL, LARGE = 100, 10_000
 RULES = 5

@@ -21,9 +21,9 @@ from pathlib import Path
 from bench.attacks.race import Racer, Result, Studied, plan, race, racer, study
 from bench.attacks.script import scripts
 from bench.attacks.stack import LIMIT, ROOT, WHOSE, Stack, stack
-from setup import packages
-from setup.daemon import ensure_daemon
-from setup.image import stand_in
+from bootstrap import packages
+from bootstrap.daemon import ensure_daemon
+from bootstrap.image import stand_in
 
 ROUNDS = 200
 NEEDED = ("gcc", "libc6-dev", "logrotate", "openssl", "strace")

@@ -17,12 +17,12 @@ from typing import Any
 from bench.clients import free_port
 from bench.site import lets_in, temporary_stack
 from bench.users_up import declare
-from broker.acl import render_acl
-from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
-from broker.settings import Settings
-from setup import packages
-from setup.daemon import ensure_daemon
-from setup.image import STANDS_IN, stand_in
+from bootstrap import packages
+from bootstrap.daemon import ensure_daemon
+from bootstrap.image import STANDS_IN, stand_in
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.settings.stack_settings import Settings
 
 PLAYBOOK = Path(__file__).parent / "ansible"
 USERS = 100

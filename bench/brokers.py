@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.clients import Address, Client, free_port
-from broker.acl import render_acl
-from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
-from broker.passwd import SALT_BYTES, hash_password, render_passwd
-from broker.site import Broker
-from ops.stack import Stack
-from setup.daemon import Daemon
-from setup.image import STANDS_IN, stand_in
+from bootstrap.daemon import Daemon
+from bootstrap.image import STANDS_IN, stand_in
+from broker.credentials.password_hashes import SALT_BYTES, hash_password, render_passwd
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.settings.broker_settings import Broker
+from cli.stack import Stack
 
 PUBLISHES, RECEIVES = "paragon_devices", "sentient_api_prod"
 PASSWORD = "not-a-secret-on-a-loopback"  # noqa: S105

@@ -17,10 +17,10 @@ from typing import Any
 from bench.clients import Address, Client, TurnedAwayError, free_port
 from bench.panels import Line, render_panels
 from bench.site import temporary_stack
-from ops.stack import ROOT
-from setup import apt
-from setup.daemon import ensure_daemon
-from setup.image import EXPORTER, STANDS_IN, stand_in
+from bootstrap import apt
+from bootstrap.daemon import ensure_daemon
+from bootstrap.image import EXPORTER, STANDS_IN, stand_in
+from cli.stack import ROOT
 
 BOARD = ROOT / "monitoring" / "dashboard.json"
 PAGE = ROOT / "docs" / "dashboard.svg"

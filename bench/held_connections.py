@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.brokers import PATIENCE, RECEIVES, Running, bare, folders, in_a_container, until_there
 from bench.clients import Client
-from setup.daemon import ensure_daemon
+from bootstrap.daemon import ensure_daemon
 
 PAIRS = 5_000
 """Each a client that publishes and one that receives what it publishes."""

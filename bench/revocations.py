@@ -21,17 +21,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.clients import free_port
 from bench.idle_connections import holding
-from broker.acl import render_acl
-from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
-from broker.delivery import assemble, deliver
-from broker.effect import remembered
-from broker.host import DEFAULT_SOCKET
-from broker.layout import apply_calls, configuration_files, folder_calls, health_environment
-from broker.passwd import hash_generated, render_passwd
-from broker.settings import Settings
-from ops.stack import ROOT, Stack
-from setup.daemon import Daemon, ensure_daemon
-from setup.image import stand_in
+from bootstrap.daemon import Daemon, ensure_daemon
+from bootstrap.image import stand_in
+from broker.credentials.password_hashes import hash_generated, render_passwd
+from broker.host.facts import DEFAULT_SOCKET
+from broker.host.layout import apply_calls, configuration_files, folder_calls, health_environment
+from broker.host.script_calls import assemble, render_stdin
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.impact import remembered
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
+from broker.settings.stack_settings import Settings
+from cli.stack import ROOT, Stack
 
 ROUNDS = 20
 IDLE = 3_000
@@ -58,14 +58,14 @@ class Site:
     @property
     def reserved(self) -> bool:
         """Version 0.1 has neither the listener nor the way back."""
-        return (self.scripts / "narrower.sh").exists()
+        return (self.scripts / "lib/narrower_access.sh").exists()
 
     def run(self, scripts: tuple[str, ...], calls: list[Any]) -> subprocess.CompletedProcess[str]:
         text = assemble(scripts, lambda name: (self.scripts / name).read_text(encoding="utf-8"))
         known = [call for call in calls if self.reserved or call.words[0] != "retreat"]
         return subprocess.run(
             ["sh", "-s", "apply"],
-            input=deliver(text, known),
+            input=render_stdin(text, known),
             capture_output=True,
             text=True,
             check=False,
@@ -95,12 +95,12 @@ class Site:
             else call
             for call in calls
         ]
-        return self.run(("files.sh", "apply.sh"), calls)
+        return self.run(("lib/put_files.sh", "commands/apply_configuration.sh"), calls)
 
     def start(self) -> None:
         broker = self.settings.broker
         folders = broker.folders
-        assert not self.run(("folders.sh",), folder_calls(broker)).returncode
+        assert not self.run(("commands/folders.sh",), folder_calls(broker)).returncode
         assert not self.apply().returncode
         mounts = (
             f"{folders.config}:{CONFIG_DIR}:ro",

@@ -10,10 +10,10 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.rules import Principal, Rule
-from broker.verdict import can
-from setup.daemon import ensure_daemon
-from setup.image import STANDS_IN, stand_in
+from bootstrap.daemon import ensure_daemon
+from bootstrap.image import STANDS_IN, stand_in
+from broker.access.evaluate import evaluate
+from broker.access.rules import Principal, Rule
 
 SECONDS = 5.0
 FILTERS = ("paragon/+/sensors/#", "paragon/+/status/#", "paragon/+/events/#")
@@ -25,7 +25,7 @@ def simulated() -> float:
     """Return the simulator's verdicts a second."""
     rules = tuple(Rule(kind="topic", access="write", filter=each) for each in FILTERS)
     principal = Principal(name="device", topics=rules)
-    return _rate(lambda topic: can(principal, "publish", topic))
+    return _rate(lambda topic: evaluate(principal, "publish", topic))
 
 
 def asked() -> float:

@@ -4,10 +4,10 @@ from components.backups import Backups
 from components.configuration import Configuration
 from components.container import BrokerContainer
 from components.credentials import Credentials
-from components.envfiles import EnvFiles
+from components.env_files import EnvFiles
 from components.firewall import Firewall
 from components.monitoring import Monitoring
-from components.rotations import Rotations
+from components.password_ages import PasswordAges
 
 __all__ = [
     "Backups",
@@ -17,5 +17,5 @@ __all__ = [
     "EnvFiles",
     "Firewall",
     "Monitoring",
-    "Rotations",
+    "PasswordAges",
 ]

@@ -2,13 +2,13 @@
 
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from broker.backup import SCRIPTS, backup_timer
-from broker.delivery import assemble
-from broker.host import Transport
-from broker.site import Backups as Declared
-from broker.site import Broker
-from broker.timetable import Timetable
-from components.hostcommand import host_command, read_script
+from broker.backup.backups import SCRIPTS, backup_timer
+from broker.host.facts import Transport
+from broker.host.script_calls import assemble
+from broker.settings.broker_settings import Backups as Declared
+from broker.settings.broker_settings import Broker
+from broker.settings.cron_schedule import CronSchedule
+from components.host_command import host_command, read_script
 
 
 class Backups(ComponentResource):
@@ -20,7 +20,7 @@ class Backups(ComponentResource):
         *,
         broker: Broker,
         declared: Declared,
-        timetable: Timetable,
+        timetable: CronSchedule,
         stack: str,
         transport: Transport,
         image: Input[str],
@@ -34,7 +34,7 @@ class Backups(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh", "schedule.sh"),
+            scripts=("lib/put_files.sh", "commands/schedule.sh"),
             calls=backup_timer(
                 broker, declared, timetable, stack, socket=transport.socket, script=script
             ).calls(),

@@ -5,10 +5,10 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.certificates import certificate_calls, describe_certificates, shown
-from broker.host import Transport
-from broker.site import Broker
-from components.hostcommand import host_command
+from broker.host.facts import Transport
+from broker.settings.broker_settings import Broker
+from broker.tls.certificates import certificate_calls, describe_certificates, shown
+from components.host_command import host_command
 
 
 class Certificates(ComponentResource):
@@ -38,7 +38,12 @@ class Certificates(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh", "pairs.sh", "apply.sh", "certificates.sh"),
+            scripts=(
+                "lib/put_files.sh",
+                "lib/key_and_certificate.sh",
+                "commands/apply_configuration.sh",
+                "commands/certificates.sh",
+            ),
             calls=certificate_calls(broker, transport.socket, turn, pairs),
             shown=shown(broker, turn),
             # It asks the listeners, from the host's own network, what they serve.

@@ -5,12 +5,12 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.host import Transport
-from broker.layout import apply_calls, configuration_files, folder_calls
-from broker.logrotate import logrotate_calls, logrotate_path, render_logrotate
-from broker.site import Broker
+from broker.host.facts import Transport
+from broker.host.layout import apply_calls, configuration_files, folder_calls
+from broker.logs.logrotate import logrotate_calls, logrotate_path, render_logrotate
+from broker.settings.broker_settings import Broker
 from components.certificates import Certificates
-from components.hostcommand import host_command, show
+from components.host_command import host_command, show
 
 
 class Configuration(ComponentResource):
@@ -47,7 +47,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("folders.sh",),
+            scripts=("commands/folders.sh",),
             calls=folder_calls(broker),
             shown={
                 call.words[2]: " ".join(call.words[3:6])
@@ -62,7 +62,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh", "logrotate.sh"),
+            scripts=("lib/put_files.sh", "commands/logrotate.sh"),
             calls=logrotate_calls(broker),
             shown={logrotate_path(broker): render_logrotate(broker)},
             opts=ResourceOptions(parent=self, depends_on=[folders]),
@@ -103,7 +103,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh", "apply.sh"),
+            scripts=("lib/put_files.sh", "commands/apply_configuration.sh"),
             calls=calls,
             shown={
                 broker.files.conf: show(conf),

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.conf import CONFIG_DIR, DATA_DIR, LOG_DIR
-from broker.firewall import short_name
-from broker.host import Transport
-from broker.layout import (
+from broker.firewall.rules import short_name
+from broker.host.facts import Transport
+from broker.host.layout import (
     database_call,
     guard_call,
     health_environment,
@@ -16,8 +15,9 @@ from broker.layout import (
     ports_on_host,
     ready_call,
 )
-from broker.site import Broker
-from components.hostcommand import host_command
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
+from broker.settings.broker_settings import Broker
+from components.host_command import host_command
 
 # The provider reports an update of these and calls no API: they must replace to come true.
 SILENT_UPDATES = ["healthcheck", "tmpfs", "init", "mounts"]
@@ -55,7 +55,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("database.sh", "guard.sh"),
+            scripts=("lib/database.sh", "commands/before_start.sh"),
             calls=database.apply(lambda it: [it, guard_call(broker, digest)]),
             # A tag that was built anew is another image under the same digest of the settings.
             shown={"start": digest, "image": image_id},
@@ -164,7 +164,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("database.sh", "ready.sh"),
+            scripts=("lib/database.sh", "commands/await_ready.sh"),
             calls=database.apply(lambda it: [it, ready_call(broker)]),
             shown={"container": container.id},
             opts=ResourceOptions(parent=self, depends_on=[container]),

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_random import RandomPassword
 
-from broker.fleet import member_generations, member_passwords
-from broker.passwd import hash_generated, hash_supplied, render_passwd
-from broker.site import Passwords
-from broker.users import Fleet
+from broker.credentials.fleets import member_generations, member_passwords
+from broker.credentials.password_hashes import hash_generated, hash_supplied, render_passwd
+from broker.settings.broker_settings import Passwords
+from broker.settings.users import Fleet
 
 SPECIAL = "-_.+=@%^,"
 """

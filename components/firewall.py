@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
-from broker.firewall import Choice, digest, firewall_calls, left_calls
-from broker.firewall import show as show_rules
-from broker.host import Transport
-from broker.site import Broker
-from components.hostcommand import host_command, show
+from broker.firewall.rules import Choice, digest, firewall_calls, left_calls
+from broker.firewall.rules import show as show_rules
+from broker.host.facts import Transport
+from broker.settings.broker_settings import Broker
+from components.host_command import host_command, show
 
 
 class Firewall(ComponentResource):
@@ -43,7 +43,7 @@ class Firewall(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh", "rules.sh", "firewall.sh"),
+            scripts=("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh"),
             calls=firewall_calls(broker, choice, turn),
             shown={**shown, "turn": turn},
             network_admin=True,
@@ -59,7 +59,12 @@ class Firewall(ComponentResource):
             transport=self._transport,
             become=broker.become,
             image=self._image,
-            scripts=("files.sh", "rules.sh", "firewall.sh", "left.sh"),
+            scripts=(
+                "lib/put_files.sh",
+                "lib/firewall_rules.sh",
+                "commands/firewall.sh",
+                "commands/close_former_ports.sh",
+            ),
             calls=left_calls(broker, choice, turn),
             # As often as the rules are put in force, and no less.
             shown={"rules": digest(broker, choice), "turn": turn},

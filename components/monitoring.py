@@ -5,8 +5,9 @@ from functools import partial
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.delivery import assemble
-from broker.exporter import (
+from broker.host.facts import Transport
+from broker.host.script_calls import assemble
+from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
     config_folder,
@@ -15,11 +16,10 @@ from broker.exporter import (
     exporter_command,
     render_exporter,
 )
-from broker.host import Transport
-from broker.monitoring import Monitoring as Declared
-from broker.site import Broker
-from broker.textfile import SCRIPT, textfile_timer
-from components.hostcommand import host_command, read_script, show
+from broker.monitoring.node_exporter_metrics import SCRIPT, textfile_timer
+from broker.settings.broker_settings import Broker
+from broker.settings.monitoring_settings import Monitoring as Declared
+from components.host_command import host_command, read_script, show
 
 
 class Monitoring(ComponentResource):
@@ -49,7 +49,7 @@ class Monitoring(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("files.sh",),
+            scripts=("lib/put_files.sh",),
             calls=password.apply(partial(exporter_calls, broker, login)),
             shown={f"{folder}/{CONFIG_FILE}": show(render_exporter(broker, login, "..."))},
             opts=ResourceOptions(parent=self),
@@ -114,7 +114,7 @@ class Monitoring(ComponentResource):
                 transport=transport,
                 become=broker.become,
                 image=image,
-                scripts=("files.sh", "schedule.sh"),
+                scripts=("lib/put_files.sh", "commands/schedule.sh"),
                 calls=Output.from_input(image).apply(lambda name: timer(image=name).calls()),
                 shown={"folder": declared.textfile},
                 opts=ResourceOptions(parent=self),

@@ -12,10 +12,10 @@ from typing import Protocol
 import hypothesis
 import pytest
 
-from broker.host import DEFAULT_SOCKET
-from setup import apt
-from setup.daemon import Daemon, ensure_daemon
-from setup.image import stand_in as build_stand_in
+from bootstrap import apt
+from bootstrap.daemon import Daemon, ensure_daemon
+from bootstrap.image import stand_in as build_stand_in
+from broker.host.facts import DEFAULT_SOCKET
 
 # A property is true however busy the machine is: examples are bounded in number, not in time.
 hypothesis.settings.register_profile(

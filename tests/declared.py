@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from broker.settings import PROJECT, Settings
+from broker.settings.stack_settings import PROJECT, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

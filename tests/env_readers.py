@@ -16,8 +16,8 @@ from declared import ROOT, smallest
 from dotenv import dotenv_values
 from hypothesis import strategies as st
 
-from broker.env import MISREAD, READ_ALIKE, env_file_mark, render_env
-from broker.settings import Settings
+from broker.credentials.env_files import MISREAD, READ_ALIKE, env_file_mark, render_env
+from broker.settings.stack_settings import Settings
 from components.credentials import SPECIAL
 
 Values = dict[str, str]

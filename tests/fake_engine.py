@@ -10,8 +10,8 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
 from pulumi.runtime.settings import set_root_resource
 
-from broker.host import WITHHELD
-from broker.settings import PROJECT
+from broker.host.facts import WITHHELD
+from broker.settings.stack_settings import PROJECT
 
 COMMAND = "command:local:Command"
 CONTAINER = "docker:index/container:Container"

@@ -2,7 +2,7 @@
 
 from declared import ROOT
 
-from broker.delivery import assemble
+from broker.host.script_calls import assemble
 
 
 def host_scripts(*names: str) -> str:

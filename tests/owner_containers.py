@@ -2,7 +2,7 @@
 What stands in for the containers in which host scripts work as a folder's owner.
 
 ``OWNER_CONTAINERS`` is sh for the beginning of a program called ``docker``. It runs the script of
-``as_owner`` (host/paths.sh) in the folder itself, with the same uid, and ends. A ``docker exec
+``as_owner`` (host/lib/paths.sh) in the folder itself, with the same uid, and ends. A ``docker exec
 --workdir FOLDER CONTAINER ... sh -euc SCRIPT`` runs likewise where ``OWNER_INSIDE`` has a line
 ``FOLDER FOLDER-OF-THIS-MACHINE``. Other calls fall through to what follows.
 

@@ -37,7 +37,7 @@ def roots(names):
 @pytest.mark.parametrize("module", python_in("broker"), ids=lambda path: path.stem)
 class TestBroker:
     def test_it_knows_nothing_of_pulumi_and_of_no_room_above(self, module):
-        above = {"components", "ops", "setup"}
+        above = {"components", "bootstrap", "cli"}
         assert not {
             each for each in roots(names_imported(module)) if each in above or "pulumi" in each
         }
@@ -71,7 +71,7 @@ def test_only_components_and_the_program_import_pulumi():
     # pulumi.automation downloads the engine; it makes no resources.
     importing = {
         path.relative_to(ROOT).parts[0]
-        for folder in ("broker", "components", "ops", "setup")
+        for folder in ("bootstrap", "broker", "cli", "components")
         for path in python_in(folder)
         for each in names_imported(path)
         if each.startswith("pulumi") and not each.startswith("pulumi.automation")
@@ -86,19 +86,19 @@ def test_only_components_and_the_program_import_pulumi():
     [
         ("broker", {"broker"}),
         ("components", {"broker", "components"}),
-        ("setup", {"broker", "setup"}),
-        ("ops", {"broker", "setup", "ops"}),
+        ("bootstrap", {"broker", "bootstrap"}),
+        ("cli", {"broker", "bootstrap", "cli"}),
     ],
 )
 def test_nothing_below_is_used_above(room, may_use):
-    ours = {"broker", "components", "setup", "ops"}
+    ours = {"broker", "components", "bootstrap", "cli"}
     used = set().union(*(roots(names_imported(path)) for path in python_in(room))) & ours
 
     assert used <= may_use
 
 
 def test_every_room_says_what_it_is_for():
-    for folder in ("broker", "components", "ops", "setup"):
+    for folder in ("bootstrap", "broker", "cli", "components"):
         for path in python_in(folder):
             said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
             assert said, f"{path} has no docstring"

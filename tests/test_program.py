@@ -22,11 +22,12 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
-from broker.conf import render_conf
-from broker.host import Seen, clean_interpreter
-from broker.needs import start_digest
-from broker.settings import PROJECT
-from components import preflight, stackfile
+from broker.host.facts import HostFacts, clean_interpreter
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.mosquitto.reload_or_replace import start_digest
+from broker.settings.stack_settings import PROJECT
+from components import host_probe as preflight
+from components import stack_config as stackfile
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
 RESOURCES_BESIDE_USERS = 28
@@ -45,7 +46,7 @@ class Program:
 
     def _ask(self, wanted):
         self.asked.append(wanted)
-        return Seen(facts=self.seen)
+        return HostFacts(facts=self.seen)
 
     def run(self, stack, *, preview=False, config=None, secrets=()):
         values = stack_file(stack) if config is None else config

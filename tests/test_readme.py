@@ -3,9 +3,9 @@
 import re
 import subprocess
 
-from broker.reference import render_settings_table
-from ops.settings import PAGE, with_table
-from ops.stack import ROOT
+from broker.settings.reference import render_settings_table
+from cli.settings_reference import PAGE, with_table
+from cli.stack import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS = PAGE.read_text(encoding="utf-8")

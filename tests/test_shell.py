@@ -9,7 +9,7 @@ import pytest
 from declared import ROOT
 from host_scripts import host_scripts
 
-OURS = ("host", "images", "engine", "setup", ".ci")
+OURS = ("host", "images", "engine", "bootstrap", ".ci")
 SCRIPTS = sorted(
     path
     for folder in OURS
@@ -27,7 +27,9 @@ def shellcheck():
 
 
 def test_there_are_scripts_to_look_at():
-    assert {"files.sh", "probe.sh", "build.sh", "venv.sh"} <= {path.name for path in SCRIPTS}
+    assert {"lib/put_files.sh", "commands/probe.sh", "build.sh", "venv.sh"} <= {
+        path.name for path in SCRIPTS
+    }
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))

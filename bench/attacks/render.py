@@ -8,6 +8,7 @@ functions' parameters otherwise: each is given those that it asks for, by name.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import sys
@@ -15,26 +16,56 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from broker import (
-    acl,
-    backup,
-    certificates,
-    conf,
-    delivery,
-    effect,
-    env,
-    host,
-    layout,
-    logrotate,
-    passwd,
-    settings,
-    sight,
-    textfile,
-    timetable,
-    wanted,
-)
 
-ROOT = Path(settings.__file__).parent.parent
+def _module(name: str, before: str) -> Any:
+    """Import the module *name*; version 0.1 has it as *before*."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return importlib.import_module(before)
+
+
+acl_file = _module("broker.mosquitto.acl_file", "broker.acl")
+backups = _module("broker.backup.backups", "broker.backup")
+certificates = _module("broker.tls.certificates", "broker.certificates")
+cron_schedule = _module("broker.settings.cron_schedule", "broker.timetable")
+env_files = _module("broker.credentials.env_files", "broker.env")
+facts = _module("broker.host.facts", "broker.host")
+impact = _module("broker.mosquitto.impact", "broker.effect")
+layout = _module("broker.host.layout", "broker.layout")
+logrotate = _module("broker.logs.logrotate", "broker.logrotate")
+mosquitto_conf = _module("broker.mosquitto.mosquitto_conf", "broker.conf")
+node_exporter_metrics = _module("broker.monitoring.node_exporter_metrics", "broker.textfile")
+observations = _module("broker.checks.observations", "broker.sight")
+password_hashes = _module("broker.credentials.password_hashes", "broker.passwd")
+requirements = _module("broker.host.requirements", "broker.wanted")
+script_calls = _module("broker.host.script_calls", "broker.delivery")
+stack_settings = _module("broker.settings.stack_settings", "broker.settings")
+ScriptCall = getattr(script_calls, "ScriptCall", None) or script_calls.Call
+render_stdin = getattr(script_calls, "render_stdin", None) or script_calls.deliver
+host_requirements = getattr(requirements, "host_requirements", None) or requirements.wanted_of_host
+CronSchedule = getattr(cron_schedule, "CronSchedule", None) or cron_schedule.Timetable
+
+ROOT = Path(sys.modules["broker"].__file__ or "").parent.parent
+
+SCRIPTS_OF_0_1 = {
+    "lib/put_files.sh": "files.sh",
+    "lib/firewall_rules.sh": "rules.sh",
+    "lib/key_and_certificate.sh": "pairs.sh",
+    "lib/narrower_access.sh": "narrower.sh",
+    "commands/apply_configuration.sh": "apply.sh",
+    "commands/observe.sh": "check.sh",
+    "commands/verify_backup.sh": "drill.sh",
+    "commands/delete_files.sh": "erase.sh",
+    "commands/before_start.sh": "guard.sh",
+    "commands/close_former_ports.sh": "left.sh",
+    "commands/await_ready.sh": "ready.sh",
+    "commands/password_ages.sh": "rotations.sh",
+    "commands/read_log.sh": "sightings.sh",
+    "commands/sign_certificate.sh": "sign.sh",
+    "commands/node_exporter_metrics.sh": "textfile.sh",
+}
+"""Those that had another name."""
 
 
 class Renderer:
@@ -42,9 +73,9 @@ class Renderer:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
-        self.settings = settings.Settings.parse(given["raw"])
+        self.settings = stack_settings.Settings.parse(given["raw"])
         self.broker = self.settings.broker
-        self.way = host.transport(self.broker.host)
+        self.way = facts.transport(self.broker.host)
         self.known: dict[str, Any] = {
             **{key: given[key] for key in ("socket", "image", "stack", "seed", "passwords")},
             "broker": self.broker,
@@ -71,22 +102,24 @@ class Renderer:
             raise SystemExit(f"{function.__qualname__}: asks for {', '.join(missing)}")
         keywords = {name: known[name] for name in asked if name in known}
         made = function(**keywords)
-        return [made] if isinstance(made, (delivery.Call, layout.HostFile)) else list(made)
+        return [made] if isinstance(made, (ScriptCall, layout.HostFile)) else list(made)
 
     def command(self, scripts: str, calls: Iterable[Any], action: str = "apply") -> dict[str, Any]:
         names = scripts.split()
+        if not (ROOT / "host" / "lib").exists():
+            names = [SCRIPTS_OF_0_1.get(name, name.rpartition("/")[2]) for name in names]
         there = [name for name in names if (ROOT / "host" / name).exists()]
-        assemble = getattr(delivery, "assemble", _joined)
+        assemble = getattr(script_calls, "assemble", _joined)
         text = assemble(there, lambda name: (ROOT / "host" / name).read_text("utf-8"))
         line = self.way.script(action, become="sudo")
         return {
             "argv": [*self.way.interpreter, line],
-            "stdin": delivery.deliver(text, calls),
+            "stdin": render_stdin(text, calls),
         }
 
     def files(self, generation: str) -> list[Any]:
         given = self.given
-        hashes = passwd.hash_generated(
+        hashes = password_hashes.hash_generated(
             given["passwords"],
             seed=given["seed"],
             generations=dict.fromkeys(given["passwords"], generation),
@@ -94,30 +127,30 @@ class Renderer:
         )
         return self.call(
             layout.configuration_files,
-            conf=conf.render_conf(self.broker),
-            acl=acl.render_acl(self.settings),
-            passwd=passwd.render_passwd(hashes),
+            conf=mosquitto_conf.render_conf(self.broker),
+            acl=acl_file.render_acl(self.settings),
+            passwd=password_hashes.render_passwd(hashes),
             health_password=given["passwords"][self.broker.health.user],
-            stamps=effect.remembered(self.settings),
+            stamps=impact.remembered(self.settings),
         )
 
     def commands(self) -> dict[str, Any]:
         """Return each command: how it is run and what it reads."""
         logs = logrotate.log_path(self.broker)
         look = [
-            *self.call(wanted.probe_calls, wanted=wanted.wanted_of_host(self.settings, "attack")),
-            *self.call(sight.check_calls),
+            *self.call(requirements.probe_calls, wanted=host_requirements(self.settings, "attack")),
+            *self.call(observations.check_calls),
         ]
         database = self.call(layout.database_call)
-        archive = self.call(backup.archive_calls)
-        drill = self.call(backup.drill_calls)
+        archive = self.call(backups.archive_calls)
+        drill = self.call(backups.drill_calls)
         ready = self.call(layout.ready_call)
         words = ["sightings", logs, "0", "0"]
-        if "BYTES SOCKET IMAGE" in (ROOT / "host" / "sightings.sh").read_text("utf-8"):
+        if (ROOT / "host" / "commands" / "read_log.sh").exists():
             words += [self.given["socket"], self.given["image"]]
-        sightings = [delivery.Call(words=tuple(words))]
+        sightings = [ScriptCall(words=tuple(words))]
         return {
-            "folders": self.command("folders.sh", self.call(layout.folder_calls)),
+            "folders": self.command("commands/folders.sh", self.call(layout.folder_calls)),
             "files 1": self.configuration("1"),
             "files 2": self.configuration("2"),
             "certificates 1": self.certificates("1", 397),
@@ -125,83 +158,97 @@ class Renderer:
             "env files": {
                 path: self.env_file(index) for index, path in enumerate(self.given["env_files"])
             },
-            "guard": self.command("database.sh guard.sh", [*database, *self.guard()]),
-            "ready": self.command("database.sh ready.sh", [*database, *ready]),
+            "guard": self.command(
+                "lib/database.sh commands/before_start.sh", [*database, *self.guard()]
+            ),
+            "ready": self.command("lib/database.sh commands/await_ready.sh", [*database, *ready]),
             "restart": self.command(
-                "database.sh restart.sh ready.sh",
-                [*database, *ready, delivery.Call(words=("restart", "30"))],
+                "lib/database.sh commands/restart.sh commands/await_ready.sh",
+                [*database, *ready, ScriptCall(words=("restart", "30"))],
             ),
             "backup": self.command(
-                " ".join(getattr(backup, "SCRIPTS", ("backup.sh",))), self.call(backup.backup_calls)
+                " ".join(getattr(backups, "SCRIPTS", ("commands/backups.sh",))),
+                self.call(backups.backup_calls),
             ),
-            "drill": self.command("database.sh archive.sh drill.sh", [*archive, *drill]),
+            "drill": self.command(
+                "lib/database.sh lib/archive.sh commands/verify_backup.sh", [*archive, *drill]
+            ),
             "restore": self.command(
-                "database.sh ready.sh archive.sh drill.sh restore.sh",
-                [*archive, *drill, *self.call(backup.restore_calls)],
+                "lib/database.sh commands/await_ready.sh lib/archive.sh commands/verify_backup.sh "
+                "commands/restore.sh",
+                [*archive, *drill, *self.call(backups.restore_calls)],
             ),
             "textfile": self.command(
-                "textfile.sh", self.call(textfile.textfile_calls, folder=self.given["textfile"])
+                "commands/node_exporter_metrics.sh",
+                self.call(node_exporter_metrics.textfile_calls, folder=self.given["textfile"]),
             ),
-            "sightings": self.command("sightings.sh", sightings, "look"),
-            "check": self.command("rules.sh pairs.sh probe.sh check.sh", look, "look"),
-            "sign": self.command("sign.sh", [self.sign()], "look"),
+            "sightings": self.command("commands/read_log.sh", sightings, "look"),
+            "check": self.command(
+                "lib/firewall_rules.sh lib/key_and_certificate.sh commands/probe.sh "
+                "commands/observe.sh",
+                look,
+                "look",
+            ),
+            "sign": self.command("commands/sign_certificate.sh", [self.sign()], "look"),
             "logrotate": self.command(
-                "files.sh logrotate.sh", self.call(logrotate.logrotate_calls)
+                "lib/put_files.sh commands/logrotate.sh", self.call(logrotate.logrotate_calls)
             ),
             "schedule": self.schedule(),
-            "erase": self.command("erase.sh", self.erase()),
+            "erase": self.command("commands/delete_files.sh", self.erase()),
         }
 
     def configuration(self, generation: str) -> dict[str, Any]:
         calls = self.call(layout.apply_calls, files=self.files(generation))
-        return self.command("files.sh apply.sh", calls)
+        return self.command("lib/put_files.sh commands/apply_configuration.sh", calls)
 
     def certificates(self, turn: str, days: int) -> dict[str, Any]:
         raw = json.loads(json.dumps(self.given["raw"]))
         for listener in raw["broker"]["listeners"].values():
             if "tls" in listener:
                 listener["tls"] = {"days": days}
-        broker = settings.Settings.parse(raw).broker
+        broker = stack_settings.Settings.parse(raw).broker
         calls = self.call(certificates.certificate_calls, broker=broker, turn=turn)
-        return self.command("files.sh pairs.sh apply.sh certificates.sh", calls)
+        return self.command(
+            "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
+            "commands/certificates.sh",
+            calls,
+        )
 
     def env_file(self, index: int) -> dict[str, Any]:
         file = self.broker.env_files[index]
         password = self.given["passwords"][file.user]
-        made = self.call(env.host_env_file, file=file, login=file.user, password=password)
-        if (ROOT / "host" / "env_file.sh").exists():
-            return self.command("env_file.sh", [each.call("env_file") for each in made])
-        return self.command("files.sh", [each.call() for each in made])
+        made = self.call(env_files.host_env_file, file=file, login=file.user, password=password)
+        if any((ROOT / "host").rglob("env_file.sh")):
+            return self.command("commands/env_file.sh", [each.call("env_file") for each in made])
+        return self.command("lib/put_files.sh", [each.call() for each in made])
 
     def guard(self) -> list[Any]:
         return self.call(layout.guard_call)
 
     def sign(self) -> Any:
         words = ("sign", certificates.keeps(self.broker), "1")
-        return delivery.Call(words=words, text=self.given["request"])
+        return ScriptCall(words=words, text=self.given["request"])
 
     def schedule(self) -> dict[str, Any]:
         # Not due while a bench runs.
-        table = timetable.Timetable.parse("0 0 29 2 *")
-        text = self.command("backup.sh", [])["stdin"]
-        timer = backup.backup_timer(
+        table = CronSchedule.parse("0 0 29 2 *")
+        text = self.command("commands/backups.sh", [])["stdin"]
+        timer = backups.backup_timer(
             **{
                 name: value
                 for name, value in {**self.known, "timetable": table, "script": text}.items()
-                if name in inspect.signature(backup.backup_timer).parameters
+                if name in inspect.signature(backups.backup_timer).parameters
             }
         )
-        return self.command("files.sh schedule.sh", timer.calls())
+        return self.command("lib/put_files.sh commands/schedule.sh", timer.calls())
 
     def erase(self) -> list[Any]:
         data, log = self.given["erased"]
         if hasattr(layout, "erase_calls"):
             raw = json.loads(json.dumps(self.given["raw"]))
             raw["broker"]["folders"] |= {"data": data, "log": log}
-            return self.call(layout.erase_calls, broker=settings.Settings.parse(raw).broker)
-        return [
-            delivery.Call(words=("erase", folder, self.given["socket"])) for folder in (data, log)
-        ]
+            return self.call(layout.erase_calls, broker=stack_settings.Settings.parse(raw).broker)
+        return [ScriptCall(words=("erase", folder, self.given["socket"])) for folder in (data, log)]
 
     def container(self) -> list[str]:
         """Return the words of ``docker run`` behind its name, as the component has them."""

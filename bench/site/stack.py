@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import Address, Client, TurnedAwayError, free_port
-from broker.settings import Settings
-from ops.stack import ROOT
-from setup.daemon import ensure_daemon
-from setup.engine import ensure_engine
-from setup.image import STANDS_IN, stand_in
+from bootstrap.daemon import ensure_daemon
+from bootstrap.engine import ensure_engine
+from bootstrap.image import STANDS_IN, stand_in
+from broker.settings.stack_settings import Settings
+from cli.stack import ROOT
 
 TESTS = ROOT / "tests"
 STACK = "e2e"

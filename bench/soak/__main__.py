@@ -12,11 +12,11 @@ from pathlib import Path
 
 from bench.site.server import child_of, on_a_server
 from bench.soak.plan import Plan
-from ops.command import finish
-from ops.stack import Refusal
-from setup.daemon import ensure_daemon
-from setup.engine import ensure_engine
-from setup.image import STANDS_IN, stand_in
+from bootstrap.daemon import ensure_daemon
+from bootstrap.engine import ensure_engine
+from bootstrap.image import STANDS_IN, stand_in
+from cli.exit_codes import finish
+from cli.stack import Refusal
 
 ALONE = ("--pid", "--fork", "--kill-child", "--mount-proc")
 """When the run's first process ends, however it does, the kernel ends all the others."""

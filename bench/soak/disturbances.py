@@ -36,7 +36,7 @@ async def reload(stage: Stage) -> str:
 async def rotate_somebody_else(stage: Stage) -> str:
     """Rotate a user who has no client here."""
     before = await asyncio.to_thread(stage.passwords)
-    await asyncio.to_thread(stage.run, "ops.rotate", "--yes", "--users", SOMEBODY_ELSE)
+    await asyncio.to_thread(stage.run, "cli.rotate", "--yes", "--users", SOMEBODY_ELSE)
     after = await asyncio.to_thread(stage.passwords)
     changed = sorted(name for name in after if after[name] != before[name])
     assert changed == [SOMEBODY_ELSE], f"rotated: {changed}"
@@ -49,7 +49,7 @@ async def rotate_publishers(stage: Stage) -> str:
     some = some or stage.publishers[:1]
     old, before = some[0].address, [each.disconnected for each in some]
     names = ",".join(each.client_id for each in some)
-    await asyncio.to_thread(stage.run, "ops.rotate", "--yes", "--users", names)
+    await asyncio.to_thread(stage.run, "cli.rotate", "--yes", "--users", names)
     await asyncio.to_thread(stage.new_logins)
     assert all(now.disconnected > then for now, then in zip(some, before, strict=True))
     try:
@@ -62,7 +62,7 @@ async def rotate_publishers(stage: Stage) -> str:
 
 async def backup(stage: Stage) -> str:
     """Make an archive, which is there afterwards."""
-    said = await asyncio.to_thread(stage.run, "ops.backup")
+    said = await asyncio.to_thread(stage.run, "cli.backup")
     found = re.match(r"(\S+: [\d,]+ bytes)\nIt holds (.*), and", said)
     assert found is not None, said
     return f"`make backup`: {found[2]}"

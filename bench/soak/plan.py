@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ops.stack import Refusal
+from cli.stack import Refusal
 
 KINDS = (
     "reload",

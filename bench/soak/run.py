@@ -23,8 +23,8 @@ from bench.soak.stage import (
     declare,
     people,
 )
-from ops.stack import Refusal
-from setup.daemon import ensure_daemon
+from bootstrap.daemon import ensure_daemon
+from cli.stack import Refusal
 
 STRAYS = (AssertionError, OSError, Refusal, TooSlowError, subprocess.SubprocessError)
 """What a disturbance that does not come off ends with: the run is over, and its report is made."""

@@ -20,8 +20,8 @@ from bench.site.stack import STACK
 from bench.soak.judge import GRAIN, Message, Span
 from bench.soak.saves import Saves
 from bench.soak.subscriber import Subscriber
-from ops.credentials import all_logins
-from ops.stack import ROOT
+from cli.credentials import all_logins
+from cli.stack import ROOT
 
 AUTOSAVE = 5
 """Seconds; production says 300. What a kill may cost is short against what was saved before it."""
@@ -32,7 +32,7 @@ DISK = "16m"
 QUEUE = 100_000
 """Messages that may wait; production's 10,000 are 100 seconds of 200 clients."""
 FLEET, SUBSCRIBES = "soak", "sentient_api_prod"
-COMMANDS = ("ops", "setup", "engine", "images")
+COMMANDS = ("bootstrap", "cli", "engine", "images")
 """Beside what a stack needs: the folders that the make commands are in."""
 PATIENCE = 120.0
 """Seconds until everybody is back and was acknowledged."""

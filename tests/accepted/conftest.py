@@ -17,22 +17,22 @@ from host_scripts import host_scripts
 from mqtt import Client, Refused
 from ports import free_port
 
-from broker.acl import render_acl
-from broker.certificates import certificate_calls
-from broker.conf import render_conf
-from broker.delivery import Call, deliver
-from broker.effect import remembered
-from broker.host import transport
-from broker.layout import (
+from broker.credentials.password_hashes import hash_generated, render_passwd
+from broker.host.facts import transport
+from broker.host.layout import (
     apply_calls,
     configuration_files,
     folder_calls,
     health_environment,
     health_test,
 )
-from broker.passwd import hash_generated, render_passwd
-from broker.settings import Settings
-from broker.site import Broker
+from broker.host.script_calls import ScriptCall, render_stdin
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.impact import remembered
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.settings.broker_settings import Broker
+from broker.settings.stack_settings import Settings
+from broker.tls.certificates import certificate_calls
 
 ROOT = Path(__file__).parent.parent.parent
 SUITES = {"2.0": "trixie", "2.1": "forky"}
@@ -60,22 +60,24 @@ class Running:
         return self.broker.listeners["mqtt"].port
 
     def script(
-        self, names: str, action: str, calls: list[Call]
+        self, names: str, action: str, calls: list[ScriptCall]
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts of ``host/``, one after the other, as the program does."""
         text = host_scripts(*names.split())
         way = transport(self.broker.host)
         return subprocess.run(
             [*way.interpreter, way.script(action, become="sudo")],
-            input=deliver(text, calls),
+            input=render_stdin(text, calls),
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
 
-    def apply_calls(self, *, acl: str | None = None) -> list[Call]:
-        """Return the calls of host/apply.sh for what the settings say now."""
+    def apply_calls(self, *, acl: str | None = None) -> list[ScriptCall]:
+        """
+        Return the calls of host/commands/apply_configuration.sh for what the settings say now.
+        """
         hashes = hash_generated(
             self.passwords,
             seed="seed",
@@ -95,15 +97,26 @@ class Running:
 
     def put_files(self, *, acl: str | None = None) -> subprocess.CompletedProcess[str]:
         """Put the files in place; *acl* stands for the text that a defect of ours might make."""
-        return self.script("files.sh apply.sh", "apply", self.apply_calls(acl=acl))
+        return self.script(
+            "lib/put_files.sh commands/apply_configuration.sh", "apply", self.apply_calls(acl=acl)
+        )
 
     def put_certificates(self, action: str = "apply") -> subprocess.CompletedProcess[str]:
         """Put the listeners' certificates in place, where there are any, as the program does."""
         calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1", {})
-        return self.script("files.sh pairs.sh apply.sh certificates.sh", action, calls)
+        return self.script(
+            (
+                "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
+                "commands/certificates.sh"
+            ),
+            action,
+            calls,
+        )
 
     def start(self) -> None:
-        assert self.script("folders.sh", "apply", folder_calls(self.broker)).returncode == 0
+        assert (
+            self.script("commands/folders.sh", "apply", folder_calls(self.broker)).returncode == 0
+        )
         if self.broker.tls_listeners:
             done = self.put_certificates()
             assert done.returncode == 0, done.stderr

@@ -13,8 +13,8 @@ from pathlib import Path
 from host_scripts import host_scripts
 from owner_containers import OWNER_CONTAINERS
 
-from broker.delivery import Call, deliver
-from broker.host import transport
+from broker.host.facts import transport
+from broker.host.script_calls import ScriptCall, render_stdin
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ def owners_here(folder: Path) -> None:
 
 
 def run(
-    scripts: str, calls: Iterable[Call], host: str, shims: Path, *, kill_at: int
+    scripts: str, calls: Iterable[ScriptCall], host: str, shims: Path, *, kill_at: int
 ) -> tuple[int, int, str]:
     """Run *scripts* in a process group of their own; return exit code, steps, what they said."""
     count = shims / "count"
@@ -64,7 +64,7 @@ def run(
             "OWNER_CAPS": "+kill,+dac_override",
         },
     )
-    said, _ = process.communicate(deliver(text, calls).encode(), timeout=120)
+    said, _ = process.communicate(render_stdin(text, calls).encode(), timeout=120)
     steps, code = int(count.read_text()), process.returncode
     # A kill that does not work would let every test of it pass.
     assert (code == -signal.SIGKILL) == (0 < kill_at <= steps), said.decode()

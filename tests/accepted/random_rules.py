@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from broker.rules import Principal, Rule
+from broker.access.rules import Principal, Rule
 
 ROOT = "root"
 """May write all that anybody may write; what it publishes is what the others receive."""

@@ -4,9 +4,9 @@ import pytest
 from conftest import SUITES
 from mqtt import DENIED, Client, refusal
 
-from broker.adopted_broker import Place
-from broker.adoption import adopt
-from broker.settings import Settings
+from broker.adopt.adopted_settings import Place
+from broker.adopt.adoption import adopt
+from broker.settings.stack_settings import Settings
 
 PASSWORDS = {"old": "from before 2.0", "newer": "in use for years"}
 CONF = """\

@@ -10,9 +10,9 @@ import pytest
 from host_scripts import host_scripts
 from mqtt import DENIED, Client, Refused
 
-from broker.delivery import deliver
-from broker.host import transport
-from broker.settings import Settings
+from broker.host.facts import transport
+from broker.host.script_calls import render_stdin
+from broker.settings.stack_settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ def visitor(name):
 
 
 def apply(running, shims, *, kill_at):
-    scripts, host = "files.sh apply.sh", running.broker.host
+    scripts, host = "lib/put_files.sh commands/apply_configuration.sh", running.broker.host
     return killing.run(scripts, running.apply_calls(), host, shims, kill_at=kill_at)
 
 
@@ -252,7 +252,7 @@ def test_a_broker_that_hangs_is_left_what_both_versions_allow(running, docker, m
 def test_two_at_once_take_turns(running):
     """One lock: the second waits for the first, and both end well."""
     change(running, 2)
-    text = host_scripts("files.sh", "apply.sh")
+    text = host_scripts("lib/put_files.sh", "commands/apply_configuration.sh")
     way = transport(running.broker.host)
     both = [
         subprocess.Popen(
@@ -263,7 +263,7 @@ def test_two_at_once_take_turns(running):
         )
         for _ in range(2)
     ]
-    stdin = deliver(text, running.apply_calls()).encode()
+    stdin = render_stdin(text, running.apply_calls()).encode()
     for process in both:
         assert process.stdin is not None
         process.stdin.write(stdin)

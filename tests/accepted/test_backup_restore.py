@@ -15,7 +15,7 @@ from host_scripts import host_scripts
 from mqtt import Client
 from patience import eventually
 
-from broker.backup import (
+from broker.backup.backups import (
     SCRIPTS,
     Report,
     archive_calls,
@@ -23,8 +23,8 @@ from broker.backup import (
     drill_calls,
     restore_calls,
 )
-from broker.delivery import Call, deliver
-from broker.layout import database_call, ready_call
+from broker.host.layout import database_call, ready_call
+from broker.host.script_calls import ScriptCall, render_stdin
 
 MANY = 10_000
 PAGE = ROOT / "docs" / "faults.md"
@@ -65,7 +65,9 @@ def drill(running, archive="latest", *, identity="", stack=STACK, well=True):
         *archive_calls(running.broker, running.broker.backups, stack, SOCKET, identity),
         *drill_calls(running.broker, str(archive)),
     ]
-    done = running.script("database.sh archive.sh drill.sh", "apply", calls)
+    done = running.script(
+        "lib/database.sh lib/archive.sh commands/verify_backup.sh", "apply", calls
+    )
     assert (done.returncode == 0) is well, done.stderr
     return Report.parse(done.stdout) if well else done.stderr
 
@@ -78,7 +80,10 @@ def restore(
         *drill_calls(running.broker, str(archive)),
         *restore_calls(running.broker, other=other),
     ]
-    names = "database.sh ready.sh archive.sh drill.sh restore.sh"
+    names = (
+        "lib/database.sh commands/await_ready.sh lib/archive.sh commands/verify_backup.sh "
+        "commands/restore.sh"
+    )
     done = running.script(names, action, calls)
     assert (done.returncode == 0) is well, done.stderr
     return Report.parse(done.stdout) if well else done.stderr
@@ -467,7 +472,7 @@ def begun(running):
         text=True,
         start_new_session=True,
     )
-    process.stdin.write(deliver(scripts, calls))
+    process.stdin.write(render_stdin(scripts, calls))
     process.stdin.close()
     return process
 
@@ -838,11 +843,11 @@ def test_a_broker_that_puts_links_in_place_of_names_meanwhile_wins_nothing(runni
         for names, calls in (
             (SCRIPTS, backup_calls(running.broker, running.broker.backups, STACK, SOCKET)),
             (
-                ("database.sh", "restart.sh", "ready.sh"),
+                ("lib/database.sh", "commands/restart.sh", "commands/await_ready.sh"),
                 [
                     database_call(running.broker, SOCKET, running.image),
                     ready_call(running.broker),
-                    Call(words=("restart", "30")),
+                    ScriptCall(words=("restart", "30")),
                 ],
             ),
         ):

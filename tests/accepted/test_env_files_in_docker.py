@@ -6,7 +6,7 @@ import pytest
 from env_readers import LOGINS, files_of, in_all_places, of_environment
 from hypothesis import Phase, given, settings
 
-from broker.env import MISREAD
+from broker.credentials.env_files import MISREAD
 
 
 @pytest.fixture(scope="module")

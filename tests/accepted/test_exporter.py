@@ -15,7 +15,8 @@ from mqtt import Client
 from patience import eventually
 from ports import free_port
 
-from broker.exporter import (
+from bootstrap.image import EXPORTER, stand_in
+from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
     METRICS,
@@ -24,7 +25,6 @@ from broker.exporter import (
     exporter_command,
     render_exporter,
 )
-from setup.image import EXPORTER, stand_in
 
 READER = "sentient_monitor_prod"
 

@@ -10,12 +10,12 @@ from host_scripts import host_scripts
 from mqtt import Client, Refused, refusal
 from patience import eventually
 
-from broker.delivery import deliver
-from broker.inventory import inventory
-from broker.logrotate import logrotate_calls, logrotate_path
-from broker.sightings import LINE, UNKNOWN, samples
-from ops.sightings import read_log
-from ops.stack import Stack
+from broker.host.script_calls import render_stdin
+from broker.logs.inventory import inventory
+from broker.logs.log_parser import LINE, UNKNOWN, samples
+from broker.logs.logrotate import logrotate_calls, logrotate_path
+from cli.broker_log import read_log
+from cli.stack import Stack
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -119,7 +119,9 @@ def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
 def rotated(start, tmp_path):
     """A broker whose log the machine's logrotate has been told of, and what rotates it now."""
     running = start()
-    done = running.script("files.sh logrotate.sh", "apply", logrotate_calls(running.broker))
+    done = running.script(
+        "lib/put_files.sh commands/logrotate.sh", "apply", logrotate_calls(running.broker)
+    )
     assert done.returncode == 0, done.stderr
     path = Path(logrotate_path(running.broker))
 
@@ -128,7 +130,9 @@ def rotated(start, tmp_path):
         subprocess.run(words, check=True, capture_output=True)
 
     yield running, rotate
-    running.script("files.sh logrotate.sh", "remove", logrotate_calls(running.broker))
+    running.script(
+        "lib/put_files.sh commands/logrotate.sh", "remove", logrotate_calls(running.broker)
+    )
     assert not path.exists()
 
 
@@ -199,14 +203,14 @@ def test_what_is_compressed_is_read_too_and_the_oldest_goes(rotated):
 
 def test_a_host_without_logrotate_gets_no_file(start, image):
     broker = start().broker
-    text = host_scripts("files.sh", "logrotate.sh")
+    text = host_scripts("lib/put_files.sh", "commands/logrotate.sh")
     # Debian's image of the broker has none.
     done = subprocess.run(
         [
             *("docker", "run", "--rm", "-i", "--user", "0:0", "--entrypoint", "/bin/sh", image),
             *("-c", f"sh -s apply && test ! -e {logrotate_path(broker)} && echo none"),
         ],
-        input=deliver(text, logrotate_calls(broker)),
+        input=render_stdin(text, logrotate_calls(broker)),
         capture_output=True,
         text=True,
         check=False,

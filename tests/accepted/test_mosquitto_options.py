@@ -18,9 +18,9 @@ from declared import settings_of
 from mqtt import DENIED, Client, Refused
 from ports import free_port
 
-from broker.conf import render_conf
-from broker.needs import RELOADED
-from broker.passwd import SALT_BYTES, hash_password
+from broker.credentials.password_hashes import SALT_BYTES, hash_password
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.mosquitto.reload_or_replace import RELOADED
 
 PATIENCE = 20
 USER, PASSWORD = "user", "of the user"

@@ -5,7 +5,7 @@ import time
 import pytest
 from mqtt import DENIED, refusal
 
-from broker.settings import Settings
+from broker.settings.stack_settings import Settings
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from mqtt import DENIED, Client, Refused
 from ports import free_port
 
-from broker.certificates import certificate_calls, describe_certificates, keeps
-from broker.settings import Settings
+from broker.settings.stack_settings import Settings
+from broker.tls.certificates import certificate_calls, describe_certificates, keeps
 
 MUTUAL = {"clientCertificates": "required", "identityAsUsername": True}
 
@@ -406,7 +406,10 @@ def test_a_start_that_fails_costs_no_database(start, tmp_path, monkeypatch):
     folders = running.broker.folders
     monkeypatch.setenv("CONF", f"{folders.config}/{running.broker.files.conf}")
 
-    scripts = "files.sh pairs.sh apply.sh certificates.sh"
+    scripts = (
+        "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
+        "commands/certificates.sh"
+    )
     calls = certificate_calls(running.broker, "unix:///var/run/docker.sock", "1", {})
     code, starts, said = killing.run(scripts, calls, running.broker.host, shims, kill_at=0)
 

@@ -11,7 +11,7 @@ import pytest
 from mqtt import DENIED, Client, Refused
 
 from bench.idle_connections import holding
-from broker.settings import Settings
+from broker.settings.stack_settings import Settings
 
 CONNECTIONS, FILES, IDLE, ROUNDS = 200, 300, 600, 1
 PATIENCE = 3

@@ -13,9 +13,9 @@ import pytest
 from conftest import SUITES
 from mqtt import refusal
 
-from broker.delivery import Call
-from broker.layout import database_call, guard_call, ready_call
-from broker.needs import start_digest
+from broker.host.layout import database_call, guard_call, ready_call
+from broker.host.script_calls import ScriptCall
+from broker.mosquitto.reload_or_replace import start_digest
 
 MESSAGES = 50
 SOCKET = "unix:///var/run/docker.sock"
@@ -37,7 +37,7 @@ def guard(running, *, image=None, one_way=False, digest=None):
         persistence = broker.persistence.model_copy(update={"one_way": True})
         broker = broker.model_copy(update={"persistence": persistence})
     return running.script(
-        "database.sh guard.sh",
+        "lib/database.sh commands/before_start.sh",
         "apply",
         [
             database_call(broker, SOCKET, image or running.image),
@@ -50,20 +50,20 @@ def ready(running, *, seconds=None):
     call = ready_call(running.broker)
     words = (*call.words[:3], seconds or call.words[3], *call.words[4:])
     return running.script(
-        "database.sh ready.sh",
+        "lib/database.sh commands/await_ready.sh",
         "apply",
-        [database_call(running.broker, SOCKET, running.image), Call(words=words)],
+        [database_call(running.broker, SOCKET, running.image), ScriptCall(words=words)],
     )
 
 
 def restart(running):
     return running.script(
-        "database.sh restart.sh ready.sh",
+        "lib/database.sh commands/restart.sh commands/await_ready.sh",
         "apply",
         [
             database_call(running.broker, SOCKET, running.image),
             ready_call(running.broker),
-            Call(words=("restart", "30")),
+            ScriptCall(words=("restart", "30")),
         ],
     )
 
@@ -275,7 +275,7 @@ def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, 
         shutil.rmtree(place)
         shutil.copytree(saved, place)
         shutil.chown(place, 1883, 1883)
-        where = ("database.sh guard.sh", calls, running.broker.host, shims)
+        where = ("lib/database.sh commands/before_start.sh", calls, running.broker.host, shims)
         code, _, said = killing.run(*where, kill_at=step)
 
         assert code in (-signal.SIGKILL, 0), said
@@ -300,7 +300,9 @@ def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line
     killing.owners_here(shims)
     calls = [database_call(running.broker, SOCKET, running.image), ready_call(running.broker)]
 
-    code, _, _ = killing.run("database.sh ready.sh", calls, running.broker.host, shims, kill_at=1)
+    code, _, _ = killing.run(
+        "lib/database.sh commands/await_ready.sh", calls, running.broker.host, shims, kill_at=1
+    )
 
     assert code == -signal.SIGKILL
     assert running.state() == "exited"

@@ -16,9 +16,9 @@ import pytest
 from mqtt_packets import Connection, TurnedAway
 from random_rules import ROOT, Login, Round, draw_round
 
-from broker.passwd import hash_generated, render_passwd
-from broker.topics import matches
-from broker.verdict import Action, can
+from broker.access.evaluate import Action, evaluate
+from broker.access.topic_filters import matches
+from broker.credentials.password_hashes import hash_generated, render_passwd
 
 SUITES = ("trixie", "forky")
 SEED = int(os.environ.get("VERDICTS_SEED", "7"))
@@ -87,7 +87,7 @@ class Score:
         return self.answers.total()
 
     def hold(self, login: Login, action: Action, topic: str, *, broker: bool) -> None:
-        verdict = can(
+        verdict = evaluate(
             login.principal,
             action,
             topic,

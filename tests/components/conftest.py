@@ -6,9 +6,9 @@ import pytest
 from declared import smallest
 from fake_engine import FakeEngine
 
-from broker.host import Transport, transport
-from broker.settings import Settings
-from broker.site import Broker
+from broker.host.facts import Transport, transport
+from broker.settings.broker_settings import Broker
+from broker.settings.stack_settings import Settings
 
 
 @pytest.fixture

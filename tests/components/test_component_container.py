@@ -4,8 +4,8 @@ import pytest
 from declared import settings_of
 from fake_engine import COMMAND, unwrap
 
-from broker.host import Seen
-from broker.layout import publications
+from broker.host.facts import HostFacts
+from broker.host.layout import publications
 from components import BrokerContainer
 from components.container import _duration
 
@@ -23,7 +23,7 @@ def run_with(engine, here):
                 image="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
-                published=publications(broker, Seen(facts={})),
+                published=publications(broker, HostFacts(facts={})),
                 **other,
             )
         )

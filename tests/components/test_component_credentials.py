@@ -3,9 +3,9 @@
 import pytest
 from fake_engine import PASSWORD, password_of
 
-from broker.env import misreaders
-from broker.site import Passwords
-from broker.users import Fleet
+from broker.credentials.env_files import misreaders
+from broker.settings.broker_settings import Passwords
+from broker.settings.users import Fleet
 from components import Credentials
 
 

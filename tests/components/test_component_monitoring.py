@@ -7,7 +7,7 @@ from declared import smallest
 from fake_engine import COMMAND, unwrap
 from pulumi import Output
 
-from broker.settings import Settings
+from broker.settings.stack_settings import Settings
 from components import Monitoring
 
 SECRET = "S3cret-of-the-exporter"

@@ -16,7 +16,7 @@ from ports import free_port
 from site_under_test import Site
 from witness import PULUMIS, Witness
 
-from setup.engine import Engine, ensure_engine
+from bootstrap.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
 

@@ -19,13 +19,13 @@ from host_scripts import host_scripts
 from mqtt import Client, Refused
 from patience import eventually
 
-from broker.delivery import deliver
-from broker.firewall import choose, firewall_calls
-from broker.host import Seen
-from broker.logrotate import logrotate_path
-from broker.settings import PROJECT, Settings
-from broker.supplied import KEYS
-from setup.engine import Engine
+from bootstrap.engine import Engine
+from broker.credentials.external_secrets import KEYS
+from broker.firewall.rules import choose, firewall_calls
+from broker.host.facts import HostFacts
+from broker.host.script_calls import render_stdin
+from broker.logs.logrotate import logrotate_path
+from broker.settings.stack_settings import PROJECT, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = ("Pulumi.yaml", "__main__.py", "broker", "components", "host")
@@ -253,10 +253,12 @@ class Site:
             return
         broker = self.settings.broker
         self.docker("network", "rm", self.container, check=False)
-        scripts = ("files.sh", "rules.sh", "firewall.sh")
+        scripts = ("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh")
         text = host_scripts(*scripts)
-        calls = firewall_calls(broker, choose(broker, Seen(facts={})), "1")
-        subprocess.run(["sh", "-s", "remove"], input=deliver(text, calls), text=True, check=True)
+        calls = firewall_calls(broker, choose(broker, HostFacts(facts={})), "1")
+        subprocess.run(
+            ["sh", "-s", "remove"], input=render_stdin(text, calls), text=True, check=True
+        )
         Path(logrotate_path(broker)).unlink(missing_ok=True)
 
     def is_there(self) -> bool:

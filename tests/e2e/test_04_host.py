@@ -5,7 +5,7 @@ from pathlib import Path
 
 from patience import eventually
 
-from broker.conf import render_conf
+from broker.mosquitto.mosquitto_conf import render_conf
 
 
 def _owner_and_mode(path):

@@ -10,7 +10,7 @@ import pytest
 from logging_in import logging_in
 from mqtt import DENIED, Client, refusal
 
-from broker.fleet import member_passwords
+from broker.credentials.fleets import member_passwords
 
 SUPPLIED = "a person thought of this"
 OVERLAPPING = "sentient_monitor_prod"

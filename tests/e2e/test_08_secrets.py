@@ -8,9 +8,9 @@ import pytest
 from site_under_test import STACK
 from witness import MARK, PULUMIS, Witness
 
-from broker.checklist import checklist
-from ops.check import sight
-from ops.stack import Stack
+from broker.checks.checklist import checklist
+from cli.check import sight
+from cli.stack import Stack
 
 PASSWORD = "random:index/randomPassword:RandomPassword"
 

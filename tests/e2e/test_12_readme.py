@@ -14,7 +14,7 @@ import yaml
 from mqtt import Client, Refused, refusal
 from ports import free_port
 
-from broker.passwd import hash_password
+from broker.credentials.password_hashes import hash_password
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

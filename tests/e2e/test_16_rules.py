@@ -11,14 +11,15 @@ from declared import stack_file
 from host_scripts import host_scripts
 from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person
 
-from broker import firewall, standing
-from broker.delivery import Call, deliver
-from broker.firewall import Choice
-from broker.host import Seen
-from broker.settings import Settings
-from broker.site import Broker
+from broker.firewall import drift as standing
+from broker.firewall import rules as firewall
+from broker.firewall.rules import Choice
+from broker.host.facts import HostFacts
+from broker.host.script_calls import ScriptCall, render_stdin
+from broker.settings.broker_settings import Broker
+from broker.settings.stack_settings import Settings
 
-RULES = ("files.sh", "rules.sh", "firewall.sh")
+RULES = ("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh")
 NFTABLES = Choice(backend="nftables", rules="nftables")
 IPTABLES = Choice(backend="iptables", rules="iptables")
 UFW = Choice(backend="ufw", rules="nftables")
@@ -59,14 +60,16 @@ class Rules:
         self.applied.append((broker, choice))
         old, new = change
         calls = [
-            Call(words=each.words, text=each.text and each.text.replace(old or "\0", new))
+            ScriptCall(words=each.words, text=each.text and each.text.replace(old or "\0", new))
             for each in firewall.firewall_calls(broker, choice, turn)
         ]
         return self._run(RULES, calls)
 
     def leave(self, broker: Broker, choice: Choice = NFTABLES, *, turn: str = "1") -> str:
         """Take away what the rules before said, as after the container has been replaced."""
-        return self._run((*RULES, "left.sh"), firewall.left_calls(broker, choice, turn))
+        return self._run(
+            (*RULES, "commands/close_former_ports.sh"), firewall.left_calls(broker, choice, turn)
+        )
 
     def remove(self, broker: Broker, choice: Choice) -> str:
         return self._run(RULES, firewall.firewall_calls(broker, choice, "1"), "remove")
@@ -76,18 +79,20 @@ class Rules:
         self.lab.run("nft", "flush", "ruleset")
         self.lab.run("sh", f"{firewall.folder_of(broker)}/load")
 
-    def seen(self, broker: Broker) -> Seen:
+    def seen(self, broker: Broker) -> HostFacts:
         words = ("firewall", broker.container, firewall.short_name(broker.container))
-        calls = [Call(words=("host", "unix:///nowhere.sock")), Call(words=words)]
-        return Seen.parse(self._run(("rules.sh", "probe.sh"), calls, "look"))
+        calls = [ScriptCall(words=("host", "unix:///nowhere.sock")), ScriptCall(words=words)]
+        return HostFacts.parse(
+            self._run(("lib/firewall_rules.sh", "commands/probe.sh"), calls, "look")
+        )
 
     def standing(self) -> tuple[str, str]:
         files = self.lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosq*/*", check=False)
         return files, self.lab.run("nft", "-s", "list", "ruleset")
 
-    def _run(self, scripts: tuple[str, ...], calls: list[Call], action: str = "apply") -> str:
+    def _run(self, scripts: tuple[str, ...], calls: list[ScriptCall], action: str = "apply") -> str:
         text = host_scripts(*scripts)
-        return self.lab.run("sh", "-s", action, stdin=deliver(text, calls), check=False)
+        return self.lab.run("sh", "-s", action, stdin=render_stdin(text, calls), check=False)
 
 
 @pytest.fixture
@@ -280,7 +285,7 @@ def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_numb
     seen = rules.seen(broker)
 
     assert standing.turn(broker, seen) == "1"
-    there = Seen(facts={**seen.facts, ("container", broker.container): "prod"})
+    there = HostFacts(facts={**seen.facts, ("container", broker.container): "prod"})
     assert int(standing.turn(broker, there)) > 1_000_000_000
     assert "never made, or lost" in standing.remarks(broker, there)[0]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import ops.check
-from broker.checklist import checklist
-from broker.passwd import SALT_BYTES, hash_password
-from ops.stack import ROOT, Stack
+import cli.check
+from broker.checks.checklist import checklist
+from broker.credentials.password_hashes import SALT_BYTES, hash_password
+from cli.stack import ROOT, Stack
 
 PAGE = ROOT / "docs" / "faults.md"
 
@@ -52,7 +52,7 @@ def checked(make_site):
 
 def points(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", ops.check.sight(stack, site.outputs()))
+    found = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
     return {each.name: each for each in found}
 
 
@@ -305,13 +305,13 @@ def test_a_configuration_that_the_broker_does_not_start_with(checked, names):
 def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path, monkeypatch):
     stack = Stack.parse("e2e", checked.stack_file, checked.stack_file.read_text())
     outputs = checked.outputs()
-    monkeypatch.setattr(ops.check.Stack, "read", lambda _: stack)
+    monkeypatch.setattr(cli.check.Stack, "read", lambda _: stack)
     ready = type("Ready", (), {"outputs": lambda _: outputs})()
-    monkeypatch.setattr(ops.check.Pulumi, "ready", lambda _: ready)
+    monkeypatch.setattr(cli.check.Pulumi, "ready", lambda _: ready)
     page = tmp_path / "page.md"
     monkeypatch.setattr("sys.argv", ["check", "--format", "json", "--out", str(page)])
 
-    ops.check.main()
+    cli.check.main()
 
     said = capsys.readouterr().out
     assert {each["verdict"] for each in json.loads(said)} <= {"pass", "unknown"}

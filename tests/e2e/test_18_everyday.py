@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import ops.logs
-import ops.publish
-import ops.restart
-import ops.status
-import ops.watch
-from ops.stack import Refusal, Stack
+import cli.logs
+import cli.publish
+import cli.restart
+import cli.status
+import cli.watch
+from cli.stack import Refusal, Stack
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,11 @@ def everyday(make_site):
 
 @pytest.fixture
 def types(everyday, monkeypatch, capfd):
-    """``types(ops.watch.main, "--user", ...)``: what the command printed."""
+    """``types(cli.watch.main, "--user", ...)``: what the command printed."""
     stack = Stack.parse("e2e", everyday.stack_file, everyday.stack_file.read_text())
     ready = type("Ready", (), {"outputs": lambda _: everyday.outputs()})()
     monkeypatch.setattr(Stack, "read", lambda _: stack)
-    monkeypatch.setattr("ops.pulumi.Pulumi.ready", lambda _: ready)
+    monkeypatch.setattr("cli.pulumi.Pulumi.ready", lambda _: ready)
 
     def type_(main, *words):
         monkeypatch.setattr(sys, "argv", ["command", *words])
@@ -43,7 +43,7 @@ def types(everyday, monkeypatch, capfd):
 
 
 def publish(types, user, topic, *more):
-    return types(ops.publish.main, "--user", user, "--topic", topic, *more)
+    return types(cli.publish.main, "--user", user, "--topic", topic, *more)
 
 
 def test_what_one_user_publishes_another_watches(types):
@@ -53,7 +53,7 @@ def test_what_one_user_publishes_another_watches(types):
     assert "taken, retained, nobody subscribes to it now" in said
 
     seen = types(
-        *(ops.watch.main, "--user", "sentient_api_prod", "--topic", "paragon/#", "--count", "1")
+        *(cli.watch.main, "--user", "sentient_api_prod", "--topic", "paragon/#", "--count", "1")
     )
 
     assert seen == "paragon/room/status/door open\n"
@@ -64,7 +64,7 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
     seen: list[str] = []
     watching = threading.Thread(
         target=lambda: seen.append(
-            types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/live/#", "--count", "1"))
+            types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/live/#", "--count", "1"))
         )
     )
     watching.start()
@@ -83,7 +83,7 @@ def test_a_topic_that_holds_nothing_for_the_user_is_told_of(everyday, types, cap
     ending = threading.Thread(target=_end, args=(everyday,))
     ending.start()
     with pytest.raises(Refusal, match="the connection ended"):
-        types(ops.watch.main, "--user", "paragon_devices", "--topic", "private/#")
+        types(cli.watch.main, "--user", "paragon_devices", "--topic", "private/#")
     ending.join()
     everyday.until_in("admin").close()
 
@@ -115,12 +115,12 @@ def test_a_client_that_is_refused_is_told_why(everyday, types):
 def test_its_log_is_shown(types):
     publish(types, "admin", "paragon/x")
 
-    assert "u'admin'" in types(ops.logs.main, "--lines", "20")
+    assert "u'admin'" in types(cli.logs.main, "--lines", "20")
 
 
 def test_its_status_counts_who_is_there(everyday, types):
     with everyday.client("admin"), everyday.client("admin", websocket=True):
-        said = types(ops.status.main)
+        said = types(cli.status.main)
 
     assert f"container {everyday.container}: running since " in said
     assert re.search(r"^memory: [0-9.]+MiB / 2GiB; processor: [0-9.]+%$", said, re.MULTILINE)
@@ -136,14 +136,14 @@ def test_a_restart_keeps_what_it_knew_and_disconnects_once(everyday, types):
     publish(types, "admin", "paragon/kept/x", "--message", "still here", "--retain")
     before = everyday.inspect()
     with everyday.client("admin") as client:
-        said = types(ops.restart.main)
+        said = types(cli.restart.main)
         assert client.disconnected is not None
 
     after = everyday.inspect()
     assert "it lets its health user in" in said
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
-    seen = types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    seen = types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
     assert seen == "paragon/kept/x still here\n"
     assert not Path(everyday.settings.broker.folders.data, ".before-start").exists()
     assert not Path(everyday.settings.broker.folders.data, ".rehearsal").exists()
@@ -155,19 +155,19 @@ def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
     file.write_text(f"nonsense true\n{right}")
     try:
         with pytest.raises(Refusal, match="its health user could not log in") as told:
-            types(ops.restart.main)
+            types(cli.restart.main)
         assert "nonsense" in str(told.value)
         with pytest.raises(Refusal, match="not well"):
-            types(ops.status.main)
+            types(cli.status.main)
     finally:
         file.write_text(right)
     everyday.docker("start", everyday.container)
     everyday.until_in("admin").close()
-    seen = types(*(ops.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    seen = types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
     assert seen == "paragon/kept/x still here\n"
 
 
 def test_no_command_shows_a_password(everyday, types):
     passwords = [each["password"] for each in everyday.outputs()["credentials"].values()]
-    said = types(ops.status.main) + publish(types, "admin", "paragon/x")
+    said = types(cli.status.main) + publish(types, "admin", "paragon/x")
     assert not [each for each in passwords if each in said]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import ops.check
-import ops.restart
-from broker.checklist import checklist
-from ops.stack import Stack
+import cli.check
+import cli.restart
+from broker.checks.checklist import checklist
+from cli.stack import Stack
 
 FILES = ("mosquitto.conf", "mosquitto.acl", "mosquitto_passwd")
 
@@ -28,7 +28,7 @@ def stack(site):
 
 
 def points(site):
-    found = checklist(stack(site).settings, "e2e", ops.check.sight(stack(site), site.outputs()))
+    found = checklist(stack(site).settings, "e2e", cli.check.sight(stack(site), site.outputs()))
     return {each.name: each for each in found}
 
 
@@ -50,7 +50,7 @@ def rewrite(site):
 
 
 def restart(site):
-    ops.restart.restart(stack(site), site.outputs()["image"])
+    cli.restart.restart(stack(site), site.outputs()["image"])
 
 
 def test_how_long_one_waits_for_it(broken, record_property):

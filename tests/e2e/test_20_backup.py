@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import ops.backup
-import ops.restore
-import ops.verify_backup
-from ops.stack import Refusal, Stack
+import cli.backup
+import cli.restore
+import cli.verify_backup
+from cli.stack import Refusal, Stack
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +81,20 @@ def test_up_again_has_nothing_to_do(backed_up):
 def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "open", retain=True)
-    said = types(ops.backup.main)
+    said = types(cli.backup.main)
     assert "It holds 1 retained messages" in said
     archive = said.partition(": ")[0]
     assert Path(archive) in archives(backed_up)
-    assert f"{archive}: whole" in types(ops.verify_backup.main)
+    assert f"{archive}: whole" in types(cli.verify_backup.main)
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "shut", retain=True)
     started = backed_up.inspect()["State"]["StartedAt"]
 
     with pytest.raises(Refusal, match="the answer was not yes"):
-        types(ops.restore.main, "--archive", "latest")
+        types(cli.restore.main, "--archive", "latest")
     assert backed_up.inspect()["State"]["StartedAt"] == started
 
-    said = types(ops.restore.main, "--archive", "latest", answer="yes")
+    said = types(cli.restore.main, "--archive", "latest", answer="yes")
     assert "It replaces what" in said
     assert "nobody was served for" in said
     with backed_up.until_in("admin") as admin:
@@ -105,16 +105,16 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
 
 def test_without_a_name_nothing_is_restored(types):
     with pytest.raises(Refusal, match="FROM= is not given"):
-        types(ops.restore.main, "--archive", "")
+        types(cli.restore.main, "--archive", "")
     with pytest.raises(Refusal, match="is not on the host"):
-        types(ops.restore.main, "--archive", "/nowhere/x.tar.gz", "--yes")
+        types(cli.restore.main, "--archive", "/nowhere/x.tar.gz", "--yes")
 
 
 def test_a_stack_that_declares_none_is_told_how(backed_up, types):
     with backed_up.edited(lambda config: config["broker"].pop("backups")):
         stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
         with pytest.raises(Refusal, match="backups:\n      folder:"):
-            ops.backup.backup(stack)
+            cli.backup.backup(stack)
 
 
 def test_a_destroy_takes_the_clock_away_and_leaves_the_archives(backed_up):

@@ -9,12 +9,12 @@ import pytest
 from mqtt import refusal
 from patience import eventually
 
-import ops.check
-import ops.inventory
-import ops.refused
-from broker.checklist import checklist
-from broker.logrotate import logrotate_path, render_logrotate
-from ops.stack import Refusal, Stack
+import cli.check
+import cli.inventory
+import cli.refused
+from broker.checks.checklist import checklist
+from broker.logs.logrotate import logrotate_path, render_logrotate
+from cli.stack import Refusal, Stack
 
 LIMIT = 12
 
@@ -44,13 +44,13 @@ def types(logged, monkeypatch, capfd):
 
 
 def refusals(types):
-    found = json.loads(types(ops.refused.main, "--format", "json"))
+    found = json.loads(types(cli.refused.main, "--format", "json"))
     return sum(each["times"] for each in found["refused"])
 
 
 def point(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", ops.check.sight(stack, site.outputs()))
+    found = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
     return next(each for each in found if each.name == "refused logins")
 
 
@@ -58,7 +58,7 @@ def test_who_is_here_who_is_silent_and_who_never_came(logged, types):
     logged.client("paragon_devices", session="ctl-1").close()
     with logged.client("admin", session="desk"):
         said = eventually(
-            lambda: (text := types(ops.inventory.main)).count("silent since") and text, 10
+            lambda: (text := types(cli.inventory.main)).count("silent since") and text, 10
         )
     assert "where the log begins:" in said
     assert "silent since " in said
@@ -74,17 +74,17 @@ def test_who_is_refused_is_told_of_with_the_id_that_it_chose(logged, types):
     assert refusal(logged.ports[0], "admin", "a guess") == "Not authorized"
     eventually(lambda: refusals(types) == before + 1, 10)
 
-    data = json.loads(types(ops.inventory.main, "--format", "json"))
+    data = json.loads(types(cli.inventory.main, "--format", "json"))
     assert "auto-*" in {each["name"] for each in data["unknownClients"]}
     assert {each["name"] for each in data["declared"]} == set(logged.settings.users)
-    said = types(ops.refused.main, "--since", "1h")
+    said = types(cli.refused.main, "--since", "1h")
     assert f"{before + 1}" in said.splitlines()[0]
     assert "not logged" in said
 
 
 def test_a_time_that_is_none(types):
     with pytest.raises(Refusal, match="SINCE=yesterday: must be a number and m, h or d"):
-        types(ops.refused.main, "--since", "yesterday")
+        types(cli.refused.main, "--since", "yesterday")
 
 
 def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
@@ -95,7 +95,7 @@ def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
     assert Path(logged.settings.broker.folders.log, "mosquitto.log.1").exists()
 
     assert refusals(types) == before
-    assert "as ctl-1 from " in types(ops.inventory.main)
+    assert "as ctl-1 from " in types(cli.inventory.main)
 
 
 def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
@@ -106,7 +106,7 @@ def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
     eventually(lambda: point(logged).verdict == "fail", 10)
     assert "in the last hour" in point(logged).seen
     with pytest.raises(Refusal, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"):
-        types(ops.refused.main)
+        types(cli.refused.main)
 
 
 def test_what_it_was_told_goes_with_the_broker(logged):

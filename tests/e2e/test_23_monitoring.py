@@ -12,9 +12,9 @@ from patience import eventually
 from ports import free_port
 from scraping import MONITORING, scraped
 
-from broker.exporter import container_of
-from broker.textfile import METRICS, file_name
-from setup.image import EXPORTER, stand_in
+from bootstrap.image import EXPORTER, stand_in
+from broker.monitoring.mqtt_exporter import container_of
+from broker.monitoring.node_exporter_metrics import METRICS, file_name
 
 READER = "sentient_monitor_prod"
 

@@ -22,7 +22,7 @@ PULUMIS = {
 """Secrets for the environment of `pulumi`; the passphrase is that of every site."""
 
 LAUNCHED = (b"/bin/sh\0-c\0exec env -i ", b"env\0-i\0")
-"""How the command lines begin that clean the environment (broker/host.py)."""
+"""How the command lines begin that clean the environment (broker/host/facts.py)."""
 
 
 class Process(NamedTuple):

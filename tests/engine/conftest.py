@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from setup.engine import Engine, ensure_engine
+from bootstrap.engine import Engine, ensure_engine
 
 HEAD = """
 import pulumi

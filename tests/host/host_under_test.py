@@ -9,7 +9,7 @@ from pathlib import Path
 from host_scripts import host_scripts
 from owner_containers import OWNER_CONTAINERS
 
-from broker.delivery import Call, deliver
+from broker.host.script_calls import ScriptCall, render_stdin
 
 SOCKET = "unix:///test.sock"
 
@@ -18,7 +18,7 @@ class Host:
     """
     Runs scripts of ``host/`` with a ``docker`` that writes down how it was called.
 
-    What a script hands to ``as_owner`` (host/paths.sh) is done for real in the folder, by the
+    What a script hands to ``as_owner`` (host/lib/paths.sh) is done for real in the folder, by the
     folder's owner; ``calls`` has a line ``as_owner FOLDER ACCESS`` of it. The same holds for a
     script that ``docker exec --workdir`` runs, in a folder of ``inside``.
     """
@@ -52,12 +52,12 @@ class Host:
         return [line for line in self.calls_file.read_text().splitlines() if word in line]
 
     def run(
-        self, scripts: str, *calls: Call, action: str = "apply"
+        self, scripts: str, *calls: ScriptCall, action: str = "apply"
     ) -> subprocess.CompletedProcess[str]:
         text = host_scripts(*scripts.split())
         return subprocess.run(
             ["/bin/sh", "-s", action],
-            input=deliver(text, calls),
+            input=render_stdin(text, calls),
             capture_output=True,
             text=True,
             timeout=60,
@@ -72,8 +72,8 @@ class Host:
         )
 
 
-def call(*words: object, text: str | None = None) -> Call:
-    return Call(words=tuple(str(each) for each in words), text=text)
+def call(*words: object, text: str | None = None) -> ScriptCall:
+    return ScriptCall(words=tuple(str(each) for each in words), text=text)
 
 
 def all_files(folder: Path) -> dict[str, str]:

@@ -24,8 +24,8 @@ def database(data):
 @pytest.mark.parametrize(
     ("scripts", "calls"),
     [
-        ("database.sh guard.sh", [call("guard", "digest", "no")]),
-        ("database.sh ready.sh restart.sh", [call("restart", "5")]),
+        ("lib/database.sh commands/before_start.sh", [call("guard", "digest", "no")]),
+        ("lib/database.sh commands/await_ready.sh commands/restart.sh", [call("restart", "5")]),
     ],
 )
 def test_nobody_takes_a_restores_way_back_from_it(host, data, database, scripts, calls):
@@ -47,7 +47,7 @@ def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_be
     """Nothing has renamed over it: the link beside it is the same file, which mv refuses."""
     host.inside["/mosquitto/data"] = data
 
-    done = host.run("database.sh", database, call("write_database"))
+    done = host.run("lib/database.sh", database, call("write_database"))
 
     assert done.returncode == 1
     assert done.stderr == ""

@@ -19,7 +19,7 @@ def app(tmp_path):
 
 def write(host, path, text=TEXT, *, uid=APP, action="apply"):
     return host.run(
-        "env_file.sh", call("env_file", path, "0600", uid, uid, text=text), action=action
+        "commands/env_file.sh", call("env_file", path, "0600", uid, uid, text=text), action=action
     )
 
 

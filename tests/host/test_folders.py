@@ -20,7 +20,7 @@ def folders(base):
 
 
 def test_they_are_made_with_owner_and_mode(host, base):
-    done = host.run("folders.sh", *folders(base))
+    done = host.run("commands/folders.sh", *folders(base))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert mode(base / "config") == ("0750", 0, 1883)
@@ -29,17 +29,17 @@ def test_they_are_made_with_owner_and_mode(host, base):
 
 
 def test_folders_on_the_way_there_are_nobodys_business(host, base):
-    host.run("folders.sh", *folders(base))
+    host.run("commands/folders.sh", *folders(base))
 
     assert mode(base)[1:] == (0, 0)
 
 
 def test_a_second_time_changes_nothing(host, base):
-    host.run("folders.sh", *folders(base))
+    host.run("commands/folders.sh", *folders(base))
     (base / "data" / "mosquitto.db").write_text("kept")
     before = (base / "data" / "mosquitto.db").stat()
 
-    assert host.run("folders.sh", *folders(base)).returncode == 0
+    assert host.run("commands/folders.sh", *folders(base)).returncode == 0
     assert (base / "data" / "mosquitto.db").stat() == before
 
 
@@ -47,7 +47,7 @@ def test_one_that_was_there_gets_owner_and_mode_and_what_is_in_it_does_not(host,
     (base / "data").mkdir(parents=True, mode=0o777)
     (base / "data" / "mosquitto.db").write_text("x")
 
-    assert host.run("folders.sh", *folders(base)).returncode == 0
+    assert host.run("commands/folders.sh", *folders(base)).returncode == 0
 
     assert mode(base / "data") == ("0750", 1883, 1884)
     assert mode(base / "data" / "mosquitto.db")[1:] == (0, 0)
@@ -58,7 +58,7 @@ def test_a_folder_with_files_of_another_program_keeps_its_owner_and_mode(host, b
     (base / "data" / "authorized_keys").write_text("x")
     before = mode(base / "data")
 
-    done = host.run("folders.sh", *folders(base))
+    done = host.run("commands/folders.sh", *folders(base))
 
     assert done.returncode == 1
     assert f"{base}/data: holds what is not a broker's (authorized_keys)" in done.stderr
@@ -66,10 +66,10 @@ def test_a_folder_with_files_of_another_program_keeps_its_owner_and_mode(host, b
 
 
 def test_a_folder_of_ours_may_hold_a_file_of_somebody_else(host, base):
-    host.run("folders.sh", *folders(base))
+    host.run("commands/folders.sh", *folders(base))
     (base / "data" / "notes.txt").write_text("mine")
 
-    assert host.run("folders.sh", *folders(base)).returncode == 0
+    assert host.run("commands/folders.sh", *folders(base)).returncode == 0
 
 
 def test_the_folders_that_version_0_1_made_become_roots(host, base):
@@ -79,7 +79,7 @@ def test_the_folders_that_version_0_1_made_become_roots(host, base):
         (base / name).chmod(0o750)
     (base / "config" / "link").symlink_to("/nowhere")
 
-    assert host.run("folders.sh", *folders(base)).returncode == 0
+    assert host.run("commands/folders.sh", *folders(base)).returncode == 0
 
     for name in ("config", "config/health", "config/tls", "config/tls/mqtts"):
         assert mode(base / name) == ("0750", 0, 1883)
@@ -89,11 +89,11 @@ def test_a_log_is_there_for_the_broker_to_open_and_one_that_was_there_stays(host
     log = call("log_file", base / "log" / "m.log", "0600", 1883, 1884)
     calls = (call("folder", "kept", base / "log", "0750", 0, 1884, "m.log"), log)
 
-    assert host.run("folders.sh", *calls).returncode == 0
+    assert host.run("commands/folders.sh", *calls).returncode == 0
     assert mode(base / "log" / "m.log") == ("0600", 1883, 1884)
     (base / "log" / "m.log").write_text("a line\n")
-    assert host.run("folders.sh", *calls).returncode == 0
-    assert host.run("folders.sh", *calls, action="remove").returncode == 0
+    assert host.run("commands/folders.sh", *calls).returncode == 0
+    assert host.run("commands/folders.sh", *calls, action="remove").returncode == 0
     assert (base / "log" / "m.log").read_text() == "a line\n"
 
 
@@ -107,7 +107,9 @@ def test_what_is_no_log_is_refused(host, base, tmp_path, kind):
         target = "/nowhere/file" if kind == "a link to nowhere" else tmp_path / "file"
         (base / "log" / "m.log").symlink_to(target)
 
-    done = host.run("folders.sh", call("log_file", base / "log" / "m.log", "0600", 1883, 1883))
+    done = host.run(
+        "commands/folders.sh", call("log_file", base / "log" / "m.log", "0600", 1883, 1883)
+    )
 
     assert done.returncode == 1
     assert "is there already and is not a file" in done.stderr
@@ -123,7 +125,7 @@ def test_a_folder_below_one_that_is_not_roots_alone_is_refused(host, base, which
     else:
         base.chmod(0o777)
 
-    done = host.run("folders.sh", *folders(base))
+    done = host.run("commands/folders.sh", *folders(base))
 
     assert done.returncode == 1
     assert str(base) in done.stderr
@@ -141,7 +143,7 @@ def test_what_is_no_folder_is_refused_and_left_alone(host, base, tmp_path, kind)
     if kind == "a link to a folder":
         elsewhere.mkdir(mode=0o700)
 
-    done = host.run("folders.sh", *folders(base))
+    done = host.run("commands/folders.sh", *folders(base))
 
     assert done.returncode == 1
     assert done.stderr == (
@@ -153,21 +155,21 @@ def test_what_is_no_folder_is_refused_and_left_alone(host, base, tmp_path, kind)
 
 
 def test_removal_takes_what_is_ours_and_empty_and_keeps_the_data(host, base):
-    host.run("folders.sh", *folders(base))
+    host.run("commands/folders.sh", *folders(base))
     (base / "data" / "mosquitto.db").write_text("kept")
 
-    assert host.run("folders.sh", *folders(base), action="remove").returncode == 0
+    assert host.run("commands/folders.sh", *folders(base), action="remove").returncode == 0
 
     assert not (base / "config").exists()
     assert (base / "data" / "mosquitto.db").read_text() == "kept"
-    assert host.run("folders.sh", *folders(base), action="remove").returncode == 0
+    assert host.run("commands/folders.sh", *folders(base), action="remove").returncode == 0
 
 
 def test_removal_leaves_a_folder_in_which_somebody_else_has_a_file(host, base):
-    host.run("folders.sh", *folders(base))
+    host.run("commands/folders.sh", *folders(base))
     (base / "config" / "notes.txt").write_text("mine")
 
-    done = host.run("folders.sh", *folders(base), action="remove")
+    done = host.run("commands/folders.sh", *folders(base), action="remove")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert (base / "config" / "notes.txt").read_text() == "mine"

@@ -7,7 +7,7 @@ from host_under_test import SOCKET, call
 
 def as_owner(host, folder, access, script, *words):
     return host.run(
-        "paths.sh",
+        "lib/paths.sh",
         call("as_owner", SOCKET, "image:1", folder, access, 5, script, *words, text="\n"),
     )
 
@@ -31,7 +31,7 @@ def test_what_a_script_hands_to_a_folders_owner_is_done_in_the_folder_by_the_own
 def test_a_script_that_waits_for_a_fifo_ends(host, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     done = host.run(
-        "paths.sh",
+        "lib/paths.sh",
         call("as_owner", SOCKET, "image:1", tmp_path, "ro", 1, "cat fifo", text="\n"),
     )
     assert done.returncode == 124
@@ -39,11 +39,11 @@ def test_a_script_that_waits_for_a_fifo_ends(host, tmp_path):
 
 def test_other_calls_of_docker_are_the_tests_own(host, tmp_path):
     host.docker('echo "asked"')
-    assert host.run("paths.sh", call("docker", "-H", SOCKET, "ps")).stdout == "asked\n"
+    assert host.run("lib/paths.sh", call("docker", "-H", SOCKET, "ps")).stdout == "asked\n"
     host.inside["/mosquitto/data"] = tmp_path
     words = ("docker", "-H", SOCKET, "exec", "--workdir")
     script = ("mqtt", "timeout", 5, "sh", "-euc", "pwd; kill -USR1 1 || echo none")
-    assert host.run("paths.sh", call(*words, "/mosquitto/data", *script)).stdout == (
+    assert host.run("lib/paths.sh", call(*words, "/mosquitto/data", *script)).stdout == (
         f"{tmp_path}\nnone\n"
     )
-    assert host.run("paths.sh", call(*words, "/mosquitto/log", *script)).stdout == "asked\n"
+    assert host.run("lib/paths.sh", call(*words, "/mosquitto/log", *script)).stdout == "asked\n"

@@ -26,7 +26,7 @@ class TestReading:
 
     def read(self, host, folder, minutes=0, size=0):
         return host.run(
-            "sightings.sh",
+            "commands/read_log.sh",
             call("sightings", folder / "mosquitto.log", minutes, size, SOCKET, "image:1"),
             action="look",
         )
@@ -88,7 +88,7 @@ class TestRotation:
 
     def run(self, host, path, action="apply"):
         return host.run(
-            "files.sh logrotate.sh",
+            "lib/put_files.sh commands/logrotate.sh",
             call("rotated", "/srv/log/mosquitto.log", path, "0644", 0, 0, text=TEXT),
             action=action,
         )

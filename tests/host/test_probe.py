@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from host_under_test import SOCKET, call
 
-from broker.env import env_file_mark
-from broker.host import Seen
+from broker.credentials.env_files import env_file_mark
+from broker.host.facts import HostFacts
 
 MARK = env_file_mark("prod")
 ON_HOST = ("0750", 1883, 1883, "mosquitto.db")
@@ -20,9 +20,9 @@ def look(host):
     host.docker(ANSWERS)
 
     def ask(*calls):
-        done = host.run("probe.sh", call("host", SOCKET), *calls, action="look")
+        done = host.run("commands/probe.sh", call("host", SOCKET), *calls, action="look")
         assert done.stderr == ""
-        return Seen.parse(done.stdout)
+        return HostFacts.parse(done.stdout)
 
     return ask
 

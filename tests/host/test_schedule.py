@@ -7,7 +7,7 @@ import pytest
 from host_scripts import host_scripts
 from host_under_test import all_files, call
 
-from broker.delivery import deliver
+from broker.host.script_calls import render_stdin
 
 # A /run of its own, in which systemd has started.
 INSIDE = 'mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec sh -s "$0"'
@@ -18,7 +18,7 @@ def schedule(host, tmp_path):
     place = tmp_path / "etc"
 
     def run(action, needs=""):
-        text = host_scripts("files.sh", "schedule.sh")
+        text = host_scripts("lib/put_files.sh", "commands/schedule.sh")
         calls = [
             call("schedule", "sentient-mqtt-backup-a", "broker.backups", needs),
             call("put", place / "sentient-mqtt" / "backup", "0700", 0, 0, text="the script\n"),
@@ -28,7 +28,7 @@ def schedule(host, tmp_path):
         ]
         return subprocess.run(
             ["unshare", "--mount", "sh", "-c", INSIDE, action],
-            input=deliver(text, calls),
+            input=render_stdin(text, calls),
             capture_output=True,
             text=True,
             check=False,

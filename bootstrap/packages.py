@@ -1,0 +1,60 @@
+"""Debian's packages that the tests run programs of: `make test` installs them before any test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bootstrap import apt, progress
+
+FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "age": ("age", "age-keygen"),
+    "busybox": ("busybox",),
+    "chromium": ("chromium",),
+    "cron": ("cron",),
+    "gcc": ("cc",),
+    "git": ("git",),
+    "iproute2": ("ip",),
+    "iptables": ("iptables", "ip6tables"),
+    "libc6-dev": ("/usr/include/stdio.h",),
+    "libnss3-tools": ("certutil",),
+    # How systemd reads an env file; the name of the file has its release in it.
+    "libsystemd-shared": ("/usr/lib/*/systemd/libsystemd-shared-*.so",),
+    "logrotate": ("logrotate",),
+    "mawk": ("mawk",),
+    "mosquitto-clients": ("mosquitto_sub", "mosquitto_pub"),
+    "nftables": ("nft",),
+    "openssh-client": ("ssh", "ssh-keygen"),
+    "openssh-server": ("sshd",),
+    "openssl": ("openssl",),
+    "procps": ("pgrep", "sysctl"),
+    "strace": ("strace",),
+    "sudo": ("sudo",),
+    "systemd": ("systemctl", "systemd-analyze"),
+    "ufw": ("ufw", "/lib/ufw/ufw-init"),
+}
+"""Each package, with the programs that are run, or patterns of the files that are read."""
+
+BENCH: dict[str, tuple[str, ...]] = {"ansible-core": ("ansible-playbook",)}
+"""What `make bench` alone needs beside them."""
+
+
+def missing(names: Iterable[str] = PACKAGES, root: Path = Path("/")) -> list[str]:
+    """Return which of *names* lack a program or a file below *root*."""
+    listed = PACKAGES | BENCH
+    return [name for name in names if not all(_is_there(wanted, root) for wanted in listed[name])]
+
+
+def install(names: Iterable[str] = PACKAGES, *, what: str) -> None:
+    """Install those of *names* that are missing; *what* heads the status lines."""
+    if lacking := missing(names):
+        with progress.step(f"{what}: installing Debian's {', '.join(lacking)}"):
+            apt.install(lacking, what=what)
+
+
+def _is_there(wanted: str, root: Path) -> bool:
+    if wanted.startswith("/"):
+        return any(root.glob(wanted[1:]))
+    return any((root / folder / wanted).exists() for folder in FOLDERS)

@@ -1,0 +1,1 @@
+"""The deployment checklist and the security practices, judged from observations."""

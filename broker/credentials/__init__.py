@@ -1,0 +1,1 @@
+"""Logins, fleets, password hashes, rotation and env files."""

@@ -1,0 +1,270 @@
+"""What lies where on the host: folders, files, and whom each belongs to."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from broker.host.facts import HostFacts
+from broker.host.script_calls import ScriptCall
+from broker.mosquitto.acl_file import HEALTH_TOPIC
+from broker.mosquitto.canary import NAME as CANARY
+from broker.mosquitto.canary import canary_password, passwd_line
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, TLS_DIR
+from broker.settings.broker_settings import Broker, Owner
+
+KEEPS = "/etc/sentient-mqtt"
+UNITS = "/etc/systemd/system"
+
+CANARY_DIR = "canary"
+"""Below the configuration folder: the login of the check that follows a change."""
+
+CANARY_FILE = f"{CANARY_DIR}/mosquitto_pub"
+
+LOGINS_FILE = "logins"
+"""Below the configuration folder: which logins the broker knows, so that a preview can compare."""
+
+HEALTH_DIR = "health"
+"""Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""
+
+# Owner and group are the broker's own and nobody else may read: neither release line warns.
+FOLDER_MODE = "0750"
+FILE_MODE = "0600"
+
+READY_SECONDS = 60
+
+RELOAD_SECONDS = 60
+"""For how long a broker may answer nobody after a reload, as it hashes each client's password anew.
+
+Some 45 clients with passwords that people chose are 12 seconds (docs/decisions/0012).
+"""
+
+
+def folder_of(broker: Broker) -> str:
+    """Return where the host keeps what is in none of the folders: rules, scripts, a CA."""
+    return f"{KEEPS}/{broker.container}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFile:
+    """A file on the host, whole."""
+
+    path: str
+    owner: Owner
+    text: str
+    mode: str = FILE_MODE
+
+    def call(self, function: str = "put") -> ScriptCall:
+        """
+        Return the call that puts it in place, of ``host/lib/put_files.sh`` or
+        ``host/commands/env_file.sh``.
+        """
+        words = (function, self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
+        return ScriptCall(words=words, text=self.text)
+
+
+def folder_calls(broker: Broker) -> list[ScriptCall]:
+    """
+    Return the calls of ``host/commands/folders.sh``: what is kept on removal comes last.
+
+    The folders of configuration and log are root's: the broker's user reads and writes the files in
+    them, and can put nothing else in their place. The data folder is the broker's, which renames.
+    """
+    folders = broker.folders
+    uid, gid = str(broker.owner.uid), str(broker.owner.gid)
+    names = {**_names_in_config(broker), **written_names(broker)}
+    return [
+        ScriptCall(words=("folder", kind, path, FOLDER_MODE, owner, gid, *names.get(path, ())))
+        for kind, path, owner in (
+            ("ours", folders.config, "0"),
+            ("ours", f"{folders.config}/{HEALTH_DIR}", "0"),
+            ("ours", f"{folders.config}/{CANARY_DIR}", "0"),
+            ("kept", folders.data, uid),
+            ("kept", folders.log, "0"),
+        )
+    ] + [log_file_call(broker)]
+
+
+def log_file_call(broker: Broker) -> ScriptCall:
+    """Return the call of ``host/lib/log_file.sh``: the broker can't create a file there."""
+    path = f"{broker.folders.log}/{broker.logging.file}"
+    owner = (str(broker.owner.uid), str(broker.owner.gid))
+    return ScriptCall(words=("log_file", path, FILE_MODE, *owner))
+
+
+def folder_looks(broker: Broker) -> Iterator[tuple[str, ...]]:
+    """Yield the calls of ``host/commands/probe.sh`` that look at the folders first."""
+    folders = (broker.folders.config, broker.folders.data, broker.folders.log)
+    for call in folder_calls(broker):
+        if call.words[0] == "folder" and call.words[2] in folders:
+            yield ("folder", *call.words[2:])
+    if broker.backups is not None:
+        yield ("folder", broker.backups.folder, "0700", "archives", "0", *NAMES_IN_BACKUPS)
+
+
+NAMES_IN_BACKUPS = (
+    *("*.tar.gz", "*.tar.gz.age", "*.tgz", "before-restore-*", ".lock", ".partial*", ".stage*"),
+    *(".verified-*", ".drilled-*", ".filled-*"),
+)
+"""What a folder of archives may hold before it becomes root's alone: archives and notes on them."""
+
+
+def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
+    """Return the names of a broker's files, as shell patterns, by configuration folder."""
+    files, folder = broker.files, broker.folders.config
+    names = (files.conf, files.passwords, files.acl, LOGINS_FILE, HEALTH_DIR, CANARY_DIR, TLS_DIR)
+    return {
+        folder: (*names, ".candidate", "*.sentient-mqtt-*"),
+        f"{folder}/{HEALTH_DIR}": ("mosquitto_sub*",),
+        f"{folder}/{CANARY_DIR}": ("mosquitto_pub*",),
+    }
+
+
+def written_names(broker: Broker) -> dict[str, tuple[str, ...]]:
+    """Return the names of what a broker and its helpers write, as shell patterns, by folder."""
+    log = broker.logging.file
+    return {
+        broker.folders.data: (
+            *("mosquitto.db", "mosquitto.db.*", ".before-start", ".before-write", ".rehearsal"),
+            *(".backup", ".backup-rehearsal", ".incoming"),
+        ),
+        broker.folders.log: (log, f"{log}.[0-9]*", f"{log}-[0-9]*"),
+    }
+
+
+def erase_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
+    """Return the calls of ``delete_files.sh``: a container of *image* deletes the files."""
+    return [
+        ScriptCall(words=("erase", socket, image)),
+        *(
+            ScriptCall(words=("folder", path, *names))
+            for path, names in written_names(broker).items()
+        ),
+    ]
+
+
+def configuration_files(
+    broker: Broker,
+    *,
+    conf: str,
+    acl: str,
+    passwd: str,
+    health_password: str,
+    seed: str,
+    stamps: Mapping[str, str],
+) -> list[HostFile]:
+    """
+    Return the files that the broker reads, in the order in which they are put in place.
+
+    The ACL comes before the passwords: a broker that is started between the two renames must
+    not know a new user without the rules that bind it (host/commands/apply_configuration.sh has
+    those go first who are
+    removed). mosquitto.conf comes last: it names the others. *seed* is the salts'; the canary's
+    password is derived from it and all texts.
+    """
+    folder = broker.folders.config
+    canary = canary_password(seed, conf, acl, passwd, health_password)
+    line = passwd_line(seed, canary, broker.passwords.iterations)
+    texts = {
+        broker.files.acl: acl,
+        broker.files.passwords: passwd + line,
+        f"{HEALTH_DIR}/mosquitto_sub": render_options(broker.health.user, health_password),
+        CANARY_FILE: render_options(CANARY, canary),
+        LOGINS_FILE: "".join(f"{name} {stamp}\n" for name, stamp in sorted(stamps.items())),
+        broker.files.conf: conf,
+    }
+    return [
+        HostFile(path=f"{folder}/{name}", owner=broker.owner, text=text)
+        for name, text in texts.items()
+    ]
+
+
+def render_options(user: str, password: str) -> str:
+    """Return the options that a client reads from a file (mosquitto_sub(1), "Files")."""
+    return f"-u {user}\n-P {password}\n"
+
+
+def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) -> list[ScriptCall]:
+    """Return the calls of put_files.sh and apply_configuration.sh."""
+    _, listener = broker.mqtt_listener()
+    return [
+        ScriptCall(words=("lock", f"/run/sentient-mqtt-{broker.container}.lock")),
+        ScriptCall(
+            words=(
+                *("broker", broker.container, socket, str(listener.port)),
+                *(broker.folders.config, broker.files.conf),
+                *(broker.files.passwords, str(RELOAD_SECONDS)),
+            )
+        ),
+        _retreat_call(broker, files),
+        ScriptCall(words=("image", image)),
+        *(each.call() for each in files),
+    ]
+
+
+def _retreat_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
+    # Its canary is another one than the files': as secret, and derived from that.
+    (options,) = (each.text for each in files if each.path.endswith(f"/{CANARY_FILE}"))
+    password = canary_password(options, "retreat")
+    return ScriptCall(
+        words=("retreat", broker.files.acl, LOGINS_FILE, CANARY_FILE, broker.health.user),
+        text=passwd_line(options, password, broker.passwords.iterations)
+        + render_options(CANARY, password),
+    )
+
+
+def database_call(broker: Broker, socket: str, image: str) -> ScriptCall:
+    """Return the call of ``host/lib/database.sh``."""
+    return ScriptCall(words=("database", broker.container, socket, image, broker.folders.data))
+
+
+def guard_call(broker: Broker, digest: str) -> ScriptCall:
+    """
+    Return the call of ``host/commands/before_start.sh``; *digest* is the label of the container to
+    come.
+    """
+    return ScriptCall(words=("guard", digest, "yes" if broker.persistence.one_way else "no"))
+
+
+def publications(broker: Broker, seen: HostFacts) -> list[tuple[int, str]]:
+    """
+    Return each port with the addresses that Docker is to publish it on: for it `::` is IPv6 alone.
+
+    In the order in which Docker tells them of the container that runs. Docker 20.10 tells them
+    backwards, and another order would be taken for a change that replaces the container.
+    """
+    both = ["0.0.0.0", "::"]  # noqa: S104 (what `::` means to everybody else)
+    told = seen.get("published", broker.container).split()
+    if set(both) <= set(told):
+        both.sort(key=told.index)
+    return [
+        (listener.port, address)
+        for listener in sorted(broker.listeners.values(), key=lambda each: each.port)
+        for address in (both if listener.bind_address == "::" else [listener.bind_address])
+    ]
+
+
+def ports_on_host(broker: Broker, *, reserved: bool) -> list[int]:
+    """Return the ports that the broker's own process takes, where it is in the host's network."""
+    on_loopback = [broker.reserved_port] if reserved and broker.network == "host" else []
+    return [*(each.port for each in broker.listeners.values()), *on_loopback]
+
+
+def ready_call(broker: Broker) -> ScriptCall:
+    """Return the call of ``host/commands/await_ready.sh``."""
+    _, listener = broker.mqtt_listener()
+    most = str(broker.limits.processes)
+    return ScriptCall(words=("broker", broker.inside, str(listener.port), str(READY_SECONDS), most))
+
+
+def health_environment() -> list[str]:
+    """Return the container's environment: where the options file is, and nothing secret."""
+    return [f"XDG_CONFIG_HOME={CONFIG_DIR}/{HEALTH_DIR}"]
+
+
+def health_test(broker: Broker) -> list[str]:
+    """Return Docker's ``HEALTHCHECK`` command: a login that ends with one message received."""
+    _, listener = broker.mqtt_listener()
+    wait = str(max(1, broker.health.timeout - 1))
+    return [
+        *("CMD", "mosquitto_sub", "-h", broker.inside, "-p", str(listener.port)),
+        *("-t", HEALTH_TOPIC, "-C", "1", "-W", wait, "-I", "health-"),
+    ]

@@ -1,0 +1,92 @@
+"""The host's own clock runs a script of ours: systemd's timer where systemd runs, else cron."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from broker.host.layout import UNITS, HostFile, folder_of
+from broker.host.script_calls import ScriptCall
+from broker.settings.broker_settings import Broker, Owner
+from broker.settings.cron_schedule import CronSchedule
+
+CRON = "/etc/cron.d"
+ROOT = Owner(uid=0, gid=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timer:
+    """What a host does by itself, without this program and without a password."""
+
+    broker: Broker
+    verb: str
+    """Names it among those of the same broker: ``backup``."""
+    does: str
+    """What the unit says of itself: ``A backup of the MQTT broker``."""
+    setting: str
+    """Path in the stack file of what declares it, for an error."""
+    timetable: CronSchedule
+    text: str
+    """The script, with its calls."""
+    needs: str = ""
+    """A command that the host must have, beside sh."""
+    writes: tuple[tuple[str, str, str], ...] = ()
+    """Files that the script writes, and that go with it; and the Docker and image that do it."""
+    made_up_for: bool = False
+    """Run once at the next start where a time was missed."""
+
+    @property
+    def name(self) -> str:
+        """The name of units and of the cron file, which takes no dot (cron(8))."""
+        return f"sentient-mqtt-{self.verb}-" + re.sub(r"[^A-Za-z0-9_-]", "_", self.broker.container)
+
+    @property
+    def path(self) -> str:
+        return f"{folder_of(self.broker)}/{self.verb}"
+
+    def calls(self) -> list[ScriptCall]:
+        """Return the calls of ``host/commands/schedule.sh``."""
+        script = HostFile(path=self.path, owner=ROOT, text=self.text, mode="0700")
+        return [
+            ScriptCall(words=("schedule", self.name, self.setting, self.needs)),
+            *(ScriptCall(words=("written", *file)) for file in self.writes),
+            script.call(),
+            self._unit("service", self.service()),
+            self._unit("timer", self.timer()),
+            ScriptCall(words=("cron", f"{CRON}/{self.name}", "0644", "0", "0"), text=self.cron()),
+        ]
+
+    def _unit(self, kind: str, text: str) -> ScriptCall:
+        words = ("unit", f"{UNITS}/{self.name}.{kind}", "0644", "0", "0")
+        return ScriptCall(words=words, text=text)
+
+    def service(self) -> str:
+        """Return the unit that does it once; systemd.service(5)."""
+        return f"""[Unit]
+Description={self.does} {self.broker.container}
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh {self.path} apply
+"""
+
+    def timer(self) -> str:
+        """Return the unit that starts it; systemd.timer(5)."""
+        return f"""[Unit]
+Description={self.does} {self.broker.container}: when
+
+[Timer]
+OnCalendar={self.timetable.on_calendar()}
+AccuracySec=1s
+Persistent={"true" if self.made_up_for else "false"}
+
+[Install]
+WantedBy=timers.target
+"""
+
+    def cron(self) -> str:
+        """Return the file for ``/etc/cron.d``; crontab(5)."""
+        return f"""PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+{self.timetable.cron()} root sh {self.path} apply >/dev/null
+"""

@@ -1,0 +1,1 @@
+"""The broker's log: parser, inventory, authentication failures, rotation."""

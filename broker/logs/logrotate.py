@@ -1,0 +1,47 @@
+"""How logrotate(8) of the host keeps the broker's log within bounds."""
+
+from broker.host.script_calls import ScriptCall
+from broker.settings.broker_settings import Broker
+
+FOLDER = "/etc/logrotate.d"
+
+
+def logrotate_path(broker: Broker) -> str:
+    return f"{FOLDER}/sentient-mqtt-{broker.container}"
+
+
+def log_path(broker: Broker) -> str:
+    return f"{broker.folders.log}/{broker.logging.file}"
+
+
+def render_logrotate(broker: Broker) -> str:
+    """
+    Return the text of logrotate's file.
+
+    ``copytruncate``, though both release lines open their log anew at SIGHUP: that one also reads
+    passwords and rules again, and in 2.0 it ends the count of connections
+    (docs/decisions/0015-a-log-that-is-copied.md).
+    """
+    logging = broker.logging
+    # Docker's units in logrotate's spelling: there k is small, and M and G are not.
+    size = logging.max_size[:-1] + {"k": "k", "m": "M", "g": "G"}[logging.max_size[-1]]
+    return f"""\
+# Written by Pulumi from the stack file: the next `pulumi up` overwrites edits.
+"{log_path(broker)}" {{
+    daily
+    maxsize {size}
+    rotate {logging.keep}
+    nodateext
+    missingok
+    notifempty
+    compress
+    delaycompress
+    copytruncate
+}}
+"""
+
+
+def logrotate_calls(broker: Broker) -> list[ScriptCall]:
+    """Return the call of ``host/commands/logrotate.sh``."""
+    words = ("rotated", log_path(broker), logrotate_path(broker), "0644", "0", "0")
+    return [ScriptCall(words=words, text=render_logrotate(broker))]

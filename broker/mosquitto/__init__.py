@@ -1,0 +1,1 @@
+"""The files that Mosquitto reads, and which change of them reloads or replaces."""

@@ -1,0 +1,63 @@
+"""What a change does to clients that are connected, in sentences for a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from broker.credentials.logins import disconnected, stamps
+from broker.host.facts import HostFacts, HostRequirements
+from broker.mosquitto.acl_file import render_acl
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.settings.stack_settings import Settings
+
+MOST = 12
+"""Names that a sentence spells out."""
+
+RULES = ":rules"
+"""Stands among the stamps of logins for all else that a reload reads; no name has a colon."""
+
+
+def remembered(settings: Settings) -> dict[str, str]:
+    """Return what the host remembers of a change, so that the next preview can compare."""
+    rates = settings.broker.passwords
+    texts = (render_acl(settings), render_conf(settings.broker))
+    others = (*texts, str(rates.iterations), str(rates.supplied_iterations))
+    digest = sha256("\0".join(others).encode()).hexdigest()[:16]
+    return stamps(settings) | {RULES: digest}
+
+
+WITHDRAWN = "withdrawn-"
+"""
+Of the rules' stamp, with the time: a change was taken back on the host
+(host/commands/apply_configuration.sh).
+"""
+
+
+def withdrawn(seen: HostFacts) -> str:
+    """
+    Return which change was taken back on the host and has not been completed since, or nothing.
+
+    The host then has less than any stack file says. The state is that of before the change, so
+    Pulumi sees no difference to a stack file that goes back to it.
+    """
+    stamp = seen.get("known", RULES)
+    return stamp if stamp.startswith(WITHDRAWN) else ""
+
+
+def impacts(wanted: HostRequirements, seen: HostFacts, digest: str) -> Iterator[str]:
+    """Yield one sentence where the broker is touched: how, and who is disconnected by it."""
+    known = seen.all("known")
+    if seen.get("container", wanted.container) != wanted.stack:
+        return
+    if seen.get("configuration", wanted.container) not in ("", digest):
+        yield (
+            f"Container {wanted.container} is replaced: every client is disconnected once, for a "
+            "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept."
+        )
+    elif known and known != wanted.logins:
+        before = {name: stamp for name, stamp in known.items() if name != RULES}
+        gone = disconnected(before, wanted.logins)
+        named = ", ".join(gone[:MOST]) + (f" and {len(gone) - MOST:,} more" if gone[MOST:] else "")
+        whom = f"Disconnected at once: clients of {named}. Nobody else."
+        yield f"A reload, no restart. {whom if gone else 'Nobody is disconnected.'}"

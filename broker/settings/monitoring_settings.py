@@ -1,0 +1,44 @@
+"""What Prometheus reads of the broker, as the stack file says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from broker.settings.base_model import Folder, UserName, refused
+from broker.settings.exposed_port import ExposedPort, Port
+from broker.settings.validators import check_bind_address, check_image
+
+
+class Monitoring(ExposedPort):
+    """An exporter of the broker's statistics, and what the host tells beside them."""
+
+    user: UserName = Field(description="As whom the exporter logs in: who may read `$SYS/#`.")
+    port: Port = Field(default=9641, description="Where the exporter serves `/metrics`, by HTTP.")
+    bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
+        default="127.0.0.1",
+        description="Address of the host that the port is on: Prometheus is there, or comes from "
+        "`allowFrom`.",
+    )
+    image: Annotated[str, AfterValidator(check_image)] = Field(
+        default="ghcr.io/hikhvar/mqtt2prometheus:v0.1.7",
+        description="The exporter's image, with a tag or digest; `allowStandIn` is for it too.",
+    )
+    textfile: Folder | None = Field(
+        default="/var/lib/prometheus/node-exporter",
+        description="Folder that node_exporter's textfile collector reads: each minute the host "
+        "writes there what is not in `$SYS`; `null`: it doesn't.",
+    )
+
+    @model_validator(mode="after")
+    def _not_anybodys(self) -> Self:
+        # Whoever reaches it reads it: /metrics asks for no login.
+        if not self.bound.is_loopback and not self.allow_from:
+            raise refused(
+                "allowFrom",
+                [],
+                f"must name who may read the statistics on {self.bind_address}, such as "
+                "Prometheus' own [192.168.2.5/32]; or bind it to 127.0.0.1",
+            )
+        return self

@@ -1,0 +1,167 @@
+"""`make adopt`: a stack file for a broker that was set up by hand; its clients notice nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from broker.adopt.adopted_settings import Place
+from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_file
+from broker.settings.stack_settings import PROJECT
+from broker.settings.validators import check_name
+from cli.exit_codes import finish
+from cli.pulumi import Pulumi
+from cli.stack import ROOT, Refusal, Stack, arguments
+
+CONF = "mosquitto.conf"
+MOST = 20
+
+
+def main() -> None:
+    """Read the files, write the stack file and its secret, and say what is left to do."""
+    parser = arguments("Write a stack file for a broker that runs already.")
+    parser.add_argument("--from", dest="folder", default="", help="folder of its mosquitto.conf")
+    parser.add_argument("--conf", default="", help="or the path of its mosquitto.conf")
+    parser.add_argument("--address", default="", help="host name or IP address that clients dial")
+    parser.add_argument("--container", default="", help="name that the new container gets")
+    parser.add_argument("--data", default="", help="folder on the host with its mosquitto.db")
+    parser.add_argument("--log", default="", help="folder on the host for its log")
+    given = parser.parse_args()
+    file = stack_file(given.stack)
+    conf = _conf(given.folder, given.conf)
+    if not given.address:
+        raise Refusal("ADDRESS= is wanted: the host name or IP address that clients dial")
+    place = Place(
+        address=given.address,
+        config=str(conf.parent),
+        container=given.container or None,
+        data=given.data or None,
+        log=given.log or None,
+    )
+    try:
+        adoption = adopt(conf.name, Folder(conf.parent), place, seed=secrets.token_urlsafe(32))
+    except AdoptionError as wrong:
+        raise Refusal(f"nothing was written. To be mended first:\n{wrong}") from None
+    write(given.stack, file, adoption)
+    print(_report(given.stack, file, adoption))
+
+
+def stack_file(stack: str) -> Path:
+    """
+    Return the path of the file to be written.
+
+    Raises:
+        Refusal: it is there, or *stack* is no name for one.
+
+    """
+    try:
+        check_name(stack)
+    except ValueError as wrong:
+        raise Refusal(f"STACK={stack}: {wrong}") from None
+    file = ROOT / f"Pulumi.{stack}.yaml"
+    if file.exists() or file.is_symlink():
+        raise Refusal(
+            f"STACK={stack}: {file.name} is there already, and is left as it is. Choose another "
+            "name, or move that file away"
+        )
+    return file
+
+
+def _conf(folder: str, conf: str) -> Path:
+    if bool(folder) == bool(conf):
+        raise Refusal("say FROM=folder, the one with its mosquitto.conf, or CONF=path of that file")
+    # Not resolved: what a link names may be another place on another day.
+    path = Path(os.path.abspath(conf or Path(folder, CONF)))  # noqa: PTH100 (resolve follows links)
+    if not _is_file(path):
+        raise Refusal(f"{path}: there is no such file; one of another name is CONF=path")
+    return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        raise _closed(path) from None
+
+
+def _closed(path: Path) -> Refusal:
+    return Refusal(
+        f"{path}: may not be read; run this as its owner, or on a copy of the folder that is yours"
+    )
+
+
+class Folder(Mapping[str, str]):
+    """The files of a folder and of the folders in it, by name; read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[str]:
+        found = (*self._path.glob("*"), *self._path.glob("*/*"))
+        return (str(each.relative_to(self._path)) for each in sorted(found) if each.is_file())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> str:
+        file = self._path / name
+        if not _is_file(file):
+            raise KeyError(name)
+        try:
+            return file.read_bytes().decode()
+        except PermissionError:
+            raise _closed(file) from None
+        except OSError as wrong:
+            raise Refusal(f"{file}: {wrong.strerror}") from None
+        except UnicodeDecodeError as wrong:
+            line = wrong.object[: wrong.start].count(b"\n") + 1
+            raise Refusal(f"{file}:{line}: is not UTF-8; mend it first") from None
+
+
+def write(name: str, file: Path, adoption: Adoption) -> None:
+    """Write the stack file and its hashes; a failure leaves no file."""
+    text = render_stack_file(adoption.settings)
+    stack = Stack.parse(name, file, text)
+    # Before anything is written: another stack than dev needs a state backend of its own.
+    pulumi = Pulumi.ready(stack)
+    with file.open("x", encoding="utf-8") as target:
+        target.write(text)
+    try:
+        pulumi.select()
+        pulumi.ask(
+            *("config", "set", "--stack", name, "--secret", f"{PROJECT}:hashes"),
+            stdin=json.dumps(adoption.hashes),
+        )
+    except BaseException:
+        file.unlink()
+        raise
+
+
+def _report(stack: str, file: Path, adoption: Adoption) -> str:
+    users, folder = adoption.settings["users"], adoption.settings["broker"]["folders"]["config"]
+    counted = (
+        "1 user with the password that it has"
+        if len(users) == 1
+        else f"{len(users):,} users with the passwords that they have"
+    )
+    more = f" and {len(users) - MOST:,} more" if len(users) > MOST else ""
+    lines = [f"{file.name}: {counted}: {', '.join([*users][:MOST])}{more}"]
+    if adoption.remarks:
+        lines += ["", "Not as it was, or assumed; read each before `make up`:"]
+        lines += [f"  {each}" for each in adoption.remarks]
+    lines += [
+        "",
+        "Then:",
+        f"  keep a copy of {folder}: its files are written anew",
+        f"  make preview STACK={stack}",
+        "  stop the old broker, keeping its data (docker compose down, without -v)",
+        f"  make up STACK={stack}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    finish(main)

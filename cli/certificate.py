@@ -1,0 +1,108 @@
+"""`make certificate`: a client's certificate of the stack's own CA; its key is made here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from broker.host.script_calls import ScriptCall
+from broker.tls.certificates import keeps
+from cli.credentials import check_declared
+from cli.docker import image_for_root
+from cli.exit_codes import finish
+from cli.run_on_host import run_scripts
+from cli.stack import Refusal, Stack, arguments
+
+CA = "ca"
+"""The file of the CA's certificate, without its suffix."""
+
+
+def main() -> None:
+    """Write a key, its certificate and the CA into a folder, mode 0600."""
+    parser = arguments("A certificate for a client.")
+    parser.add_argument("--user", default="")
+    parser.add_argument("--days", type=int, default=397)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    stack = Stack.read(given.stack)
+    check_declared(given.user, stack)
+    _wanted(stack)
+    stem = _stem(given.user)
+    key_file = given.out / f"{stem}.key"
+    if key_file.exists():
+        raise Refusal(f"OUT={given.out}: {key_file.name} is there already; move it away first")
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = sign(stack, request(given.user, key), given.days)
+    certificate, ca = x509.load_pem_x509_certificates(signed.encode())
+    given.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    _write(given.out / f"{stem}.pem", certificate.public_bytes(Encoding.PEM))
+    _write(given.out / f"{CA}.pem", ca.public_bytes(Encoding.PEM))
+    ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+    print(f"{given.out}: {stem}.key, {stem}.pem (until {ends}), {CA}.pem", file=sys.stderr)
+
+
+def _stem(user: str) -> str:
+    """Return what the user's files are named; not as the CA's, nor as any other user's."""
+    # Some file systems take CA.pem for ca.pem. No user's name has a '='.
+    return f"user={user}" if user.casefold() == CA else user
+
+
+def request(user: str, key: ec.EllipticCurvePrivateKey) -> str:
+    """Return a request (PKCS #10, RFC 2986) as PEM; the common name is the user."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, user)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
+    return made.public_bytes(Encoding.PEM).decode()
+
+
+def sign(stack: Stack, pem: str, days: int) -> str:
+    """
+    Return the certificate for the request *pem*, then the CA's, both signed on the host.
+
+    Raises:
+        Refusal: the host has no CA, or can't be asked.
+
+    """
+    broker = stack.settings.broker
+    calls = [ScriptCall(words=("sign", keeps(broker), str(days)), text=pem)]
+    image = image_for_root(stack)
+    done = run_scripts(
+        stack,
+        ("commands/sign_certificate.sh",),
+        calls,
+        action="look",
+        become=broker.become,
+        image=image,
+    )
+    if done.returncode:
+        raise Refusal(f"host {stack.transport.host}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _wanted(stack: Stack) -> None:
+    listeners = stack.settings.broker.tls_listeners
+    if not any(
+        each.tls is not None and each.tls.clients_named and each.tls.client_ca is None
+        for each in listeners.values()
+    ):
+        raise Refusal(
+            f"{stack.file.name}: no listener asks for certificates of the stack's own CA. On one "
+            "with tls, say clientCertificates: required."
+        )
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.unlink(missing_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(content)
+
+
+if __name__ == "__main__":
+    finish(main)

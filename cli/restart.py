@@ -1,0 +1,59 @@
+"""`make restart`: the same broker, started again, with all that it knew."""
+
+from __future__ import annotations
+
+from broker.host.layout import READY_SECONDS, database_call, log_file_call, ready_call
+from broker.host.script_calls import ScriptCall
+from cli.docker import running_image
+from cli.exit_codes import finish
+from cli.run_on_host import run_scripts
+from cli.stack import Refusal, Stack, arguments
+
+COUNTING_SECONDS = 600
+"""A large database is written and read on the way: host/lib/database.sh bounds each step itself."""
+
+
+def main() -> None:
+    """Restart, and return once the broker lets its health user in and nobody else."""
+    stack = Stack.read(arguments("Restart the broker.").parse_args().stack)
+    broker = stack.settings.broker
+    restart(stack, running_image(stack))
+    print(
+        f"container {broker.container}: started again; it lets its health user in, refuses who has "
+        "no login, and has the messages that it kept. Every client was disconnected once."
+    )
+
+
+def restart(stack: Stack, image: str) -> None:
+    """
+    Run ``host/commands/restart.sh``, whose end is that of ``host/commands/await_ready.sh``.
+
+    Raises:
+        Refusal: the broker did not come back as it was.
+
+    """
+    way, broker = stack.transport, stack.settings.broker
+    calls = [
+        database_call(broker, way.socket, image),
+        ready_call(broker),
+        log_file_call(broker),
+        ScriptCall(words=("restart", str(broker.stop_grace))),
+    ]
+    done = run_scripts(
+        stack,
+        ("lib/database.sh", "commands/restart.sh", "commands/await_ready.sh"),
+        calls,
+        action="apply",
+        become=broker.become,
+        image=image,
+        seconds=broker.stop_grace + 2 * READY_SECONDS + COUNTING_SECONDS,
+    )
+    if done.returncode:
+        raise Refusal(
+            f"host {way.host}: {done.stderr.strip()}\n"
+            f"Its database is kept. What is wrong: make check STACK={stack.name}"
+        )
+
+
+if __name__ == "__main__":
+    finish(main)

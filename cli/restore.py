@@ -1,0 +1,91 @@
+"""`make restore`: the broker holds again what an archive holds, or what it held before."""
+
+from __future__ import annotations
+
+from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
+from cli.backup import SECONDS, declared
+from cli.docker import image_for_root
+from cli.exit_codes import finish
+from cli.run_on_host import run_scripts
+from cli.stack import Refusal, Stack
+from cli.verify_backup import archive_arguments, read_identity
+
+
+def main() -> None:
+    """Say what it replaces, ask, and do it."""
+    parser = archive_arguments("Restore a backup.")
+    parser.add_argument("--other", action="store_true", help="take another stack's archive")
+    parser.add_argument("--yes", action="store_true")
+    given = parser.parse_args()
+    if not given.archive:
+        raise Refusal("FROM= is not given: `latest`, or the path of an archive on the host.")
+    stack = Stack.read(given.stack)
+    identity = read_identity(given.identity)
+    seen = restore(stack, given.archive, identity, other=given.other, action="look")
+    # Named, so that a backup made in between is not what is restored.
+    archive = seen.facts["archive"]
+    print(f"{archive}: whole, of {seen.facts['written']}; a broker finds {seen.counts()} in it.")
+    if ended := seen.ended():
+        print(ended)
+    print(f"It replaces what {stack.settings.broker.container} holds: {replaced(seen)}.")
+    print(
+        "That is kept aside. Every client is disconnected once. Users and rules stay as they are."
+    )
+    if not given.yes and not agreed():
+        raise Refusal("not restored: the answer was not yes.")
+    done = restore(stack, archive, identity, other=given.other, action="apply")
+    print(f"Restored; nobody was served for {done.facts['seconds']} seconds.")
+    print(f"What was there: {done.facts['kept']} on the host. It is yours to delete.")
+
+
+def agreed() -> bool:
+    """Ask the person; nobody there is no agreement."""
+    try:
+        return input("Restore it? (yes/no) ").strip() == "yes"
+    except EOFError:
+        return False
+
+
+def replaced(report: Report) -> str:
+    """Return what a restore would replace, as a person says it."""
+    found = report.facts["replaces"].split()
+    if len(found) != len(("retained", "sessions", "queued")):
+        return "a database that its own image can't read"
+    return Report(dict(zip(("retained", "sessions", "queued"), found, strict=True))).counts()
+
+
+def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: str) -> Report:
+    """
+    Run ``host/commands/restore.sh``, only to ``look``, or to ``apply``.
+
+    Raises:
+        Refusal: it did not come to that; the broker runs with what it had.
+
+    """
+    way, broker = stack.transport, stack.settings.broker
+    done = run_scripts(
+        stack,
+        (
+            "lib/database.sh",
+            "commands/await_ready.sh",
+            "lib/archive.sh",
+            "commands/verify_backup.sh",
+            "commands/restore.sh",
+        ),
+        [
+            *archive_calls(broker, declared(stack), stack.name, way.socket, identity),
+            *drill_calls(broker, archive),
+            *restore_calls(broker, other=other),
+        ],
+        action=action,
+        become=broker.become,
+        image=image_for_root(stack),
+        seconds=SECONDS,
+    )
+    if done.returncode:
+        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
+    return Report.parse(done.stdout)
+
+
+if __name__ == "__main__":
+    finish(main)

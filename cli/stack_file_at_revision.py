@@ -1,0 +1,30 @@
+"""A stack file as it was at another revision of this repository."""
+
+import subprocess
+from pathlib import Path
+
+from cli.stack import ROOT, Refusal
+
+
+def stack_file_at(revision: str, name: str, folder: Path = ROOT) -> str | None:
+    """
+    Return the text of ``Pulumi.<name>.yaml`` at *revision*, or None where it had none.
+
+    Raises:
+        Refusal: there is no such revision here.
+
+    """
+    known = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if known.returncode:
+        raise Refusal(
+            f"BASE={revision}: no such revision here. Fetch it (git fetch origin {revision}), or "
+            "name another."
+        )
+    shown = _git(folder, "show", f"{known.stdout.strip()}:./Pulumi.{name}.yaml")
+    return None if shown.returncode else shown.stdout
+
+
+def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+    )

@@ -1,0 +1,87 @@
+"""`make status`: health, clients, rates and memory of the broker that runs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from broker.monitoring.status import (
+    INSPECT,
+    STATS,
+    SYSTEM,
+    TOPICS,
+    Status,
+    connections,
+    readers,
+    render_status,
+)
+from cli.connection import connect
+from cli.credentials import all_logins
+from cli.docker import ask
+from cli.exit_codes import finish
+from cli.pulumi import Pulumi
+from cli.stack import Refusal, Stack, arguments
+
+
+def main() -> None:
+    """Print it, and fail if the broker does not run or its health check fails."""
+    stack = Stack.read(arguments("Say how the broker is.").parse_args().stack)
+    status = look(stack)
+    for each in render_status(stack.settings, status):
+        print(each)
+    if not status.well:
+        raise Refusal(
+            f"the broker is not well. What it said: make logs STACK={stack.name}; what is wrong: "
+            f"make check STACK={stack.name}"
+        )
+
+
+def look(stack: Stack) -> Status:
+    """Ask Docker, and the broker itself where somebody may read its statistics."""
+    container = stack.settings.broker.container
+    status = Status.parse(ask(stack, "inspect", "--format", INSPECT, container))
+    if status.state != "running":
+        return status
+    with ThreadPoolExecutor() as pool:
+        # Docker watches for a second before it says how much the processor does.
+        used = pool.submit(ask, stack, "stats", "--no-stream", "--format", STATS, container)
+        sockets = pool.submit(ask, stack, "exec", container, "sh", "-c", _SOCKETS)
+        try:
+            reader, system = _statistics(stack)
+        except Refusal as wrong:
+            status = replace(status, unread=str(wrong))
+            reader, system = "", {}
+        memory, _, processor = used.result().strip().partition("|")
+        counted = connections(stack.settings, sockets.result())
+    return replace(
+        status,
+        memory=memory,
+        processor=processor,
+        connections=counted,
+        reader=reader,
+        system=system,
+    )
+
+
+# A kernel without IPv6 has no second table.
+_SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || :"
+
+
+def _statistics(stack: Stack) -> tuple[str, dict[str, str]]:
+    outputs = Pulumi.ready(stack).outputs()
+    known = all_logins(stack.settings, outputs)
+    reader = next((each for each in readers(stack.settings) if each in known), "")
+    if not reader:
+        return "", {}
+    with connect(stack, reader, outputs) as client:
+        for topics in TOPICS.values():
+            for _, topic in topics:
+                client.subscribe(SYSTEM + topic)
+        # Retained messages stand before the answer to what is asked after them.
+        client.subscribe(f"{SYSTEM}version")
+        found = {each.topic: each.payload.decode("utf-8", "replace") for each in client.waiting()}
+    return reader, found
+
+
+if __name__ == "__main__":
+    finish(main)

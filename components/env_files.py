@@ -1,0 +1,51 @@
+"""Env files on the host, from which services there read how to log in."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from broker.credentials.env_files import host_env_file
+from broker.host.facts import Transport
+from broker.host.script_calls import ScriptCall
+from broker.settings.broker_settings import Broker, EnvFile
+from components.host_command import host_command
+
+
+class EnvFiles(ComponentResource):
+    """The chosen env files, mode 0600, written once the broker lets their users in."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        stack: str,
+        transport: Transport,
+        image: Input[str],
+        active: Mapping[str, str],
+        passwords: Mapping[str, Output[str]],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:EnvFiles", name, {}, opts)
+        # One command a file: an entry that goes, or moves, takes its file and password with it.
+        for each in broker.env_files:
+            host_command(
+                f"{name}-{each.path}",
+                transport=transport,
+                become=broker.become,
+                image=image,
+                scripts=("commands/env_file.sh",),
+                calls=passwords[active[each.user]].apply(
+                    partial(_calls, broker, stack, each, active[each.user])
+                ),
+                shown={each.path: each.user},
+                opts=ResourceOptions(parent=self),
+            )
+        self.register_outputs({})
+
+
+def _calls(
+    broker: Broker, stack: str, file: EnvFile, login: str, password: str
+) -> list[ScriptCall]:
+    return [host_env_file(broker, stack, file, login, password).call("env_file")]

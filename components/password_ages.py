@@ -1,0 +1,57 @@
+"""Since when each password is the one it is: in an output, and in a warning where it is old."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pulumi
+from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi_command import local
+
+from broker.credentials.password_ages import read_rotations, too_old
+from broker.host.facts import clean_interpreter
+from broker.host.script_calls import ScriptCall, render_stdin
+from components.host_command import read_script, withheld
+
+
+class PasswordAges(ComponentResource):
+    """The time of each generation, kept in the state; nothing in it is secret."""
+
+    rotated_at: Output[dict[str, str]]
+    """When the password of each party was drawn, by name (ISO 8601, UTC)."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        generations: Mapping[str, str],
+        max_age_days: int | None,
+        renewals: Mapping[str, str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("sentient-mqtt:index:Rotations", name, {}, opts)
+        text = "".join(f"{party} {each}\n" for party, each in sorted(generations.items()))
+        command = local.Command(
+            f"{name}-times",
+            create="exec sh -s",
+            interpreter=list(clean_interpreter(("/bin/sh", "-c"), "PULUMI_COMMAND_STDOUT")),
+            environment=withheld(),
+            stdin=render_stdin(
+                read_script("commands/password_ages.sh"),
+                [ScriptCall(words=("generations",), text=text)],
+            ),
+            logging=local.Logging.NONE,
+            # What it said the last time is its memory.
+            add_previous_output_in_env=True,
+            opts=ResourceOptions(parent=self),
+        )
+        self.rotated_at = command.stdout.apply(read_rotations)
+        if max_age_days is not None:
+            self.rotated_at.apply(lambda times: _warn(times, max_age_days, renewals))
+        self.register_outputs({"rotated_at": self.rotated_at})
+
+
+def _warn(times: Mapping[str, str], days: int, renewals: Mapping[str, str]) -> None:
+    now = datetime.now(UTC)
+    ages = {name: (now - datetime.fromisoformat(time)).days for name, time in times.items()}
+    for sentence in too_old(ages, days, renewals):
+        pulumi.log.warn(sentence)

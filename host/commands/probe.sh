@@ -1,0 +1,330 @@
+#!/bin/sh
+# Says what the host has, one `KEY SUBJECT=VALUE` a line, and changes nothing. The reader is
+# broker/host/facts.py. host/lib/firewall_rules.sh and host/lib/key_and_certificate.sh stand before it.
+# needs: lib/paths.sh
+# needs: lib/firewall_rules.sh
+# needs: lib/key_and_certificate.sh
+set -eu
+
+socket=''
+root=no
+docker=absent
+present='' # an image of the broker's that is on the host
+keeps=''
+
+say() { # KEY SUBJECT VALUE
+  printf '%s %s=%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n' ' ')"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@" 2>/dev/null; fi
+}
+
+daemon() {
+  docker -H "$socket" "$@" </dev/null
+}
+
+host() { # SOCKET
+  socket=$1
+  say login - "$(id -un)"
+  if as_root true; then root=yes; fi
+  say root - "$root"
+  if command -v docker >/dev/null 2>&1; then
+    if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
+  fi
+  say docker - "$docker"
+}
+
+image() { # NAME
+  [ "$docker" = ok ] || return 0
+  if daemon image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; then
+    say image "$1" present
+    present=${present:-$1}
+  else
+    say image "$1" absent
+  fi
+}
+
+standin() { # PATTERN: the newest that fits
+  [ "$docker" = ok ] || return 0
+  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}' | head -n 1)
+  say standin "$1" "$newest"
+  present=${present:-$newest}
+}
+
+container() { # NAME: whose it is, by the label that we give it
+  [ "$docker" = ok ] || return 0
+  if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
+    say container "$1" "${owner:-made by hand}"
+    say configuration "$1" \
+      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
+    say published "$1" "$(daemon inspect \
+      --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$1" 2>/dev/null)"
+  else
+    say container "$1" none
+  fi
+}
+
+# `NAME STAMP` a line, of the broker that runs. Who has no root here may ask its container.
+logins() { # PATH CONTAINER PATH-THERE
+  { { root_only "$1" && as_root cat -- "$1" 2>/dev/null; } || daemon exec "$2" cat "$3" 2>/dev/null; } |
+    sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
+}
+
+port() { # NUMBER STACK: ours is what a container of that stack publishes, under whatever name
+  [ "$docker" = ok ] || return 0
+  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}' 2>/dev/null)
+  others=$(printf '%s\n' "$publishers" | awk -v stack="$2" 'NF && $2 != stack { print $1 }' | tr '\n' ' ')
+  others=${others% }
+  if [ -n "$others" ]; then
+    say port "$1" "container $others"
+  elif [ -n "$publishers" ]; then
+    say port "$1" ours
+  elif daemon ps --filter "label=sentient-mqtt.stack=$2" --filter network=host \
+      --format '{{.Label "sentient-mqtt.ports"}}' | tr ' ' '\n' | grep -qx -- "$1"; then
+    say port "$1" ours
+  elif awk -v port="$(printf '%04X' "$1")" '
+      $4 == "0A" { split($2, local, ":"); if (local[2] == port) found = 1 }
+      END { exit !found }' /proc/net/tcp /proc/net/tcp6 2>/dev/null; then
+    say port "$1" "another program (ss -ltnp 'sport = :$1' shows which)"
+  else
+    say port "$1" free
+  fi
+}
+
+# The nearest thing that is there: that is where a missing folder would be made.
+standing() { # PATH
+  nearest=$1
+  while ! as_root test -e "$nearest" && ! as_root test -L "$nearest"; do
+    nearest=$(dirname -- "$nearest")
+  done
+  printf '%s' "$nearest"
+}
+
+# As host/commands/folders.sh will find it. A folder of archives is root's, and all the way to it.
+folder() { # PATH MODE UID GID [NAME...]: what it may hold already
+  # Without root there is no telling: another owner's folder may hide what is in it.
+  [ "$root" = yes ] || return 0
+  path=$1
+  facts="$4 $2"
+  way=$path
+  [ "$3" = archives ] || way=$(dirname -- "$path")
+  shift 4
+  nearest=$(standing "$path")
+  if as_root test -L "$path"; then
+    say folder "$path" "is a symbolic link"
+  elif ! as_root test -d "$nearest"; then
+    say folder "$path" "$nearest is there and is not a folder"
+  elif ! root_only "$way"; then
+    # shellcheck disable=SC2154 # host/lib/paths.sh has it
+    say folder "$path" "$why"
+  elif ! as_root test -w "$nearest"; then
+    say folder "$path" "$nearest can't be written to (a read-only file system?)"
+  elif [ "$nearest" = "$path" ] && ! is_kept "$facts" "$path" "$@"; then
+    say folder "$path" "is there already and holds what is not the broker's ($others), \
+and would get another owner and mode"
+  else
+    say folder "$path" ok
+  fi
+}
+
+# Whether nothing in it would be another program's loss: it is as it is to be, or holds only that.
+is_kept() { # GID_AND_MODE PATH [NAME...]
+  [ "$(as_root stat -c '%g 0%a' -- "$2")" != "$1" ] || return 0
+  place=$2
+  shift 2
+  others=$(as_root find "$place" -mindepth 1 -maxdepth 1 | but_for "$@")
+  [ -z "$others" ]
+}
+
+envfile() { # PATH MARK: ours begins with that line
+  [ "$root" = yes ] || return 0
+  place=$(dirname -- "$1")
+  if ! root_only "$place"; then
+    envfile_of_others "$1" "$2"
+    return 0
+  fi
+  nearest=$(standing "$1")
+  if as_root test -L "$1"; then
+    say envfile "$1" "is a symbolic link"
+  elif as_root test -d "$1"; then
+    say envfile "$1" "is a folder"
+  elif as_root test -e "$1" && [ "$(as_root head -n 1 -- "$1")" != "$2" ]; then
+    say envfile "$1" "is there already and was not written by this program"
+  elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
+    say envfile "$1" "$nearest is there and is not a folder"
+  elif nearest=$(standing "$place") && ! as_root test -w "$nearest"; then
+    # Written beside itself and renamed: it is the folder that must be writable.
+    say envfile "$1" "$nearest can't be written to (a read-only file system?)"
+  else
+    say envfile "$1" ok
+  fi
+}
+
+# In a folder that another user may write: host/commands/env_file.sh renames into it. That user may put
+# anything in place of a name at any time, so the file is looked at without following a link, and
+# read in a container that sees nothing else.
+envfile_of_others() { # PATH MARK
+  refused=$why
+  if ! root_only "$(dirname -- "$place")"; then
+    say envfile "$1" "$why. Of the folders on the way to it only the last may be another user's"
+  elif mounted "$(readlink -f -- "$place")"; then
+    say envfile "$1" "$place is a file system of its own, and $refused"
+  else
+    case $(as_root stat -c %F -- "$1" 2>/dev/null || echo absent) in
+      absent) say envfile "$1" ok ;;
+      directory) say envfile "$1" "is a folder" ;;
+      'symbolic link') say envfile "$1" "is a symbolic link" ;;
+      *)
+        # Without an image of the broker's there was no `up` yet, and the file is not ours.
+        if [ -n "$present" ] && [ "$(read_confined "$1" head -n 1)" = "$2" ]; then
+          say envfile "$1" ok
+        else
+          say envfile "$1" "is there already and was not written by this program"
+        fi
+        ;;
+    esac
+  fi
+}
+
+# Prints what COMMAND says of a file in a folder of another user's, also of a file of mode 0600. No
+# link leads out of the container.
+read_confined() { # PATH COMMAND...
+  confined=$1
+  shift
+  # shellcheck disable=SC2016 # the words of the shell in there
+  daemon run --rm --init --pull never --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
+    --security-opt no-new-privileges:true --user 0:0 --log-driver none \
+    --volume "$(dirname -- "$confined"):/folder:ro" --workdir /folder \
+    --entrypoint timeout "$present" 10 sh -c '[ -f "./$0" ] && "$@" <"./$0"' "${confined##*/}" "$@" \
+    2>/dev/null || :
+}
+
+usable() { # COMMAND WORD...: "ok", "absent", or its own words
+  if ! command -v "$1" >/dev/null 2>&1; then
+    echo absent
+  elif said=$(as_root "$@" 2>&1 >/dev/null); then
+    echo ok
+  else
+    echo "${said:-refused}"
+  fi
+}
+
+bridge_of() { # CONTAINER: of the network that it has or is to have
+  [ "$docker" = ok ] || return 0
+  daemon network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" \
+    2>/dev/null || :
+}
+
+firewall() { # CONTAINER SHORT, of broker/firewall/rules.py; host/lib/firewall_rules.sh stands before it
+  if [ -d /run/systemd/system ]; then say firewall systemd yes; else say firewall systemd no; fi
+  if awk -v name="$2" '{ sub(/:.*/, "") } $1 == name { found = 1 } END { exit !found }' \
+    /proc/net/dev && [ "$(bridge_of "$1")" != "$2" ]; then
+    say firewall interface taken
+  fi
+  if [ "$root" != yes ]; then
+    # The rules are then made through Docker; what they are now, nobody can tell from here.
+    for each in nft iptables ip6tables ufw; do
+      command -v "$each" >/dev/null 2>&1 || say firewall "$each" absent
+    done
+    ! grep -qx 'ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null || say firewall ufw active
+    return 0
+  fi
+  say firewall nft "$(usable nft list tables)"
+  say firewall iptables "$(usable iptables -w -t mangle -S)"
+  say firewall ip6tables "$(usable ip6tables -w -t mangle -S)"
+  if ! command -v ufw >/dev/null 2>&1; then
+    say firewall ufw absent
+  elif as_root ufw status | grep -q '^Status: active'; then
+    say firewall ufw active
+    ! grep -qx 'IPV6=no' /etc/default/ufw 2>/dev/null || say firewall ufw-ipv6 no
+  else
+    say firewall ufw inactive
+  fi
+  place=/etc/sentient-mqtt/$1
+  for each in "$place"/rules.*.left; do
+    [ ! -e "$each" ] || say left "$1" yes
+  done
+  state=$place/state
+  if ! as_root test -e "$state"; then
+    # With the time: what is done about it must be told from what was done before it was lost.
+    say rules "$1" "never $(date +%s)"
+    return 0
+  fi
+  if command -v systemctl >/dev/null 2>&1; then
+    if systemctl is-enabled --quiet "sentient-mqtt-firewall-$1.service" 2>/dev/null &&
+      [ -e "$place/load" ]; then say boot "$1" yes; else say boot "$1" no; fi
+  fi
+  # Of which backend they are stands beside their digest: it may have been chosen otherwise since.
+  as_root cat -- "$state" | {
+    read -r turn digest backend rules
+    text=$(rules_in_force "$backend" "$rules" "$1" "$2")
+    if [ -z "$text" ]; then
+      say rules "$1" "missing $turn"
+    elif [ "$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)" = "$digest" ]; then
+      say rules "$1" "in-force $turn"
+    else
+      say rules "$1" "changed $turn"
+    fi
+  }
+}
+
+certificates() { # CONTAINER FOLDER: how many times they have been put in place
+  keeps=$2
+  [ "$root" = yes ] || return 0
+  if command -v openssl >/dev/null 2>&1; then say openssl - ok; else say openssl - absent; fi
+  # As with the rules: a number that none of before was.
+  say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || date '+never %s')"
+  if as_root test -e "$keeps/ca/ca.pem" && ends_within 365 "$keeps/ca/ca.pem"; then
+    say authority "$1" "ends $(ends "$keeps/ca/ca.pem")"
+  fi
+}
+
+certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA where none is named
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$2"; } || return 0
+  if [ -n "$4" ]; then
+    wrong=$(wrong_pair "$4" "$5" "$6")
+    if [ -n "$wrong" ]; then
+      say certificate "$1" "wrong $wrong"
+    elif ! as_root test -e "$2"; then
+      say certificate "$1" "due there is none yet"
+    elif ! pair_of "$4" "$5" | as_root cmp -s -- - "$2"; then
+      say certificate "$1" "due $4 is another one than before"
+    else
+      say certificate "$1" ok
+    fi
+    ! ends_within "$3" "$4" || say ends "$1" "$(ends "$4")"
+  elif ! as_root test -e "$2"; then
+    say certificate "$1" "due there is none yet"
+  elif ! as_root test -e "$keeps/ca/ca.pem"; then
+    say certificate "$1" "due its CA is not on the host any more"
+  elif due_within "$3" "$2" "$keeps/ca/ca.pem"; then
+    say certificate "$1" "due it ends $(ends "$2")"
+  elif [ "$(public_of_key "$2")" != "$(public_of_certificate "$2")" ]; then
+    say certificate "$1" "due it was changed on the host"
+  else
+    say certificate "$1" ok
+  fi
+}
+
+client_ca() { # NAME CA FILE; '' is the stack's own
+  { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$3"; } || return 0
+  if [ -z "$2" ]; then
+    if as_root test -e "$3" && ! as_root test -e "$keeps/ca/ca.pem"; then
+      say clientca "$1" "due its CA is not on the host any more"
+    fi
+    return 0
+  fi
+  wrong=$(wrong_certificate clientCa "$2")
+  if [ -n "$wrong" ]; then
+    say clientca "$1" "wrong $wrong"
+  elif ! as_root cmp -s -- "$2" "$3"; then
+    say clientca "$1" "due $2 is another one than before"
+  else
+    say clientca "$1" ok
+  fi
+}
+
+finish() {
+  say probe - 'done'
+}

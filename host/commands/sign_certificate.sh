@@ -1,0 +1,37 @@
+#!/bin/sh
+# After `sign`: a client's certificate has been printed, then the CA's; and nothing else is left on
+# the host. The client's key was never here.
+# needs: lib/paths.sh
+set -eu
+umask 077
+
+work=''
+trap '[ -z "$work" ] || rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
+sign() { # FOLDER DAYS, the request on stdin
+  [ -e "$1/ca/ca.pem" ] || fail "the stack's own CA is not on this host yet: run make up first"
+  work=$(mktemp -d "$1/.sign.XXXXXX")
+  cat >"$work/request"
+  cat >"$work/conf" <<END
+[extensions]
+basicConstraints = critical, CA:false
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+END
+  said=$(openssl x509 -req -sha256 -in "$work/request" -CA "$1/ca/ca.pem" -CAkey "$1/ca/ca.key" \
+    -set_serial "0x$(openssl rand -hex 15)" -days "$2" -extfile "$work/conf" \
+    -extensions extensions -out "$work/certificate" 2>&1) || fail "openssl x509: $said"
+  cat -- "$work/certificate" "$1/ca/ca.pem"
+}
+
+finish() { :; }

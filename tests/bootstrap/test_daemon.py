@@ -1,0 +1,262 @@
+"""A Docker daemon is used, or started, or missed in a sentence that says what to do."""
+
+import os
+import time
+
+import pytest
+
+from bootstrap import apt, daemon, folders
+from bootstrap.daemon import Daemon, DaemonError, ensure_daemon
+from broker.host.facts import transport
+
+SOCKET = "unix:///var/run/docker.sock"
+ANSWERS = 'case "$*" in *version*) echo 20.10.24 ;; esac'
+DEAD = 'echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock." >&2; exit 1'
+
+
+@pytest.fixture
+def debian_root(machine, tmp_path, monkeypatch):
+    """Debian, as root, without systemd and without Docker; apt-get can install it."""
+    monkeypatch.setattr(apt, "DEBIAN", tmp_path / "debian_version")
+    apt.DEBIAN.write_text("12\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(daemon, "SYSTEMD", tmp_path / "systemd")
+    monkeypatch.setattr(daemon, "DOCKERD_PID", tmp_path / "docker.pid")
+    monkeypatch.setattr(daemon, "CONTAINERD_PID", tmp_path / "containerd.pid")
+    monkeypatch.setattr(daemon, "SECONDS_TO_START", 5.0)
+    up = tmp_path / "up"
+    machine.program("dockerd.deb", f"touch {up}; exec sleep 3")
+    machine.program("docker.deb", f"if [ -e {up} ]; then echo 20.10.24; else {DEAD}; fi")
+    machine.program(
+        "apt-get",
+        'case "$*" in *install*docker.io*)\n'
+        f"  cd {machine.bin} && /bin/cp docker.deb docker && /bin/cp dockerd.deb dockerd ;;\nesac",
+    )
+    machine.up = up
+    return machine
+
+
+def test_a_daemon_that_answers_is_used_and_nothing_is_touched(machine, capsys) -> None:
+    machine.program("docker", ANSWERS)
+    machine.program("apt-get")
+    machine.program("dockerd")
+    found = ensure_daemon()
+    assert found.host == SOCKET
+    assert found.argv("info") == ["docker", "-H", SOCKET, "info"]
+    assert machine.calls() == [f"docker -H {SOCKET} version --format {{{{.Server.Version}}}}"]
+    assert capsys.readouterr().err == ""
+
+
+def test_on_debian_as_root_docker_is_installed_and_started(debian_root, capsys) -> None:
+    ensure_daemon()
+    updates = [call for call in debian_root.calls("apt-get") if "update" in call]
+    installs = [call for call in debian_root.calls("apt-get") if "install" in call]
+    assert len(updates) == len(installs) == 1
+    assert installs[0].endswith(
+        "install --yes --no-install-recommends docker.io iptables ca-certificates"
+    )
+    assert debian_root.calls("dockerd.deb") == [
+        f"dockerd.deb --pidfile {daemon.DOCKERD_PID} -H {SOCKET}"
+    ]
+    assert (folders.state() / "dockerd.log").exists()
+    spoken = capsys.readouterr().err
+    assert "==> Docker: installing Debian's docker.io and iptables" in spoken
+    assert "==> Docker: starting the daemon" in spoken
+
+
+def test_neither_apt_nor_a_daemon_keeps_the_secrets_of_who_started_it(
+    debian_root, tmp_path, monkeypatch
+) -> None:
+    seen = tmp_path / "seen"
+    for name in ("docker.deb", "dockerd.deb", "apt-get"):
+        path = debian_root.bin / name
+        path.write_text(path.read_text().replace("\n", f"\nenv >>{seen}\n", 1))
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "s3cret")
+    monkeypatch.setenv("https_proxy", "http://proxy.example.org")
+    found = ensure_daemon()
+    found.run("info")
+    lines = seen.read_text().splitlines()
+    assert lines.count("https_proxy=http://proxy.example.org") == 3
+    assert lines.count(f"PATH={debian_root.bin}") >= 6
+    assert "s3cret" not in seen.read_text()
+
+
+def test_what_is_installed_is_not_installed_again(debian_root) -> None:
+    debian_root.program("docker", f"[ -e {debian_root.up} ] && echo 20 || {{ {DEAD}; }}")
+    debian_root.program("dockerd", f"touch {debian_root.up}; exec sleep 3")
+    debian_root.program("iptables")
+    ensure_daemon()
+    assert debian_root.calls("apt-get") == []
+    assert len(debian_root.calls("dockerd")) == 1
+
+
+def test_a_client_without_a_daemon_program_is_no_docker(debian_root) -> None:
+    debian_root.program("docker", f"[ -e {debian_root.up} ] && echo 20 || {{ {DEAD}; }}")
+    ensure_daemon()
+    assert any("docker.io" in call for call in debian_root.calls("apt-get"))
+
+
+def test_the_daemon_outlives_the_run(debian_root) -> None:
+    alive = debian_root.bin.parent / "pid"
+    debian_root.program("dockerd.deb", f"echo $$ >{alive}; touch {debian_root.up}; exec sleep 3")
+    ensure_daemon()
+    pid = int(alive.read_text())
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+def test_lists_that_cannot_be_renewed_do_not_stop_the_install(debian_root, capsys) -> None:
+    body = (debian_root.bin / "apt-get").read_text().split("\n", 2)[2]
+    debian_root.program(
+        "apt-get", 'case "$*" in *update*) echo "no mirror"; exit 100;; esac\n' + body
+    )
+    ensure_daemon()
+    spoken = capsys.readouterr().err
+    assert "The package lists are as old as they were." in spoken
+    assert "no mirror" in spoken
+
+
+def test_with_systemd_the_unit_is_enabled_and_started(debian_root) -> None:
+    daemon.SYSTEMD.mkdir()
+    debian_root.program("systemctl", f"touch {debian_root.up}")
+    ensure_daemon()
+    assert debian_root.calls("systemctl") == ["systemctl enable --now docker.service"]
+    assert debian_root.calls("dockerd.deb") == []
+
+
+def test_a_daemon_that_the_package_started_is_not_started_twice(debian_root) -> None:
+    body = (debian_root.bin / "apt-get").read_text().split("\n", 2)[2]
+    debian_root.program("apt-get", f"touch {debian_root.up}\n" + body)
+    ensure_daemon()
+    assert debian_root.calls("dockerd.deb") == []
+
+
+def test_a_daemon_that_ends_at_once_shows_its_last_words(debian_root) -> None:
+    debian_root.program("dockerd.deb", 'echo "failed to mount cgroup: no such device" >&2; exit 1')
+    began = time.monotonic()
+    with pytest.raises(DaemonError, match="dockerd ended with status 1") as failure:
+        ensure_daemon()
+    assert "failed to mount cgroup" in str(failure.value)
+    assert time.monotonic() - began < 4, "nobody waits for what is dead"
+
+
+def test_a_daemon_that_never_answers_is_given_up_on(debian_root, monkeypatch) -> None:
+    monkeypatch.setattr(daemon, "SECONDS_TO_START", 1.0)
+    debian_root.program("dockerd.deb", "exec sleep 3")
+    with pytest.raises(DaemonError, match=r"did not answer within 1 s .*dockerd\.log"):
+        ensure_daemon()
+
+
+def test_a_pid_file_that_a_crash_left_behind_is_removed(debian_root) -> None:
+    daemon.DOCKERD_PID.write_text(f"{os.getpid()}\n")  # alive, and no dockerd
+    daemon.CONTAINERD_PID.write_text("not a number")
+    ensure_daemon()
+    assert len(debian_root.calls("dockerd.deb")) == 1
+    assert not daemon.DOCKERD_PID.exists()
+    assert not daemon.CONTAINERD_PID.exists()
+
+
+def test_a_pid_file_of_a_living_daemon_stays_and_it_is_awaited(
+    debian_root, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(daemon, "PROC", tmp_path / "proc")
+    (tmp_path / "proc" / "77").mkdir(parents=True)
+    (tmp_path / "proc" / "77" / "comm").write_text("dockerd\n")
+    daemon.DOCKERD_PID.write_text("77")
+    up = debian_root.up
+    debian_root.program(
+        "docker.deb", f"[ -e {up} ] && echo 20 || {{ (sleep 0.3; touch {up}) & {DEAD}; }}"
+    )
+    ensure_daemon()
+    assert daemon.DOCKERD_PID.exists()
+    assert debian_root.calls("dockerd.deb") == []
+
+
+def test_without_root_nothing_is_installed(debian_root, monkeypatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(DaemonError, match=r"sudo apt-get install docker\.io"):
+        ensure_daemon()
+    assert debian_root.calls("apt-get") == []
+
+
+def test_on_another_system_the_way_out_is_not_apt(debian_root) -> None:
+    apt.DEBIAN.unlink()
+    with pytest.raises(DaemonError, match="install Docker Engine or Docker Desktop"):
+        ensure_daemon()
+    assert debian_root.calls("apt-get") == []
+
+
+def test_a_user_who_may_not_talk_to_docker_is_told_so(machine, monkeypatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    machine.program(
+        "docker",
+        'echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1',
+    )
+    with pytest.raises(DaemonError, match="usermod -aG docker"):
+        ensure_daemon()
+
+
+def test_a_socket_of_its_own_is_nobody_elses_to_start(debian_root) -> None:
+    debian_root.program("docker", DEAD)
+    with pytest.raises(DaemonError, match=r"host unix:///run/user/1000/docker\.sock: no Docker"):
+        ensure_daemon("unix:///run/user/1000/docker.sock")
+    assert debian_root.calls("apt-get") == []
+    assert debian_root.calls("dockerd") == []
+
+
+def test_docker_context_is_refused_before_anything_is_asked(machine, monkeypatch) -> None:
+    machine.program("docker", ANSWERS)
+    monkeypatch.setenv("DOCKER_CONTEXT", "staging")
+    with pytest.raises(DaemonError, match=r"^DOCKER_CONTEXT: 'staging': .*unset DOCKER_CONTEXT"):
+        ensure_daemon()
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("Host key verification failed.", "host key"),
+        ("ubuntu@10.0.0.9: Permission denied (publickey).", "refused the login"),
+        ("ssh: connect to host 10.0.0.9 port 22: Connection timed out", "can't be reached"),
+        ("sh: 1: docker: not found", "the docker command is not there"),
+        ("bash: line 1: docker: command not found", "the docker command is not there"),
+        (
+            "permission denied while trying to connect to the Docker daemon socket at unix:///var",
+            "usermod -aG docker",
+        ),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "systemctl enable"),
+    ],
+)
+def test_over_ssh_nothing_is_installed_and_each_cause_has_its_sentence(
+    debian_root, said, sentence
+) -> None:
+    debian_root.program("ssh", f"echo '{said}' >&2; exit 255")
+    with pytest.raises(DaemonError, match=sentence) as failure:
+        ensure_daemon("ssh://ubuntu@10.0.0.9")
+    assert str(failure.value).startswith("host ssh://ubuntu@10.0.0.9: ")
+    assert debian_root.calls("apt-get") == []
+    assert debian_root.calls("dockerd") == []
+    assert len(debian_root.calls("ssh")) == 1
+
+
+def test_over_ssh_docker_runs_on_the_host(machine) -> None:
+    machine.program("ssh", "echo 28.0.1")
+    found = ensure_daemon("ssh://ubuntu@10.0.0.9")
+    argv = found.argv("import", '--change=CMD ["a b"]', "-")
+    assert argv[0] == "ssh"
+    assert argv[-1] == f"docker -H {SOCKET} import '--change=CMD [\"a b\"]' -"
+
+
+@pytest.mark.usefixtures("machine")
+def test_without_an_ssh_client_that_is_said() -> None:
+    with pytest.raises(DaemonError, match="apt-get install openssh-client"):
+        ensure_daemon("ssh://ubuntu@10.0.0.9")
+
+
+@pytest.mark.parametrize("host", ["ssh://ubuntu@10.0.0.9", "unix:///srv/docker.sock"])
+def test_a_message_in_another_encoding_is_told(machine, host) -> None:
+    for name in ("ssh", "docker"):
+        machine.program(name, r"printf 'caf\351\n' >&2; exit 1")
+    with pytest.raises(DaemonError, match="caf\ufffd"):
+        ensure_daemon(host)
+    with pytest.raises(DaemonError, match="caf\ufffd"):
+        Daemon(transport=transport(host)).ask("ps")

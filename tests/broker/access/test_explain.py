@@ -1,0 +1,86 @@
+"""Questions about access have answers that name the rule."""
+
+import pytest
+from declared import SMALLEST
+
+from broker.access.explain import explain, who_can
+from broker.settings.stack_settings import Settings
+from cli.stack import Stack
+
+PROD = Stack.read("prod").settings
+
+
+def test_the_rule_that_grants_is_named_with_its_place():
+    publish, receive = explain(PROD, "paragon_devices", "paragon/clockwork/status/door")
+
+    assert publish == (
+        "paragon_devices may publish to paragon/clockwork/status/door: "
+        "'topic write paragon/+/status/#' (users.paragon_devices.write[1])."
+    )
+    assert receive.startswith("paragon_devices may not receive")
+    assert "no rule grants it" in receive
+
+
+def test_who_may_and_who_may_not():
+    writers = who_can(PROD, "write", "paragon/clockwork/commands/door")
+
+    assert "admin" in writers
+    assert "paragon_devices" not in writers
+    assert "paragon_devices" in who_can(PROD, "read", "paragon/clockwork/commands/door")
+
+
+def test_a_filter_asks_for_anybody_who_may_some_of_it():
+    assert set(who_can(PROD, "read", "$SYS/#")) == {"sentient_monitor_prod", "healthcheck"}
+    assert who_can(PROD, "write", "$SYS/#") == {}
+
+
+def test_a_filter_is_explained_by_what_is_allowed_of_it_and_what_is_not():
+    assert explain(PROD, "sentient_monitor_prod", "$SYS/#") == [
+        "sentient_monitor_prod may not publish to any of $SYS/#, for example $SYS: the broker "
+        "lets nobody write to $SYS.",
+        "sentient_monitor_prod may receive what is sent to all of $SYS/#, for example $SYS: "
+        "'topic read $SYS/#' (users.sentient_monitor_prod.read[0]).",
+    ]
+    allowed, denied, *_ = explain(PROD, "paragon_devices", "paragon/#")
+    assert allowed.startswith("paragon_devices may publish to some of paragon/#, for example ")
+    assert "'topic write paragon/+/" in allowed
+    assert denied.startswith("paragon_devices may not publish to some of paragon/#, for example ")
+
+
+def test_a_wildcard_that_does_not_reach_system_topics_is_named():
+    received = explain(PROD, "admin", "$SYS/broker/uptime")[1]
+
+    assert received.startswith("admin may not receive")
+    assert received.endswith("'#' or '+' matches no topic that begins with '$'.")
+    assert "begins with '$'" not in explain(PROD, "paragon_devices", "$SYS/broker/uptime")[1]
+
+
+@pytest.fixture
+def by_client_id():
+    patterns = {"read": ["%c/#"], "write": ["room/%c/state"], "deny": ["room/%c/secret"]}
+    return Settings.parse(SMALLEST | {"patterns": patterns})
+
+
+@pytest.mark.parametrize(
+    ("direction", "topic", "rule"),
+    [
+        ("read", "$SYS/#", "'pattern read %c/#' (patterns.read[0]), with the client id '$SYS'"),
+        ("write", "#", "'pattern write room/%c/state' (patterns.write[0]), with the client id"),
+        ("write", "room/client/state", "(patterns.write[0]), with the client id 'client'"),
+        ("write", "room/a/b/state", "(patterns.write[0]), with the client id 'a/b'"),
+    ],
+)
+def test_a_rule_for_a_client_id_names_the_id_that_it_needs(by_client_id, direction, topic, rule):
+    assert rule in who_can(by_client_id, direction, topic)["healthcheck"]
+
+
+def test_explain_and_who_can_agree_about_client_ids(by_client_id):
+    publish, receive = explain(by_client_id, "healthcheck", "room/a/state")
+
+    assert "may publish" in publish
+    assert publish.endswith("with the client id 'a'.")
+    assert "may receive" in receive
+    # A client that is denied something under one id connects with another.
+    assert "may receive" in explain(by_client_id, "healthcheck", "room/client/secret")[1]
+    assert "healthcheck" in who_can(by_client_id, "read", "room/client/secret")
+    assert who_can(by_client_id, "write", "room/a/other") == {}

@@ -1,0 +1,146 @@
+"""What is delivered arrives byte for byte; what is cut off on the way has changed nothing."""
+
+import os
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from host_scripts import host_scripts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.host.script_calls import ScriptCall, render_stdin
+
+FILES = host_scripts("lib/put_files.sh")
+SHELLS = ("sh", "bash", "busybox")
+ECHO = """\
+say() { printf '%s|' "$@"; cat; }
+finish() { :; }
+"""
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
+    lambda text: text + "\n"
+)
+WORDS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0|"), min_size=1, max_size=20
+)
+
+
+def received(stdin, *words, shell="sh"):
+    argv = [shell, "sh", "-s", *words] if shell == "busybox" else [shell, "-s", *words]
+    return subprocess.run(argv, input=stdin.encode(), capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain\n",
+        "\n",
+        "$(touch /tmp/owned) `id` $HOME ${HOME} \\$x \\\\ \\\n",
+        "it's \"quoted\" '' \"\n",
+        "EOF\nEOT\nEND\nfinish\nexit 1\n",
+        "# no comment\n\n\n  spaces  \t\n",
+        "\x01\x1b[31m\x7f\r\n",
+        "é ü 日本 \N{PILE OF POO} \u0401\u0408\u0081\u0088\n",
+        "no end" * 10_000 + "\n",
+    ],
+    ids=repr,
+)
+def test_a_text_arrives_byte_for_byte(shell, text):
+    out = received(render_stdin(ECHO, [ScriptCall(words=("say", "x"), text=text)]), shell=shell)
+
+    assert out == b"x|" + text.encode()
+
+
+def test_a_text_that_holds_another_texts_terminator_arrives():
+    other = "harmless\n"
+    end = f"END_{sha256(other.encode()).hexdigest()[:24]}"
+    text = f"{end}\nsay owned\n"
+
+    stdin = render_stdin(
+        ECHO,
+        [ScriptCall(words=("say", "a"), text=text), ScriptCall(words=("say", "b"), text=other)],
+    )
+
+    assert received(stdin) == f"a|{text}b|{other}".encode()
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+def test_any_text_arrives(text):
+    assert (
+        received(render_stdin(ECHO, [ScriptCall(words=("say", "x"), text=text)]))
+        == b"x|" + text.encode()
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=4))
+def test_any_words_arrive(words):
+    out = received(render_stdin(ECHO, [ScriptCall(words=("say", *words), text="\n")]))
+
+    assert out == "".join(f"{word}|" for word in words).encode() + b"\n"
+
+
+@pytest.mark.parametrize("text", ["", "no line break", "a\0b\n"])
+def test_what_a_here_document_can_not_hold_is_refused(text):
+    with pytest.raises(ValueError, match="whole lines without NUL"):
+        render_stdin(ECHO, [ScriptCall(words=("put", "/x"), text=text)])
+
+
+def test_the_last_line_is_what_makes_it_happen():
+    assert render_stdin(ECHO, []).endswith("}\nfinish\n")
+
+
+class Folder:
+    """A folder with files in place, and the delivery of new ones."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.new = {"mosquitto.conf": "new\nconf\n", "passwd": "new:hash\n", "fresh": "x\n"}
+        path.mkdir()
+        for name in ("mosquitto.conf", "passwd"):
+            (path / name).write_text(f"old {name}\n")
+        uid, gid = str(os.getuid()), str(os.getgid())
+        calls = [
+            ScriptCall(words=("put", str(path / name), "0600", uid, gid), text=text)
+            for name, text in self.new.items()
+        ]
+        self.stdin = render_stdin(FILES, calls).encode()
+        self.calls_begin = len(render_stdin(FILES, [])) - len("finish\n")
+
+    def now(self):
+        return {each.name: each.read_text() for each in self.path.iterdir()}
+
+    def render_stdin(self, length=None):
+        # `sync` would flush this machine's disks, thousands of times.
+        stdin = self.stdin[:length].replace(b"\n  sync\n", b"\n  :\n")
+        return subprocess.run(
+            ["sh", "-s", "apply"], input=stdin, capture_output=True, check=False
+        ).returncode
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "config")
+
+
+def test_the_whole_of_it_puts_every_file_in_place(folder):
+    assert folder.deliver() == 0
+    assert folder.now() == folder.new
+
+
+def test_cut_at_any_byte_before_its_last_line_it_changes_nothing(folder):
+    before = folder.now()
+    last = len(folder.stdin) - len(b"h\n")
+    # Of the calls every byte; of the script, which only defines functions, every 29th.
+    cuts = [*range(0, folder.calls_begin, 29), *range(folder.calls_begin, last + 1)]
+
+    assert folder.stdin[:last].endswith(b"\nfinis")
+    for length in cuts:
+        folder.deliver(length)
+        assert folder.now() == before, f"cut after {length} bytes"
+    assert folder.deliver() == 0
+    assert folder.now() == folder.new

@@ -1,0 +1,167 @@
+"""Supplied certificates are judged before anything is touched, and never quoted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from declared import smallest
+
+from broker.credentials.external_secrets import leftovers, pairs, problems
+from broker.settings.stack_settings import Settings, SettingsError
+from broker.tls.certificates import certificate_calls, probe_words
+
+NOW = datetime(2027, 1, 31, tzinfo=UTC)
+
+
+def new_key():
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_pem(key, passphrase=None, form=PrivateFormat.PKCS8):
+    secrecy = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    return key.private_bytes(Encoding.PEM, form, secrecy).decode()
+
+
+def certificate(subject, key, *, issuer=None, issuer_key=None, begins=-1, ends=90):
+    def name(text):
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+    signer = issuer_key or key
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(name(issuer or subject))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + timedelta(days=begins))
+        .not_valid_after(NOW + timedelta(days=ends))
+        .sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.PEM).decode()
+
+
+KEY, CA_KEY = new_key(), new_key()
+CA = certificate("ca", CA_KEY)
+OWN = certificate("mqtt", KEY, issuer="ca", issuer_key=CA_KEY)
+
+
+def settings(**tls):
+    return Settings.parse(
+        smallest(
+            listeners={
+                "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
+                "mqtts": {"port": 8883, "tls": {"certificate": "supplied", **tls}},
+            }
+        )
+    )
+
+
+def said_of(text):
+    return problems(settings(), {"certificates": {"mqtts": text}}, NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        key_pem(KEY) + OWN,
+        OWN + key_pem(KEY),
+        key_pem(KEY) + OWN + CA,
+        key_pem(KEY, form=PrivateFormat.TraditionalOpenSSL) + OWN,
+        key_pem(rsa_key := rsa.generate_private_key(65537, 2048)) + certificate("r", rsa_key),
+        key_pem(ed_key := ed25519.Ed25519PrivateKey.generate()) + certificate("e", ed_key),
+    ],
+)
+def test_a_key_with_its_certificates_is_taken_in_any_order_and_of_any_kind(text):
+    assert said_of(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (OWN, "holds no private key in PEM form"),
+        (key_pem(KEY), "holds no certificate in PEM form"),
+        (key_pem(KEY, b"secret") + OWN, "the key is encrypted"),
+        (key_pem(CA_KEY) + OWN, "the key is not that of the first certificate"),
+        (key_pem(KEY) + CA + OWN, "the key is not that of the first certificate"),
+        (
+            key_pem(KEY) + OWN + certificate("other", new_key()),
+            "the certificate of CN=other did not sign the one before it",
+        ),
+        (
+            key_pem(KEY) + certificate("late", KEY, begins=-9, ends=0),
+            "the certificate of CN=late has expired: it ended 2027-01-31T00:00:00Z",
+        ),
+        (
+            key_pem(KEY) + certificate("early", KEY, begins=2),
+            "the certificate of CN=early begins 2027-02-02 only",
+        ),
+        (key_pem(KEY)[:80] + OWN, "holds no private key"),
+        (key_pem(KEY) + OWN[:80], "holds no certificate"),
+        ("\0" + key_pem(KEY) + OWN, "must be text"),
+        (7, "must be text"),
+    ],
+)
+def test_another_is_refused_by_its_path_and_never_quoted(text, rule):
+    (said,) = said_of(text)
+
+    assert said.startswith(f"sentient-mqtt:certificates.mqtts: {rule}")
+    assert "BEGIN " not in said.replace("-----BEGIN PRIVATE KEY-----", "").replace(
+        "-----BEGIN CERTIFICATE-----", ""
+    )
+
+
+def test_one_that_is_not_there_is_asked_for_with_the_command_that_sets_it():
+    (said,) = problems(settings(), {}, NOW)
+
+    assert said.startswith("sentient-mqtt:broker.listeners.mqtts.tls.certificate: 'supplied': ")
+    assert "pulumi config set --secret --path 'sentient-mqtt:certificates[\"mqtts\"]'" in said
+    assert problems(settings(), {"certificates": "text"}, NOW) == [
+        "sentient-mqtt:certificates: must be an object, one text for each listener"
+    ]
+
+
+def test_one_that_ends_soon_or_that_nobody_serves_is_spoken_of():
+    soon = key_pem(KEY) + certificate("soon", KEY, ends=30)
+    later = key_pem(KEY) + certificate("later", KEY, ends=31)
+
+    assert list(leftovers(settings(), {"certificates": {"mqtts": later}}, NOW)) == []
+    assert list(leftovers(settings(), {"certificates": {"mqtts": soon, "wss": soon}}, NOW)) == [
+        "sentient-mqtt:certificates.mqtts: ends 2027-03-02T00:00:00Z; set the renewed one.",
+        "sentient-mqtt:certificates: no listener with certificate 'supplied' uses what is there "
+        "for wss.",
+    ]
+
+
+def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
+    broker, text = settings().broker, key_pem(KEY) + OWN
+    given = pairs(settings(), {"certificates": {"mqtts": text, "wss": "unused"}})
+
+    *_, call = certificate_calls(broker, "unix:///s", "1", given)
+
+    assert given == {"mqtts": text}
+    assert call.words == ("supplied", "mqtts", "127.0.0.1", "8883")
+    assert call.text == text
+    assert [each[0] for each in probe_words(broker)] == ["certificates"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"key": "/k.pem"}, "tls.key: '/k.pem': is in the secret beside a supplied certificate"),
+        ({"names": ["a.example"]}, "tls.names: "),
+        ({"certificate": "suplied"}, "tls.certificate: 'suplied': "),
+    ],
+)
+def test_what_contradicts_it_is_refused(more, said):
+    with pytest.raises(SettingsError) as told:
+        settings(**more)
+
+    assert said in str(told.value)

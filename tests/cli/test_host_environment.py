@@ -1,0 +1,60 @@
+"""What a command runs for the host has none of the secrets in the environment of the caller."""
+
+import ast
+
+import pytest
+
+import cli.docker
+import cli.down
+import cli.logs
+import cli.run_on_host
+from cli.stack import ROOT, Stack
+
+STARTS = {"subprocess.run", "subprocess.Popen"}
+
+CALLS = {
+    "ask": lambda _: cli.docker.ask(Stack.read("test"), "inspect"),
+    "show": lambda _: cli.docker.show(Stack.read("test"), "logs"),
+    "scripts": lambda _: cli.run_on_host.run_scripts(
+        Stack.read("test"), (), [], action="look", become="nobody"
+    ),
+    "logs": lambda desk: desk.run(cli.logs.main),
+    "down": lambda desk: desk.run(cli.down.main, "--delete-data"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch, tmp_path, call):
+    seen = tmp_path / "seen"
+    for name in ("docker", "sh"):
+        (desk.bin / name).write_text(f"#!/bin/sh\nenv >>{seen}\n")
+        (desk.bin / name).chmod(0o755)
+    for name in ("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN"):
+        monkeypatch.setenv(name, "s3cret")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
+
+    CALLS[call](desk)
+
+    assert "SSH_AUTH_SOCK=/agent\n" in seen.read_text()
+    assert "s3cret" not in seen.read_text()
+
+
+ELSEWHERE = {
+    "bootstrap/bare_path.py",
+    "cli/stack_file_at_revision.py",
+    "bootstrap/test_suite.py",
+    "bootstrap/engine.py",
+}
+"""Where dpkg-query, git, pytest and the engine's build run: on this machine, for no host."""
+
+
+def test_no_command_is_started_with_the_environment_as_it_is():
+    parts = ("components", "bootstrap", "cli")
+    files = [file for part in parts for file in (ROOT / part).glob("*.py")]
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS:
+                known = any(keyword.arg == "env" for keyword in node.keywords)
+                found |= set() if known else {str(file.relative_to(ROOT))}
+    assert found == ELSEWHERE

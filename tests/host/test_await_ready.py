@@ -1,0 +1,78 @@
+"""A broker is ready when its health user is let in and a client without a password is not."""
+
+from host_under_test import SOCKET, call
+
+
+def ready(host, seconds=5, action="apply"):
+    return host.run(
+        "lib/database.sh commands/await_ready.sh",
+        call("database", "mqtt", SOCKET, "image:1", host.folder / "data"),
+        call("broker", "127.0.0.1", 1883, seconds, 64),
+        action=action,
+    )
+
+
+def broker(host, *, health, anonymous=5):
+    host.docker(
+        f'case "$*" in *XDG_CONFIG_HOME=/nonexistent*) exit {anonymous} ;;'
+        f' *mosquitto_sub*) {health} ;; *logs*) echo "the last words" ;; esac'
+    )
+
+
+def test_it_is_ready(host):
+    broker(host, health="exit 0")
+
+    done = ready(host)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(host.calls("mosquitto_sub")) == 2
+
+
+def test_it_is_asked_again_until_it_is(host):
+    broker(host, health=f'[ $(wc -l <"{host.calls_file}") -ge 3 ] || exit 1')
+
+    assert ready(host).returncode == 0
+    assert len(host.calls("XDG_CONFIG_HOME=/nonexistent")) == 1
+
+
+def test_one_that_never_is_ends_with_its_last_words(host):
+    broker(host, health="exit 1")
+
+    done = ready(host, seconds=1)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "container mqtt: its health user could not log in for 1 seconds. The broker's last words:\n"
+        "the last words\n"
+    )
+
+
+def test_one_that_lets_anybody_in_is_not(host):
+    for status in (0, 27):
+        broker(host, health="exit 0", anonymous=status)
+        done = ready(host)
+        assert done.returncode == 1
+        assert "a client without a password was let in" in done.stderr
+
+
+def test_a_question_that_nobody_heard_is_no_refusal(host):
+    """126: `docker exec` could not run the client. 1: nothing listens."""
+    for status in (1, 126):
+        broker(host, health="exit 0", anonymous=status)
+        done = ready(host)
+        assert done.returncode == 1
+        assert f"is unknown: mosquitto_sub ended with {status}" in done.stderr
+
+
+def test_no_password_is_on_a_command_line(host):
+    broker(host, health="exit 0")
+
+    ready(host)
+
+    assert not host.calls(" -P")
+    assert not host.calls(" -u")
+
+
+def test_removal_asks_nobody(host):
+    assert ready(host, action="remove").returncode == 0
+    assert host.calls() == []

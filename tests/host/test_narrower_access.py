@@ -1,0 +1,260 @@
+"""What is put back after a failed change is within both versions of it, judged by the evaluator."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from declared import smallest
+from host_scripts import host_scripts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.access.evaluate import evaluate
+from broker.access.rules import Principal, Rule
+from broker.access.topic_filters import includes
+from broker.mosquitto.acl_file import render_acl
+from broker.settings.stack_settings import Settings
+
+AWKS = {"mawk": "mawk", "BusyBox": "busybox awk"}
+
+
+@pytest.fixture(scope="module", params=AWKS.values(), ids=AWKS)
+def awk(request, tmp_path_factory):
+    """A folder with that awk under the name that scripts call it by."""
+    folder = tmp_path_factory.mktemp("awk")
+    assert shutil.which(request.param.split()[0]), (
+        f"{request.param}: bootstrap/test_suite.py installs it"
+    )
+    (folder / "awk").write_text(f'#!/bin/sh\nexec {request.param} "$@"\n', encoding="utf-8")
+    (folder / "awk").chmod(0o755)
+    return folder
+
+
+def of_both(awk, function, old, new, *names):
+    """Call one function of host/lib/narrower_access.sh on two texts."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "old").write_text(old, encoding="utf-8")
+        (folder / "new").write_text(new, encoding="utf-8")
+        done = subprocess.run(
+            ["sh", "-s", folder / "old", folder / "new", *names],
+            input=host_scripts("lib/narrower_access.sh") + f'{function} "$@"\n',
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PATH": f"{awk}:{os.environ['PATH']}"},
+        )
+    return done.stdout
+
+
+def rules_of_both(awk, old, new):
+    return of_both(awk, "rules_of_both", old, new)
+
+
+# The judge's own reader of ACL files: what it says of a text is said by broker/access/evaluate.py
+# alone.
+def principals(text, users):
+    """Return *users* with the rules of an ACL file that bind them; some may have no block in it."""
+    blocks, patterns, user = {"": [], **{name: [] for name in users}}, [], ""
+    for line in filter(None, text.splitlines()):
+        kind, _, rest = line.partition(" ")
+        if kind == "user":
+            user = rest
+            blocks.setdefault(user, [])
+        elif kind in ("topic", "pattern"):
+            access, _, filter_ = rest.partition(" ")
+            rule = Rule(kind=kind, access=access, filter=filter_)
+            (patterns if kind == "pattern" else blocks[user]).append(rule)
+    return {
+        name: Principal(name=name, topics=tuple(topics), patterns=tuple(patterns))
+        for name, topics in blocks.items()
+    }
+
+
+LEVELS = ("a", "b", "u1", "$x", "")
+TOPICS = [
+    "/".join(levels)
+    for length in (1, 2, 3)
+    for levels in itertools.product(LEVELS, repeat=length)
+    if any(levels)
+]
+USERS = ("u1", "u2", "stranger")
+CLIENT_IDS = ("u1", "a/b", "$x")
+
+
+def allowed(text, users=USERS):
+    """Return all that an ACL file allows, over the small alphabet, in both release lines."""
+    known = principals(text, users)
+    return {
+        (user, action, topic, client_id, version)
+        for user in users
+        for action in ("publish", "receive")
+        for topic in TOPICS
+        for version in ("2.0", "2.1")
+        for client_id in CLIENT_IDS
+        if evaluate(
+            known[user],
+            action,
+            topic,
+            client_id=client_id,
+            version=version,
+        ).allowed
+    }
+
+
+def filters(*levels):
+    inner = st.lists(st.sampled_from(levels), min_size=1, max_size=3)
+    tail = st.booleans()
+    return st.builds(
+        lambda found, open_: "/".join([*found, *(["#"] if open_ else [])]), inner, tail
+    )
+
+
+ACCESSES = st.sampled_from(("read", "write", "readwrite", "deny"))
+TOPIC_RULES = st.builds(
+    "topic {} {}".format, ACCESSES, filters("a", "b", "+", "$x", "u1") | st.just("#")
+)
+PATTERN_RULES = st.builds(
+    "pattern {} {}".format, ACCESSES, filters("a", "+", "%u", "%c", "u1") | st.just("#")
+)
+BLOCKS = st.lists(
+    st.tuples(st.sampled_from(USERS[:2]), st.lists(TOPIC_RULES, max_size=3)), max_size=3
+)
+
+
+def text_of(blocks, patterns):
+    lines = [line for user, rules in blocks for line in (f"user {user}", *rules)]
+    return "".join(f"{line}\n" for line in [*patterns, *lines])
+
+
+ACLS = st.builds(text_of, BLOCKS, st.lists(PATTERN_RULES, max_size=2))
+
+
+@settings(max_examples=25)
+@given(old=ACLS, new=ACLS)
+def test_it_is_within_the_old_version_and_within_the_new_one(awk, old, new):
+    both = allowed(rules_of_both(awk, old, new))
+
+    assert both <= allowed(old)
+    assert both <= allowed(new)
+
+
+@settings(max_examples=25)
+@given(data=st.data(), wide=ACLS)
+def test_of_a_change_that_only_takes_away_it_is_the_new_version(awk, data, wide):
+    narrow = narrowed(data, wide)
+
+    assert allowed(rules_of_both(awk, wide, narrow)) == allowed(narrow)
+
+
+@settings(max_examples=25)
+@given(data=st.data(), wide=ACLS)
+def test_of_a_change_that_only_grants_it_is_the_old_version(awk, data, wide):
+    narrow = narrowed(data, wide)
+
+    assert allowed(rules_of_both(awk, narrow, wide)) == allowed(narrow)
+
+
+def narrowed(data, text):
+    """Take rules out of *text*, narrow some that stay, and add denials."""
+    lines = []
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "user":
+            lines.append(line)
+            continue
+        access, _, filter_ = rest.partition(" ")
+        how = data.draw(st.sampled_from(("keep", "keep", "drop", "access", "filter")))
+        if access == "deny":
+            how = "keep"
+        if how == "access" and access == "readwrite":
+            access = data.draw(st.sampled_from(("read", "write")))
+        inner = filter_.replace("+", "a").replace("#", "b")
+        if how == "filter" and includes(filter_, inner):
+            filter_ = inner
+        if how != "drop":
+            lines.append(f"{kind} {access} {filter_}")
+        if access != "deny" and data.draw(st.booleans()):
+            lines.append(f"{kind} deny {inner}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_a_user_who_is_in_one_version_alone_is_left_what_everybody_has(awk):
+    pattern = "pattern readwrite inbox/%u/#\n"
+    old = "user gone\ntopic readwrite #\nuser stays\ntopic read a\n" + pattern
+    new = "user stays\ntopic read a\nuser comes\ntopic readwrite #\ntopic deny inbox/#\n" + pattern
+    both = rules_of_both(awk, old, new)
+
+    users = ("gone", "stays", "comes")
+    topics = {(user, topic) for user, _, topic, _, _ in allowed(both, users) if "$" not in topic}
+    assert topics == {("stays", "a")}
+    # What denies is kept with whoever it denies something to.
+    assert "user comes\ntopic deny inbox/#\n" in both
+
+
+def test_rules_that_are_rendered_from_settings_are_read_alike(awk):
+    def acl(**users):
+        return render_acl(Settings.parse(smallest() | {"users": users}))
+
+    old = acl(sensor={"write": ["a/#"], "read": ["b/+"]}, gone={"read": ["#"]})
+    new = acl(sensor={"write": ["a/b"], "read": ["b/+", "c"]}, comes={"read": ["#"]})
+    both = rules_of_both(awk, old, new)
+
+    assert "user sensor\ntopic read b/+\ntopic write a/b\n" in both
+    assert "user healthcheck\ntopic read $SYS/broker/uptime\n" in both
+    assert "topic deny sentient-mqtt/denied\n" in both
+    assert "topic read #" not in both
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "both"),
+    [
+        ("topic a/#", "topic readwrite a/b", "topic readwrite a/b"),
+        ("topic read a/b c", "topic readwrite a/b c", "topic read a/b c"),
+        ("  topic   read   a  \r", "topic read a", "topic read a"),
+        ("topic read", "topic read #", "topic read read"),
+        ("topic slip a", "topic slip a", ""),
+        ("# topic read a", "# topic read a", ""),
+    ],
+)
+def test_lines_are_read_as_mosquitto_reads_them(awk, old, new, both):
+    found = rules_of_both(awk, f"user u\n{old}\n", f"user u\n{new}\n")
+
+    assert found == f"user u\n{both}\n".replace("\n\n", "\n") * bool(both)
+
+
+def test_rules_before_the_first_user_stay_before_it(awk):
+    """They are for clients without a login, and would be the user's above them otherwise."""
+    text = "topic read lobby\nuser u\ntopic read a\n"
+
+    assert rules_of_both(awk, text, text) == text
+
+
+@pytest.mark.parametrize("place", ["old", "new"])
+def test_an_empty_version_leaves_nothing_but_denials(awk, place):
+    text = "user u\ntopic read a\ntopic deny b\n"
+    texts = ("", text) if place == "old" else (text, "")
+
+    assert rules_of_both(awk, *texts) == "user u\ntopic deny b\n"
+
+
+def test_logins_are_those_of_both_with_the_new_hash(awk):
+    old = "gone:1\nstays:1\nrotated:old\ncanary:old\nhealth-before:1\n"
+    new = "comes:1\nrotated:new\nstays:1\ncanary:new\nhealth:1\n"
+
+    found = of_both(awk, "logins_of_both", old, new, "canary", "health")
+
+    assert found == "rotated:new\nstays:1\nhealth:1\n"
+    assert of_both(awk, "logins_of_both", "", new, "canary", "health") == "health:1\n"
+
+
+def test_the_stamps_say_that_the_host_has_neither_version(awk):
+    found = of_both(
+        awk, "stamps_of_both", ":rules 1\ngone 1\nstays 1\n", ":rules 2\ncomes 1\nstays 2\n", "mark"
+    )
+
+    assert found == ":rules mark\nstays 2\n"
