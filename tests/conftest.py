@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,47 @@ hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
+
+
+# One of these makes brokers for a test, which shares nothing else of it with the next one.
+MAKES_ONE_EACH = {"start"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """With `pytest -n`: tests that share a fixture run in one process, and long ones come first."""
+    groups = {item: group(item) for item in items}
+    for item in items:
+        if groups[item]:
+            item.add_marker(pytest.mark.xdist_group(groups[item]))
+    yield
+    early = {groups[item] or item for item in items if item.get_closest_marker("early")}
+    items.sort(key=lambda item: (groups[item] or item) not in early)
+
+
+def group(item: pytest.Item) -> str:
+    """Return what names the tests that run in one process, in their order; '' for one by itself."""
+    if named := item.get_closest_marker("group"):
+        return str(named.args[0])
+    if not isinstance(item, pytest.Function) or not any(
+        found[-1].scope in ("module", "class")
+        for name, found in item._fixtureinfo.name2fixturedefs.items()
+        if name not in MAKES_ONE_EACH
+    ):
+        return ""
+    line = item.callspec.params.get("line", "") if hasattr(item, "callspec") else ""
+    return f"{item.path.stem} {line}".strip()
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """``tell("so many")``: a figure for whoever watches the run, also with `pytest -n`."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", file=sys.stderr, flush=True)
+
+    return say
 
 
 class Docker(Protocol):

@@ -107,7 +107,7 @@ def whole(running, before, now, after):
 
 
 def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_completes(
-    running, shims, line, capsys
+    running, shims, line, tell
 ):
     change(running, 1)
     code, steps, said = apply(running, shims, kill_at=0)
@@ -139,8 +139,7 @@ def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_complet
             left = {each.name for each in folder.rglob("*")} - {Path(each).name for each in before}
             assert left <= {"health", "canary"}, f"step {step}: {left}"
             assert unaffected.disconnected is None, f"step {step}"
-    with capsys.disabled():
-        print(f"\nMosquitto {line}: killed before each of {steps} steps, completed {steps} times")
+    tell(f"Mosquitto {line}: killed before each of {steps} steps, completed {steps} times")
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)  # the line that refuses half a file

@@ -252,7 +252,7 @@ def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, capsys):
+def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, tell):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     running.docker("rm", running.broker.container)
@@ -285,8 +285,7 @@ def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, 
             assert killing.run(*where, kill_at=0)[0] == 0, f"step {step}"
             assert (place / "mosquitto.db").read_bytes() == copy, f"step {step}"
     assert step > 5
-    with capsys.disabled():
-        print(f"\nthe guard: killed before each of {step - 1} steps, the only copy is there")
+    tell(f"the guard: killed before each of {step - 1} steps, the only copy is there")
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -56,7 +57,7 @@ class Newcomer:
         for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "clone")):
             subprocess.run([*git, *words], check=True)
 
-    container = "e2e-newcomer"
+    container = f"e2e-newcomer-{secrets.token_hex(4)}"
 
     def types(self, line: str, *, fails: bool = False) -> str:
         self.typed.append(line)
@@ -319,7 +320,8 @@ def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
         f"export PULUMI_BACKEND_URL=file://{state}; "
         f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
     )
-    line = f"make adopt STACK=site FROM={folder} ADDRESS=127.0.0.1 CONTAINER=e2e-by-hand"
+    container = f"{newcomer.container}-by-hand"
+    line = f"make adopt STACK=site FROM={folder} ADDRESS=127.0.0.1 CONTAINER={container}"
 
     said = newcomer.types(own + line)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from logging_in import logging_in
 
 
-def test_a_change_of_the_configuration_keeps_what_was_just_published(site, capsys):
+def test_a_change_of_the_configuration_keeps_what_was_just_published(site, tell):
     before = site.inspect()["Id"]
     with site.client("sentient_monitor_prod", session="replaced") as away:
         away.subscribe("paragon/+/events/#")
@@ -26,8 +26,7 @@ def test_a_change_of_the_configuration_keeps_what_was_just_published(site, capsy
         site.up()
     # The image is there, and the database on disk and counted, before the old one ends.
     assert somebody.longest_gap < 10
-    with capsys.disabled():
-        print(f"\nA replacement: nobody was let in for {somebody.longest_gap:.1f} s")
+    tell(f"A replacement: nobody was let in for {somebody.longest_gap:.1f} s")
     assert site.inspect()["Id"] != before
     with site.client("admin") as admin:
         admin.subscribe("paragon/#")

@@ -30,7 +30,7 @@ def processes(folder):
     return found.stdout.split()
 
 
-def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_factory, capsys):
+def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_factory, tell):
     page = tmp_path_factory.mktemp("page") / "soak.md"
 
     done = subprocess.run(
@@ -44,8 +44,7 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
 
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text(encoding="utf-8")
-    with capsys.disabled():
-        print(f"\n{text.partition('Lost: ')[0]}")
+    tell(text.partition("Lost: ")[0])
     rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
     by_kind = {row[1]: row for row in rows if len(row) > 1}
     assert (*by_kind,) == (*KINDS, "the end")
