@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -66,6 +67,11 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return say
 
 
+# A shell ignores SIGINT in what it starts with `&`, and so would all that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Docker(Protocol):
     """``docker("run", "--rm", image)`` returns stdout; a failure says what Docker said."""
 
@@ -84,7 +90,7 @@ def docker(daemon: Daemon) -> Docker:
 
     def run(*words: str, check: bool = True) -> str:
         result = subprocess.run(
-            daemon.argv(*words), check=False, capture_output=True, text=True, timeout=120
+            daemon.argv(*words), check=False, capture_output=True, text=True, timeout=600
         )
         if check and result.returncode != 0:
             pytest.fail(f"docker {' '.join(words)}: {result.stdout}{result.stderr}")

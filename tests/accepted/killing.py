@@ -64,7 +64,7 @@ def run(
             "OWNER_CAPS": "+kill,+dac_override",
         },
     )
-    said, _ = process.communicate(render_stdin(text, calls).encode(), timeout=120)
+    said, _ = process.communicate(render_stdin(text, calls).encode(), timeout=600)
     steps, code = int(count.read_text()), process.returncode
     # A kill that does not work would let every test of it pass.
     assert (code == -signal.SIGKILL) == (0 < kill_at <= steps), said.decode()

@@ -268,5 +268,5 @@ def test_two_at_once_take_turns(running):
         process.stdin.write(stdin)
         process.stdin.close()
     for process in both:
-        assert process.wait(timeout=120) == 0, process.stdout and process.stdout.read().decode()
+        assert process.wait(timeout=600) == 0, process.stdout and process.stdout.read().decode()
     assert logs_in(running, running.passwords["sentient_api_prod"])

@@ -176,7 +176,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=1200,
             check=False,
         )
         if not quiet:

@@ -72,7 +72,7 @@ class Newcomer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1500,
             check=False,
         )
         assert (done.returncode != 0) == fails, f"{line}\n{done.stdout}\n{done.stderr}"
