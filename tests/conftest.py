@@ -67,7 +67,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return say
 
 
-# A shell ignores SIGINT in what it starts with `&`, and so would all that a test starts and interrupts.
+# A shell ignores SIGINT in what it starts with `&`, and so would what a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 BUSY = 6
-"""So many times longer than on an idle machine anything may take; a test that passes never waits."""
+"""So many times longer than on an idle machine may anything take. A test that passes never waits."""
 
 
 def eventually(predicate: Callable[[], Any], seconds: float) -> Any:
