@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 BUSY = 6
-"""So many times longer than on an idle machine may anything take. A test that passes never waits."""
+"""A loaded machine may take so many times longer than an idle one; a test that passes never waits."""
 
 
 def eventually(predicate: Callable[[], Any], seconds: float) -> Any:
