@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 BUSY = 6
-"""A loaded machine may take so many times longer than an idle one; a test that passes never waits."""
+"""A loaded machine may take so many times longer than an idle one; no test that passes waits so."""
 
 
 def eventually(predicate: Callable[[], Any], seconds: float) -> Any:
