@@ -162,7 +162,7 @@ def pytests(stage: Stage) -> list[tuple[str, ...]]:
     pytest = (sys.executable, "-m", "pytest", "-q", *stage.paths)
     if stage.workers == 1:
         return [pytest]
-    side_by_side = ("-n", str(stage.workers), "--dist=loadgroup", "--no-loadscope-reorder")
+    side_by_side = ("-n", str(stage.workers), "--dist=loadgroup")  # tests/side_by_side.py
     return [(*pytest, *side_by_side, "-m", "not alone"), (*pytest, "-m", "alone")]
 
 

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
+from side_by_side import ByGroup, early_first, write_groups
 
 from bootstrap import apt
 from bootstrap.daemon import Daemon, ensure_daemon
@@ -26,34 +28,34 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("unhurried")
 
 
-# One of these makes brokers for a test, which shares nothing else of it with the next one.
-MAKES_ONE_EACH = {"start"}
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """With `pytest -n`: tests that share a fixture run in one process, and long ones come first."""
-    groups = {item: group(item) for item in items}
-    for item in items:
-        if groups[item]:
-            item.add_marker(pytest.mark.xdist_group(groups[item]))
     yield
-    early = {groups[item] or item for item in items if item.get_closest_marker("early")}
-    items.sort(key=lambda item: (groups[item] or item) not in early)
+    early_first(items)
 
 
-def group(item: pytest.Item) -> str:
-    """Return what names the tests that run in one process, in their order; '' for one by itself."""
-    if named := item.get_closest_marker("group"):
-        return str(named.args[0])
-    if not isinstance(item, pytest.Function) or not any(
-        found[-1].scope in ("module", "class")
-        for name, found in item._fixtureinfo.name2fixturedefs.items()
-        if name not in MAKES_ONE_EACH
-    ):
-        return ""
-    line = item.callspec.params.get("line", "") if hasattr(item, "callspec") else ""
-    return f"{item.path.stem} {line}".strip()
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if file := getattr(session.config, "workerinput", {}).get("groups"):
+        write_groups(Path(file), session.items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["groups"] = str(groups_of(node.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | None:
+    return ByGroup(config, log, groups_of(config)) if config.option.dist == "loadgroup" else None
+
+
+def groups_of(config: pytest.Config) -> Path:
+    """Return the file in which the processes of `pytest -n` say the groups of the tests."""
+    if GROUPS not in config.stash:
+        folder = tempfile.TemporaryDirectory(prefix="sentient-mqtt-groups-")
+        config.add_cleanup(folder.cleanup)
+        config.stash[GROUPS] = Path(folder.name, "groups.json")
+    return config.stash[GROUPS]
 
 
 @pytest.fixture
@@ -70,6 +72,9 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 # A shell ignores SIGINT in what it starts with `&`, and so would what a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+GROUPS = pytest.StashKey[Path]()
 
 
 class Docker(Protocol):

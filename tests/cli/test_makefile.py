@@ -40,7 +40,9 @@ def variables(recipe):
 
 
 PAIRS = [
-    (target, name) for target, text in recipes().items() for name in set().union(*variables(text))
+    (target, name)
+    for target, text in recipes().items()
+    for name in sorted(set().union(*variables(text)))
 ]
 
 
