@@ -76,7 +76,7 @@ def test_the_broker_is_asked_to_write_only_where_there_is_room(
     host.kill = f'echo "$*" >>"{signals}"; return 1'
 
     done = host.run(
-        "database.sh", call("database", "a", SOCKET, "image:1", data), call("write_database")
+        "lib/database.sh", call("database", "a", SOCKET, "image:1", data), call("write_database")
     )
 
     assert done.returncode == 1
@@ -100,7 +100,10 @@ def test_a_broker_that_docker_starts_again_runs_on(host, database, tmp_path, sta
     host.docker(f'head -n 1 "{tmp_path}/states"; sed -i 1d "{tmp_path}/states"')
 
     done = host.run(
-        "database.sh guard.sh", database, call("guard", "digest", "no"), call("fail", "why")
+        "lib/database.sh commands/before_start.sh",
+        database,
+        call("guard", "digest", "no"),
+        call("fail", "why"),
     )
 
     assert done.returncode == 1
