@@ -204,10 +204,10 @@ class TestPortsOfBefore:
         rules.apply(broker, choice)
         seen = rules.seen(broker)
         assert "did not come to its end" in standing.remarks(broker, seen)[0]
-        assert standing.turn(broker, seen) == "2"
+        assert standing.revision(broker, seen) == "2"
         assert rules.apply(broker, choice, turn="2") == rules.leave(broker, choice, turn="2") == ""
         seen = rules.seen(broker)
-        assert standing.turn(broker, seen) == "2"
+        assert standing.revision(broker, seen) == "2"
         assert seen.get("rules", broker.container) == "in-force 2"
 
 
@@ -264,17 +264,17 @@ def test_what_would_load_the_rules_at_the_next_start_is_missed(lab, rules):
     broker = broker_of()
     rules.apply(broker)
     rules.leave(broker)
-    assert standing.turn(broker, rules.seen(broker)) == "1"
+    assert standing.revision(broker, rules.seen(broker)) == "1"
     for lost in (("rm", f"{firewall.folder_of(broker)}/load"),
                  ("systemctl", "disable", firewall.unit_of(broker))):  # fmt: skip
         lab.run(*lost)
         seen = rules.seen(broker)
-        assert standing.turn(broker, seen) == "2"
+        assert standing.revision(broker, seen) == "2"
         assert (
             "the next start of the host leaves the ports open" in standing.report(broker, seen)[1]
         )
         assert rules.apply(broker) == rules.leave(broker) == ""
-        assert standing.turn(broker, rules.seen(broker)) == "1"
+        assert standing.revision(broker, rules.seen(broker)) == "1"
 
 
 def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_number(lab, rules):
@@ -284,9 +284,9 @@ def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_numb
 
     seen = rules.seen(broker)
 
-    assert standing.turn(broker, seen) == "1"
+    assert standing.revision(broker, seen) == "1"
     there = HostFacts(facts={**seen.facts, ("container", broker.container): "prod"})
-    assert int(standing.turn(broker, there)) > 1_000_000_000
+    assert int(standing.revision(broker, there)) > 1_000_000_000
     assert "never made, or lost" in standing.remarks(broker, there)[0]
 
 
