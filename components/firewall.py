@@ -30,12 +30,12 @@ class Firewall(ComponentResource):
         transport: Transport,
         image: Input[str],
         choice: Choice,
-        turn: str,
+        revision: str,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
         self._name, self._broker, self._transport = name, broker, transport
-        self._image, self._choice, self._turn = image, choice, turn
+        self._image, self._choice, self._revision = image, choice, revision
         shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
         self.in_force = host_command(
             # A container of another name has other rules, and those before go with their resource.
@@ -44,8 +44,8 @@ class Firewall(ComponentResource):
             become=broker.become,
             image=image,
             scripts=("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh"),
-            calls=firewall_calls(broker, choice, turn),
-            shown={**shown, "turn": turn},
+            calls=firewall_calls(broker, choice, revision),
+            shown={**shown, "turn": revision},
             network_admin=True,
             opts=ResourceOptions(parent=self),
         )
@@ -53,7 +53,7 @@ class Firewall(ComponentResource):
 
     def leave_former(self, after: Sequence[Resource]) -> None:
         """Take away what the rules before said, once *after*, all that listens, is up."""
-        broker, choice, turn = self._broker, self._choice, self._turn
+        broker, choice, revision = self._broker, self._choice, self._revision
         host_command(
             f"{self._name}-left-{broker.container}",
             transport=self._transport,
@@ -65,9 +65,9 @@ class Firewall(ComponentResource):
                 "commands/firewall.sh",
                 "commands/close_former_ports.sh",
             ),
-            calls=left_calls(broker, choice, turn),
+            calls=left_calls(broker, choice, revision),
             # As often as the rules are put in force, and no less.
-            shown={"rules": digest(broker, choice), "turn": turn},
+            shown={"rules": digest(broker, choice), "turn": revision},
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )

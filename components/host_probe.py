@@ -12,7 +12,6 @@ from broker.host.facts import (
     explain_ssh,
     explain_start,
     host_environment,
-    problems,
 )
 from broker.host.requirements import probe_calls
 from broker.host.script_calls import assemble, render_stdin
@@ -29,7 +28,7 @@ def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
     Return what is seen on the host.
 
     Raises:
-        pulumi.RunError: one line for each thing to mend; nothing has been changed.
+        pulumi.RunError: the host can't be asked; nothing has been changed.
 
     """
     if os.environ.get("DOCKER_CONTEXT"):
@@ -40,10 +39,7 @@ def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
     if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
         pulumi.log.warn(f"{SKIP}=skip: {transport.host} was not looked at before this preview.")
         return HostFacts(facts={})
-    seen = ask(transport, wanted)
-    if found := problems(wanted, seen, transport.host):
-        raise pulumi.RunError("\n".join(found))
-    return seen
+    return ask(transport, wanted)
 
 
 def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:

@@ -30,7 +30,7 @@ from components import host_probe as preflight
 from components import stack_config as stackfile
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 28
+RESOURCES_BESIDE_USERS = 29
 """The stack, components, provider, images, network, containers, commands, salts, health check."""
 
 
@@ -357,9 +357,10 @@ def test_a_password_in_clear_is_refused_before_anything_is_looked_at(program):
     with pytest.raises(pulumi.RunError) as refused:
         program.run("prod", config=with_a_chosen_password())
 
-    (line,) = str(refused.value).splitlines()
+    line, fix = str(refused.value).splitlines()
     assert line.startswith("sentient-mqtt:passwords.lamp: is in clear")
-    assert CHOSEN not in line
+    assert "pulumi config set --secret" in fix
+    assert CHOSEN not in line + fix
     assert program.asked == []
     assert program.engine.of_type(PASSWORD) == {}
 
@@ -397,8 +398,10 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
         program.run("dev", config={})
 
     assert str(refused.value).splitlines() == [
-        "sentient-mqtt:broker: is required and not there. Add it to the stack file.",
-        "sentient-mqtt:users: is required and not there. Add it to the stack file.",
+        "sentient-mqtt:broker: is required and not there.",
+        "  Fix: Add it to the stack file.",
+        "sentient-mqtt:users: is required and not there.",
+        "  Fix: Add it to the stack file.",
     ]
 
 

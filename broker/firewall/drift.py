@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.findings import Finding, warning
 from broker.firewall.rules import choose, is_declared, missing_at_boot, unit_of
 from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
@@ -34,35 +35,42 @@ def _unloaded(broker: Broker, seen: HostFacts) -> bool:
     return seen.get("boot", broker.container) == "no"
 
 
-def remarks(broker: Broker, seen: HostFacts) -> list[str]:
-    """Return what a preview warns of: rules that are not as they were left, or won't come back."""
+def drift_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
+    """Warn of rules that are not as the last deployment left them, or that a reboot loses."""
     if not is_declared(broker) or not seen.facts:
         return []
     state = seen.get("rules", broker.container).partition(" ")[0]
-    lines: list[str] = []
+    subject = f"The firewall's rules for {broker.container}"
+    found: list[Finding] = []
     if state in ("missing", "changed"):
-        lines.append(
-            f"The firewall's rules for {broker.container} are {state} on the host: flushed or "
-            "edited since the last `pulumi up`. This one puts them in force again."
+        found.append(
+            warning(
+                "",
+                f"{subject} are {state} on the host: flushed or edited since the last `pulumi "
+                "up`. This one puts them in force again",
+            )
         )
     elif state == "never" and seen.been_up(broker.container):
-        lines.append(
-            f"No firewall's rules for {broker.container} are on the host, though there was a "
-            "`pulumi up` before: never made, or lost. This one puts them in force."
+        found.append(
+            warning(
+                "",
+                f"No firewall's rules for {broker.container} are on the host, though there was a "
+                "`pulumi up` before: never made, or lost. This one puts them in force",
+            )
         )
     if _unfinished(broker, seen):
-        lines.append(
-            f"The firewall's rules for {broker.container}: a `pulumi up` before did not come to "
-            "its end, so the ports of before still obey their lists. This one ends that."
+        found.append(
+            warning(
+                subject,
+                "a `pulumi up` before did not come to its end, so the ports of before still obey "
+                "their lists. This one ends that",
+            )
         )
     if _unloaded(broker, seen):
-        lines.append(
-            f"The firewall's rules for {broker.container}: {_not_loaded(broker)}. This `pulumi up` "
-            "mends it."
-        )
+        found.append(warning(subject, f"{_not_loaded(broker)}. This `pulumi up` mends it"))
     if not choose(broker, seen).systemd:
-        lines.append(f"The firewall's rules for {broker.container}: {missing_at_boot(broker)}.")
-    return lines
+        found.append(warning(subject, missing_at_boot(broker)))
+    return found
 
 
 def report(broker: Broker, seen: HostFacts) -> tuple[list[str], str]:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 
+from broker.findings import PROJECT, Finding, error
 from broker.host.facts import HostFacts
 from broker.host.layout import UNITS, folder_of
 from broker.host.script_calls import ScriptCall
@@ -65,33 +66,44 @@ def choose(broker: Broker, seen: HostFacts) -> Choice:
     return Choice(backend=rules, rules=rules, ip_versions=versions, systemd=systemd)
 
 
-def problems(broker: Broker, seen: HostFacts) -> list[str]:
-    """Return one sentence for each reason why the rules could not be put in force on the host."""
+def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
+    """Return an error for each reason why the rules could not be put in force on the host."""
     if not is_declared(broker) or not seen.facts:
         return []
     choice = choose(broker, seen)
-    path = f"broker.firewall.backend: {broker.firewall.backend!r}"
+    path, asked = f"{PROJECT}:broker.firewall.backend", repr(broker.firewall.backend)
     commands = {"nftables": ("nft", "nftables"), "iptables": ("iptables", "iptables")}
     command, package = commands[choice.rules]
     state = seen.get("firewall", command)
-    found: list[str] = []
+    found: list[Finding] = []
     if choice.backend == "ufw" and (ufw := seen.get("firewall", "ufw")) not in (
         "",
         "active",
     ):
         found.append(
-            f"{path}: ufw is {ufw} on the host. Switch it on, ssh first (ufw allow OpenSSH && "
-            "ufw enable), or set 'nftables'."
+            error(
+                path,
+                f"{asked}: ufw is {ufw} on the host",
+                "Switch it on, ssh first (ufw allow OpenSSH && ufw enable), or set 'nftables'.",
+            )
         )
     if state == "absent":
         found.append(
-            f"{path}: the command {command} is not on the host. Install it (Debian, Ubuntu: "
-            f"apt-get install {package}), or choose another backend."
+            error(
+                path,
+                f"{asked}: the command {command} is not on the host",
+                f"Install it (Debian, Ubuntu: apt-get install {package}), or choose another "
+                "backend.",
+            )
         )
     elif state not in ("", "ok"):
         found.append(
-            f"{path}: {command} is refused on the host: {state}. Rules need root with "
-            "CAP_NET_ADMIN in the host's own network: log in as root, or as one who may sudo."
+            error(
+                path,
+                f"{asked}: {command} is refused on the host: {state}. Rules need root with "
+                "CAP_NET_ADMIN in the host's own network",
+                "Log in as root, or as one who may sudo.",
+            )
         )
     if choice.rules == "iptables" and choice.ip_versions == (4,):
         said = seen.get("firewall", "ip6tables")
@@ -101,24 +113,34 @@ def problems(broker: Broker, seen: HostFacts) -> list[str]:
             else f"ip6tables is refused ({said}). Mend that"
         )
         found += [
-            f"broker.{broker.path_of(name)}: {why}: iptables on this host is for IPv4 only. "
-            f"{mend}, or set broker.firewall.backend to 'nftables'."
+            error(
+                f"{PROJECT}:broker.{broker.path_of(name)}",
+                f"{why}: iptables on this host is for IPv4 only",
+                f"{mend}, or set broker.firewall.backend to 'nftables'.",
+            )
             for name, each in broker.gates.items()
             if (why := _sixth(each, unspecified=True))
         ]
     if choice.backend == "ufw" and seen.get("firewall", "ufw-ipv6") == "no":
         found += [
-            f"broker.{broker.path_of(name)}: {why}: ufw on the host is for IPv4 only. Say IPV6=yes "
-            "in /etc/default/ufw and reload it (ufw reload), or set broker.firewall.backend to "
-            "'nftables'."
+            error(
+                f"{PROJECT}:broker.{broker.path_of(name)}",
+                f"{why}: ufw on the host is for IPv4 only",
+                "Say IPV6=yes in /etc/default/ufw and reload it (ufw reload), or set "
+                "broker.firewall.backend to 'nftables'.",
+            )
             for name, each in broker.gates.items()
             if (why := _sixth(each, unspecified=False))
         ]
     if seen.get("firewall", "interface") == "taken":
         found.append(
-            f"broker.container: {broker.container!r}: the host has a network interface "
-            f"{short_name(broker.container)} that is not this broker's bridge, and the rules would "
-            "be for whatever goes there. Choose another name."
+            error(
+                f"{PROJECT}:broker.container",
+                f"{broker.container!r}: the host has a network interface "
+                f"{short_name(broker.container)} that is not this broker's bridge, and the rules "
+                "would be for whatever goes there",
+                "Choose another name.",
+            )
         )
     return found
 

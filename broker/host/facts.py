@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from broker.findings import PROJECT, Finding, error
+
 SSH_HOST = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z_][A-Za-z0-9_.-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
@@ -218,61 +220,85 @@ class HostFacts:
         return stand_in if self.get("image", name) != "present" and stand_in else name
 
 
-def problems(wanted: HostRequirements, seen: HostFacts, host: str) -> list[str]:
-    """Return one sentence for each thing that would make an ``up`` fail half-way."""
+def host_errors(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
+    """Return an error for each thing that would make an ``up`` fail half-way."""
     if seen.get("docker") == "absent":
         return [
-            f"host {host}: the docker command is not there. Install Docker on that host "
-            "(Debian, Ubuntu: apt-get install docker.io)."
+            error(
+                f"host {host}",
+                "the docker command is not there",
+                "Install Docker on that host (Debian, Ubuntu: apt-get install docker.io).",
+            )
         ]
     if seen.get("docker") != "ok":
         return [
-            f"host {host}: Docker doesn't answer: {seen.get('docker')}. Start the daemon, or "
-            f"add the user {seen.get('login')!r} to the group that may use it "
-            "(usermod -aG docker ...)."
+            error(
+                f"host {host}",
+                f"Docker doesn't answer: {seen.get('docker')}",
+                f"Start the daemon, or add the user {seen.get('login')!r} to the group that may "
+                "use it (usermod -aG docker ...).",
+            )
         ]
     return [
         *_without_root(wanted, seen, host),
         *_foreign_container(wanted, seen),
         *(
-            f"{path}: {port}: that port is in use on the host by {taken}. Stop it, or choose "
-            "another port."
+            error(
+                f"{PROJECT}:{path}",
+                f"{port}: that port is in use on the host by {taken}",
+                "Stop it, or choose another port.",
+            )
             for path, port in wanted.ports.items()
             if (taken := seen.get("port", str(port))) not in ("", "free", "ours")
         ),
         *(
-            f"{path}: {folder!r}: {state}. Choose another folder, or mend that one first."
+            error(
+                f"{PROJECT}:{path}",
+                f"{folder!r}: {state}",
+                "Choose another folder, or mend that one first.",
+            )
             for path, folder in wanted.folders.items()
             if (state := seen.get("folder", folder)) not in ("", "ok")
         ),
         *(
-            f"{path}: {file!r}: {state}. Move it away, or choose another path: a file that "
-            "somebody else wrote is never overwritten."
+            error(
+                f"{PROJECT}:{path}",
+                f"{file!r}: {state}",
+                "Move it away, or choose another path: a file that somebody else wrote is never "
+                "overwritten.",
+            )
             for path, file in wanted.env_files.items()
             if (state := seen.get("envfile", file)) not in ("", "ok")
         ),
     ]
 
 
-def _without_root(wanted: HostRequirements, seen: HostFacts, host: str) -> list[str]:
+def _without_root(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
     login = seen.get("login")
     if wanted.become != "sudo" or seen.get("root") != "no":
         return []
     return [
-        f"host {host}: the user {login!r} is not root and 'sudo -n' is refused. Folders and files "
-        f"of uid 1883 need root: allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set "
-        "broker.become to 'docker'."
+        error(
+            f"host {host}",
+            f"the user {login!r} is not root and 'sudo -n' is refused. Folders and files of uid "
+            "1883 need root",
+            f"Allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set broker.become to "
+            "'docker'.",
+        )
     ]
 
 
-def _foreign_container(wanted: HostRequirements, seen: HostFacts) -> list[str]:
+def _foreign_container(wanted: HostRequirements, seen: HostFacts) -> list[Finding]:
     name, owner = wanted.container, seen.get("container", wanted.container)
     if owner in ("", "none", wanted.stack):
         return []
     return [
-        f"broker.container: {name!r}: a container of that name is there already and this stack did "
-        f"not make it ({owner}). Rename or remove it (docker rename {name} {name}-old), or choose "
-        "another name."
+        error(
+            f"{PROJECT}:broker.container",
+            f"{name!r}: a container of that name is there already and this stack did not make it "
+            f"({owner})",
+            f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
+        )
     ]
 
 

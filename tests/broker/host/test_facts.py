@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from broker.findings import one_line
 from broker.host.facts import (
     PASSED_ON,
     PROXIES,
@@ -15,7 +16,7 @@ from broker.host.facts import (
     clean_interpreter,
     explain_ssh,
     host_environment,
-    problems,
+    host_errors,
     transport,
 )
 
@@ -174,7 +175,7 @@ WELL = {
 
 def told(wanted=WANTED, host=UNIX, **facts):
     seen = HostFacts(facts=WELL | {tuple(key.split(" ")): value for key, value in facts.items()})
-    return problems(wanted, seen, host)
+    return list(one_line(host_errors(wanted, seen, host)))
 
 
 def test_a_host_that_will_do_is_no_problem():
@@ -195,31 +196,31 @@ def test_what_is_ours_is_no_problem_either(owner):
         (
             "container mosquitto-shared",
             "dev",
-            "broker.container: 'mosquitto-shared': ",
+            "sentient-mqtt:broker.container: 'mosquitto-shared': ",
             "docker rename mosquitto-shared mosquitto-shared-old",
         ),
         (
             "container mosquitto-shared",
             "made by hand",
-            "broker.container: ",
+            "sentient-mqtt:broker.container: ",
             "this stack did not make it (made by hand)",
         ),
         (
             "port 1883",
             "container other",
-            "broker.listeners.mqtt.port: 1883: ",
+            "sentient-mqtt:broker.listeners.mqtt.port: 1883: ",
             "in use on the host by container other. Stop it, or choose another port",
         ),
         (
             "folder /srv/data",
             "is a symbolic link",
-            "broker.folders.data: '/srv/data': is a symbolic link",
+            "sentient-mqtt:broker.folders.data: '/srv/data': is a symbolic link",
             "Choose another folder",
         ),
         (
             "envfile /etc/mqtt.env",
             "is a folder",
-            "broker.envFiles[0].path: '/etc/mqtt.env': is a folder",
+            "sentient-mqtt:broker.envFiles[0].path: '/etc/mqtt.env': is a folder",
             "Move it away",
         ),
     ],
@@ -253,7 +254,7 @@ def test_who_becomes_root_through_docker_needs_no_sudo():
 
 
 def test_what_was_not_looked_at_is_no_problem():
-    assert problems(WANTED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
+    assert host_errors(WANTED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
 
 
 @pytest.mark.parametrize(
