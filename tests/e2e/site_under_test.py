@@ -205,6 +205,7 @@ class Site:
         return self.pulumi("refresh", "--yes", "--skip-preview", "--stack", STACK, *words, **more)
 
     def destroy(self, **more: Any) -> Done:
+        self.pulumi("state", "unprotect", "--all", "--yes", "--stack", STACK)
         return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK, **more)
 
     def stack(self, *words: str, **more: Any) -> Done:
