@@ -161,7 +161,7 @@ def make_plan(
     """
     Return the plan of a stack whose ``check_settings`` has no errors.
 
-    *facts* answer ``host_requirements``; they are empty where the host was not looked at.
+    *facts* answer ``host_requirements``, or are those of the last deployment.
     """
     broker = settings.broker
     required = host_requirements(settings, stack)
@@ -200,7 +200,7 @@ def make_plan(
 def _host_findings(
     broker: Broker, required: HostRequirements, facts: HostFacts, *, reserved: bool
 ) -> list[Finding]:
-    if not facts.facts:
+    if not facts.looked_at:
         return []
     if wrong := host_errors(required, facts, broker.host):
         # Without Docker or root, what else was seen means nothing.

@@ -16,6 +16,7 @@ from broker.host.facts import (
 from broker.host.requirements import probe_calls
 from broker.host.script_calls import assemble, render_stdin
 from components.host_command import read_script
+from components.last_deployment import read_last_deployment
 
 SECONDS = 60
 
@@ -37,8 +38,11 @@ def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
             f"go there and not to {transport.host}: unset it (unset DOCKER_CONTEXT)."
         )
     if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
-        pulumi.log.warn(f"{SKIP}=skip: {transport.host} was not looked at before this preview.")
-        return HostFacts(facts={})
+        pulumi.log.warn(
+            f"{SKIP}=skip: {transport.host} was not looked at before this preview. It is taken to "
+            "be as the last deployment left it."
+        )
+        return read_last_deployment(wanted)
     return ask(transport, wanted)
 
 

@@ -221,6 +221,33 @@ def test_a_change_that_was_taken_back_on_the_host_is_put_in_place_again(program)
     assert files["withdrawn"] == "withdrawn-1000"
 
 
+def test_a_preview_without_the_host_repeats_the_revision_of_the_last_deployment(
+    program, monkeypatch
+):
+    name = "firewall-rules-mosquitto-shared"
+    monkeypatch.setenv(preflight.SKIP, "skip")
+    program.engine.last_deployment = {
+        f"urn:pulumi:prod::{PROJECT}::{COMMAND}::{name}": {
+            "type": COMMAND,
+            "outputs": {"environment": {"rules.v4": "*mangle", "rules.v6": "*mangle", "turn": "7"}},
+        }
+    }
+
+    shown = program.run("prod", preview=True).engine.shown_of(name)
+
+    assert program.asked == []
+    assert shown["turn"] == "7"
+    assert set(shown) == {"rules.v4", "rules.v6", "turn"}
+
+
+def test_an_up_looks_at_the_host_whatever_the_environment_says(program, monkeypatch):
+    monkeypatch.setenv(preflight.SKIP, "skip")
+
+    program.run("prod")
+
+    assert len(program.asked) == 1
+
+
 def test_prod_writes_the_seeds_env_file(program):
     program.run("prod")
 

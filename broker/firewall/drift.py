@@ -37,7 +37,7 @@ def _unloaded(broker: Broker, seen: HostFacts) -> bool:
 
 def drift_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
     """Warn of rules that are not as the last deployment left them, or that a reboot loses."""
-    if not is_declared(broker) or not seen.facts:
+    if not is_declared(broker) or not seen.looked_at:
         return []
     state = seen.get("rules", broker.container).partition(" ")[0]
     subject = f"The firewall's rules for {broker.container}"

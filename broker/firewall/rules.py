@@ -68,7 +68,7 @@ def choose(broker: Broker, seen: HostFacts) -> Choice:
 
 def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
     """Return an error for each reason why the rules could not be put in force on the host."""
-    if not is_declared(broker) or not seen.facts:
+    if not is_declared(broker) or not seen.looked_at:
         return []
     choice = choose(broker, seen)
     path, asked = f"{PROJECT}:broker.firewall.backend", repr(broker.firewall.backend)

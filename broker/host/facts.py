@@ -194,6 +194,9 @@ class HostFacts:
 
     facts: Mapping[tuple[str, str], str]
 
+    looked_at: bool = True
+    """Whether the host was asked; else the facts are those of the last deployment, if any."""
+
     def get(self, key: str, subject: str = "-") -> str:
         return self.facts.get((key, subject), "")
 

@@ -67,7 +67,7 @@ def impact(
         return Impact(action="none")
     if seen.get("configuration", container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
-    if known and known != stamps:
+    if seen.looked_at and known and known != stamps:
         return Impact(action="reload", disconnected=disconnected(before, stamps))
     return Impact(action="none")
 

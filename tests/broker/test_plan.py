@@ -127,7 +127,7 @@ class TestFindings:
         assert plan.errors == ()
 
     def test_a_host_that_was_not_looked_at_gives_no_findings(self):
-        plan = make_plan(settings(), {}, HostFacts(facts={}), "dev", NOW)
+        plan = make_plan(settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW)
 
         assert plan.findings == ()
         assert plan.firewall_revision == plan.certificates_revision == "1"
