@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pulumi
 
-from broker.host.facts import transport
 from broker.host.requirements import host_requirements
+from broker.host.transport import transport
 from broker.plan import check_settings, make_plan
 from components import MqttBroker
 from components.diagnostics import report, stop_on_errors

@@ -25,9 +25,10 @@ from broker.credentials.logins import logins
 from broker.findings import Finding, of_severity
 from broker.firewall.drift import drift_warnings, revision
 from broker.firewall.rules import Choice, choose, firewall_errors, is_declared
-from broker.host.facts import HostFacts, HostRequirements, Transport, host_errors, transport
+from broker.host.facts import HostFacts
 from broker.host.layout import publications
-from broker.host.requirements import host_requirements
+from broker.host.requirements import HostRequirements, host_errors, host_requirements
+from broker.host.transport import Transport, transport
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import Impact, impact, impact_notes, remembered, withdrawn
 from broker.mosquitto.mosquitto_conf import render_conf

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import yaml
 
 from broker.credentials.external_secrets import KEYS, secrets_in_clear
-from broker.host.facts import Transport, transport
+from broker.host.transport import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
 
 _AS_IN_PULUMI = {

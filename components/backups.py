@@ -3,8 +3,8 @@
 from pulumi import ComponentResource, Input, ResourceOptions
 
 from broker.backup.backups import SCRIPTS, backup_timer
-from broker.host.facts import Transport
 from broker.host.script_calls import assemble
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Backups as Declared
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule

@@ -5,7 +5,7 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.host.facts import Transport
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from broker.tls.certificates import certificate_calls, describe_certificates, shown
 from components.host_command import host_command

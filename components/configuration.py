@@ -5,8 +5,8 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.host.facts import Transport
 from broker.host.layout import apply_calls, configuration_files, folder_calls
+from broker.host.transport import Transport
 from broker.logs.logrotate import logrotate_calls, logrotate_path, render_logrotate
 from broker.settings.broker_settings import Broker
 from components.certificates import Certificates

@@ -6,7 +6,6 @@ import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.firewall.rules import short_name
-from broker.host.facts import Transport
 from broker.host.layout import (
     database_call,
     guard_call,
@@ -15,6 +14,7 @@ from broker.host.layout import (
     ports_on_host,
     ready_call,
 )
+from broker.host.transport import Transport
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command

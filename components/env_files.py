@@ -6,8 +6,8 @@ from functools import partial
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.credentials.env_files import host_env_file
-from broker.host.facts import Transport
 from broker.host.script_calls import ScriptCall
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker, EnvFile
 from components.host_command import host_command
 

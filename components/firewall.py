@@ -6,7 +6,7 @@ from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from broker.firewall.rules import Choice, digest, firewall_calls, left_calls
 from broker.firewall.rules import show as show_rules
-from broker.host.facts import Transport
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command, show
 

@@ -7,8 +7,8 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_command import local
 
-from broker.host.facts import WITHHELD, Transport, clean_interpreter
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
+from broker.host.transport import WITHHELD, Transport, clean_interpreter
 
 SCRIPTS = Path(__file__).parent.parent / "host"
 

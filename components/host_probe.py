@@ -5,16 +5,10 @@ import subprocess
 
 import pulumi
 
-from broker.host.facts import (
-    HostFacts,
-    HostRequirements,
-    Transport,
-    explain_ssh,
-    explain_start,
-    host_environment,
-)
-from broker.host.requirements import probe_calls
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements, probe_calls
 from broker.host.script_calls import assemble, render_stdin
+from broker.host.transport import Transport, explain_ssh, explain_start, host_environment
 from components.host_command import read_script
 from components.last_deployment import read_last_deployment
 
@@ -73,7 +67,7 @@ def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
     # them, and take a carriage return in one for the end of a line.
     answer, complaint = (said.decode(errors="replace") for said in (done.stdout, done.stderr))
     seen = HostFacts.parse(answer)
-    if seen.get("probe") == "done":
+    if seen.complete:
         return seen
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
         raise pulumi.RunError(explain_ssh(transport.host, complaint))

@@ -5,8 +5,9 @@ from typing import Any
 
 import pulumi
 
-from broker.host.facts import HostFacts, HostRequirements
+from broker.host.facts import HostFacts
 from broker.host.last_deployment import facts_of_last_deployment, read_resources
+from broker.host.requirements import HostRequirements
 
 READ_RESOURCES = "pulumi:pulumi:readStackResourceOutputs"
 """A function of the engine itself: the outputs of all resources in a stack's state."""

@@ -5,8 +5,8 @@ from functools import partial
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.host.facts import Transport
 from broker.host.script_calls import assemble
+from broker.host.transport import Transport
 from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,

@@ -8,8 +8,8 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_command import local
 
 from broker.credentials.password_ages import old_passwords, read_rotations
-from broker.host.facts import clean_interpreter
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.transport import clean_interpreter
 from components.host_command import read_script, withheld
 
 

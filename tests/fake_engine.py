@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
 from pulumi.runtime.settings import set_root_resource
 
-from broker.host.facts import WITHHELD
+from broker.host.transport import WITHHELD
 from broker.settings.stack_settings import PROJECT
 
 COMMAND = "command:local:Command"

@@ -22,7 +22,8 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
-from broker.host.facts import HostFacts, clean_interpreter
+from broker.host.facts import HostFacts
+from broker.host.transport import clean_interpreter
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import start_digest
 from broker.settings.stack_settings import PROJECT

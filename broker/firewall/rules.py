@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 
 from broker.findings import PROJECT, Finding, error
-from broker.host.facts import HostFacts
+from broker.host.facts import USABLE, HostFacts
 from broker.host.layout import UNITS, folder_of
 from broker.host.script_calls import ScriptCall
 from broker.settings.broker_settings import Broker
@@ -52,12 +52,11 @@ def choose(broker: Broker, seen: HostFacts) -> Choice:
 
     A host that nobody looked at (a preview elsewhere) is taken to have nft and systemd.
     """
-    nft = seen.get("firewall", "nft") in ("", "ok")
-    rules: Rules = "nftables" if nft else "iptables"
-    versions = (4, 6) if seen.get("firewall", "ip6tables") in ("", "ok") else (4,)
-    systemd = seen.get("firewall", "systemd") != "no"
-    wanted = broker.firewall.backend
-    if wanted == "ufw" or (wanted == "auto" and seen.get("firewall", "ufw") == "active"):
+    tools, wanted = seen.firewall, broker.firewall.backend
+    rules: Rules = "nftables" if tools.has_nft else "iptables"
+    versions = (4, 6) if tools.has_ip6tables else (4,)
+    systemd = tools.systemd
+    if wanted == "ufw" or (wanted == "auto" and tools.ufw == "active"):
         return Choice(backend="ufw", rules=rules, ip_versions=versions, systemd=systemd)
     if wanted == "iptables":
         rules = "iptables"
@@ -72,18 +71,18 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
         return []
     choice = choose(broker, seen)
     path, asked = f"{PROJECT}:broker.firewall.backend", repr(broker.firewall.backend)
-    commands = {"nftables": ("nft", "nftables"), "iptables": ("iptables", "iptables")}
-    command, package = commands[choice.rules]
-    state = seen.get("firewall", command)
+    tools = seen.firewall
+    commands = {
+        "nftables": ("nft", "nftables", tools.nft),
+        "iptables": ("iptables", "iptables", tools.iptables),
+    }
+    command, package, state = commands[choice.rules]
     found: list[Finding] = []
-    if choice.backend == "ufw" and (ufw := seen.get("firewall", "ufw")) not in (
-        "",
-        "active",
-    ):
+    if choice.backend == "ufw" and tools.ufw not in ("", "active"):
         found.append(
             error(
                 path,
-                f"{asked}: ufw is {ufw} on the host",
+                f"{asked}: ufw is {tools.ufw} on the host",
                 "Switch it on, ssh first (ufw allow OpenSSH && ufw enable), or set 'nftables'.",
             )
         )
@@ -96,7 +95,7 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
                 "backend.",
             )
         )
-    elif state not in ("", "ok"):
+    elif state not in USABLE:
         found.append(
             error(
                 path,
@@ -106,7 +105,7 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
             )
         )
     if choice.rules == "iptables" and choice.ip_versions == (4,):
-        said = seen.get("firewall", "ip6tables")
+        said = tools.ip6tables
         mend = (
             "Install ip6tables (Debian, Ubuntu: apt-get install iptables)"
             if said == "absent"
@@ -121,7 +120,7 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
             for name, each in broker.gates.items()
             if (why := _sixth(each, unspecified=True))
         ]
-    if choice.backend == "ufw" and seen.get("firewall", "ufw-ipv6") == "no":
+    if choice.backend == "ufw" and tools.ufw_for_ipv4_only:
         found += [
             error(
                 f"{PROJECT}:broker.{broker.path_of(name)}",
@@ -132,7 +131,7 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
             for name, each in broker.gates.items()
             if (why := _sixth(each, unspecified=False))
         ]
-    if seen.get("firewall", "interface") == "taken":
+    if tools.bridge_name_taken:
         found.append(
             error(
                 f"{PROJECT}:broker.container",

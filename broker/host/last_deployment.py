@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from broker.host.facts import HostFacts, HostRequirements
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements
 
 Resources = Mapping[str, Mapping[str, Any]]
 """The outputs of each resource in a state, by the resource's name."""

@@ -44,7 +44,7 @@ def withdrawn(seen: HostFacts) -> str:
     The host then has less than any stack file says. The state is that of before the change, so
     Pulumi sees no difference to a stack file that goes back to it.
     """
-    stamp = seen.get("known", RULES)
+    stamp = seen.stamps.get(RULES, "")
     return stamp if stamp.startswith(WITHDRAWN) else ""
 
 
@@ -61,11 +61,11 @@ def impact(
     container: str, stack: str, stamps: Mapping[str, str], digest: str, seen: HostFacts
 ) -> Impact:
     """Compare the *stamps* and the start *digest* of a stack with those of its container."""
-    known = seen.all("known")
+    known = seen.stamps
     before = {name: stamp for name, stamp in known.items() if name != RULES}
-    if seen.get("container", container) != stack:
+    if seen.container_owner(container) != stack:
         return Impact(action="none")
-    if seen.get("configuration", container) not in ("", digest):
+    if seen.start_digest(container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
     if seen.looked_at and known and known != stamps:
         return Impact(action="reload", disconnected=disconnected(before, stamps))

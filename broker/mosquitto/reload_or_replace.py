@@ -73,19 +73,19 @@ def reserves(broker: Broker, seen: HostFacts, image: str = "") -> bool:
     only a start adds a listener, and a start disconnects everybody. A port that the stack file
     names is a change that does replace.
     """
-    made_from = seen.get("configuration", broker.container)
+    made_from = seen.start_digest(broker.container)
     return broker.health.port is not None or made_from != start_digest(broker, image)
 
 
 def reserved_port_errors(broker: Broker, seen: HostFacts, *, reserved: bool) -> list[Finding]:
     """Return an error where the reserved listener's port is another's on the host."""
-    taken = seen.get("port", str(broker.reserved_port))
-    if not reserved or broker.network != "host" or taken in ("", "free", "ours"):
+    user = seen.port_user(broker.reserved_port)
+    if not reserved or broker.network != "host" or not user:
         return []
     return [
         error(
             f"{PROJECT}:broker.health.port",
-            f"{broker.reserved_port}: that port is in use on the host by {taken}, and with network "
+            f"{broker.reserved_port}: that port is in use on the host by {user}, and with network "
             "'host' the reserved listener is there",
             "Stop it, or set broker.health.port to another port.",
         )

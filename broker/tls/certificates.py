@@ -120,7 +120,7 @@ def certificate_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
     """Return an error for each thing on the host that would stop a certificate."""
     if not broker.tls_listeners:
         return []
-    if seen.get("openssl") == "absent":
+    if seen.lacks_openssl:
         return [
             error(
                 f"host {broker.host}",
@@ -131,9 +131,9 @@ def certificate_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
     return [
         error(f"{PROJECT}:broker.listeners.{name}.tls.{field}", f"{value!r}: {rule}")
         for name, _, tls in _served(broker)
-        for key in ("certificate", "clientca")
-        if (wrong := seen.get(key, name).removeprefix("wrong ")) != seen.get(key, name)
-        for field, _, rule in [wrong.partition(" ")]
+        for seen_of_it in (seen.certificate(name), seen.client_ca(name))
+        if seen_of_it.state == "wrong"
+        for field, _, rule in [seen_of_it.reason.partition(" ")]
         for value in [_values(tls).get(field)]
     ]
 
@@ -150,11 +150,11 @@ def _values(tls: Tls) -> dict[str, str | None]:
 def due(broker: Broker, seen: HostFacts) -> dict[str, str]:
     """Return why a listener gets another certificate at this ``up``, by its name."""
     found: dict[str, str] = {}
-    for key in ("certificate", "clientca"):
+    for look in (seen.certificate, seen.client_ca):
         for name in broker.tls_listeners:
-            state, _, why = seen.get(key, name).partition(" ")
-            if state == "due":
-                found.setdefault(name, why)
+            certificate = look(name)
+            if certificate.state == "due":
+                found.setdefault(name, certificate.reason)
     return found
 
 
@@ -164,11 +164,11 @@ def revision(broker: Broker, seen: HostFacts) -> str:
 
     Time goes by without an input changing; the look at the host tells when one is due.
     """
-    count, _, clock = seen.get("certificates", broker.container).partition(" ")
-    if count == "never" and clock and seen.been_up(broker.container):
+    clock = seen.certificates_never(broker.container)
+    if clock and seen.been_up(broker.container):
         # They were lost: the host's clock is no number of before.
         return clock
-    done = int(count) if count.isdecimal() else 0
+    done = seen.certificates_revision(broker.container) or 0
     return str(max(1, done + 1 if due(broker, seen) else done))
 
 
@@ -181,7 +181,7 @@ def certificate_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
             "Put the renewed one there, the next `pulumi up` takes it.",
         )
         for name, _, tls in _served(broker)
-        if (ends := seen.get("ends", name))
+        if (ends := seen.certificate_ends(name))
     ]
     if LOST in due(broker, seen).values():
         found.append(
@@ -192,7 +192,7 @@ def certificate_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
                 "Give it to every client (output certificates).",
             )
         )
-    ends = seen.get("authority", broker.container).removeprefix("ends ")
+    ends = seen.ca_ends(broker.container)
     if ends and any(tls.needs_own_ca for _, _, tls in _served(broker)):
         found.append(
             warning(

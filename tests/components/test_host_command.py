@@ -6,8 +6,8 @@ import pytest
 from fake_engine import everything_plain, is_secret, unwrap
 from pulumi import Output, ResourceOptions
 
-from broker.host.facts import clean_interpreter, transport
 from broker.host.script_calls import ScriptCall
+from broker.host.transport import clean_interpreter, transport
 from components.host_command import host_command, read_script, show
 
 SECRET = "s3cret-text"

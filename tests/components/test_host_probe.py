@@ -8,8 +8,8 @@ import pulumi
 import pytest
 from declared import smallest
 
-from broker.host.facts import host_errors, transport
-from broker.host.requirements import STAND_IN, host_requirements
+from broker.host.requirements import STAND_IN, host_errors, host_requirements
+from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
 from components import host_probe as preflight
 from components.host_probe import ask, probe_host
@@ -53,7 +53,7 @@ WELL = "docker -=ok\nroot -=yes\nport 1883=free\nprobe -=done\n"
 def test_a_host_that_will_do_is_seen(answer):
     asked = answer(WELL)
 
-    assert probe_host(HERE, WANTED).get("port", "1883") == "free"
+    assert probe_host(HERE, WANTED).line("port", "1883") == "free"
     assert asked["argv"] == ["/bin/sh", "-c", "exec sh -s look"]
     assert asked["input"].endswith("\nfinish\n")
 
@@ -164,15 +164,15 @@ def real(monkeypatch, tmp_path, facts):
 def test_bytes_that_are_no_text_are_told_as_such(monkeypatch, tmp_path):
     seen = real(monkeypatch, tmp_path, rb"caf\351 refused")
 
-    assert seen.get("docker") == "caf\ufffd refused"
+    assert seen.line("docker") == "caf\ufffd refused"
 
 
 @pytest.mark.parametrize("end", [rb"\r", rb"\f", rb"\302\205", rb"\342\200\250"])
 def test_what_ends_a_line_elsewhere_makes_no_fact(monkeypatch, tmp_path, end):
     seen = real(monkeypatch, tmp_path, b"no" + end + b"root -=forged")
 
-    assert seen.get("docker").endswith("root -=forged")
-    assert seen.get("root") in ("yes", "no")
+    assert seen.line("docker").endswith("root -=forged")
+    assert seen.line("root") in ("yes", "no")
 
 
 @pytest.mark.parametrize(("preview", "looked"), [(True, False), (False, True)])

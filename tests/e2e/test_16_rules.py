@@ -208,7 +208,7 @@ class TestPortsOfBefore:
         assert rules.apply(broker, choice, turn="2") == rules.leave(broker, choice, turn="2") == ""
         seen = rules.seen(broker)
         assert drift.revision(broker, seen) == "2"
-        assert seen.get("rules", broker.container) == "in-force 2"
+        assert seen.line("rules", broker.container) == "in-force 2"
 
 
 def test_another_backend_takes_the_place_of_the_one_before(lab, rules):
@@ -256,8 +256,8 @@ def test_a_dot_in_a_name_stands_for_itself(lab, rules, choice):
 
     assert rules.remove(dotted, choice) == ""
 
-    assert rules.seen(dashed).get("rules", "mosq-a") == "in-force 1"
-    assert rules.seen(dotted).get("rules", "mosq.a").startswith("never ")
+    assert rules.seen(dashed).line("rules", "mosq-a") == "in-force 1"
+    assert rules.seen(dotted).line("rules", "mosq.a").startswith("never ")
 
 
 def test_what_would_load_the_rules_at_the_next_start_is_missed(lab, rules):

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from broker.firewall.rules import Choice, rules_texts, ufw_rules
+from broker.credentials.external_secrets import KEYS
+from broker.firewall.rules import Choice, digest, rules_texts, ufw_rules
+from broker.host.transport import WITHHELD
+from broker.settings.stack_settings import Settings
 from broker.tls.certificates import shown
-from cli.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "state-0.1"
@@ -148,6 +151,14 @@ def test_every_password_stays(preview, project):
     assert stayed == recorded
 
 
+def recorded_settings(stack: str) -> Settings:
+    """Read a recorded stack file as the program does: Pulumi hands it over with its keys sorted."""
+    config = yaml.safe_load((RECORDED / f"Pulumi.{stack}.yaml").read_text())["config"]
+    raw = {key.partition(":")[2]: value for key, value in config.items()}
+    without_secrets = {key: value for key, value in raw.items() if key not in KEYS}
+    return Settings.parse(json.loads(json.dumps(without_secrets, sort_keys=True)))
+
+
 def with_environment(state, name, **environment):
     """Change what a command of the recorded state shows in a preview."""
     (command,) = [
@@ -164,12 +175,15 @@ def with_environment(state, name, **environment):
 def test_without_the_host_the_last_revisions_and_backend_are_repeated(project, tmp_path):
     """Else a pull request is told of rules and certificates that no `up` would change."""
     state = json.loads((RECORDED / "full.json").read_text())
-    settings = Stack.read("full", RECORDED).settings
-    rules = rules_texts(settings.broker, Choice(backend="ufw", rules="iptables"))
+    settings = recorded_settings("full")
+    choice = Choice(backend="ufw", rules="iptables", systemd=False)
+    rules = rules_texts(settings.broker, choice)
     ufw = "".join(f"ufw {rule}\n" for rule in ufw_rules(settings.broker))
     listeners = shown(settings.broker, "9")
     container = settings.broker.container
     with_environment(state, f"firewall-rules-{container}", **rules, ufw=ufw, turn="7")
+    left = {"rules": digest(settings.broker, choice), "turn": "7"}
+    with_environment(state, f"firewall-left-{container}", **left)
     with_environment(state, "configuration-certificates-pairs", **listeners)
     (tmp_path / "state.json").write_text(json.dumps(state))
     stack_file = project.folder / "program" / "Pulumi.full.yaml"
@@ -184,12 +198,15 @@ def test_without_the_host_the_last_revisions_and_backend_are_repeated(project, t
 
     differs = {
         step["urn"].rpartition("::")[2]: {
-            name for name in step.get("detailedDiff") or {} if name.startswith("environment")
+            name.removeprefix("environment")
+            for name in step.get("detailedDiff") or {}
+            # Version 0.1 withheld no variables.
+            if name.startswith("environment") and name.removeprefix("environment.") not in WITHHELD
         }
         for step in planned["steps"]
         if step["op"] == "update"
     }
-    # Both are updated, since their scripts are of a newer version; what they show is the same.
+    # They are updated, since their scripts are of a newer version; what they show is the same.
     assert differs[f"firewall-rules-{container}"] == set()
+    assert differs[f"firewall-left-{container}"] == set()
     assert differs["configuration-certificates-pairs"] == set()
-    assert not any(differs.values())

@@ -7,16 +7,15 @@ from dataclasses import replace
 import pytest
 
 from broker.findings import one_line
-from broker.host.facts import (
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements, host_errors
+from broker.host.transport import (
     PASSED_ON,
     PROXIES,
     WITHHELD,
-    HostFacts,
-    HostRequirements,
     clean_interpreter,
     explain_ssh,
     host_environment,
-    host_errors,
     transport,
 )
 
@@ -278,15 +277,15 @@ def test_what_the_probe_said_is_read_back():
         "login -=sentient\nport 1883=container a=b\nfolder /srv/a b=ok\n\nprobe -=done\n"
     )
 
-    assert seen.get("login") == "sentient"
-    assert seen.get("port", "1883") == "container a=b"
-    assert seen.get("folder", "/srv/a b") == "ok"
-    assert seen.get("probe") == "done"
-    assert seen.get("nothing", "x") == ""
+    assert seen.line("login") == "sentient"
+    assert seen.line("port", "1883") == "container a=b"
+    assert seen.line("folder", "/srv/a b") == "ok"
+    assert seen.line("probe") == "done"
+    assert seen.line("nothing", "x") == ""
 
 
 def test_an_answer_that_was_cut_off_is_not_done():
-    assert HostFacts.parse("login -=sentient\nprobe").get("probe") == ""
+    assert HostFacts.parse("login -=sentient\nprobe").line("probe") == ""
 
 
 @pytest.mark.parametrize(
