@@ -5,6 +5,7 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
+from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from broker.tls.certificates import certificate_calls, describe_certificates, shown
@@ -38,12 +39,7 @@ class Certificates(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=(
-                "lib/put_files.sh",
-                "lib/key_and_certificate.sh",
-                "commands/apply_configuration.sh",
-                "commands/certificates.sh",
-            ),
+            script=HostScript.CERTIFICATES,
             calls=certificate_calls(broker, transport.socket, revision, pairs),
             shown=shown(broker, revision),
             # It asks the listeners, from the host's own network, what they serve.

@@ -6,6 +6,7 @@ from typing import Any
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from broker.host.layout import apply_calls, configuration_files, folder_calls
+from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.logs.logrotate import logrotate_calls, logrotate_path, render_logrotate
 from broker.settings.broker_settings import Broker
@@ -47,7 +48,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("commands/folders.sh",),
+            script=HostScript.FOLDERS,
             calls=folder_calls(broker),
             shown={
                 call.words[2]: " ".join(call.words[3:6])
@@ -62,7 +63,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "commands/logrotate.sh"),
+            script=HostScript.LOGROTATE,
             calls=logrotate_calls(broker),
             shown={logrotate_path(broker): render_logrotate(broker)},
             opts=ResourceOptions(parent=self, depends_on=[folders]),
@@ -103,7 +104,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "commands/apply_configuration.sh"),
+            script=HostScript.APPLY_CONFIGURATION,
             calls=calls,
             shown={
                 broker.files.conf: show(conf),

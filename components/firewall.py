@@ -6,6 +6,7 @@ from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from broker.firewall.rules import Choice, digest, firewall_calls, left_calls
 from broker.firewall.rules import show as show_rules
+from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command, show
@@ -43,7 +44,7 @@ class Firewall(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh"),
+            script=HostScript.FIREWALL,
             calls=firewall_calls(broker, choice, revision),
             shown={**shown, "turn": revision},
             network_admin=True,
@@ -59,12 +60,7 @@ class Firewall(ComponentResource):
             transport=self._transport,
             become=broker.become,
             image=self._image,
-            scripts=(
-                "lib/put_files.sh",
-                "lib/firewall_rules.sh",
-                "commands/firewall.sh",
-                "commands/close_former_ports.sh",
-            ),
+            script=HostScript.CLOSE_FORMER_PORTS,
             calls=left_calls(broker, choice, revision),
             # As often as the rules are put in force, and no less.
             shown={"rules": digest(broker, choice), "turn": revision},

@@ -8,6 +8,7 @@ import pulumi
 from broker.host.facts import HostFacts
 from broker.host.requirements import HostRequirements, probe_calls
 from broker.host.script_calls import assemble, render_stdin
+from broker.host.scripts import HostScript
 from broker.host.transport import Transport, explain_ssh, explain_start, host_environment
 from components.host_command import read_script
 from components.last_deployment import read_last_deployment
@@ -47,7 +48,7 @@ def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
         done = subprocess.run(
             [*transport.interpreter, line],
             input=render_stdin(
-                assemble(("commands/probe.sh",), read_script),
+                assemble((HostScript.PROBE,), read_script),
                 probe_calls(wanted, transport),
             ).encode(),
             env=host_environment(os.environ),

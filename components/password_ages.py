@@ -9,6 +9,7 @@ from pulumi_command import local
 
 from broker.credentials.password_ages import old_passwords, read_rotations
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.scripts import HostScript
 from broker.host.transport import clean_interpreter
 from components.host_command import read_script, withheld
 
@@ -36,7 +37,7 @@ class PasswordAges(ComponentResource):
             interpreter=list(clean_interpreter(("/bin/sh", "-c"), "PULUMI_COMMAND_STDOUT")),
             environment=withheld(),
             stdin=render_stdin(
-                read_script("commands/password_ages.sh"),
+                read_script(HostScript.PASSWORD_AGES),
                 [ScriptCall(words=("generations",), text=text)],
             ),
             logging=local.Logging.NONE,
