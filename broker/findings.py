@@ -28,7 +28,7 @@ class Finding:
     def text(self) -> str:
         """The finding without its severity, which Pulumi's log writes itself."""
         line = f"{self.path}: {self.message}" if self.path else self.message
-        line = line if line.endswith(".") else f"{line}."
+        line = line if line.endswith((".", "?", "!")) else f"{line}."
         return f"{line}\n  Fix: {self.fix}" if self.fix else line
 
     def __str__(self) -> str:
