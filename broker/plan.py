@@ -23,8 +23,13 @@ from broker.credentials.external_secrets import (
 )
 from broker.credentials.logins import logins
 from broker.findings import Finding, of_severity
+from broker.firewall.backend import (
+    Choice,
+    choose,
+    firewall_errors,
+    is_declared,
+)
 from broker.firewall.drift import drift_warnings, revision
-from broker.firewall.rules import Choice, choose, firewall_errors, is_declared
 from broker.host.facts import HostFacts
 from broker.host.layout import publications
 from broker.host.requirements import HostRequirements, host_errors, host_requirements

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.firewall.rules import short_name
+from broker.firewall.backend import short_name
 from broker.host.layout import (
     database_call,
     guard_call,

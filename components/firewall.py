@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
-from broker.firewall.rules import Choice, digest, firewall_calls, left_calls
+from broker.firewall.backend import Choice
+from broker.firewall.rules import digest, firewall_calls, left_calls
 from broker.firewall.rules import show as show_rules
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport

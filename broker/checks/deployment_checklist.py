@@ -11,8 +11,8 @@ from broker.checks.check_result import CheckResult, Verdict, judged
 from broker.checks.observations import LET_IN, REFUSED, Observations, is_text, owner
 from broker.checks.storage import foreign, given_back, log, no_file, persistence, room
 from broker.credentials.logins import logins, stamps
+from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
-from broker.firewall.rules import is_declared
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.broker_settings import Broker, Listener

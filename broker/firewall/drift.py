@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from broker.findings import Finding, warning
-from broker.firewall.rules import choose, is_declared, missing_at_boot, unit_of
+from broker.firewall.backend import choose, is_declared
+from broker.firewall.rules import missing_at_boot, unit_of
 from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
 from broker.settings.broker_settings import Broker

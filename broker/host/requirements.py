@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
-from broker.firewall.rules import is_declared, short_name
+from broker.firewall.backend import is_declared, short_name
 from broker.host.facts import HostFacts
 from broker.host.layout import LOGINS_FILE, folder_looks
 from broker.host.script_calls import ScriptCall

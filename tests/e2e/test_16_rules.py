@@ -11,9 +11,9 @@ from declared import stack_file
 from host_scripts import host_scripts
 from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person
 
-from broker.firewall import drift
+from broker.firewall import backend, drift
 from broker.firewall import rules as firewall
-from broker.firewall.rules import Choice
+from broker.firewall.backend import Choice
 from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, render_stdin
 from broker.settings.broker_settings import Broker
@@ -80,7 +80,7 @@ class Rules:
         self.lab.run("sh", f"{firewall.folder_of(broker)}/load")
 
     def seen(self, broker: Broker) -> HostFacts:
-        words = ("firewall", broker.container, firewall.short_name(broker.container))
+        words = ("firewall", broker.container, backend.short_name(broker.container))
         calls = [ScriptCall(words=("host", "unix:///nowhere.sock")), ScriptCall(words=words)]
         return HostFacts.parse(
             self._run(("lib/firewall_rules.sh", "commands/probe.sh"), calls, "look")
@@ -147,7 +147,7 @@ class TestWhatTheHostRefuses:
         lab.run("sed", "-i", "s/^IPV6=.*/IPV6=no/", "/etc/default/ufw")
         lab.run("ufw", "--force", "enable")
         try:
-            (finding,) = firewall.firewall_errors(both, rules.seen(both))
+            (finding,) = backend.firewall_errors(both, rules.seen(both))
             standing = rules.standing()
             said = rules.apply(both, UFW)
             assert "ufw on the host is for IPv4 only" in finding.text
@@ -291,7 +291,7 @@ def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_numb
 def test_a_name_that_an_interface_of_the_host_has_is_refused(lab, rules):
     for name, taken in (("ctl", True), ("mosquitto-shared", False)):
         broker = broker_of(container=name)
-        found = firewall.firewall_errors(broker, rules.seen(broker))
+        found = backend.firewall_errors(broker, rules.seen(broker))
         assert [
             name in finding.text and "network interface" in finding.text for finding in found
         ] == [True] * taken

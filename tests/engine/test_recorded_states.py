@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from broker.credentials.external_secrets import KEYS
-from broker.firewall.rules import Choice, digest, rules_texts, ufw_rules
+from broker.firewall.backend import Choice
+from broker.firewall.rules import digest, rules_texts
+from broker.firewall.ufw import ufw_rules
 from broker.host.transport import WITHHELD
 from broker.settings.stack_settings import Settings
 from broker.tls.certificates import shown

@@ -4,20 +4,22 @@ import pytest
 from declared import settings_of, smallest
 
 from broker.findings import one_line
-from broker.firewall.drift import drift_warnings, report, revision
-from broker.firewall.rules import (
+from broker.firewall.backend import (
     choose,
+    firewall_errors,
+    is_declared,
+    short_name,
+)
+from broker.firewall.drift import drift_warnings, report, revision
+from broker.firewall.iptables import render_iptables
+from broker.firewall.nftables import render_nftables
+from broker.firewall.rules import (
     describe_firewall,
     digest,
     firewall_calls,
-    firewall_errors,
-    is_declared,
-    render_iptables,
-    render_nftables,
     render_unit,
-    short_name,
-    ufw_rules,
 )
+from broker.firewall.ufw import ufw_rules
 from broker.host.facts import HostFacts
 from broker.settings.stack_settings import Settings, SettingsError
 

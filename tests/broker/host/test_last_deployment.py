@@ -3,8 +3,9 @@
 import pytest
 from declared import smallest
 
+from broker.firewall.backend import Choice, choose
 from broker.firewall.drift import revision
-from broker.firewall.rules import Choice, choose, rules_texts, show
+from broker.firewall.rules import rules_texts, show
 from broker.host.last_deployment import facts_of_last_deployment, read_resources
 from broker.host.layout import publications
 from broker.host.requirements import STAND_IN, host_requirements

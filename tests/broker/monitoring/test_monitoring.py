@@ -9,7 +9,8 @@ from host_scripts import host_scripts
 
 from broker.access.review import review_access
 from broker.findings import of_severity, one_line
-from broker.firewall.rules import choose, describe_firewall, gates, rules_texts
+from broker.firewall.backend import choose, gates
+from broker.firewall.rules import describe_firewall, rules_texts
 from broker.host.facts import HostFacts
 from broker.host.requirements import host_requirements
 from broker.monitoring.mqtt_exporter import (
