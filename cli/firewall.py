@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
-from broker.firewall.rules import is_declared
 from broker.host.facts import HostFacts
 from broker.host.requirements import firewall_probe_calls, host_requirements
 from cli.exit_codes import finish

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from broker.credentials.external_secrets import KEYS, in_clear
-from broker.host.facts import Transport, transport
+from broker.credentials.external_secrets import KEYS, secrets_in_clear
+from broker.host.transport import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
 
 _AS_IN_PULUMI = {
@@ -93,7 +93,7 @@ class Stack:
             file=file,
             settings=settings,
             secrets_provider=provider,
-            in_clear=tuple(in_clear(secrets)),
+            in_clear=tuple(finding.text for finding in secrets_in_clear(secrets)),
         )
 
     def refuse_secrets_in_clear(self) -> None:
