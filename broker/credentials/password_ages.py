@@ -48,9 +48,9 @@ def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str
 
 def renewals(settings: Settings) -> dict[str, str]:
     """Return what gives each party another password, in words, by name."""
-    found = {name: f"Rotate it: make rotate USER={name}" for name in generations(settings)}
+    found = {name: f"Rotate it: ./brokerctl rotate {name}" for name in generations(settings)}
     found |= {
-        f"fleet.{kind}": f"Rotate it: make rotate USER={kind}"
+        f"fleet.{kind}": f"Rotate it: ./brokerctl rotate {kind}"
         for kind in settings.fleets
         if kind not in settings.users
     }

@@ -56,7 +56,7 @@ def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
 
     assert sentence == (
         "The password of sensor is 91 days old; broker.passwords.maxAgeDays is 90. Rotate it: "
-        "make rotate USER=sensor"
+        "./brokerctl rotate sensor"
     )
 
 
@@ -65,8 +65,8 @@ def test_the_way_out_is_one_that_goes():
     ways = renewals(Settings.parse(raw))
 
     assert ways.keys() == generations(Settings.parse(raw)).keys()
-    assert ways["fleet.door"] == "Rotate it: make rotate USER=door"
-    assert ways["south"] == "Rotate it: make rotate USER=south"
+    assert ways["fleet.door"] == "Rotate it: ./brokerctl rotate door"
+    assert ways["south"] == "Rotate it: ./brokerctl rotate south"
     assert ways["healthcheck"] == "Say another broker.health.generation"
     assert ways["lamp"].startswith("Set another one: pulumi config set --secret --path")
     assert "and say another users.lamp.generation" in ways["lamp"]
@@ -75,4 +75,4 @@ def test_the_way_out_is_one_that_goes():
 def test_a_fleet_with_a_users_name_is_called_by_all_of_its_own():
     raw = smallest() | {"users": {"door": {"read": ["a"]}}, "fleets": RAW["fleets"]}
 
-    assert renewals(Settings.parse(raw))["fleet.door"] == "Rotate it: make rotate USER=fleet.door"
+    assert renewals(Settings.parse(raw))["fleet.door"] == "Rotate it: ./brokerctl rotate fleet.door"
