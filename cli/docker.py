@@ -77,5 +77,5 @@ def _argv(stack: Stack, words: tuple[str, ...]) -> list[str]:
 def _explain(stack: Stack, stderr: str) -> str:
     container = stack.settings.broker.container
     if "no such" in stderr.lower():
-        return f"there is no container {container}. Run: make up STACK={stack.name}"
+        return f"there is no container {container}. Run: ./brokerctl up --stack {stack.name}"
     return stderr.strip()

@@ -15,6 +15,7 @@ from typing import Any
 from bootstrap.backend import Backend, ensure_backend
 from bootstrap.engine import Engine, ensure_engine
 from cli.stack import ROOT, Refusal, Stack
+from cli.terminal import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,9 @@ class Pulumi:
         """Return one that is ready to run; the engine is built first where it has to be."""
         return cls(
             stack=stack,
-            engine=ensure_engine(),
+            # Before the engine, which may have to be built.
             backend=ensure_backend(stack.name, os.environ, stack.secrets_provider),
+            engine=ensure_engine(),
         )
 
     @property
@@ -57,7 +59,7 @@ class Pulumi:
 
     def ask(self, *words: str, stdin: str | None = None) -> str:
         """Run ``pulumi`` with *words*, and *stdin* for it to read, and return what it prints."""
-        with self._file_as_it_was():
+        with self._file_as_it_was(), waiting(f"pulumi {words[0]}"):
             done = subprocess.run(
                 self._argv(words),
                 cwd=ROOT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,24 @@ _AS_IN_PULUMI = {
 ROOT = Path(__file__).resolve().parent.parent
 
 
+FAILED, NOT_ASKED = 1, 2
+"""Exit codes: a finding or a failure; nobody could ask, or the command was typed wrongly."""
+
+
 class Refusal(Exception):
     """Something a person has to mend first; its text says what and how."""
+
+    exit_code = FAILED
+
+
+class Finding(Refusal):
+    """What was asked about is not as it ought to be."""
+
+
+class NotAsked(Refusal):
+    """The command has looked at nothing and changed nothing."""
+
+    exit_code = NOT_ASKED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +72,9 @@ class Stack:
         file = folder / f"Pulumi.{name}.yaml"
         if not file.is_file():
             known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
-            raise Refusal(f"STACK={name}: there is no {file.name}. There are: {', '.join(known)}.")
+            raise NotAsked(
+                f"--stack {name}: there is no {file.name}. There are: {', '.join(known)}."
+            )
         return cls.parse(name, file, file.read_text(encoding="utf-8"))
 
     @classmethod
@@ -137,10 +154,3 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 key.tag = "tag:yaml.org,2002:str"
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
-
-
-def arguments(purpose: str) -> argparse.ArgumentParser:
-    """Return a parser that knows ``--stack``."""
-    parser = argparse.ArgumentParser(description=purpose)
-    parser.add_argument("--stack", default="dev", help="Pulumi.<stack>.yaml is its file")
-    return parser
