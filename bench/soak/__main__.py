@@ -16,7 +16,7 @@ from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
 from bootstrap.image import STANDS_IN, stand_in
 from cli.exit_codes import finish
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 ALONE = ("--pid", "--fork", "--kill-child", "--mount-proc")
 """When the run's first process ends, however it does, the kernel ends all the others."""

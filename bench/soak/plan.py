@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 KINDS = (
     "reload",

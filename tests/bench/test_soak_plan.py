@@ -3,7 +3,7 @@
 import pytest
 
 from bench.soak.plan import KINDS, Plan
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 2, 3.9])

@@ -13,7 +13,8 @@ import cli.publish
 import cli.restart
 import cli.status
 import cli.watch
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 
 @pytest.fixture(scope="module")

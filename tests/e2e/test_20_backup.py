@@ -10,7 +10,8 @@ from patience import eventually
 import cli.backup
 import cli.restore
 import cli.verify_backup
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ import cli.inventory
 import cli.refused
 from broker.checks.checklist import checklist
 from broker.logs.logrotate import logrotate_path, render_logrotate
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 LIMIT = 12
 
