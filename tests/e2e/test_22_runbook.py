@@ -1,6 +1,7 @@
 """Each bad night of the runbook, staged, and ended by the commands that stand there."""
 
 import re
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 class OnCall(Newcomer):
     """Somebody in a clone, at night."""
 
-    container = "e2e-night"
+    container = f"e2e-night-{secrets.token_hex(4)}"
     data: Path
     port: int
     before = ""
