@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from bootstrap import folders
 
@@ -56,7 +57,7 @@ def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str
             "pulumi login file:///...), or set PULUMI_BACKEND_URL"
         )
         raise NoBackend(
-            f"STACK={stack}: {missing}. Only the stack 'dev' gets one made up on this machine: "
+            f"--stack {stack}: {missing}. Only the stack 'dev' gets one made up on this machine: "
             "whoever loses it loses every password."
         )
     folder = folders.state(environ)
@@ -68,6 +69,24 @@ def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str
     if not phrase:
         made["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(folder))
     return Backend(environment=made, ours=not phrase, origin=f"state on this machine, in {folder}")
+
+
+def state_folder(stack: str, environ: Mapping[str, str]) -> Path | None:
+    """
+    Return the folder that holds the state of *stack*; nothing is made, and it may not be there.
+
+    None where the state is somewhere else, such as in a bucket, or nobody said where.
+    """
+    own = _configured(environ)
+    if not own:
+        return folders.state_place(environ) / "pulumi" if stack == DISPOSABLE else None
+    if not own.startswith("file://"):
+        return None
+    # As Pulumi reads it: "~" is the home folder, and options may follow.
+    path = own.removeprefix("file://").partition("?")[0]
+    if path == "~" or path.startswith("~/"):
+        return Path(environ.get("HOME") or Path.home(), path[1:].lstrip("/"))
+    return Path(__file__).resolve().parent.parent / unquote(path)
 
 
 def _configured(environ: Mapping[str, str]) -> str:

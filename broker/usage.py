@@ -49,6 +49,6 @@ def render_usage(settings: Settings, stack: str, image: str) -> str:
 def _picture(settings: Settings, stack: str) -> list[str]:
     relations = access_graph(settings)
     if len(relations.parties) > MOST_PARTIES:
-        return [f"{len(relations.parties)} kinds of access: make access-map STACK={stack}"]
+        return [f"{len(relations.parties)} kinds of access: ./brokerctl map --stack {stack}"]
     mermaid = ["```mermaid", render_mermaid(relations).rstrip(), "```"]
     return ["Who may do what:", "", render_matrix(relations), *mermaid]

@@ -1,1 +1,1 @@
-"""What a person runs: each module is one `make` command."""
+"""The command line: `cli/app.py` and `cli/commands/` say what is typed, the others do it."""

@@ -1,40 +1,34 @@
-"""`make access-diff`: what a change of the stack files lets whom do; no engine, no secrets."""
-
-import json
-import sys
-from argparse import ArgumentParser
+"""What a change of the stack files lets whom do; no engine, no secrets."""
 
 from broker.access.diff import AccessDiff, diff
-from broker.access.diff_report import as_data, as_markdown
-from cli.exit_codes import finish
-from cli.stack import ROOT, Refusal, Stack
+from cli.refusals import NotAsked
+from cli.stack import ROOT, Stack
 from cli.stack_file_at_revision import stack_file_at
 
 KINDS = ("added", "removed", "widened", "narrowed", "equivalent", "rotated", "replaced")
+ERRORS = "errors"
 
 
-def main() -> None:
-    """Compare the stack files here, or at --head, with those at --base."""
-    parser = ArgumentParser(description="Say what a change of the stack files lets whom do.")
-    parser.add_argument("--base", default="main", help="the revision to compare with")
-    parser.add_argument("--head", default="", help="a revision; the files as they are otherwise")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--fail-on", default="", help=f"any of {','.join(KINDS)},errors")
-    given = parser.parse_args()
-    gates = {each for each in given.fail_on.split(",") if each}
-    if unknown := gates - {*KINDS, "errors"}:
-        raise Refusal(f"--fail-on {unknown.pop()}: there are {', '.join(KINDS)}, errors.")
+def gates_of(text: str) -> set[str]:
+    """
+    Return the kinds of change that *text* names, with commas.
 
-    diffs = compare_all(given.base, given.head)
-    if given.json:
-        print(json.dumps([as_data(each) for each in diffs], indent=2))
-    else:
-        sys.stdout.write(as_markdown(diffs))
-    hit = sorted({kind for each in diffs for kind in each.changes} & gates)
-    if "errors" in gates and any(each.errors for each in diffs):
-        hit.append("errors")
-    if hit:
-        raise Refusal(f"--fail-on: {', '.join(hit)}.")
+    Raises:
+        NotAsked: one of them is none.
+
+    """
+    gates = {kind for kind in text.split(",") if kind}
+    if unknown := sorted(gates - {*KINDS, ERRORS}):
+        raise NotAsked(f"--fail-on {unknown[0]}: there are {', '.join(KINDS)}, {ERRORS}.")
+    return gates
+
+
+def hits(diffs: list[AccessDiff], gates: set[str]) -> list[str]:
+    """Return which of *gates* the changes hit."""
+    found = sorted({kind for diff_ in diffs for kind in diff_.changes} & gates)
+    if ERRORS in gates and any(diff_.errors for diff_ in diffs):
+        found.append(ERRORS)
+    return found
 
 
 def compare_all(base: str, head: str = "") -> list[AccessDiff]:
@@ -60,7 +54,3 @@ def _diff(name: str, base: str, head: str) -> AccessDiff | None:
         Stack.parse(name, file, old).settings if old else after.model_copy(update={"users": {}})
     )
     return diff(name, before, after)
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -1,4 +1,4 @@
-"""`make adopt`: a stack file for a broker that was set up by hand; its clients notice nothing."""
+"""A stack file for a broker that was set up by hand; its clients notice nothing."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_file
 from broker.settings.stack_settings import PROJECT
 from broker.settings.validators import check_name
-from cli.exit_codes import finish
 from cli.pulumi import Pulumi
-from cli.stack import ROOT, Refusal, Stack, arguments
+from cli.refusals import NotAsked, Refusal
+from cli.stack import ROOT, Stack
 
 CONF = "mosquitto.conf"
 MOST = 20
 
 
-def main() -> None:
-    """Read the files, write the stack file and its secret, and say what is left to do."""
-    parser = arguments("Write a stack file for a broker that runs already.")
-    parser.add_argument("--from", dest="folder", default="", help="folder of its mosquitto.conf")
-    parser.add_argument("--conf", default="", help="or the path of its mosquitto.conf")
-    parser.add_argument("--address", default="", help="host name or IP address that clients dial")
-    parser.add_argument("--container", default="", help="name that the new container gets")
-    parser.add_argument("--data", default="", help="folder on the host with its mosquitto.db")
-    parser.add_argument("--log", default="", help="folder on the host for its log")
-    given = parser.parse_args()
-    file = stack_file(given.stack)
-    conf = _conf(given.folder, given.conf)
-    if not given.address:
-        raise Refusal("ADDRESS= is wanted: the host name or IP address that clients dial")
+def adopt_broker(
+    name: str, *, folder: str, conf: str, address: str, container: str, data: str, log: str
+) -> str:
+    """
+    Write the stack file *name* and its secret, and return what is left to do.
+
+    Raises:
+        Refusal: nothing was written.
+
+    """
+    file = stack_file(name)
+    path = _conf(folder, conf)
+    if not address:
+        raise NotAsked("--address is missing: the host name or IP address that clients dial")
     place = Place(
-        address=given.address,
-        config=str(conf.parent),
-        container=given.container or None,
-        data=given.data or None,
-        log=given.log or None,
+        address=address,
+        config=str(path.parent),
+        container=container or None,
+        data=data or None,
+        log=log or None,
     )
     try:
-        adoption = adopt(conf.name, Folder(conf.parent), place, seed=secrets.token_urlsafe(32))
+        adoption = adopt(path.name, Folder(path.parent), place, seed=secrets.token_urlsafe(32))
     except AdoptionError as wrong:
         raise Refusal(f"nothing was written. To be mended first:\n{wrong}") from None
-    write(given.stack, file, adoption)
-    print(_report(given.stack, file, adoption))
+    write(name, file, adoption)
+    return _report(name, file, adoption)
 
 
 def stack_file(stack: str) -> Path:
@@ -60,11 +60,11 @@ def stack_file(stack: str) -> Path:
     try:
         check_name(stack)
     except ValueError as wrong:
-        raise Refusal(f"STACK={stack}: {wrong}") from None
+        raise NotAsked(f"--stack {stack}: {wrong}") from None
     file = ROOT / f"Pulumi.{stack}.yaml"
     if file.exists() or file.is_symlink():
         raise Refusal(
-            f"STACK={stack}: {file.name} is there already, and is left as it is. Choose another "
+            f"--stack {stack}: {file.name} is there already, and is left as it is. Choose another "
             "name, or move that file away"
         )
     return file
@@ -72,11 +72,14 @@ def stack_file(stack: str) -> Path:
 
 def _conf(folder: str, conf: str) -> Path:
     if bool(folder) == bool(conf):
-        raise Refusal("say FROM=folder, the one with its mosquitto.conf, or CONF=path of that file")
+        raise NotAsked(
+            "give --from FOLDER, the one with its mosquitto.conf, or --conf FILE, the path of that "
+            "file"
+        )
     # Not resolved: what a link names may be another place on another day.
     path = Path(os.path.abspath(conf or Path(folder, CONF)))  # noqa: PTH100 (resolve follows links)
     if not _is_file(path):
-        raise Refusal(f"{path}: there is no such file; one of another name is CONF=path")
+        raise Refusal(f"{path}: there is no such file; one of another name is --conf FILE")
     return path
 
 
@@ -150,18 +153,14 @@ def _report(stack: str, file: Path, adoption: Adoption) -> str:
     more = f" and {len(users) - MOST:,} more" if len(users) > MOST else ""
     lines = [f"{file.name}: {counted}: {', '.join([*users][:MOST])}{more}"]
     if adoption.remarks:
-        lines += ["", "Not as it was, or assumed; read each before `make up`:"]
+        lines += ["", "Not as it was, or assumed; read each before `./brokerctl up`:"]
         lines += [f"  {each}" for each in adoption.remarks]
     lines += [
         "",
         "Then:",
         f"  keep a copy of {folder}: its files are written anew",
-        f"  make preview STACK={stack}",
+        f"  ./brokerctl preview --stack {stack}",
         "  stop the old broker, keeping its data (docker compose down, without -v)",
-        f"  make up STACK={stack}",
+        f"  ./brokerctl up --stack {stack}",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    finish(main)

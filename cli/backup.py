@@ -1,26 +1,18 @@
-"""`make backup`: one archive of what the broker keeps, made now; the host's clock does the same."""
+"""One archive of what the broker keeps, made now; the host's clock does the same."""
 
 from __future__ import annotations
 
 from broker.backup.backups import SCRIPTS, Report, backup_calls
 from broker.settings.broker_settings import Backups
 from cli.docker import image_for_root
-from cli.exit_codes import finish
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack, arguments
+from cli.stack import Stack
 
 SECONDS = 1800
 
 
-def main() -> None:
-    """Print what the archive holds, and where it is."""
-    stack = Stack.read(arguments("Back the broker up.").parse_args().stack)
-    report = backup(stack)
-    print(f"{report.facts['archive']}: {int(report.facts['bytes']):,} bytes")
-    print(f"It holds {report.counts()}, and {report.facts['logins']} logins' hashes.")
-
-
-def declared(stack: Stack) -> Backups:
+def declared_backups(stack: Stack) -> Backups:
     """
     Return the stack's settings of backups.
 
@@ -49,7 +41,7 @@ def backup(stack: Stack) -> Report:
     done = run_scripts(
         stack,
         SCRIPTS,
-        backup_calls(broker, declared(stack), stack.name, way.socket),
+        backup_calls(broker, declared_backups(stack), stack.name, way.socket),
         action="apply",
         become=broker.become,
         image=image_for_root(stack),
@@ -58,7 +50,3 @@ def backup(stack: Stack) -> Report:
     if done.returncode:
         raise Refusal(f"host {way.host}: {done.stderr.strip()}")
     return Report.parse(done.stdout)
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -1,9 +1,8 @@
-"""`make certificate`: a client's certificate of the stack's own CA; its key is made here."""
+"""A client's certificate of the stack's own CA; its key is made here."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from cryptography import x509
@@ -14,38 +13,44 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from broker.host.script_calls import ScriptCall
 from broker.tls.certificates import keeps
 from cli.credentials import check_declared
+from cli.deployed import require_up
 from cli.docker import image_for_root
-from cli.exit_codes import finish
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack, arguments
+from cli.stack import Stack
 
 CA = "ca"
 """The file of the CA's certificate, without its suffix."""
 
 
-def main() -> None:
-    """Write a key, its certificate and the CA into a folder, mode 0600."""
-    parser = arguments("A certificate for a client.")
-    parser.add_argument("--user", default="")
-    parser.add_argument("--days", type=int, default=397)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    stack = Stack.read(given.stack)
-    check_declared(given.user, stack)
+def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str, str]:
+    """
+    Write a key, its certificate and the CA into *out*, mode 0600, and return their names.
+
+    Raises:
+        Refusal: nothing was written.
+
+    """
+    check_declared(user, stack)
     _wanted(stack)
-    stem = _stem(given.user)
-    key_file = given.out / f"{stem}.key"
+    stem = _stem(user)
+    key_file = out / f"{stem}.key"
     if key_file.exists():
-        raise Refusal(f"OUT={given.out}: {key_file.name} is there already; move it away first")
+        raise Refusal(f"--out {out}: {key_file.name} is there already; move it away first")
+    require_up(stack)
     key = ec.generate_private_key(ec.SECP256R1())
-    signed = sign(stack, request(given.user, key), given.days)
+    signed = sign(stack, request(user, key), days)
     certificate, ca = x509.load_pem_x509_certificates(signed.encode())
-    given.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    _write(given.out / f"{stem}.pem", certificate.public_bytes(Encoding.PEM))
-    _write(given.out / f"{CA}.pem", ca.public_bytes(Encoding.PEM))
-    ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    print(f"{given.out}: {stem}.key, {stem}.pem (until {ends}), {CA}.pem", file=sys.stderr)
+    _write(out / f"{stem}.pem", certificate.public_bytes(Encoding.PEM))
+    _write(out / f"{CA}.pem", ca.public_bytes(Encoding.PEM))
+    return {
+        "key": f"{stem}.key",
+        "certificate": f"{stem}.pem",
+        "ca": f"{CA}.pem",
+        "ends": f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+    }
 
 
 def _stem(user: str) -> str:
@@ -102,7 +107,3 @@ def _write(file: Path, content: bytes) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as opened:
         opened.write(content)
-
-
-if __name__ == "__main__":
-    finish(main)

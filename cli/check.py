@@ -1,20 +1,15 @@
-"""`make check`: the page's checklist, point by point, of the broker that runs."""
+"""The checklist of a deployment, point by point, of the broker that runs."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from broker.checks.check_result import CheckResult, render_page, render_text
-from broker.checks.checklist import checklist
+from broker.checks.check_result import CheckResult
 from broker.checks.observations import Observations, check_calls
 from broker.credentials.env_files import host_env_file
 from broker.host.facts import HostFacts
@@ -24,34 +19,14 @@ from broker.settings.broker_settings import Listener
 from broker.settings.stack_settings import Settings
 from cli.broker_log import read_log
 from cli.credentials import Credential, all_logins
-from cli.exit_codes import REFUSALS, finish
 from cli.login import address_towards, login
-from cli.pulumi import Pulumi
+from cli.refusals import Finding, Refusal
 from cli.run_on_host import probe
-from cli.stack import Refusal, Stack, arguments
+from cli.stack import Stack
 
 AT_ONCE = 16
 LOG_BYTES = 8_000_000
 """Of the log's end: what 25,000 refused logins leave there."""
-NOT_ASKED = 2
-"""The exit code where there is no answer; 1 is that of a point that failed."""
-
-
-def main() -> None:
-    """Print the points, and fail if one of them did."""
-    parser = arguments("Check the broker that runs.")
-    parser.add_argument("--format", choices=["text", "json"], default="text")
-    parser.add_argument("--out", type=Path, help="a page, in Markdown")
-    given = parser.parse_args()
-    try:
-        stack = Stack.read(given.stack)
-        points = checklist(stack.settings, stack.name, sight(stack, Pulumi.ready(stack).outputs()))
-    except REFUSALS as wrong:
-        # Cron and CI tell a broker that is not well from one that nobody could ask.
-        print(f"error: {wrong}", file=sys.stderr)
-        sys.exit(NOT_ASKED)
-    show(points, given)
-    judge(points)
 
 
 def judge(points: list[CheckResult]) -> None:
@@ -59,21 +34,11 @@ def judge(points: list[CheckResult]) -> None:
     Pass if nothing is known to be wrong.
 
     Raises:
-        Refusal: a point failed.
+        Finding: a point failed.
 
     """
     if failed := [each.name for each in points if each.verdict == "fail"]:
-        raise Refusal(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
-
-
-def show(points: list[CheckResult], given: argparse.Namespace) -> None:
-    """Print the points as they are asked for."""
-    if given.out is not None:
-        given.out.write_text(render_page(points), encoding="utf-8")
-    if given.format == "json":
-        print(json.dumps([each.as_data() for each in points], indent=2))
-    else:
-        print(render_text(points), end="")
+        raise Finding(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
 
 
 def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
@@ -176,7 +141,3 @@ def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dic
         for name, each in rotations.items()
         if each.get("rotatedAt") and (name in settings.users or "." in name)
     }
-
-
-if __name__ == "__main__":
-    finish(main)

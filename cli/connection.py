@@ -14,7 +14,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from broker.credentials.env_files import endpoint
 from broker.settings.broker_settings import Broker, Listener
 from cli.credentials import Credential, all_logins, check_declared
-from cli.stack import Refusal, Stack
+from cli.deployed import not_up_yet
+from cli.refusals import Refusal
+from cli.stack import Stack
 from cli.trusted_ca import trust
 
 SECONDS = 10
@@ -132,17 +134,15 @@ def connect(stack: Stack, user: str, outputs: Mapping[str, Any]) -> Connection:
         Refusal: there is no such user, nobody here knows the password, or the broker refuses.
 
     """
-    if not user:
-        raise Refusal(f"USER=: say as whom. There are: {', '.join(stack.settings.users)}.")
     check_declared(user, stack)
     logins = all_logins(stack.settings, outputs)
     if user not in logins:
         declared = stack.settings.users.get(user)
         if declared is not None and not declared.password_known:
             raise Refusal(
-                f"USER={user}: was adopted with its hash; only its clients know the password."
+                f"user {user}: was adopted with its hash; only its clients know the password."
             )
-        raise Refusal(f"USER={user}: not up yet. Run: make up STACK={stack.name}")
+        raise not_up_yet(stack.name, user)
     ca = str(outputs.get("certificates", {}).get("ca", ""))
     broker = stack.settings.broker
     return Connection(broker, broker.password_listener(), logins[user], ca)

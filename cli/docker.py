@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 
 from broker.host.transport import explain_start
+from cli.refusals import Refusal
 from cli.run_on_host import environment, run
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 SECONDS = 30
 
@@ -77,5 +78,5 @@ def _argv(stack: Stack, words: tuple[str, ...]) -> list[str]:
 def _explain(stack: Stack, stderr: str) -> str:
     container = stack.settings.broker.container
     if "no such" in stderr.lower():
-        return f"there is no container {container}. Run: make up STACK={stack.name}"
+        return f"there is no container {container}. Run: ./brokerctl up --stack {stack.name}"
     return stderr.strip()

@@ -1,13 +1,15 @@
-"""`make down`: the broker is gone; what it wrote, its data and logs, is there until asked away."""
+"""Take the broker away; its data, its logs and its passwords stay until they are asked away."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
 from broker.host.layout import erase_calls
-from cli.exit_codes import finish
 from cli.pulumi import Pulumi
+from cli.refusals import NotAsked, Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack, arguments
+from cli.stack import Stack
 
 PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
 """URNs of what was drawn, and of when."""
@@ -18,27 +20,25 @@ SEED = "$random:index/randomPassword:RandomPassword::credentials.salts"
 SECONDS = 600
 
 
-def main() -> None:
-    """Run `pulumi destroy`, and delete the data folders where that was said."""
-    parser = arguments("Take the broker away.")
-    parser.add_argument("--delete-data", action="store_true")
-    parser.add_argument("--keep-passwords", action="store_true")
-    parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
-    given = parser.parse_args()
-    stack = Stack.read(given.stack)
+def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: bool) -> None:
+    """
+    Run `pulumi destroy`, and delete the data folders where that was said.
+
+    Raises:
+        Refusal: some of it is left.
+
+    """
     pulumi = Pulumi.ready(stack)
-    pulumi.select()
-    sure = given.yes or pulumi.backend.ours
     # Asked now: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
-    words = ["--yes", "--skip-preview"] if sure else []
+    words = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
     unprotected: list[str] = []
-    if given.keep_passwords:
-        # What is gone without Pulumi's knowledge, such as a whole host, is no reason to fail.
-        words += ["--refresh", *(word for each in PASSWORDS for word in ("--exclude", each))]
-    else:
+    if delete_passwords:
         unprotected = _protected_seeds(pulumi)
         _set_protection(pulumi, "unprotect", unprotected)
+    else:
+        # What is gone without Pulumi's knowledge, such as a whole host, is no reason to fail.
+        words += ["--refresh", *(word for urn in PASSWORDS for word in ("--exclude", urn))]
     try:
         pulumi.run("destroy", "--stack", stack.name, *words)
     except Refusal:
@@ -46,15 +46,42 @@ def main() -> None:
         left = _seeds(pulumi)
         _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in left])
         raise
-    if given.keep_passwords:
-        print(f"Every password stays: make up STACK={stack.name} brings the broker back with them.")
+    if delete_passwords:
+        print("Deleted: every password. The next `up` draws others.")
+    else:
+        print(
+            f"Kept: every password. ./brokerctl up --stack {stack.name} brings the broker back "
+            "with them."
+        )
     folders = stack.settings.broker.folders
-    if given.delete_data:
+    if delete_data:
         kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
         print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
         print(kept, end="")
     else:
-        print(f"Kept: {folders.data} and {folders.log}. DATA=delete deletes them.")
+        print(f"Kept: {folders.data} and {folders.log}. --delete-data deletes them.")
+
+
+def require_name(stack: Stack, confirmed: str) -> None:
+    """
+    Pass if the person has typed the name of the stack, now or as ``--confirm``.
+
+    Raises:
+        NotAsked: it is another name, or nobody is there to be asked.
+
+    """
+    if not confirmed:
+        broker = stack.settings.broker
+        print(f"This takes away {broker.container} on {broker.host}; every client is cut off.")
+        try:
+            confirmed = input(f"Type the name of the stack ({stack.name}) to go on: ").strip()
+        except EOFError:
+            raise NotAsked(
+                f"nothing was taken away: nobody is here to type the name of the stack. Without a "
+                f"terminal: --confirm {stack.name}"
+            ) from None
+    if confirmed != stack.name:
+        raise NotAsked(f"nothing was taken away: {confirmed!r} is not {stack.name!r}.")
 
 
 def _seeds(pulumi: Pulumi) -> dict[str, bool]:
@@ -91,11 +118,7 @@ def _erase(stack: Stack, image: str) -> str:
             seconds=SECONDS,
         )
     except Refusal as wrong:
-        raise Refusal(f"DATA=delete: {wrong}") from None
+        raise Refusal(f"--delete-data: {wrong}") from None
     if done.returncode:
-        raise Refusal(f"DATA=delete: {done.stderr.strip()}")
+        raise Refusal(f"--delete-data: {done.stderr.strip()}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -1,4 +1,4 @@
-"""`make expect`: the stack file's expectations, put to the broker that runs."""
+"""The stack file's expectations, put to the broker that runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from broker.access.expectations import Expectation
 from broker.access.rules import Principal
 from broker.settings.broker_settings import Listener
 from broker.settings.stack_settings import Settings
-from cli.exit_codes import finish
-from cli.pulumi import Pulumi
-from cli.stack import Refusal, Stack, arguments
+from cli.refusals import Finding, Refusal
 from cli.trusted_ca import trust
 
 SECONDS = 10
@@ -30,6 +28,7 @@ SECONDS = 10
 LEVEL = "sentient-mqtt-expectation"
 NOT_AUTHORISED = 0x87
 """MQTT 5, 3.4.2.1: the reason code of a PUBACK for a publish that no rule grants."""
+MARKS = {True: "held", False: "NOT HELD", None: "not asked"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,28 +40,26 @@ class Answer:
     """None where it could not be asked."""
 
 
-def main() -> None:
-    """Ask, and fail if the broker answers otherwise than the stack file expects."""
-    stack = Stack.read(arguments("Put the expectations to the broker.").parse_args().stack)
-    show(ask_all(stack.settings, Pulumi.ready(stack).outputs()))
+def render(answers: list[Answer]) -> list[str]:
+    """Return a line for each answer, and how many were as expected."""
+    asked = [answer for answer in answers if answer.held is not None]
+    held = sum(bool(answer.held) for answer in asked)
+    return [
+        *(f"  {MARKS[answer.held]}: {answer.text}" for answer in answers),
+        f"{held} of {len(asked)} answers of the broker as expected.",
+    ]
 
 
-def show(answers: list[Answer]) -> None:
+def judge(answers: list[Answer]) -> None:
     """
-    Print what the broker said.
+    Pass if no answer was another one than the expected.
 
     Raises:
-        Refusal: an answer was not the expected one.
+        Finding: one was.
 
     """
-    marks = {True: "held", False: "NOT HELD", None: "not asked"}
-    for each in answers:
-        print(f"  {marks[each.held]}: {each.text}")
-    asked = [each for each in answers if each.held is not None]
-    broken = [each for each in asked if not each.held]
-    print(f"{len(asked) - len(broken)} of {len(asked)} answers of the broker as expected.")
-    if broken:
-        raise Refusal("the broker answers otherwise than the stack file expects; see NOT HELD.")
+    if any(answer.held is False for answer in answers):
+        raise Finding("the broker answers otherwise than the stack file expects; see NOT HELD.")
 
 
 class UnreachableError(Refusal):
@@ -223,7 +220,3 @@ class _Client:
 
 def _concrete(filter_: str) -> str:
     return "/".join(LEVEL if level in ("+", "#") else level for level in filter_.split("/"))
-
-
-if __name__ == "__main__":
-    finish(main)

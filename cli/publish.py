@@ -1,46 +1,47 @@
-"""`make publish`: one message, and whether the broker took it."""
+"""One message, and whether the broker took it."""
 
 from __future__ import annotations
 
+import shlex
+
 from broker.access.topic_filters import check_filter
 from cli.connection import connect
-from cli.exit_codes import finish
+from cli.credentials import check_declared
+from cli.deployed import require_up
 from cli.pulumi import Pulumi
-from cli.stack import Refusal, Stack, arguments
+from cli.refusals import NotAsked, Refusal
+from cli.stack import Stack
 
 NOBODY = 0x10
 """MQTT 5, 3.4.2.1: taken, and nobody subscribes to it."""
 
 
-def main() -> None:
-    """Publish it, and fail if no rule grants it: MQTT 3 clients would not be told."""
-    parser = arguments("Publish a message as a user.")
-    parser.add_argument("--user", default="")
-    parser.add_argument("--topic", default="")
-    parser.add_argument("--message", default="")
-    parser.add_argument("--retain", action="store_true")
-    given = parser.parse_args()
-    stack = Stack.read(given.stack)
-    _check_name(given.topic)
-    with connect(stack, given.user, Pulumi.ready(stack).outputs()) as client:
-        code = client.publish(given.topic, given.message.encode(), retain=given.retain)
+def publish(stack: Stack, user: str, topic: str, message: str, *, retain: bool) -> str:
+    """
+    Publish it, and return what became of it.
+
+    Raises:
+        Refusal: no rule grants it; an MQTT 3 client would not be told.
+
+    """
+    _check_name(topic)
+    check_declared(user, stack)
+    require_up(stack)
+    with connect(stack, user, Pulumi.ready(stack).outputs()) as client:
+        code = client.publish(topic, message.encode(), retain=retain)
     if code.is_failure:
         raise Refusal(
-            f"the broker did not take it: {code}. Which rule decides: make explain "
-            f"USER={given.user} TOPIC={given.topic} STACK={stack.name}"
+            f"the broker did not take it: {code}. Which rule decides: ./brokerctl explain "
+            f"{shlex.join((user, topic))} --stack {stack.name}"
         )
     heard = "nobody subscribes to it now" if code.value == NOBODY else "passed on"
-    print(f"{given.topic}: taken, {'retained, ' if given.retain else ''}{heard}")
+    return f"{topic}: taken, {'retained, ' if retain else ''}{heard}"
 
 
 def _check_name(topic: str) -> None:
     try:
         check_filter(topic)
     except ValueError as wrong:
-        raise Refusal(f"TOPIC={topic}: {wrong}") from None
+        raise NotAsked(f"topic {topic!r}: {wrong}") from None
     if any(each in topic for each in "+#"):
-        raise Refusal(f"TOPIC={topic}: wildcards are for whoever receives; name one topic")
-
-
-if __name__ == "__main__":
-    finish(main)
+        raise NotAsked(f"topic {topic!r}: wildcards are for whoever receives; name one topic")

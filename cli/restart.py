@@ -1,27 +1,15 @@
-"""`make restart`: the same broker, started again, with all that it knew."""
+"""The same broker, started again, with all that it knew."""
 
 from __future__ import annotations
 
 from broker.host.layout import READY_SECONDS, database_call, log_file_call, ready_call
 from broker.host.script_calls import ScriptCall
-from cli.docker import running_image
-from cli.exit_codes import finish
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack, arguments
+from cli.stack import Stack
 
 COUNTING_SECONDS = 600
 """A large database is written and read on the way: host/lib/database.sh bounds each step itself."""
-
-
-def main() -> None:
-    """Restart, and return once the broker lets its health user in and nobody else."""
-    stack = Stack.read(arguments("Restart the broker.").parse_args().stack)
-    broker = stack.settings.broker
-    restart(stack, running_image(stack))
-    print(
-        f"container {broker.container}: started again; it lets its health user in, refuses who has "
-        "no login, and has the messages that it kept. Every client was disconnected once."
-    )
 
 
 def restart(stack: Stack, image: str) -> None:
@@ -51,9 +39,5 @@ def restart(stack: Stack, image: str) -> None:
     if done.returncode:
         raise Refusal(
             f"host {way.host}: {done.stderr.strip()}\n"
-            f"Its database is kept. What is wrong: make check STACK={stack.name}"
+            f"Its database is kept. What is wrong: ./brokerctl check --stack {stack.name}"
         )
-
-
-if __name__ == "__main__":
-    finish(main)

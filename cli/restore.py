@@ -1,27 +1,24 @@
-"""`make restore`: the broker holds again what an archive holds, or what it held before."""
+"""The broker holds again what an archive holds, or what it held before."""
 
 from __future__ import annotations
 
 from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
-from cli.backup import SECONDS, declared
+from cli.backup import SECONDS, declared_backups
 from cli.docker import image_for_root
-from cli.exit_codes import finish
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack
-from cli.verify_backup import archive_arguments, read_identity
+from cli.stack import Stack
 
 
-def main() -> None:
-    """Say what it replaces, ask, and do it."""
-    parser = archive_arguments("Restore a backup.")
-    parser.add_argument("--other", action="store_true", help="take another stack's archive")
-    parser.add_argument("--yes", action="store_true")
-    given = parser.parse_args()
-    if not given.archive:
-        raise Refusal("FROM= is not given: `latest`, or the path of an archive on the host.")
-    stack = Stack.read(given.stack)
-    identity = read_identity(given.identity)
-    seen = restore(stack, given.archive, identity, other=given.other, action="look")
+def restore_backup(stack: Stack, archive: str, identity: str, *, other: bool, sure: bool) -> None:
+    """
+    Say what a restore replaces, ask, and do it.
+
+    Raises:
+        Refusal: the broker holds what it held before.
+
+    """
+    seen = restore(stack, archive, identity, other=other, action="look")
     # Named, so that a backup made in between is not what is restored.
     archive = seen.facts["archive"]
     print(f"{archive}: whole, of {seen.facts['written']}; a broker finds {seen.counts()} in it.")
@@ -31,9 +28,9 @@ def main() -> None:
     print(
         "That is kept aside. Every client is disconnected once. Users and rules stay as they are."
     )
-    if not given.yes and not agreed():
+    if not sure and not agreed():
         raise Refusal("not restored: the answer was not yes.")
-    done = restore(stack, archive, identity, other=given.other, action="apply")
+    done = restore(stack, archive, identity, other=other, action="apply")
     print(f"Restored; nobody was served for {done.facts['seconds']} seconds.")
     print(f"What was there: {done.facts['kept']} on the host. It is yours to delete.")
 
@@ -73,7 +70,7 @@ def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: s
             "commands/restore.sh",
         ),
         [
-            *archive_calls(broker, declared(stack), stack.name, way.socket, identity),
+            *archive_calls(broker, declared_backups(stack), stack.name, way.socket, identity),
             *drill_calls(broker, archive),
             *restore_calls(broker, other=other),
         ],
@@ -85,7 +82,3 @@ def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: s
     if done.returncode:
         raise Refusal(f"host {way.host}: {done.stderr.strip()}")
     return Report.parse(done.stdout)
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -1,4 +1,4 @@
-"""`make rotate`: new passwords for the named users; nobody else is disconnected."""
+"""New passwords for the named users; nobody else is disconnected."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from pathlib import Path
 from broker.credentials.logins import disconnected, stamps
 from broker.credentials.password_ages import set_another
 from broker.settings.stack_settings import PROJECT, Settings
-from cli.exit_codes import finish
+from cli.deployed import require_up
 from cli.pulumi import Pulumi
-from cli.stack import Refusal, Stack, arguments
+from cli.refusals import NotAsked, Refusal
+from cli.stack import Stack
 
 MOST = 20
 
 
-def main() -> None:
-    """Raise generations in the stack file, show what follows from it, and bring it about."""
-    parser = arguments("Give users new passwords.")
-    parser.add_argument("--users", default="", help="names, with commas; of users, fleets, members")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument(
-        "--revoke-previous", action="store_true", help="end the login before the newest instead"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
-    given = parser.parse_args()
-    stack = Stack.read(given.stack)
+def rotate(stack: Stack, named: list[str], *, end_previous: bool, sure: bool) -> None:
+    """
+    Raise generations in the stack file, show what follows from it, and bring it about.
+
+    For all users and fleets where none is *named*. With *end_previous* the login before the newest
+    is ended instead.
+
+    Raises:
+        Refusal: what is wrong; the stack file is then as it was, unless `pulumi up` has begun.
+
+    """
     stack.refuse_secrets_in_clear()
-    named = [each for each in given.users.split(",") if each]
-    if given.all == bool(named):
-        raise Refusal("say USER=name,name or ALL=1")
-    change = revoke_previous if given.revoke_previous else raise_generations
+    change = revoke_previous if end_previous else raise_generations
     keys = change(stack.settings, named, stack.file.name)
-    if given.all and not given.revoke_previous and (left := chosen(stack.settings)):
+    require_up(stack)
+    if not named and not end_previous and (left := chosen(stack.settings)):
         print(f"Left as they are, for a person chose the password: {', '.join(left)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
@@ -43,7 +42,7 @@ def main() -> None:
         pairs = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
         pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *pairs)
         print(f"{stack.file.name}: {', '.join(f'{key} is now {it}' for key, it in keys.items())}.")
-        gone = disconnected(stamps(stack.settings), stamps(Stack.read(given.stack).settings))
+        gone = disconnected(stamps(stack.settings), stamps(Stack.read(stack.name).settings))
         print(
             "Clients of these logins will be disconnected:" if gone else "Nobody is disconnected."
         )
@@ -52,13 +51,13 @@ def main() -> None:
         if gone[MOST:]:
             print(f"  and {len(gone) - MOST:,} more")
         pulumi.run("preview", "--stack", stack.name)
-        if not (given.yes or pulumi.backend.ours or _agreed()):
-            raise Refusal("nothing was rotated: the answer was not yes (YES=1 doesn't ask).")
+        if not (sure or pulumi.backend.ours or _agreed()):
+            raise Refusal("nothing was rotated: the answer was not yes (--yes doesn't ask).")
     # From here on some of it may have happened, and the file says what.
     if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
         raise Refusal(
             f"pulumi up failed; its message is above. {stack.file.name} says what is to be: once "
-            "that is mended, make up goes on from here."
+            f"that is mended, ./brokerctl up --stack {stack.name} goes on from here."
         )
 
 
@@ -95,7 +94,7 @@ def raise_generations(settings: Settings, named: list[str], file: str) -> dict[s
     keys: dict[str, str] = {}
     for name in named:
         if name in chosen(settings):
-            raise Refusal(f"USER={name}: its password is supplied. {set_another(name)}")
+            raise NotAsked(f"user {name}: its password is supplied. {set_another(name)}")
         keys |= _raised(settings, name, file)
     if not named:
         for name in settings.users:
@@ -123,7 +122,7 @@ def revoke_previous(settings: Settings, named: list[str], file: str) -> dict[str
     for name in named:
         if name not in two:
             hint = f"There are: {', '.join(sorted(two))}." if two else "Nobody here has."
-            raise Refusal(f"USER={name}: has no rotation 'overlap' in {file}. {hint}")
+            raise NotAsked(f"user {name}: has no rotation 'overlap' in {file}. {hint}")
     return {
         f"{PROJECT}:{_path('users', name, 'previous')}": "revoke" for name in named or sorted(two)
     }
@@ -152,7 +151,7 @@ def _raised(settings: Settings, name: str, file: str) -> dict[str, str]:
     guess = get_close_matches(name, everybody, n=1)
     some = ", ".join((*settings.users, *settings.fleets))
     hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {some}."
-    raise Refusal(f"USER={name}: no such user or fleet in {file}. {hint}")
+    raise NotAsked(f"user {name}: no such user or fleet in {file}. {hint}")
 
 
 def following(generation: str) -> str:
@@ -169,7 +168,3 @@ def _path(*segments: str) -> str:
     """Return the path to a key of the stack file (`pulumi config set --path`)."""
     first, *rest = segments
     return first + "".join(f".{each}" if each.isidentifier() else f'["{each}"]' for each in rest)
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
 from broker.host.transport import explain_ssh, explain_start, host_environment
-from cli.stack import ROOT, Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import ROOT, Stack
+from cli.terminal import waiting
 
 SECONDS = 60
 SSH_FAILED = 255
@@ -17,7 +19,7 @@ SSH_FAILED = 255
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of every command that the ops run for a host."""
+    """Return the environment of every command that runs on a host."""
     return host_environment(os.environ)
 
 
@@ -33,14 +35,15 @@ def run(
     """
     way = stack.transport
     try:
-        ran = subprocess.run(
-            argv,
-            env=environment(),
-            input=text.encode(),
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
+        with waiting(f"host {way.host}"):
+            ran = subprocess.run(
+                argv,
+                env=environment(),
+                input=text.encode(),
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise Refusal(f"host {way.host}: no answer within {seconds:g} seconds.") from None
     except OSError as wrong:

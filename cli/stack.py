@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from broker.credentials.external_secrets import KEYS, secrets_in_clear
 from broker.host.transport import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
+from cli.refusals import NotAsked, Refusal
 
 _AS_IN_PULUMI = {
     "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
@@ -23,10 +23,6 @@ _AS_IN_PULUMI = {
 }
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class Refusal(Exception):
-    """Something a person has to mend first; its text says what and how."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +53,9 @@ class Stack:
         file = folder / f"Pulumi.{name}.yaml"
         if not file.is_file():
             known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
-            raise Refusal(f"STACK={name}: there is no {file.name}. There are: {', '.join(known)}.")
+            raise NotAsked(
+                f"--stack {name}: there is no {file.name}. There are: {', '.join(known)}."
+            )
         return cls.parse(name, file, file.read_text(encoding="utf-8"))
 
     @classmethod
@@ -137,10 +135,3 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 key.tag = "tag:yaml.org,2002:str"
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
-
-
-def arguments(purpose: str) -> argparse.ArgumentParser:
-    """Return a parser that knows ``--stack``."""
-    parser = argparse.ArgumentParser(description=purpose)
-    parser.add_argument("--stack", default="dev", help="Pulumi.<stack>.yaml is its file")
-    return parser

@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from cli.stack import ROOT, Refusal
+from cli.refusals import NotAsked
+from cli.stack import ROOT
 
 
 def stack_file_at(revision: str, name: str, folder: Path = ROOT) -> str | None:
@@ -11,14 +12,14 @@ def stack_file_at(revision: str, name: str, folder: Path = ROOT) -> str | None:
     Return the text of ``Pulumi.<name>.yaml`` at *revision*, or None where it had none.
 
     Raises:
-        Refusal: there is no such revision here.
+        NotAsked: there is no such revision here.
 
     """
     known = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if known.returncode:
-        raise Refusal(
-            f"BASE={revision}: no such revision here. Fetch it (git fetch origin {revision}), or "
-            "name another."
+        raise NotAsked(
+            f"revision {revision!r}: no such revision here. Fetch it (git fetch origin "
+            f"{revision}), or name another."
         )
     shown = _git(folder, "show", f"{known.stdout.strip()}:./Pulumi.{name}.yaml")
     return None if shown.returncode else shown.stdout

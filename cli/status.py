@@ -1,4 +1,4 @@
-"""`make status`: health, clients, rates and memory of the broker that runs."""
+"""Health, clients, rates and memory of the broker that runs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from broker.monitoring.status import (
     Status,
     connections,
     readers,
-    render_status,
 )
 from cli.connection import connect
 from cli.credentials import all_logins
 from cli.docker import ask
-from cli.exit_codes import finish
 from cli.pulumi import Pulumi
-from cli.stack import Refusal, Stack, arguments
+from cli.refusals import Finding, Refusal
+from cli.stack import Stack
 
 
-def main() -> None:
-    """Print it, and fail if the broker does not run or its health check fails."""
-    stack = Stack.read(arguments("Say how the broker is.").parse_args().stack)
-    status = look(stack)
-    for each in render_status(stack.settings, status):
-        print(each)
+def judge(stack: Stack, status: Status) -> None:
+    """
+    Pass a broker that runs and whose health check does not fail.
+
+    Raises:
+        Finding: this one is not well.
+
+    """
     if not status.well:
-        raise Refusal(
-            f"the broker is not well. What it said: make logs STACK={stack.name}; what is wrong: "
-            f"make check STACK={stack.name}"
+        raise Finding(
+            f"the broker is not well. What it said: ./brokerctl logs --stack {stack.name}; what is "
+            f"wrong: ./brokerctl check --stack {stack.name}"
         )
 
 
@@ -81,7 +82,3 @@ def _statistics(stack: Stack) -> tuple[str, dict[str, str]]:
         client.subscribe(f"{SYSTEM}version")
         found = {each.topic: each.payload.decode("utf-8", "replace") for each in client.waiting()}
     return reader, found
-
-
-if __name__ == "__main__":
-    finish(main)

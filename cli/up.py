@@ -1,4 +1,4 @@
-"""`make up`: from whatever this machine has to a broker that answers."""
+"""From whatever this machine has to a broker that answers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.check import judge, sight
-from cli.exit_codes import finish
-from cli.expect import UnreachableError, ask_all, show
+from cli.expect import UnreachableError, ask_all, render
+from cli.expect import judge as judge_answers
 from cli.pulumi import Pulumi
-from cli.stack import Stack, arguments
+from cli.stack import Stack
+from cli.terminal import print_lines
 
 
-def main() -> None:
-    """Get the machine ready, run `pulumi up`, and say how to get in."""
-    parser = arguments("Bring the broker up, or change it to what its stack file says.")
-    parser.add_argument("--yes", action="store_true", help="do not ask, also for other stacks")
-    given = parser.parse_args()
-    stack = Stack.read(given.stack)
+def bring_up(stack: Stack, *, sure: bool) -> None:
+    """
+    Get the machine ready, run `pulumi up`, and say how to get in.
+
+    Raises:
+        Refusal: it failed, or the broker that is up is not as it ought to be.
+
+    """
     stack.refuse_secrets_in_clear()
     broker = stack.settings.broker
 
@@ -34,18 +37,22 @@ def main() -> None:
         ensure_image(broker.monitoring.image, daemon, allow_stand_in=broker.allow_stand_in)
     pulumi.select()
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
-    sure = given.yes or pulumi.backend.ours
-    pulumi.run("up", "--stack", stack.name, *(["--yes", "--skip-preview"] if sure else []))
+    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
+    pulumi.run("up", "--stack", stack.name, *unasked)
+    outputs = pulumi.outputs() if stack.settings.expect or broker.check_after_up else {}
     if stack.settings.expect:
         print("\nWhat the stack file expects, put to the broker:")
         try:
-            show(ask_all(stack.settings, pulumi.outputs()))
+            answers = ask_all(stack.settings, outputs)
         except UnreachableError as wrong:
-            # What stands is not worse for it; `make expect` asks from somewhere else.
+            # What stands is not worse for it; `brokerctl expect` asks from somewhere else.
             print(f"  not asked: {wrong}")
+        else:
+            print_lines(render(answers))
+            judge_answers(answers)
     if broker.check_after_up:
         print("\nThe checklist:")
-        points = checklist(stack.settings, stack.name, sight(stack, pulumi.outputs()))
+        points = checklist(stack.settings, stack.name, sight(stack, outputs))
         print(render_text(points), end="")
         judge(points)
     print(_how_to_get_in(stack, image.name))
@@ -57,12 +64,12 @@ def _how_to_get_in(stack: Stack, image: str) -> str:
     name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
     topic = next(iter((*users[name].readwrite, *users[name].read)), "#")
     login = logins_of(name, users[name])[0].name
-    choice = "" if stack.name == "dev" else f" STACK={stack.name}"
+    choice = "" if stack.name == "dev" else f" --stack {stack.name}"
     client = ["mosquitto_sub", "-h", broker.address, "-p", str(listener.port), "-u", login]
     if not shutil.which("mosquitto_sub") and not stack.transport.remote:
         client = ["docker", "exec", "-it", broker.container, *client]
-    password = f'"$(make -s password USER={name}{choice})"'
-    read = f"Read a credential:  make credentials USER={name}{choice}"
+    password = f'"$(./brokerctl password {name}{choice})"'
+    read = f"Read a credential:  ./brokerctl credentials {name}{choice}"
     if not users[name].password_known:
         password, read = "PASSWORD", "Everybody has the password that they had: adopted, as a hash."
     listen = f"{shlex.join(client)} -P {password} -t {shlex.quote(topic)} -v"
@@ -75,7 +82,3 @@ def _how_to_get_in(stack: Stack, image: str) -> str:
         f"  {listen}",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    finish(main)

@@ -4,6 +4,8 @@ import re
 import subprocess
 
 from broker.settings.reference import render_settings_table
+from cli.commands_reference import PAGE as COMMANDS
+from cli.commands_reference import render_commands
 from cli.settings_reference import PAGE, with_table
 from cli.stack import ROOT
 
@@ -47,3 +49,8 @@ def test_every_decision_has_its_line_in_the_index():
     pages = {each.name for each in folder.glob("0*.md")}
 
     assert set(re.findall(r"\((0[^)]*)\)", (folder / "README.md").read_text())) == pages
+
+
+def test_the_page_of_commands_is_what_their_help_says():
+    assert COMMANDS.read_text(encoding="utf-8") == render_commands(), "run: make docs"
+    assert str(COMMANDS.relative_to(ROOT)) in TEXT

@@ -62,7 +62,7 @@ def adopted_broker(
         "health": _health(users, notes),
     }
     if not place.container:
-        notes.remarks.append(f"broker.container: {CONTAINER!r}: assumed; say CONTAINER= otherwise")
+        notes.remarks.append(f"broker.container: {CONTAINER!r}: assumed; --container names another")
     for key in ("host", "image"):
         default = Broker.model_fields[key].default
         notes.remarks.append(f"broker.{key}: {default!r}: assumed; the files don't say it")
@@ -91,7 +91,7 @@ def _folders(read: HandConf, place: Place, notes: Notes) -> dict[str, str]:
         if not said:
             lost = ", or retained messages and sessions stay behind" if key == "data" else ""
             notes.remarks.append(
-                f"broker.folders.{key}: {folders[key]!r}: assumed; say {key.upper()}= where it is "
+                f"broker.folders.{key}: {folders[key]!r}: assumed; give --{key} where it is "
                 f"another folder of the host{lost}"
             )
     return folders

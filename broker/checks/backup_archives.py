@@ -41,7 +41,7 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
             asks=asks,
             verdict="unknown",
             seen="no backup is declared",
-            mend=f"broker.backups: a folder, then make up STACK={stack}",
+            mend=f"broker.backups: a folder, then ./brokerctl up --stack {stack}",
         )
     now, said = sight.host.now, sight.host.backup_note("verified")
     up = sight.host.seconds_up(container)
@@ -51,8 +51,8 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
     last, drilled = Note.parse(said), Note.parse(sight.host.backup_note("drilled"))
     tried = f"{_days(now - drilled.made)} ago" if now is not None and drilled else "never"
     mend = (
-        f"make backup STACK={stack} says what hinders one; is the host's cron or timer there? "
-        f"Only up installs it: make up STACK={stack}"
+        f"./brokerctl backup create --stack {stack} says what hinders one; is the host's cron or "
+        f"timer there? Only up installs it: ./brokerctl up --stack {stack}"
     )
     verdict: Verdict
     if now is None or not sight.host.backups_asked:
@@ -73,18 +73,21 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
             verdict = "fail"
             seen += f"; it holds no retained message, and {path} held {full.retained}"
             mend = (
-                f"were they lost? make restore STACK={stack} FROM={path}; that archive stays until "
-                "then. Were they to go? Delete it"
+                f"were they lost? ./brokerctl backup restore {path} --stack {stack}; that archive "
+                "stays until then. Were they to go? Delete it"
             )
         elif verdict == "pass" and declared.recipient and not _opened(drilled):
             verdict = "unknown"
             seen += "; encrypted, and nobody has opened one yet"
-            mend = f"make verify-backup STACK={stack} IDENTITY=the file with the age identity"
+            mend = (
+                f"./brokerctl backup verify --stack {stack} --identity FILE, the file with the age "
+                "identity"
+            )
     return CheckResult(
         name="backups",
         asks=asks,
         verdict=verdict,
-        seen=f"{seen}; tried on a broker of its own (make verify-backup): {tried}",
+        seen=f"{seen}; tried on a broker of its own (./brokerctl backup verify): {tried}",
         mend=mend,
     )
 

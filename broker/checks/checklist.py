@@ -32,7 +32,7 @@ def _drift(settings: Settings, stack: str, sight: Observations) -> Iterator[Chec
         *(["the container was made from other settings"] if current is False else []),
     ]
     known = same is not None and current is not None
-    up = f"make up STACK={stack}: every client is disconnected once"
+    up = f"./brokerctl up --stack {stack}: every client is disconnected once"
     yield CheckResult(
         name="drift",
         asks="what runs is what the stack file says",

@@ -21,10 +21,10 @@ from broker.settings.stack_settings import Settings
 
 def deployment(settings: Settings, stack: str, sight: Observations) -> Iterator[CheckResult]:
     """Yield them in the order of the page."""
-    up, restart = f"make up STACK={stack}", f"make restart STACK={stack}"
+    up, restart = f"./brokerctl up --stack {stack}", f"./brokerctl restart --stack {stack}"
     anew = rewrite(settings, stack)
     yield _container(settings, stack, sight)
-    yield _ports(settings, sight, f"make firewall STACK={stack}")
+    yield _ports(settings, sight, f"./brokerctl firewall --stack {stack}")
     yield _anonymous(sight, anew)
     yield _hashes(settings, sight, anew)
     yield _rules(settings, sight, anew)
@@ -49,22 +49,22 @@ def rewrite(settings: Settings, stack: str) -> str:
     """
     return (
         f"broker.health.generation: another one than {settings.broker.health.generation!r} in the "
-        f"stack file, then make up STACK={stack}: it writes all files anew, and disconnects nobody "
-        "whose login is declared"
+        f"stack file, then ./brokerctl up --stack {stack}: it writes all files anew, and "
+        "disconnects nobody whose login is declared"
     )
 
 
 def _container(settings: Settings, stack: str, sight: Observations) -> CheckResult:
     name = settings.broker.container
     state, restarts = sight.host.container_state(name), sight.host.restarts(name)
-    mend = f"make restart STACK={stack}; why it ended: make logs STACK={stack}"
+    mend = f"./brokerctl restart --stack {stack}; why it ended: ./brokerctl logs --stack {stack}"
     if is_declared_conf(settings, sight) is False:
         mend = f"mosquitto.conf first. {rewrite(settings, stack)}; then {mend}"
     if state == "absent":
         # Without a look at Docker, Pulumi takes it for being there.
         mend = (
-            f'eval "$(make -s env STACK={stack})"; pulumi up --refresh --stack {stack}; or, where '
-            f"it was never up: make up STACK={stack}"
+            f'eval "$(./brokerctl env --stack {stack})"; pulumi up --refresh --stack {stack}; or, '
+            f"where it was never up: ./brokerctl up --stack {stack}"
         )
     return CheckResult(
         name="container",
@@ -158,7 +158,7 @@ def _rules(settings: Settings, sight: Observations, mend: str) -> CheckResult:
         asks="every user has rules, and they are in the ACL file",
         verdict="fail" if same is False or idle else "unknown" if same is None else "pass",
         seen=seen + (f"; without any rule: {', '.join(idle)}" if idle else ""),
-        mend=f"{mend}; then make explain USER=... TOPIC=... says which rule decides",
+        mend=f"{mend}; then ./brokerctl explain USER TOPIC says which rule decides",
     )
 
 
@@ -179,7 +179,7 @@ def _services(settings: Settings, sight: Observations, mend: str) -> CheckResult
         asks="every user can log in with the password that the stack has for it",
         verdict=verdict,
         seen="; ".join([f"{len(sight.logins) - len(wrong)} of {len(sight.logins)} let in", *said]),
-        mend=f"{mend}; clients read theirs with make credentials USER=...",
+        mend=f"{mend}; clients read theirs with ./brokerctl credentials USER",
     )
 
 
@@ -201,14 +201,15 @@ def _env_files(settings: Settings, stack: str, sight: Observations) -> CheckResu
             wrong.append(f"{each.path}: mode {file.mode}, owner {file.owner}; {good} was declared")
         else:
             said.append(f"{each.path}: as it was written")
-    users = ",".join(dict.fromkeys(each.user for each in settings.broker.env_files))
+    users = list(dict.fromkeys(each.user for each in settings.broker.env_files))
+    read = "; ".join(f"./brokerctl credentials {user} --stack {stack}" for user in users)
     return CheckResult(
         name="env files",
         asks="services read from their env files where the broker is, and how to log in",
         verdict="fail" if wrong else "pass" if asked else "unknown",
         seen="; ".join([*wrong, *said]),
-        mend=f"what belongs there: make credentials STACK={stack} USER={users}. No up sees an edit "
-        f"on the host; make rotate STACK={stack} USER={users} writes it, with another password",
+        mend=f"what belongs there: {read}. No up sees an edit on the host; ./brokerctl rotate "
+        f"{' '.join(users)} --stack {stack} writes it, with another password",
     )
 
 
@@ -284,7 +285,7 @@ def _networks(
         + (f"; refused: {', '.join(shut)}" if shut else ""),
         mend=mend
         if problem or shut
-        else f"let one come, and ask again; who was here: make inventory STACK={stack}",
+        else f"let one come, and ask again; who was here: ./brokerctl inventory --stack {stack}",
     )
     anybody = open_to_all(broker)
     seen = f"rules {'not seen: not root there' if state == 'unknown' else state}"

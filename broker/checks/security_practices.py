@@ -25,7 +25,7 @@ def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[C
         verdict="unknown" if adopted else "pass",
         seen=f"generated ones have {broker.passwords.length}, supplied ones 16 at least"
         + (f"; adopted, and known to their clients alone: {', '.join(adopted)}" if adopted else ""),
-        mend=f"make rotate STACK={stack} USER={','.join(adopted)}",
+        mend=f"./brokerctl rotate {' '.join(adopted)} --stack {stack}",
     )
     found = guardrail_findings(settings, stack)
     yield CheckResult(
@@ -60,7 +60,9 @@ def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[C
         seen="; ".join(one_line(old))
         or f"{aged}; "
         + (f"{most} days are allowed" if most else "no passwords.maxAgeDays is declared"),
-        mend=f"make rotate STACK={stack} USER=..." if old else "broker.passwords.maxAgeDays: 90",
+        mend=f"./brokerctl rotate USER --stack {stack}"
+        if old
+        else "broker.passwords.maxAgeDays: 90",
     )
     kinds = broker.logging.types
     yield CheckResult(
@@ -88,8 +90,8 @@ def _refused_logins(settings: Settings, stack: str, sight: Observations) -> Chec
         asks=f"no more than {most} logins an hour are refused",
         verdict="fail" if times > most else "pass" if logged else "unknown",
         seen=seen,
-        mend=f"make refused STACK={stack} says who: a client with an old password, which reads its "
-        "own with make credentials USER=..., or a stranger, whom allowFrom keeps out; "
+        mend=f"./brokerctl refused --stack {stack} says who: a client with an old password, which "
+        "reads its own with ./brokerctl credentials USER, or a stranger, whom allowFrom keeps out; "
         "broker.logging.refusedPerHour is the limit",
     )
 
@@ -104,7 +106,8 @@ def _denied_messages(settings: Settings, stack: str, sight: Observations) -> Che
         asks=f"no more than {most} messages an hour are denied by the rules",
         verdict=judged("asked" if logged and sight.log else "", times <= most),
         seen=seen if logged else "not logged",
-        mend=f"make refused STACK={stack} says whose, and make explain which rule decides; "
+        mend=f"./brokerctl refused --stack {stack} says whose, and ./brokerctl explain which rule "
+        "decides; "
         "broker.logging.deniedPerHour is the limit"
         if logged
         else "broker.logging.types: with 'debug', which writes a line for each packet, too",

@@ -49,9 +49,9 @@ def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str
 
 def rotation_fixes(settings: Settings) -> dict[str, str]:
     """Return how to give each party another password, by name."""
-    found = {name: f"Rotate it: make rotate USER={name}" for name in generations(settings)}
+    found = {name: f"Rotate it: ./brokerctl rotate {name}" for name in generations(settings)}
     found |= {
-        f"fleet.{kind}": f"Rotate it: make rotate USER={kind}"
+        f"fleet.{kind}": f"Rotate it: ./brokerctl rotate {kind}"
         for kind in settings.fleets
         if kind not in settings.users
     }

@@ -6,8 +6,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from hashlib import sha512
 
-from passlib.crypto.digest import pbkdf2_hmac
-
 DIGEST_BYTES = 64
 SALT_BYTES = 12
 """Mosquitto 2.0 drops a user whose salt has any other length, and 2.1 doesn't start."""
@@ -27,6 +25,9 @@ def hash_password(password: str, salt: bytes, iterations: int) -> str:
     """Hash *password* with PBKDF2-SHA512, the one form that every Mosquitto since 2.0 reads."""
     if len(salt) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}")
+    # Imported here, as most commands compute no hash and should not wait for it.
+    from passlib.crypto.digest import pbkdf2_hmac  # noqa: PLC0415
+
     digest: bytes = pbkdf2_hmac("sha512", password.encode(), salt, iterations, keylen=64)  # type: ignore[no-untyped-call]
     return f"$7${iterations}${b64encode(salt).decode()}${b64encode(digest).decode()}"
 

@@ -81,7 +81,7 @@ def report(broker: Broker, seen: HostFacts) -> tuple[list[str], str]:
     choice = choose(broker, seen)
     made_with = choice.backend if choice.backend == choice.rules else f"ufw and {choice.rules}"
     rules = seen.rules(broker.container)
-    again = "Run `make up`: it puts them in force."
+    again = "Run `./brokerctl up`: it puts them in force."
     said = {
         "in-force": "in force",
         "missing": "MISSING",

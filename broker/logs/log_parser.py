@@ -45,7 +45,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 # The clients that come with another id each time: Mosquitto's own ids, and those of our checks.
 CHECK = "check-"
-"""What ids begin with of those who log in for `make check`, as everybody and as nobody."""
+"""What ids begin with of those who log in for `./brokerctl check`, as everybody and as nobody."""
 
 _PASSING = ("auto-", "health-", "canary-", "anonymous-", CHECK)
 

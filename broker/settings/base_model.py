@@ -46,7 +46,13 @@ class SettingsModel(BaseModel):
     """A part of the stack file: camelCase keys, no unknown ones, frozen once read."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=False, strict=True
+        alias_generator=to_camel,
+        # Validators are built once, for what is parsed, and not for each model on the way.
+        defer_build=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=False,
+        strict=True,
     )
 
     @model_validator(mode="before")

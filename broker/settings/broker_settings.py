@@ -217,15 +217,15 @@ class Logging(SettingsModel):
         default=100,
         ge=1,
         le=1_000_000,
-        description="Refused logins an hour above which `make check` and `make refused` fail; "
-        "those of a check itself don't count, of one a minute.",
+        description="Refused logins an hour above which `./brokerctl check` and "
+        "`./brokerctl refused` fail; those of a check itself don't count, of one a minute.",
     )
     denied_per_hour: int = Field(
         default=1000,
         ge=1,
         le=1_000_000,
-        description="Messages an hour that the rules deny, above which `make check` fails; only "
-        "with type `debug` they are in the log.",
+        description="Messages an hour that the rules deny, above which `./brokerctl check` fails; "
+        "only with type `debug` they are in the log.",
     )
 
     @field_validator("types")
@@ -361,7 +361,8 @@ class Broker(SettingsModel):
         default="unless-stopped", description="Docker's restart policy."
     )
     check_after_up: bool = Field(
-        default=False, description="`make up` ends with `make check`, and fails where it does."
+        default=False,
+        description="`./brokerctl up` ends with `./brokerctl check`, and fails where it does.",
     )
     stop_grace: int = Field(
         default=30, ge=1, le=600, description="Seconds to save the database before a kill."

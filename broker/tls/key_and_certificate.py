@@ -1,15 +1,16 @@
 """A key and its certificates in one PEM text (RFC 7468): whether a broker can serve them."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+if TYPE_CHECKING:
+    from cryptography import x509
+
+# cryptography is imported where it is used: it takes longer to load than most commands take to
+# answer, and they look at no certificate.
 
 
 def check_pair(text: Any, now: datetime) -> None:
@@ -32,6 +33,8 @@ def check_pair(text: Any, now: datetime) -> None:
 
 
 def _key(text: str) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         return load_pem_private_key(text.encode(), password=None).public_key()
     except TypeError:
@@ -44,6 +47,8 @@ def _key(text: str) -> Any:
 
 
 def _certificates(text: str) -> list[x509.Certificate]:
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError:
@@ -71,7 +76,7 @@ def _check_dates(chain: list[x509.Certificate], now: datetime) -> None:
 
 def ends_within(text: str, now: datetime, days: int) -> str:
     """Return when the first certificate ends, as ISO 8601, if that is within *days*."""
-    first = x509.load_pem_x509_certificates(text.encode())[0]
+    first = _certificates(text)[0]
     return _when(first) if first.not_valid_after_utc <= now + timedelta(days=days) else ""
 
 
@@ -80,5 +85,10 @@ def _when(certificate: x509.Certificate) -> str:
 
 
 def _public(key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
+
     public: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return public

@@ -340,19 +340,20 @@ disconnected once"
     obeys_soon "$container" started || obeyed=no
   fi
   [ "$obeyed" = no ] ||
-    fail "$what. The broker obeys what is in place now; make up puts the whole change in place. $said"
+    fail "$what. The broker obeys what is in place now; ./brokerctl up puts the whole change \
+in place. $said"
   # Serving nobody is better than letting everybody do everything (2.0, with rules that it refuses).
   if [ "$answered" -eq 2 ]; then
     daemon stop "$container" >/dev/null 2>&1 || :
     fail "$what. It let everybody do everything with what is in place now too, and was stopped: \
-mend what it names, then make up, make restart. $said"
+mend what it names, then ./brokerctl up, ./brokerctl restart. $said"
   fi
   [ "$answered" -ne 3 ] || [ "$asked" -eq 3 ] ||
     what="$what. Whether the broker obeys that could not be verified$(out_of_files)"
   [ "$answered" -eq 3 ] || what="$what. The broker does not take that either"
   fail "$what. It comes into force when the broker reads the files: at its next reload or start. Make \
-room (make inventory and make refused say who holds connections), or make restart, which \
-disconnects everybody once; then make up again. $said"
+room (./brokerctl inventory and ./brokerctl refused say who holds connections), or ./brokerctl \
+restart, which disconnects everybody once; then ./brokerctl up again. $said"
 }
 
 out_of_files() {

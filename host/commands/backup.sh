@@ -54,7 +54,7 @@ full?). No backup was made"
   fi
   mkdir -p -- "$stage/data"
   read_database mosquitto.db "$stage/data/mosquitto.db" || fail "$stage: $full"
-  root_only "$config" || fail "$config: $why. No backup was made; bring the stack up: make up STACK=$stack"
+  root_only "$config" || fail "$config: $why. No backup was made; bring the stack up: ./brokerctl up --stack $stack"
   cp -pPR -- "$config" "$stage/config" || fail "$stage: $full"
   # Links are nobody's of ours, and neither are the halves of a change that was killed.
   find "$stage/config" '(' ! -type f ! -type d -o -name '*.sentient-mqtt-*' ')' -exec rm -f -- {} +

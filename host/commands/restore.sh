@@ -74,7 +74,7 @@ finish() {
   of="$(said stack) $(said container)"
   [ "$another" = yes ] || [ "$of" = "$stack $container" ] ||
     fail "$from: is of stack $(said stack), container $(said container), and this is stack $stack, \
-container $container. Nothing was changed. If that is meant, say OTHER=1"
+container $container. Nothing was changed. If that is meant, say --other"
   same_counts "$image"
   report
   # One that Docker starts again and again runs, too, and writes nothing.

@@ -17,7 +17,7 @@ fail() {
 }
 
 sign() { # FOLDER DAYS, the request on stdin
-  [ -e "$1/ca/ca.pem" ] || fail "the stack's own CA is not on this host yet: run make up first"
+  [ -e "$1/ca/ca.pem" ] || fail "the stack's own CA is not on this host yet: run ./brokerctl up first"
   work=$(mktemp -d "$1/.sign.XXXXXX")
   cat >"$work/request"
   cat >"$work/conf" <<END

@@ -28,7 +28,7 @@ leave() {
 choose() {
   [ "$from" = latest ] || return 0
   from=$(archives | tail -n 1)
-  [ -n "$from" ] || fail "$backups: holds no backup of $container; make one: make backup STACK=$stack"
+  [ -n "$from" ] || fail "$backups: holds no backup of $container; make one: ./brokerctl backup create --stack $stack"
 }
 
 same_counts() { # IMAGE

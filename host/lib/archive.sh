@@ -157,7 +157,7 @@ open_archive() { # PATH
   }
   case $1 in
     *.age)
-      [ -n "$identity" ] || fail "$1: is encrypted; say IDENTITY=, the file with the age identity"
+      [ -n "$identity" ] || fail "$1: is encrypted; say --identity FILE, the file with the age identity"
       command -v age >/dev/null || fail "$1: is encrypted, and age is not on the host: apt-get install age"
       printf '%s\n' "$identity" | age --decrypt -i - -o "$stage/.packed" "$packed" 2>/dev/null ||
         damaged "$1" "age does not open it with this identity"
@@ -194,5 +194,5 @@ logins_in() { # PASSWORD-FILE
 }
 
 in_place() { # the image of the container that is there
-  image=$(state '{{.Image}}') || fail "container $container: is not on this host; bring it up first: make up STACK=$stack"
+  image=$(state '{{.Image}}') || fail "container $container: is not on this host; bring it up first: ./brokerctl up --stack $stack"
 }

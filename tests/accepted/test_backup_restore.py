@@ -395,7 +395,7 @@ def test_an_archive_that_is_not_there(damaged):
 def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
     said = restore(damaged, stack="dev", well=False)
     assert "is of stack prod" in said
-    assert "OTHER=1" in said
+    assert "say --other" in said
     assert restore(damaged, stack="dev", other=True, action="look").facts["retained"] == "4"
     # That it was tried there tells nothing of the archives of that stack.
     note = folder(damaged) / f".drilled-{damaged.broker.container}"
@@ -412,7 +412,7 @@ def test_it_comes_back_on_another_host_in_other_folders(damaged, start, tmp_path
     elsewhere = start(lambda raw: raw["broker"].update(backups={"folder": str(tmp_path / "new")}))
     assert elsewhere.broker.folders != damaged.broker.folders
 
-    assert "say OTHER=1" in restore(elsewhere, archive, well=False)
+    assert "say --other" in restore(elsewhere, archive, well=False)
     restore(elsewhere, archive, other=True)
 
     assert sorted(kept(elsewhere).values()) == [f"as it was {each}" for each in range(4)]
@@ -570,7 +570,7 @@ def test_encrypted_only_its_identity_opens_it(running, tmp_path):
     assert made.facts["archive"] == str(archive)
     assert archive.read_bytes().startswith(b"age-encryption.org/v1")
 
-    assert "is encrypted; say IDENTITY=" in drill(running, well=False)
+    assert "is encrypted; say --identity FILE" in drill(running, well=False)
     assert "does not open it with this identity" in drill(
         running, identity=identities[1], well=False
     )

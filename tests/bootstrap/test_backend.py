@@ -127,7 +127,7 @@ class TestProd:
             ensure_backend("prod", home | more)
         assert not state(home).exists()
         said = str(wrong.value)
-        assert said.startswith("STACK=prod: ")
+        assert said.startswith("--stack prod: ")
         assert said.endswith("whoever loses it loses every password.")
         return said
 

@@ -244,9 +244,9 @@ def test_one_that_answers_nobody_is_left_what_both_versions_allow_and_that_is_sa
     assert done.returncode == 1
     assert (
         f"could not be verified: the broker could not be asked for 60 seconds. {KEPT}. It comes "
-        "into force when the broker reads the files: at its next reload or start. Make room (make "
-        "inventory and make refused say who holds connections), or make restart, which disconnects "
-        "everybody once; then make up again."
+        "into force when the broker reads the files: at its next reload or start. Make room "
+        "(./brokerctl inventory and ./brokerctl refused say who holds connections), or ./brokerctl "
+        "restart, which disconnects everybody once; then ./brokerctl up again."
     ) in done.stderr
     assert broker.acl() == rules("old")
     assert broker.users() == ["stays:1"]
@@ -262,7 +262,9 @@ def test_one_that_answers_late_obeys_what_both_versions_allow(broker):
 
     assert done.returncode == 1
     assert "could not be verified: the broker could not be asked for 60 seconds" in done.stderr
-    assert "The broker obeys what is in place now; make up puts the whole change" in done.stderr
+    assert (
+        "The broker obeys what is in place now; ./brokerctl up puts the whole change" in done.stderr
+    )
     assert broker.acl() == broker.loaded() == rules("old")
 
 

@@ -276,7 +276,7 @@ def test_a_request_that_is_none_or_comes_too_early_is_refused(certificates, host
         "commands/sign_certificate.sh", call("sign", certificates.keeps, 90, text="a request\n")
     )
 
-    assert early.stderr == "the stack's own CA is not on this host yet: run make up first\n"
+    assert early.stderr == "the stack's own CA is not on this host yet: run ./brokerctl up first\n"
     assert none.stderr.startswith("openssl x509: ")
     assert (early.returncode, none.returncode) == (1, 1)
     assert early.stdout == none.stdout == ""

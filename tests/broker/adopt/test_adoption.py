@@ -559,7 +559,7 @@ class TestConf:
 
         assert adoption.settings["broker"]["folders"]["data"] == data
         assert any(
-            each.startswith(f"broker.folders.data: {data!r}: assumed; say DATA=")
+            each.startswith(f"broker.folders.data: {data!r}: assumed; give --data")
             for each in adoption.remarks
         )
 

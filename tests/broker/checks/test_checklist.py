@@ -186,13 +186,17 @@ def test_what_is_wrong_fails_says_what_was_seen_and_what_mends_it(host, more, po
     assert found.mend in render_text(list(verdicts(sight(host, **more)).values()))
 
 
-REWRITE = "broker.health.generation: another one than '1' in the stack file, then make up"
+REWRITE = "broker.health.generation: another one than '1' in the stack file, then ./brokerctl up"
 
 
 @pytest.mark.parametrize(
     ("host", "point", "mend"),
     [
-        ({("state", NAME): "exited"}, "container", "make restart STACK=prod; why it ended"),
+        (
+            {("state", NAME): "exited"},
+            "container",
+            "./brokerctl restart --stack prod; why it ended",
+        ),
         ({("state", NAME): "absent"}, "container", "pulumi up --refresh --stack prod"),
         # A start would fail again.
         (
@@ -204,16 +208,20 @@ REWRITE = "broker.health.generation: another one than '1' in the stack file, the
         ({("blocks", CONF): "another"}, "drift", REWRITE),
         ({("blocks", ACL): "another"}, "access rules", REWRITE),
         ({("file", PASSWD): f"600 0 0 {NOW} 9"}, "password hashes", REWRITE),
-        ({("configuration", NAME): "another"}, "drift", "make up STACK=prod: every client is"),
+        (
+            {("configuration", NAME): "another"},
+            "drift",
+            "./brokerctl up --stack prod: every client is",
+        ),
         (
             {("file", DATABASE): f"600 0 0 {NOW} 47"},
             "persistence",
-            f"chown -Rh 1883:1883 {BROKER.folders.data}, then make restart STACK=prod",
+            f"chown -Rh 1883:1883 {BROKER.folders.data}, then ./brokerctl restart --stack prod",
         ),
         (
             {("file", LOG): "absent"},
             "log",
-            "make restart STACK=prod",
+            "./brokerctl restart --stack prod",
         ),
     ],
 )
@@ -352,7 +360,7 @@ def test_a_broker_of_today_needs_no_backup_yet_and_one_by_hand_promises_none():
     assert verdicts(none, settings)["backups"].verdict == "unknown"
     old = sight({("backup", "verified"): "1 x 1 1 1 1"})
     assert verdicts(old, settings)["backups"].verdict == "pass"
-    assert verdicts(sight())["backups"].seen.endswith("(make verify-backup): 5 days ago")
+    assert verdicts(sight())["backups"].seen.endswith("(./brokerctl backup verify): 5 days ago")
     assert verdicts(sight({("backup", "asked"): ""}))["backups"].verdict == "unknown"
 
 
@@ -367,7 +375,7 @@ class TestArchivesThatAreEncrypted:
     def test_they_are_unknown_until_somebody_has_opened_one(self, point):
         found = point({})
         assert found.verdict == "unknown"
-        assert "make verify-backup STACK=prod IDENTITY=" in found.mend
+        assert "./brokerctl backup verify --stack prod --identity FILE" in found.mend
         opened = {("backup", "drilled"): f"{NOW - 60} {NAME}-20270115T060000Z.tar.gz.age"}
         assert point(opened).verdict == "pass"
 
@@ -382,7 +390,10 @@ def test_an_archive_that_lost_its_messages_is_let_be_where_the_one_before_it_is_
     }
     assert verdicts(sight(host))["backups"].verdict == "pass"
     there = {**host, ("there", "filled"): "yes"}
-    assert f"make restore STACK=prod FROM={BACKUPS}/full" in verdicts(sight(there))["backups"].mend
+    assert (
+        f"./brokerctl backup restore {BACKUPS}/full --stack prod"
+        in verdicts(sight(there))["backups"].mend
+    )
     same = {**there, ("backup", "verified"): f"{NOW - 60} full 7 2 0 8"}
     assert verdicts(sight(same))["backups"].verdict == "pass"
 
@@ -416,7 +427,7 @@ class TestCertificates:
     def test_one_that_ends_fails(self, point, host, ends):
         found = point(host, ends)
         assert found.verdict == "fail"
-        assert "make up STACK=prod" in found.mend
+        assert "./brokerctl up --stack prod" in found.mend
 
     def test_one_that_nobody_could_look_at_is_unknown(self, point):
         assert point({}, self.LATER).verdict == "unknown"
@@ -433,7 +444,7 @@ def test_denied_messages_fail_above_their_limit_where_they_are_logged():
     found = [verdicts(denials(each), talkative)["denied messages"] for each in (2, 3)]
     assert [each.verdict for each in found] == ["pass", "fail"]
     assert found[1].seen == "3 in the last hour"
-    assert "make refused STACK=prod" in found[1].mend
+    assert "./brokerctl refused --stack prod" in found[1].mend
     silent = verdicts(denials(3), settings(logging={"deniedPerHour": 2}))["denied messages"]
     assert (silent.verdict, silent.seen) == ("unknown", "not logged")
     assert verdicts(sight(log=None), talkative)["denied messages"].verdict == "unknown"
@@ -454,7 +465,7 @@ def test_refused_logins_fail_above_the_limit_and_the_worst_address_is_named():
 
     assert (few.verdict, many.verdict) == ("pass", "fail")
     assert many.seen == f"{most + 1} in the last hour, {most + 1} from 192.0.2.7"
-    assert "make refused STACK=prod" in many.mend
+    assert "./brokerctl refused --stack prod" in many.mend
 
 
 def test_refused_logins_are_unknown_where_the_log_was_not_read_or_does_not_hold_them():

@@ -59,7 +59,7 @@ def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
         finding.message
         == "The password of sensor is 91 days old; broker.passwords.maxAgeDays is 90."
     )
-    assert finding.fix == "Rotate it: make rotate USER=sensor."
+    assert finding.fix == "Rotate it: ./brokerctl rotate sensor."
 
 
 def test_the_way_out_is_one_that_goes():
@@ -67,8 +67,8 @@ def test_the_way_out_is_one_that_goes():
     ways = rotation_fixes(Settings.parse(raw))
 
     assert ways.keys() == generations(Settings.parse(raw)).keys()
-    assert ways["fleet.door"] == "Rotate it: make rotate USER=door"
-    assert ways["south"] == "Rotate it: make rotate USER=south"
+    assert ways["fleet.door"] == "Rotate it: ./brokerctl rotate door"
+    assert ways["south"] == "Rotate it: ./brokerctl rotate south"
     assert ways["healthcheck"] == "Say another broker.health.generation"
     assert ways["lamp"].startswith("Set another one: pulumi config set --secret --path")
     assert "and say another users.lamp.generation" in ways["lamp"]
@@ -79,5 +79,5 @@ def test_a_fleet_with_a_users_name_is_called_by_all_of_its_own():
 
     assert (
         rotation_fixes(Settings.parse(raw))["fleet.door"]
-        == "Rotate it: make rotate USER=fleet.door"
+        == "Rotate it: ./brokerctl rotate fleet.door"
     )

@@ -388,9 +388,9 @@ class TestWhatStandsOnTheHost:
         ("state", "said", "wrong"),
         [
             ("in-force 3", "Rules (nftables): in force.", ""),
-            ("missing 3", "Rules (nftables): MISSING.", "are missing. Run `make up`"),
-            ("changed 3", "Rules (nftables): CHANGED.", "are changed. Run `make up`"),
-            ("never", "Rules (nftables): not made yet.", "are not made yet. Run `make up`"),
+            ("missing 3", "Rules (nftables): MISSING.", "are missing. Run `./brokerctl up`"),
+            ("changed 3", "Rules (nftables): CHANGED.", "are changed. Run `./brokerctl up`"),
+            ("never", "Rules (nftables): not made yet.", "are not made yet. Run `./brokerctl up`"),
             ("", "Rules (nftables): unknown: this login is not root.", ""),
         ],
     )

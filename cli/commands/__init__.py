@@ -1,0 +1,1 @@
+"""What a person types, one module per group. Each command imports what it runs when it runs."""

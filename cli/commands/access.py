@@ -1,0 +1,207 @@
+"""Who may do what: by the rules of the stack file, and by the broker that runs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.commands.options import JsonOption, StackOption, UserArgument, command
+
+PANEL = "Access"
+
+TopicArgument = Annotated[
+    str,
+    typer.Argument(help="A topic, or a filter with + and #.", metavar="TOPIC", show_default=False),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    command(
+        app,
+        PANEL,
+        "who-can",
+        example="./brokerctl who-can write paragon/clockwork/commands/door\n"
+        "./brokerctl who-can read '$SYS/#'",
+        asks=True,
+    )(who_can)
+    command(
+        app,
+        PANEL,
+        "explain",
+        example="./brokerctl explain paragon_devices paragon/clockwork/commands/door",
+        asks=True,
+    )(explain)
+    command(
+        app, PANEL, "diff", example="./brokerctl diff --base main --fail-on widened", asks=True
+    )(diff)
+    command(app, PANEL, "map", example="./brokerctl map --stack prod --out docs/access")(map_)
+    command(app, PANEL, "expect", example="./brokerctl expect --stack prod", asks=True)(expect)
+
+
+def who_can(
+    action: Annotated[
+        Literal["read", "write"], typer.Argument(metavar="read|write", show_default=False)
+    ],
+    topic: TopicArgument,
+    stack: StackOption = "dev",
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Show everybody who may write, or read, a topic, and the rule that lets them."""
+    from broker.access.explain import who_can as allowed
+    from broker.access.topic_filters import check_filter
+    from cli.refusals import NotAsked
+    from cli.stack import Stack
+    from cli.terminal import on_terminal, print_json, print_table
+
+    try:
+        check_filter(topic)
+    except ValueError as wrong:
+        raise NotAsked(f"topic {topic!r}: {wrong}") from None
+    found = allowed(Stack.read(stack).settings, action, topic)
+    if json:
+        print_json(found)
+        return
+    if not found:
+        print(f"Nobody may {action} {topic}.")
+    elif on_terminal():
+        print_table(("user", "by the rule"), found.items())
+    else:
+        width = max(map(len, found))
+        for name, rule in found.items():
+            print(f"{name:<{width}}  {rule}")
+
+
+def explain(
+    user: UserArgument,
+    topic: TopicArgument,
+    stack: StackOption = "dev",
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Show which rule decides about one user and one topic."""
+    from difflib import get_close_matches
+
+    from broker.access.effective_rules import effective_rules
+    from broker.access.explain import explain as sentences
+    from broker.access.topic_filters import check_filter
+    from cli.refusals import NotAsked
+    from cli.stack import Stack
+    from cli.terminal import print_json, print_lines
+
+    settings = Stack.read(stack).settings
+    names = list(effective_rules(settings))
+    if user not in names:
+        guess = get_close_matches(user, names, n=1)
+        hint = f" Did you mean {guess[0]!r}?" if guess else ""
+        raise NotAsked(f"user {user}: no such user.{hint}")
+    # A client may publish to a topic that no rule can name, such as one with an empty level.
+    if not topic or set("+#") & set(topic):
+        try:
+            check_filter(topic)
+        except ValueError as wrong:
+            raise NotAsked(f"topic {topic!r}: {wrong}") from None
+    said = sentences(settings, user, topic)
+    if json:
+        print_json({"user": user, "topic": topic, "said": said})
+    else:
+        print_lines(said)
+
+
+def diff(
+    *,
+    base: Annotated[
+        str, typer.Option("--base", metavar="REVISION", help="The revision to compare with.")
+    ] = "main",
+    head: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            metavar="REVISION",
+            help="The revision that is compared; the files as they are, where it is not given.",
+            show_default=False,
+        ),
+    ] = "",
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            "--fail-on",
+            metavar="KIND,...",
+            help="Exit with 1 for any of: added, removed, widened, narrowed, equivalent, rotated, "
+            "replaced, errors.",
+            show_default=False,
+        ),
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Show what a change of the stack files lets whom do. It needs no engine and no secret."""
+    from broker.access.diff_report import as_data, as_markdown
+    from cli.access_diff import compare_all, gates_of, hits
+    from cli.refusals import Finding
+    from cli.terminal import print_json, print_markdown
+
+    gates = gates_of(fail_on)
+    diffs = compare_all(base, head)
+    if json:
+        print_json([as_data(each) for each in diffs])
+    else:
+        print_markdown(as_markdown(diffs))
+    if hit := hits(diffs, gates):
+        raise Finding(f"--fail-on: {', '.join(hit)}.")
+
+
+def map_(
+    stack: StackOption = "dev",
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Where the files are written.")
+    ] = Path("access"),
+    json: JsonOption = False,
+) -> None:
+    """Draw who may do what as a matrix, and who talks to whom as a diagram, in four files."""
+    from broker.access.diagram import render_mermaid, render_svg
+    from broker.access.graph import access_graph
+    from broker.access.matrix import render_matrix, render_matrix_page
+    from cli.stack import Stack
+    from cli.terminal import print_json, print_lines
+
+    relations = access_graph(Stack.read(stack).settings)
+    title = f"Who may do what on the broker of {stack}"
+    files = {
+        "matrix.md": render_matrix(relations),
+        "matrix.html": render_matrix_page(relations, title),
+        "map.mmd": render_mermaid(relations),
+        "map.svg": render_svg(relations, title),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+    written = [str(out / name) for name in files]
+    if json:
+        print_json(written)
+    else:
+        print_lines(written)
+
+
+def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
+    """Put the stack file's expectations to the broker that runs."""
+    from cli.deployed import require_up
+    from cli.expect import MARKS, ask_all, judge, render
+    from cli.pulumi import Pulumi
+    from cli.stack import Stack
+    from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
+
+    declared = Stack.read(stack)
+    require_up(declared)
+    outputs = Pulumi.ready(declared).outputs()
+    with waiting("asking the broker"):
+        answers = ask_all(declared.settings, outputs)
+    if json:
+        print_json([{"expected": each.text, "held": each.held} for each in answers])
+    elif on_terminal():
+        print_table(("", "expected"), [(MARKS[each.held], each.text) for each in answers])
+        print_lines(render(answers)[-1:])
+    else:
+        print_lines(render(answers))
+    judge(answers)

@@ -1,0 +1,62 @@
+"""Speak to the broker as one of its users."""
+
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import JsonOption, StackOption, UserArgument, command
+
+PANEL = "Messages"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    command(app, PANEL, "watch", example="./brokerctl watch admin 'paragon/#' --count 1")(watch)
+    command(
+        app,
+        PANEL,
+        "publish",
+        example="./brokerctl publish admin paragon/clockwork/commands/door open --retain",
+    )(publish)
+
+
+def watch(
+    user: UserArgument,
+    topic: Annotated[
+        str, typer.Argument(help="A topic, or a filter with + and #.", metavar="[TOPIC]")
+    ] = "#",
+    stack: StackOption = "dev",
+    *,
+    count: Annotated[
+        int, typer.Option("--count", min=0, help="End after so many messages; 0 goes on.")
+    ] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Print what a user receives, as it comes: a message per line."""
+    from json import dumps
+
+    from cli.stack import Stack
+    from cli.watch import line
+    from cli.watch import watch as messages
+
+    for message in messages(Stack.read(stack), user, topic, count=count):
+        said = message.payload.decode("utf-8", "backslashreplace")
+        text = dumps({"topic": message.topic, "payload": said}) if json else line(message)
+        print(text, flush=True)
+
+
+def publish(
+    user: UserArgument,
+    topic: Annotated[str, typer.Argument(help="One topic.", metavar="TOPIC", show_default=False)],
+    message: Annotated[
+        str, typer.Argument(help="The payload.", metavar="[MESSAGE]", show_default=False)
+    ] = "",
+    stack: StackOption = "dev",
+    *,
+    retain: Annotated[bool, typer.Option("--retain", help="Have the broker keep it.")] = False,
+) -> None:
+    """Publish one message. Exits with 1 where no rule grants it."""
+    from cli.publish import publish as send
+    from cli.stack import Stack
+
+    print(send(Stack.read(stack), user, topic, message, retain=retain))

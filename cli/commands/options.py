@@ -1,0 +1,73 @@
+"""The options that commands share."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+
+def stack_names(incomplete: str) -> list[str]:
+    """Complete the name of a stack by the files that are there."""
+    from cli.stack import ROOT
+
+    names = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def user_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a user, or of a member of a fleet."""
+    from cli.refusals import Refusal
+    from cli.stack import Stack
+
+    try:
+        settings = Stack.read(str(ctx.params.get("stack") or "dev")).settings
+    except Refusal:
+        return []
+    members = [name for fleet in settings.fleets.values() for name in fleet.admitted]
+    return [name for name in (*settings.users, *members) if name.startswith(incomplete)]
+
+
+StackOption = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        "-s",
+        envvar="SENTIENT_MQTT_STACK",
+        help="The stack: its file is Pulumi.STACK.yaml.",
+        metavar="STACK",
+        autocompletion=stack_names,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+UserArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A user, or a member of a fleet.",
+        metavar="USER",
+        show_default=False,
+        autocompletion=user_names,
+    ),
+]
+
+
+def command(
+    app: typer.Typer, panel: str, name: str, *, example: str, asks: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """
+    Return a decorator that adds a function to *app* as command *name*.
+
+    *example* is shown at the end of its help. A command that *asks* exits with 2 where there is no
+    answer, and with 1 for a finding alone.
+    """
+    # What Click calls an epilog: a paragraph that is not wrapped where a line has \b above it.
+    epilog = "Example:\n\n" + "\n\n".join(f"$ {line}" for line in example.splitlines())
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        from cli.exit_codes import asks as only_asks
+
+        added: Any = only_asks(function) if asks else function
+        app.command(name, rich_help_panel=panel, epilog=epilog)(added)
+        return function
+
+    return add

@@ -1,0 +1,129 @@
+"""Begin with a broker that is there already, or with `pulumi` itself."""
+
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import JsonOption, StackOption, command
+
+PANEL = "Set up"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    command(
+        app,
+        PANEL,
+        "adopt",
+        example="./brokerctl adopt --stack site --from /opt/mosquitto/config --address 192.168.2.3",
+    )(adopt)
+    command(app, PANEL, "env", example='eval "$(./brokerctl env)"; pulumi preview')(env)
+    command(app, PANEL, "version", example="./brokerctl version")(version)
+
+
+def adopt(
+    stack: StackOption = "dev",
+    *,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FOLDER", help="The folder of its mosquitto.conf.", show_default=False
+        ),
+    ] = "",
+    conf: Annotated[
+        str,
+        typer.Option(
+            "--conf",
+            metavar="FILE",
+            help="Or its mosquitto.conf, where that has another name.",
+            show_default=False,
+        ),
+    ] = "",
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address",
+            metavar="HOST",
+            help="The host name or IP address that clients dial.",
+            show_default=False,
+        ),
+    ] = "",
+    container: Annotated[
+        str,
+        typer.Option(
+            "--container",
+            metavar="NAME",
+            help="The name that the new container gets.",
+            show_default=False,
+        ),
+    ] = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="The folder on the host with its mosquitto.db.",
+            show_default=False,
+        ),
+    ] = "",
+    log: Annotated[
+        str,
+        typer.Option(
+            "--log",
+            metavar="FOLDER",
+            help="The folder on the host for its log.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """
+    Write a stack file for a broker that was set up by hand. Its clients notice nothing.
+
+    Hashes of passwords go into the stack's secrets, so that every client keeps its password.
+    """
+    from cli.adopt import adopt_broker
+
+    print(
+        adopt_broker(
+            stack,
+            folder=from_,
+            conf=conf,
+            address=address,
+            container=container,
+            data=data,
+            log=log,
+        )
+    )
+
+
+def env(stack: StackOption = "dev") -> None:
+    """Print what plain `pulumi` needs, for a shell to eval: paths only, no passphrase."""
+    import os
+    import shlex
+
+    from cli.pulumi import Pulumi
+    from cli.stack import Stack
+
+    pulumi = Pulumi.ready(Stack.read(stack))
+    for name, value in pulumi.additions.items():
+        if name == "PATH":
+            added = value.removesuffix(os.environ.get("PATH", ""))
+            print(f'export PATH={shlex.quote(added)}"$PATH"')
+        else:
+            print(f"export {name}={shlex.quote(value)}")
+
+
+def version(*, json: JsonOption = False) -> None:
+    """Show the version of this program."""
+    import platform
+    import tomllib
+    from pathlib import Path
+
+    from cli.terminal import print_json
+
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    if json:
+        print_json({"brokerctl": project["version"], "python": platform.python_version()})
+    else:
+        print(f"brokerctl {project['version']} (Python {platform.python_version()})")

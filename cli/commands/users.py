@@ -1,0 +1,178 @@
+"""How users log in, and how that is changed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.commands.options import (
+    JsonOption,
+    StackOption,
+    UserArgument,
+    YesOption,
+    command,
+    user_names,
+)
+
+PANEL = "Users"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    command(
+        app,
+        PANEL,
+        "credentials",
+        example="./brokerctl credentials paragon_devices --format header\n"
+        "./brokerctl credentials --all logins",
+        asks=True,
+    )(credentials)
+    command(app, PANEL, "password", example='mosquitto_sub -P "$(./brokerctl password admin)" ...')(
+        password
+    )
+    command(app, PANEL, "rotate", example="./brokerctl rotate paragon_devices --stack prod")(rotate)
+    command(app, PANEL, "certificate", example="./brokerctl certificate teensy-007 --days 90")(
+        certificate
+    )
+
+
+def credentials(
+    user: Annotated[
+        str,
+        typer.Argument(
+            help="A user, or a member of a fleet.",
+            metavar="[USER]",
+            show_default=False,
+            autocompletion=user_names,
+        ),
+    ] = "",
+    stack: StackOption = "dev",
+    *,
+    all_: Annotated[
+        Path | None,
+        typer.Option("--all", metavar="FOLDER", help="Write a file for each user, mode 0600."),
+    ] = None,
+    format_: Annotated[
+        Literal["env", "header"],
+        typer.Option("--format", help="An env file, or a C header for a controller's firmware."),
+    ] = "env",
+    json: JsonOption = False,
+) -> None:
+    """Print how a user logs in, or write a file for each user."""
+    import sys
+
+    from cli import credentials as known
+    from cli.deployed import not_up_yet, require_up
+    from cli.pulumi import Pulumi
+    from cli.refusals import NotAsked, Refusal
+    from cli.stack import Stack
+    from cli.terminal import print_json
+
+    declared = Stack.read(stack)
+    if bool(user) == (all_ is not None):
+        users = ", ".join(declared.settings.users)
+        raise NotAsked(f"name a user, or give --all FOLDER. There are: {users}.")
+    if user:
+        known.check_known(user, declared)
+    require_up(declared)
+    logins = known.all_logins(declared.settings, Pulumi.ready(declared).outputs())
+    if all_ is not None:
+        left_out = known.write_all(declared.settings, logins, all_, format_)
+        print(f"{len(logins) - len(left_out)} files, mode 0600: {all_}", file=sys.stderr)
+        if left_out:
+            raise Refusal(
+                "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
+            )
+        return
+    if user not in logins:
+        raise not_up_yet(stack, user)
+    if json:
+        print_json(logins[user]._asdict())
+    elif format_ == "env" and (why := known.unfit(logins[user])):
+        raise Refusal(f"user {user}: {why}")
+    else:
+        sys.stdout.write(known.render(declared.settings, logins[user], format_))
+
+
+def password(user: UserArgument, stack: StackOption = "dev") -> None:
+    """Print the password of a user, and nothing else."""
+    from cli.credentials import all_logins, check_known
+    from cli.deployed import not_up_yet, require_up
+    from cli.pulumi import Pulumi
+    from cli.stack import Stack
+
+    declared = Stack.read(stack)
+    check_known(user, declared)
+    require_up(declared)
+    logins = all_logins(declared.settings, Pulumi.ready(declared).outputs())
+    if user not in logins:
+        raise not_up_yet(stack, user)
+    print(logins[user].password)
+
+
+def rotate(
+    users: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Users, fleets, members of fleets.",
+            metavar="[USER]...",
+            show_default=False,
+            autocompletion=user_names,
+        ),
+    ] = None,
+    stack: StackOption = "dev",
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Every user and fleet.")] = False,
+    revoke_previous: Annotated[
+        bool,
+        typer.Option("--revoke-previous", help="End the login before the newest instead."),
+    ] = False,
+    yes: YesOption = False,
+) -> None:
+    """
+    Give users new passwords. Nobody else is disconnected.
+
+    The generation in the stack file is raised, the preview shown, and the change applied. On dev
+    nobody is asked.
+    """
+    from cli.refusals import NotAsked
+    from cli.rotate import rotate as give_new_passwords
+    from cli.stack import Stack
+
+    declared = Stack.read(stack)
+    if all_ == bool(users):
+        raise NotAsked("name users, or give --all")
+    give_new_passwords(declared, users or [], end_previous=revoke_previous, sure=yes)
+
+
+def certificate(
+    user: UserArgument,
+    stack: StackOption = "dev",
+    *,
+    days: Annotated[int, typer.Option("--days", min=1, help="How long it is valid.")] = 397,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Where the files are written.")
+    ] = Path("certificates"),
+    json: JsonOption = False,
+) -> None:
+    """
+    Make a key and a certificate that a user shows as a client.
+
+    The key is made here, and the stack's CA signs on its host. Key, certificate and CA are written
+    with mode 0600.
+    """
+    import sys
+
+    from cli.certificate import make_certificate
+    from cli.stack import Stack
+    from cli.terminal import print_json
+
+    declared = Stack.read(stack)
+    made = make_certificate(declared, user, days, out)
+    if json:
+        print_json({"folder": str(out), **made})
+        return
+    print(
+        f"{out}: {made['key']}, {made['certificate']} (until {made['ends']}), {made['ca']}",
+        file=sys.stderr,
+    )

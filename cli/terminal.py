@@ -1,0 +1,97 @@
+"""What a command prints: tables and colour on a terminal, plain text in a pipe, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE = 2.0
+"""Seconds after which a person is told what a command waits for."""
+
+COLOURS = {
+    **dict.fromkeys(("pass", "held", "connected", "added"), "green"),
+    **dict.fromkeys(("FAIL", "NOT HELD", "never"), "bold red"),
+    **dict.fromkeys(("unknown", "not asked", "silent"), "yellow"),
+}
+"""By the whole text of a cell."""
+
+
+def on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Print a table on a terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        cells = [plain(str(cell)) for cell in row]
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
+    Console().print(table)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: rendered on a terminal, as it is in a pipe."""
+    if not on_terminal():
+        sys.stdout.write(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
+
+
+def plain(text: str) -> str:
+    """Return *text* with what would steer a terminal spelt out."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """
+    Tell a person on a terminal *what* the command waits for, and how long, after two seconds.
+
+    In a pipe or a log nothing is said.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    ended = threading.Event()
+    teller = threading.Thread(target=_tell, args=(what, ended), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+def _tell(what: str, ended: threading.Event) -> None:
+    began, told = time.monotonic(), False
+    while not ended.wait(1.0 if told else PATIENCE):
+        told = True
+        seconds = time.monotonic() - began
+        print(f"\r\x1b[K{what}: {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+    if told:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
