@@ -114,13 +114,13 @@ env: venv ## print what plain `pulumi` needs: eval "$$(make -s env)"
 test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
 	@$(run) bootstrap.test_suite $(call option,--only,ONLY)
 
-bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
+bench: venv-dev ## the figures of docs/explanation/bench.md, each a ratio within one run
 	@for each in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$each" .py)" || exit 1; done
 
 soak: venv-dev ## 200 CLIENTS= for 10 MINUTES=, while the broker is killed, its disk filled, ...; OUT=page.md
 	@$(run) bench.soak --minutes="$${given_MINUTES:-10}" --clients="$${given_CLIENTS:-200}" $(call option,--out,OUT)
 
-docs: venv ## write the table of docs/settings.md
+docs: venv ## write the table of docs/reference/settings.md
 	@$(run) cli.settings_reference
 
 lock: venv-dev ## pin requirements anew after a change of requirements*.in

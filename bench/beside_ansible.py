@@ -187,7 +187,7 @@ def measure() -> Iterator[tuple[str, float, float, float]]:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md."""
+    """Print lines of the table in docs/explanation/bench.md."""
     for what, ours, one_by_one, at_once in measure():
         print(
             f"| Ansible against `pulumi up`: {what} | {one_by_one / ours:.2f} times | "

@@ -5,7 +5,7 @@ from pathlib import Path
 from broker.settings.reference import render_settings_table
 from cli.stack import ROOT
 
-PAGE = ROOT / "docs" / "settings.md"
+PAGE = ROOT / "docs" / "reference" / "settings.md"
 BEGIN = "<!-- settings: made by `make docs` -->\n"
 END = "<!-- end of settings -->\n"
 

@@ -10,7 +10,7 @@ from mqtt import Client, refusal
 from patience import eventually
 from test_12_readme import ROOT, Newcomer
 
-RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+RUNBOOK = (ROOT / "docs" / "how-to" / "incident-runbook.md").read_text(encoding="utf-8")
 
 
 class OnCall(Newcomer):
