@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname -- "$0")/.."
 
-make --silent venv >&2
+sh bootstrap/venv.sh requirements.txt requirements-dev.txt >&2
 set -- "$1" --base "$BASE"
 for file in preview-*.json; do
   [ -e "$file" ] || continue

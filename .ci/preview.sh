@@ -6,7 +6,7 @@ cd "$(dirname -- "$0")/.."
 
 stack=$1
 umask 077
-environment=$(make --silent env STACK="$stack")
+environment=$(./brokerctl env --stack "$stack")
 eval "$environment"
 pulumi preview --stack "$stack" --json --non-interactive >"preview-$stack.json" || {
   echo "pulumi preview of $stack failed; its message is above" >&2

@@ -19,7 +19,8 @@ from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
 from bootstrap.image import RECIPES, stand_in
 from cli.exit_codes import finish
-from cli.stack import ROOT, Refusal
+from cli.refusals import Refusal
+from cli.stack import ROOT
 
 SLOWEST = 20
 BIN = Path(sys.executable).parent

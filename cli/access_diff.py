@@ -1,7 +1,8 @@
 """What a change of the stack files lets whom do; no engine, no secrets."""
 
 from broker.access.diff import AccessDiff, diff
-from cli.stack import ROOT, NotAsked, Stack
+from cli.refusals import NotAsked
+from cli.stack import ROOT, Stack
 from cli.stack_file_at_revision import stack_file_at
 
 KINDS = ("added", "removed", "widened", "narrowed", "equivalent", "rotated", "replaced")

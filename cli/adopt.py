@@ -13,7 +13,8 @@ from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_f
 from broker.settings.stack_settings import PROJECT
 from broker.settings.validators import check_name
 from cli.pulumi import Pulumi
-from cli.stack import ROOT, NotAsked, Refusal, Stack
+from cli.refusals import NotAsked, Refusal
+from cli.stack import ROOT, Stack
 
 CONF = "mosquitto.conf"
 MOST = 20

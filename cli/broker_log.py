@@ -7,8 +7,9 @@ from datetime import datetime
 from broker.host.script_calls import ScriptCall
 from broker.logs.log_parser import EVER, LogSummary
 from cli.docker import ask, running_image
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 SECONDS = 60
 

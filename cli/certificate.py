@@ -15,8 +15,9 @@ from broker.tls.certificates import keeps
 from cli.credentials import check_declared
 from cli.deployed import require_up
 from cli.docker import image_for_root
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 CA = "ca"
 """The file of the CA's certificate, without its suffix."""

@@ -20,8 +20,9 @@ from broker.settings.stack_settings import Settings
 from cli.broker_log import read_log
 from cli.credentials import Credential, all_logins
 from cli.login import address_towards, login
+from cli.refusals import Finding, Refusal
 from cli.run_on_host import probe
-from cli.stack import Finding, Refusal, Stack
+from cli.stack import Stack
 
 AT_ONCE = 16
 LOG_BYTES = 8_000_000

@@ -15,7 +15,8 @@ from broker.credentials.env_files import endpoint
 from broker.settings.broker_settings import Broker, Listener
 from cli.credentials import Credential, all_logins, check_declared
 from cli.deployed import not_up_yet
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 from cli.trusted_ca import trust
 
 SECONDS = 10

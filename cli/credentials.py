@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from broker.credentials.env_files import misreaders, render_env, render_header, why_misread
 from broker.credentials.fleets import member_passwords
 from broker.settings.stack_settings import Settings
-from cli.stack import NotAsked, Refusal, Stack
+from cli.refusals import NotAsked, Refusal
+from cli.stack import Stack
 
 _SUFFIX = {"env": ".env", "header": ".h"}
 

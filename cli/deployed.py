@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bootstrap.backend import state_folder
 from broker.settings.stack_settings import PROJECT
-from cli.stack import NotAsked, Stack
+from cli.refusals import NotAsked
+from cli.stack import Stack
 
 
 def require_up(stack: Stack) -> None:

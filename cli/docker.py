@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 
 from broker.host.facts import explain_start
+from cli.refusals import Refusal
 from cli.run_on_host import environment, run
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 SECONDS = 30
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from broker.host.layout import erase_calls
 from cli.pulumi import Pulumi
+from cli.refusals import NotAsked, Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import NotAsked, Refusal, Stack
+from cli.stack import Stack
 
 PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
 """URNs of what was drawn, and of when."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from cli.stack import FAILED, Finding, NotAsked, Refusal
+from cli.refusals import FAILED, Finding, NotAsked, Refusal
 
 INTERRUPTED = 130
 

@@ -20,7 +20,7 @@ from broker.access.expectations import Expectation
 from broker.access.rules import Principal
 from broker.settings.broker_settings import Listener
 from broker.settings.stack_settings import Settings
-from cli.stack import Finding, Refusal
+from cli.refusals import Finding, Refusal
 from cli.trusted_ca import trust
 
 SECONDS = 10

@@ -9,7 +9,8 @@ from cli.connection import connect
 from cli.credentials import check_declared
 from cli.deployed import require_up
 from cli.pulumi import Pulumi
-from cli.stack import NotAsked, Refusal, Stack
+from cli.refusals import NotAsked, Refusal
+from cli.stack import Stack
 
 NOBODY = 0x10
 """MQTT 5, 3.4.2.1: taken, and nobody subscribes to it."""

@@ -9,7 +9,7 @@ from broker.access.diff_report import as_markdown
 from broker.preview_summary import read_plan, render_plan
 from cli.access_diff import compare_all
 from cli.exit_codes import finish
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 MARK = "<!-- sentient-mqtt: access and preview -->"
 """First line of the comment: by it the next run finds the one to write anew."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from cli.exit_codes import finish
 from cli.pull_request import MARK
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 Send = Callable[[str, str, Mapping[str, str], Mapping[str, str] | None], Any]
 """method, url, headers, body (sent as JSON) -> what the service answered, read as JSON"""

@@ -14,7 +14,8 @@ from typing import Any
 
 from bootstrap.backend import Backend, ensure_backend
 from bootstrap.engine import Engine, ensure_engine
-from cli.stack import ROOT, Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import ROOT, Stack
 from cli.terminal import waiting
 
 

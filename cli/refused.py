@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from cli.stack import NotAsked
+from cli.refusals import NotAsked
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from broker.host.layout import READY_SECONDS, database_call, log_file_call, ready_call
 from broker.host.script_calls import ScriptCall
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 COUNTING_SECONDS = 600
 """A large database is written and read on the way: host/lib/database.sh bounds each step itself."""

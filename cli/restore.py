@@ -5,8 +5,9 @@ from __future__ import annotations
 from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
 from cli.backup import SECONDS, declared_backups
 from cli.docker import image_for_root
+from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import Refusal, Stack
+from cli.stack import Stack
 
 
 def restore_backup(stack: Stack, archive: str, identity: str, *, other: bool, sure: bool) -> None:

@@ -12,7 +12,8 @@ from broker.credentials.password_ages import set_another
 from broker.settings.stack_settings import PROJECT, Settings
 from cli.deployed import require_up
 from cli.pulumi import Pulumi
-from cli.stack import NotAsked, Refusal, Stack
+from cli.refusals import NotAsked, Refusal
+from cli.stack import Stack
 
 MOST = 20
 

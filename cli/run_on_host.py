@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from broker.host.facts import HostFacts, explain_ssh, explain_start, host_environment
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
-from cli.stack import ROOT, Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import ROOT, Stack
 from cli.terminal import waiting
 
 SECONDS = 60

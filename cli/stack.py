@@ -12,6 +12,7 @@ import yaml
 from broker.credentials.external_secrets import KEYS, in_clear
 from broker.host.facts import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
+from cli.refusals import NotAsked, Refusal
 
 _AS_IN_PULUMI = {
     "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
@@ -22,26 +23,6 @@ _AS_IN_PULUMI = {
 }
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-FAILED, NOT_ASKED = 1, 2
-"""Exit codes: a finding or a failure; nobody could ask, or the command was typed wrongly."""
-
-
-class Refusal(Exception):
-    """Something a person has to mend first; its text says what and how."""
-
-    exit_code = FAILED
-
-
-class Finding(Refusal):
-    """What was asked about is not as it ought to be."""
-
-
-class NotAsked(Refusal):
-    """The command has looked at nothing and changed nothing."""
-
-    exit_code = NOT_ASKED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from cli.stack import ROOT, NotAsked
+from cli.refusals import NotAsked
+from cli.stack import ROOT
 
 
 def stack_file_at(revision: str, name: str, folder: Path = ROOT) -> str | None:

@@ -18,7 +18,8 @@ from cli.connection import connect
 from cli.credentials import all_logins
 from cli.docker import ask
 from cli.pulumi import Pulumi
-from cli.stack import Finding, Refusal, Stack
+from cli.refusals import Finding, Refusal
+from cli.stack import Stack
 
 
 def judge(stack: Stack, status: Status) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from broker.backup.backups import Report, archive_calls, drill_calls
 from cli.backup import SECONDS, declared_backups
 from cli.docker import image_for_root
+from cli.refusals import NotAsked, Refusal
 from cli.run_on_host import run_scripts
-from cli.stack import NotAsked, Refusal, Stack
+from cli.stack import Stack
 
 
 def read_identity(path: Path | None) -> str:

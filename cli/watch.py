@@ -14,7 +14,8 @@ from cli.connection import Message, connect
 from cli.credentials import check_declared
 from cli.deployed import require_up
 from cli.pulumi import Pulumi
-from cli.stack import NotAsked, Stack
+from cli.refusals import NotAsked
+from cli.stack import Stack
 from cli.terminal import plain
 
 

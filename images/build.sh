@@ -49,7 +49,7 @@ export IMAGES PACKAGE
 
 main=${DEBIAN_MIRROR:-$(mirror Debian)}
 [ -n "$main" ] ||
-    refuse 'this host has no archive of Debian among its sources: say one, DEBIAN_MIRROR=http://... make up'
+    refuse 'this host has no archive of Debian among its sources: say one, DEBIAN_MIRROR=http://... ./brokerctl up'
 set -- "deb $main $suite main"
 security=$(mirror Debian-Security)
 if [ "$suite" = trixie ] && [ -n "$security" ]; then

@@ -32,7 +32,7 @@ class Docker(Protocol):
 
 @pytest.fixture(scope="session")
 def daemon() -> Daemon:
-    """The Docker daemon that tests use: installed and started if need be, as ``make up`` does."""
+    """The Docker daemon that tests use: installed and started if need be, as ``up`` does."""
     return ensure_daemon(os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET)
 
 

@@ -12,9 +12,10 @@ from host_scripts import host_scripts
 OURS = ("host", "images", "engine", "bootstrap", ".ci")
 SCRIPTS = sorted(
     path
-    for folder in OURS
-    for path in (ROOT / folder).rglob("*")
-    if path.suffix == ".sh" or (path.parent.name == ".ci" and path.is_file())
+    for folder in (*OURS, ".")
+    for path in (ROOT / folder).glob("brokerctl" if folder == "." else "**/*")
+    if path.suffix == ".sh" or path.parent.name == ".ci" or path.name == "brokerctl"
+    if path.is_file()
 )
 
 

@@ -1,1 +1,1 @@
-"""`make soak`: what was acknowledged arrives, whatever happens to the broker meanwhile."""
+"""A soak: what was acknowledged arrives, whatever happens to the broker meanwhile."""

@@ -1,4 +1,4 @@
-"""`make soak`: a server of its own for a run, and nothing left of it, however the run ends."""
+"""`python -m bench.soak`: a server of its own for a run, of which nothing is left at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
 from bootstrap.image import STANDS_IN, stand_in
 from cli.exit_codes import finish
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 ALONE = ("--pid", "--fork", "--kill-child", "--mount-proc")
 """When the run's first process ends, however it does, the kernel ends all the others."""
@@ -39,7 +39,7 @@ def main() -> None:
     given = parser.parse_args()
     Plan.parse(given.minutes, given.clients)
     if given.out is not None and not given.out.resolve().parent.is_dir():
-        raise Refusal(f"OUT={given.out}: its folder is not there. Make it, or name another file.")
+        raise Refusal(f"--out {given.out}: its folder is not there. Make it, or name another file.")
     if os.geteuid() != 0:
         raise Refusal(
             "the soak makes network and mount namespaces, a Docker daemon and a small disk in "

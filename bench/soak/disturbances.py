@@ -36,11 +36,11 @@ async def reload(stage: Stage) -> str:
 async def rotate_somebody_else(stage: Stage) -> str:
     """Rotate a user who has no client here."""
     before = await asyncio.to_thread(stage.passwords)
-    await asyncio.to_thread(stage.run, "cli.rotate", "--yes", "--users", SOMEBODY_ELSE)
+    await asyncio.to_thread(stage.run, "rotate", SOMEBODY_ELSE, "--yes")
     after = await asyncio.to_thread(stage.passwords)
     changed = sorted(name for name in after if after[name] != before[name])
     assert changed == [SOMEBODY_ELSE], f"rotated: {changed}"
-    return f"`make rotate USER={SOMEBODY_ELSE}`"
+    return f"`./brokerctl rotate {SOMEBODY_ELSE}`"
 
 
 async def rotate_publishers(stage: Stage) -> str:
@@ -48,24 +48,24 @@ async def rotate_publishers(stage: Stage) -> str:
     some = stage.publishers[stage.times["rotate publishers"] % ONE_IN :: ONE_IN]
     some = some or stage.publishers[:1]
     old, before = some[0].address, [each.disconnected for each in some]
-    names = ",".join(each.client_id for each in some)
-    await asyncio.to_thread(stage.run, "cli.rotate", "--yes", "--users", names)
+    names = [each.client_id for each in some]
+    await asyncio.to_thread(stage.run, "rotate", *names, "--yes")
     await asyncio.to_thread(stage.new_logins)
     assert all(now.disconnected > then for now, then in zip(some, before, strict=True))
     try:
         client = await Client.dial(old, f"{old.user}-old")
     except TurnedAwayError:
-        return f"`make rotate` of {len(some)} of them, who are refused until they are told"
+        return f"`./brokerctl rotate` of {len(some)} of them, who are refused until they are told"
     client.abort()
     raise AssertionError(f"{old.user}: the password before the rotation is still good")
 
 
 async def backup(stage: Stage) -> str:
     """Make an archive, which is there afterwards."""
-    said = await asyncio.to_thread(stage.run, "cli.backup")
+    said = await asyncio.to_thread(stage.run, "backup", "create")
     found = re.match(r"(\S+: [\d,]+ bytes)\nIt holds (.*), and", said)
     assert found is not None, said
-    return f"`make backup`: {found[2]}"
+    return f"`./brokerctl backup create`: {found[2]}"
 
 
 async def kill(stage: Stage) -> str:

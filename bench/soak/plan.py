@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 KINDS = (
     "reload",
@@ -44,7 +44,7 @@ class Plan:
     @classmethod
     def parse(cls, minutes: str, clients: str) -> Plan:
         """
-        Read what make was given.
+        Read what was typed.
 
         Raises:
             Refusal: a value is no number, or out of its bounds.
@@ -52,10 +52,10 @@ class Plan:
         """
         return cls(
             minutes=_bounded(
-                "MINUTES", minutes, "a number of minutes", most=MOST_MINUTES, such_as="10"
+                "minutes", minutes, "a number of minutes", most=MOST_MINUTES, such_as="10"
             ),
             clients=int(
-                _bounded("CLIENTS", clients, "a whole number", most=MOST_CLIENTS, such_as="200")
+                _bounded("clients", clients, "a whole number", most=MOST_CLIENTS, such_as="200")
             ),
         )
 
@@ -85,7 +85,7 @@ def _bounded(name: str, text: str, what: str, *, most: int, such_as: str) -> flo
     # Not "value <= 0 or value > most": nan is neither.
     if not 0 < value <= most:
         raise Refusal(
-            f"{name}={text}: must be {what} above 0, and {most} at most. "
-            f"For example: make soak {name}={such_as}"
+            f"--{name} {text}: must be {what} above 0, and {most} at most. "
+            f"For example: .venv/bin/python -m bench.soak --{name} {such_as}"
         )
     return value

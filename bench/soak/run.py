@@ -24,7 +24,7 @@ from bench.soak.stage import (
     people,
 )
 from bootstrap.daemon import ensure_daemon
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 STRAYS = (AssertionError, OSError, Refusal, TooSlowError, subprocess.SubprocessError)
 """What a disturbance that does not come off ends with: the run is over, and its report is made."""

@@ -33,7 +33,7 @@ QUEUE = 100_000
 """Messages that may wait; production's 10,000 are 100 seconds of 200 clients."""
 FLEET, SUBSCRIBES = "soak", "sentient_api_prod"
 COMMANDS = ("bootstrap", "cli", "engine", "images")
-"""Beside what a stack needs: the folders that the make commands are in."""
+"""Beside what a stack needs: the folders that the commands are in."""
 PATIENCE = 120.0
 """Seconds until everybody is back and was acknowledged."""
 COMMAND_PATIENCE = 300.0
@@ -71,11 +71,11 @@ class Stage:
         """Connections that ended, but for the subscriber's when it left."""
         return self.subscriber.disconnected + sum(each.disconnected for each in self.publishers)
 
-    def run(self, module: str, *words: str) -> str:
-        """Run a make command's module on the stack, as make does, and return what it said."""
+    def run(self, *words: str) -> str:
+        """Run a command on the stack, as `./brokerctl` does, and return what it said."""
         site = self.stack.site
         done = subprocess.run(
-            [sys.executable, "-m", module, "--stack", STACK, *words],
+            [sys.executable, "-m", "cli", *words, "--stack", STACK],
             cwd=site.project,
             env=site.environment(),
             stdin=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ class Stage:
             timeout=COMMAND_PATIENCE,
             check=False,
         )
-        assert done.returncode == 0, f"{module} {' '.join(words)}:\n{done.stdout}"
+        assert done.returncode == 0, f"brokerctl {' '.join(words)}:\n{done.stdout}"
         return str(done.stdout)
 
     def up(self) -> float:
@@ -138,7 +138,7 @@ def a_disk_of_its_own(stack: Stack) -> Iterator[None]:
 
 
 def declare(stack: Stack, clients: int) -> None:
-    """Say in the stack file what the soak needs, and put the make commands beside it."""
+    """Say in the stack file what the soak needs, and put the commands beside it."""
 
     def change(config: dict[str, Any]) -> None:
         broker = config["broker"]

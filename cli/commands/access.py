@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     command(
         app, PANEL, "diff", example="./brokerctl diff --base main --fail-on widened", asks=True
     )(diff)
-    command(app, PANEL, "map", example="./brokerctl map --stack prod --out docs/access")(map_)
+    command(app, PANEL, "map", example="./brokerctl map --stack prod --out access-map")(map_)
     command(app, PANEL, "expect", example="./brokerctl expect --stack prod", asks=True)(expect)
 
 
@@ -51,7 +51,8 @@ def who_can(
     """Show everybody who may write, or read, a topic, and the rule that lets them."""
     from broker.access.explain import who_can as allowed
     from broker.access.topic_filters import check_filter
-    from cli.stack import NotAsked, Stack
+    from cli.refusals import NotAsked
+    from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_table
 
     try:
@@ -85,7 +86,8 @@ def explain(
     from broker.access.effective_rules import effective_rules
     from broker.access.explain import explain as sentences
     from broker.access.topic_filters import check_filter
-    from cli.stack import NotAsked, Stack
+    from cli.refusals import NotAsked
+    from cli.stack import Stack
     from cli.terminal import print_json, print_lines
 
     settings = Stack.read(stack).settings
@@ -136,7 +138,7 @@ def diff(
     """Show what a change of the stack files lets whom do. It needs no engine and no secret."""
     from broker.access.diff_report import as_data, as_markdown
     from cli.access_diff import compare_all, gates_of, hits
-    from cli.stack import Finding
+    from cli.refusals import Finding
     from cli.terminal import print_json, print_markdown
 
     gates = gates_of(fail_on)

@@ -104,8 +104,9 @@ def restore(
     """
     from cli.backup import declared_backups
     from cli.deployed import require_up
+    from cli.refusals import NotAsked
     from cli.restore import restore_backup
-    from cli.stack import NotAsked, Stack
+    from cli.stack import Stack
     from cli.verify_backup import read_identity
 
     if not archive:

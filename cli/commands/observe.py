@@ -116,8 +116,9 @@ def refused(
     from broker.logs.authentication_failures import as_data, render_refusals, too_many
     from cli.broker_log import read_log
     from cli.deployed import require_up
+    from cli.refusals import Finding
     from cli.refused import span
-    from cli.stack import Finding, Stack
+    from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
     begin = datetime.now(UTC) - span(since)
@@ -151,8 +152,9 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from broker.host.facts import HostFacts
     from broker.host.requirements import firewall_probe_calls, host_requirements
     from cli.deployed import require_up
+    from cli.refusals import Finding
     from cli.run_on_host import probe
-    from cli.stack import Finding, Stack
+    from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table
 
     declared = Stack.read(stack)

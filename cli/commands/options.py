@@ -16,7 +16,8 @@ def stack_names(incomplete: str) -> list[str]:
 
 def user_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a user, or of a member of a fleet."""
-    from cli.stack import Refusal, Stack
+    from cli.refusals import Refusal
+    from cli.stack import Stack
 
     try:
         settings = Stack.read(str(ctx.params.get("stack") or "dev")).settings

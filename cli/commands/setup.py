@@ -117,11 +117,12 @@ def version(*, json: JsonOption = False) -> None:
     """Show the version of this program."""
     import platform
     import tomllib
+    from pathlib import Path
 
-    from cli.stack import ROOT
     from cli.terminal import print_json
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     if json:
         print_json({"brokerctl": project["version"], "python": platform.python_version()})
     else:

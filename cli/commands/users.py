@@ -64,7 +64,8 @@ def credentials(
     from cli import credentials as known
     from cli.deployed import not_up_yet, require_up
     from cli.pulumi import Pulumi
-    from cli.stack import NotAsked, Refusal, Stack
+    from cli.refusals import NotAsked, Refusal
+    from cli.stack import Stack
     from cli.terminal import print_json
 
     declared = Stack.read(stack)
@@ -134,8 +135,9 @@ def rotate(
     The generation in the stack file is raised, the preview shown, and the change applied. On dev
     nobody is asked.
     """
+    from cli.refusals import NotAsked
     from cli.rotate import rotate as give_new_passwords
-    from cli.stack import NotAsked, Stack
+    from cli.stack import Stack
 
     declared = Stack.read(stack)
     if all_ == bool(users):

@@ -29,7 +29,7 @@ def talkative(start):
 
 
 def read(running):
-    """What the log on the host says, as `make inventory` reads it."""
+    """What the log on the host says, as `./brokerctl inventory` reads it."""
     return read_log(Stack(name="prod", file=Path("Pulumi.prod.yaml"), settings=running.settings))
 
 

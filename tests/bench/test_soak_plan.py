@@ -3,7 +3,7 @@
 import pytest
 
 from bench.soak.plan import KINDS, Plan
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 2, 3.9])
@@ -47,8 +47,10 @@ def test_other_minutes_are_refused(minutes):
     with pytest.raises(Refusal) as refused:
         Plan.parse(minutes, "200")
 
-    assert str(refused.value).startswith(f"MINUTES={minutes}: must be a number of minutes above 0")
-    assert "make soak MINUTES=10" in str(refused.value)
+    assert str(refused.value).startswith(
+        f"--minutes {minutes}: must be a number of minutes above 0"
+    )
+    assert "-m bench.soak --minutes 10" in str(refused.value)
 
 
 @pytest.mark.parametrize("clients", ["0", "-1", "501", "1.5", "many", ""])
@@ -56,5 +58,5 @@ def test_other_clients_are_refused(clients):
     with pytest.raises(Refusal) as refused:
         Plan.parse("10", clients)
 
-    assert str(refused.value).startswith(f"CLIENTS={clients}: must be a whole number above 0")
-    assert "make soak CLIENTS=200" in str(refused.value)
+    assert str(refused.value).startswith(f"--clients {clients}: must be a whole number above 0")
+    assert "-m bench.soak --clients 200" in str(refused.value)

@@ -10,7 +10,8 @@ import pytest
 import bootstrap.test_suite
 from bootstrap import apt, packages
 from bootstrap.test_suite import STAGES, Stage, Timed, chosen, durations, set_up, slowest
-from cli.stack import ROOT, Refusal
+from cli.refusals import Refusal
+from cli.stack import ROOT
 
 
 def test_all_stages_run_where_none_is_named():

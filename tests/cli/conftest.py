@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 import yaml
 from declared import SMALLEST
 
+import cli.app
 import cli.pulumi
 import cli.stack
 from bootstrap.backend import Backend
@@ -42,6 +41,15 @@ class Desk:
             lambda: Engine(bin=(self.bin,), environment={}, origin="test"),
         )
         monkeypatch.setattr(cli.pulumi, "ensure_backend", lambda *_: self.backend)
+        state = folder / "state"
+        self.state_file = state / ".pulumi" / "stacks" / "sentient-mqtt" / "test.json"
+        self.checkpoint("urn:of-a-container")
+        monkeypatch.setenv("PULUMI_BACKEND_URL", state.as_uri())
+
+    def rename(self, stack: str) -> None:
+        """Have the stack file, and the state, be those of another stack."""
+        self.file = self.file.rename(self.file.with_name(f"Pulumi.{stack}.yaml"))
+        self.state_file = self.state_file.rename(self.state_file.with_name(f"{stack}.json"))
 
     def write(self, below: str = "", **broker: Any) -> None:
         config = SMALLEST | {"broker": {**SMALLEST["broker"], **broker}}
@@ -65,9 +73,21 @@ class Desk:
         lines = self.calls_file.read_text().splitlines()
         return [line.removeprefix("--non-interactive ") for line in lines]
 
-    def run(self, main: Callable[[], None], *words: str) -> None:
-        self._monkeypatch.setattr(sys, "argv", ["command", "--stack", "test", *words])
-        main()
+    def checkpoint(self, *resources: str) -> None:
+        """Have the state of the stack hold *resources*."""
+        self.state_file.parent.mkdir(parents=True, exist_ok=True)
+        latest = {"resources": [{"urn": urn} for urn in resources]} if resources else None
+        text = json.dumps({"version": 3, "checkpoint": {"latest": latest}})
+        self.state_file.write_text(text)
+
+    def run(self, *words: str) -> None:
+        """Run a command on the stack ``test``, as ``./brokerctl`` does; a refusal is raised."""
+        self._monkeypatch.setenv("SENTIENT_MQTT_STACK", "test")
+        try:
+            cli.app.run(list(words))
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
 
 @pytest.fixture

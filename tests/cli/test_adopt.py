@@ -1,4 +1,4 @@
-"""`make adopt`: a stack file and a secret where all went well, and nothing at all where not."""
+"""`./brokerctl adopt`: a stack file and a secret where all went well, else nothing at all."""
 
 import json
 
@@ -8,7 +8,8 @@ import cli.adopt
 import cli.pulumi
 from bootstrap.backend import NoBackend
 from broker.credentials.password_hashes import hash_password
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 HASH = hash_password("s3cret", bytes(12), 101)
 CONF = """\
@@ -44,7 +45,7 @@ def adopt(desk, site, monkeypatch):
 
     def run(*words, folder=site):
         where = ("--from", str(folder)) if folder else ()
-        desk.run(cli.adopt.main, *where, "--address", "192.168.2.3", *words)
+        desk.run("adopt", *where, "--address", "192.168.2.3", *words)
 
     return run
 
@@ -81,7 +82,7 @@ def test_it_ends_with_all_that_is_left_to_do(adopt, site, capsys):
     assert "broker.folders.data: " not in said
     assert "broker.container: " not in said
     assert f"\n  keep a copy of {site}: its files are written anew\n" in said
-    assert said.endswith("  make up STACK=test\n")
+    assert said.endswith("  ./brokerctl up --stack test\n")
     assert Stack.read("test").settings.broker.container == "broker-2"
 
 
@@ -135,10 +136,10 @@ class TestNothingIsWritten:
     @pytest.mark.parametrize(
         ("words", "folder", "why"),
         [
-            ((), None, "say FROM=folder"),
-            (("--conf", "x"), "y", "say FROM=folder"),
+            ((), None, "give --from FOLDER"),
+            (("--conf", "x"), "y", "give --from FOLDER"),
             ((), "/nowhere/at/all", "mosquitto.conf: there is no such file"),
-            (("--stack", "a/b"), "/x", "STACK=a/b: a name is"),
+            (("--stack", "a/b"), "/x", "--stack a/b: a name is"),
         ],
     )
     def test_where_a_word_is_wrong(self, adopt, words, folder, why):
@@ -146,7 +147,7 @@ class TestNothingIsWritten:
             adopt(*words, folder=folder)
 
     def test_without_an_address(self, adopt):
-        with pytest.raises(Refusal, match=r"^ADDRESS= is wanted"):
+        with pytest.raises(Refusal, match=r"^--address is missing"):
             adopt("--address", "")
 
     def test_with_an_address_that_is_none(self, adopt):

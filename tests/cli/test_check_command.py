@@ -1,4 +1,4 @@
-"""How `make check` asks, and what its exit code says."""
+"""How `./brokerctl check` asks, and what its exit code says."""
 
 import pytest
 
@@ -6,7 +6,7 @@ import cli.check
 from broker.checks.observations import LET_IN, REFUSED
 from broker.host.facts import HostFacts
 from cli.exit_codes import finish
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 UP = {
     "credentials": {"sensor": {"username": "sensor", "password": "s3cret", "url": ""}},
@@ -38,7 +38,7 @@ def asked(desk, monkeypatch):
 
 def test_it_logs_in_as_everybody_as_nobody_and_with_a_wrong_password(desk, asked, capsys):
     desk.write(FLEET)
-    desk.run(cli.check.main)
+    desk.run("check")
 
     assert (None, None) in asked
     assert ("sensor", "s3cret") in asked
@@ -52,8 +52,8 @@ def test_it_logs_in_as_everybody_as_nobody_and_with_a_wrong_password(desk, asked
 
 
 def test_a_guess_is_another_one_each_time(desk, asked):
-    desk.run(cli.check.main)
-    desk.run(cli.check.main)
+    desk.run("check")
+    desk.run("check")
 
     guesses = [each for user, each in asked if user == "sensor" and each != "s3cret"]
     assert len(guesses) == len(set(guesses)) == 2
@@ -62,16 +62,16 @@ def test_a_guess_is_another_one_each_time(desk, asked):
 def test_a_point_that_failed_is_another_exit_code_than_no_answer(desk, asked, monkeypatch, capsys):
     monkeypatch.setattr(cli.check, "login", lambda *_: LET_IN)
     with pytest.raises(SystemExit) as failed:
-        finish(lambda: desk.run(cli.check.main))
-    # sys.exit with a text is 1.
-    assert "points failed: anonymous" in str(failed.value.code)
+        finish(lambda: desk.run("check"))
+    assert failed.value.code == 1
+    assert "points failed: anonymous" in capsys.readouterr().err
 
     def unreachable(_):
         raise Refusal("host ssh://x: it can't be reached")
 
     monkeypatch.setattr(cli.check, "look", unreachable)
     with pytest.raises(SystemExit) as silent:
-        finish(lambda: desk.run(cli.check.main))
+        finish(lambda: desk.run("check"))
     assert silent.value.code == 2
     assert "error: host ssh://x: it can't be reached" in capsys.readouterr().err
 
@@ -85,9 +85,10 @@ def test_an_env_file_of_before_that_readers_misread_is_a_fault(desk, asked, monk
     desk.pulumi("exit 0")
 
     with pytest.raises(SystemExit) as failed:
-        finish(lambda: desk.run(cli.check.main))
+        finish(lambda: desk.run("check"))
 
-    assert "env files" in str(failed.value.code)
-    said = capsys.readouterr().out
+    assert failed.value.code == 1
+    said, complained = capsys.readouterr()
+    assert "env files" in complained
     assert "/etc/one.env: MQTT_URL or another line is not what it ought to be" in said
     assert "$ecret" not in said

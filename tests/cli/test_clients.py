@@ -13,7 +13,7 @@ import cli.login
 from broker.settings.stack_settings import Settings
 from cli.connection import Connection
 from cli.credentials import Credential
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
 # MQTT 5, 3.2: packet type, length, flags, reason code, no properties.
 LET_IN = b"\x20\x03\x00\x00\x00"

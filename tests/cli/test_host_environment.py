@@ -5,8 +5,6 @@ import ast
 import pytest
 
 import cli.docker
-import cli.down
-import cli.logs
 import cli.run_on_host
 from cli.stack import ROOT, Stack
 
@@ -18,8 +16,8 @@ CALLS = {
     "scripts": lambda _: cli.run_on_host.run_scripts(
         Stack.read("test"), (), [], action="look", become="nobody"
     ),
-    "logs": lambda desk: desk.run(cli.logs.main),
-    "down": lambda desk: desk.run(cli.down.main, "--delete-data"),
+    "logs": lambda desk: desk.run("logs"),
+    "down": lambda desk: desk.run("down", "--confirm", "test", "--delete-data"),
 }
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from bootstrap.backend import Backend
 from cli.pulumi import Pulumi
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 SALT = "encryptionsalt: v1:fresh:v1:salt="
 

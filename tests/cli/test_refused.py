@@ -1,4 +1,4 @@
-"""`make refused` and `make inventory`, where the host has no log or a person asks for no time."""
+"""`./brokerctl refused` and `inventory`, where the host has no log or a person asks for no time."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from owner_containers import OWNER_CONTAINERS
 
-import cli.inventory
 import cli.refused
-from cli.stack import Refusal
+from cli.refusals import Refusal
 
+NO_CONTAINER = r"no container mosquitto-test\. Run: \./brokerctl up --stack test"
 LINES = "".join(
     f"2026-01-02T03:04:0{n}: Client g [192.0.2.7:{n}] disconnected: not authorised.\n"
     for n in range(9)
@@ -55,27 +55,27 @@ def test_other_times_are_refused(text):
 
 def test_a_host_without_the_folder_is_told_of(desk):
     with pytest.raises(Refusal, match=r"/srv/mqtt/log: there is no such folder"):
-        desk.run(cli.refused.main)
+        desk.run("refused")
 
 
 def test_a_log_that_is_empty_has_no_refusals(desk, log, capsys):
     assert list(log.iterdir()) == []
-    desk.run(cli.refused.main)
+    desk.run("refused")
     assert capsys.readouterr().out.splitlines()[0].endswith(": 0")
 
 
 def test_more_than_the_limit_is_a_failure_that_names_the_worst_address(desk, log, capsys):
     (log / "mosquitto.log").write_text(LINES)
     with pytest.raises(Refusal, match=r"9 logins were refused.*from 192\.0\.2\.7 \(9 in all\)"):
-        desk.run(cli.refused.main, "--since", "36500d")
+        desk.run("refused", "--since", "36500d")
     assert "  9 unknown from 192.0.2.7, last 2026-01-02T03:04:08Z" in capsys.readouterr().out
     # None of them is of the last hour.
-    desk.run(cli.refused.main, "--since", "1h")
+    desk.run("refused", "--since", "1h")
 
 
 def test_without_a_container_nobody_is_taken_for_a_stranger(desk, log, docker):
     docker.write_text(
         f"#!/bin/sh\n{OWNER_CONTAINERS}\necho 'Error: No such object: mosquitto-test' >&2; exit 1\n"
     )
-    with pytest.raises(Refusal, match=r"no container mosquitto-test\. Run: make up STACK=test"):
-        desk.run(cli.inventory.main)
+    with pytest.raises(Refusal, match=NO_CONTAINER):
+        desk.run("inventory")

@@ -1,4 +1,4 @@
-"""What `make rotate` writes into the stack file, for whom, and whom it leaves alone."""
+"""What `./brokerctl rotate` writes into the stack file, for whom, and whom it leaves alone."""
 
 import re
 
@@ -7,8 +7,8 @@ from declared import smallest
 
 from bootstrap.backend import Backend
 from broker.settings.stack_settings import Settings
-from cli.rotate import following, main, raise_generations, revoke_previous
-from cli.stack import Refusal
+from cli.refusals import Refusal
+from cli.rotate import following, raise_generations, revoke_previous
 
 FILTERS = {"write": ["paragon/x"]}
 RAW = smallest() | {
@@ -125,7 +125,7 @@ class TestTheCommand:
                 f'"{desk.file}" ;; {case} esac'
             )
             monkeypatch.setattr("builtins.input", lambda _: answer)
-            desk.run(main, "--all")
+            desk.run("rotate", "--all")
 
         return run
 
@@ -160,7 +160,7 @@ class TestTheCommand:
         assert desk.calls()[-1].startswith("up")
 
     def test_an_up_that_fails_keeps_what_it_may_have_begun(self, desk, rotate):
-        with pytest.raises(Refusal, match=r"make up goes on from here"):
+        with pytest.raises(Refusal, match=r"\./brokerctl up --stack test goes on from here"):
             rotate('"--non-interactive up "*) exit 1 ;;')
 
         assert "generation: 2" in desk.file.read_text()

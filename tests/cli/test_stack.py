@@ -1,16 +1,13 @@
 """A stack file is read as Pulumi reads it, and what is wrong with it is said before Pulumi runs."""
 
-import argparse
 from contextlib import nullcontext
 
 import pytest
 import yaml
 from declared import ROOT, SMALLEST
 
-import cli.preview
-import cli.rotate
-import cli.up
-from cli.stack import Refusal, Stack, arguments
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 
 def text_of(config=None, **top):
@@ -50,7 +47,7 @@ def test_one_that_is_not_there_is_told_with_those_that_are(folder):
         Stack.read("tset", folder)
 
     assert str(refused.value) == (
-        "STACK=tset: there is no Pulumi.tset.yaml. There are: prod, test."
+        "--stack tset: there is no Pulumi.tset.yaml. There are: prod, test."
     )
 
 
@@ -168,11 +165,6 @@ def test_the_settings_of_others_are_none_of_our_business(folder):
     assert Stack.read("test", folder).secrets_provider == "awskms://alias/x"
 
 
-def test_dev_is_meant_where_no_stack_is_named():
-    assert arguments("x").parse_args([]).stack == "dev"
-    assert isinstance(arguments("x"), argparse.ArgumentParser)
-
-
 @pytest.mark.parametrize(
     ("passwords", "lines"), [({"lamp": {"secure": "v1:a"}}, 0), ({"lamp": "correct horse"}, 1)]
 )
@@ -189,10 +181,10 @@ def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passw
         assert "correct horse" not in str(refused.value)
 
 
-@pytest.mark.parametrize("main", [cli.up.main, cli.preview.main, cli.rotate.main])
-def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, main):
+@pytest.mark.parametrize("command", ["up", "preview", "rotate --all"])
+def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, command):
     desk.file.write_text(text_of(SMALLEST | {"hashes": {"lamp": "$7$1$a$b"}}))
 
     with pytest.raises(Refusal, match=r"hashes\.lamp: is in clear"):
-        desk.run(main)
+        desk.run(*command.split())
     assert desk.calls() == []

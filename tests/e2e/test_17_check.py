@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from patience import eventually
+from typing_in_process import types_command
 
 import cli.check
 from broker.checks.checklist import checklist
@@ -243,7 +244,7 @@ def test_an_env_file_with_another_address(checked, names):
         )["env files"]
     finally:
         file.write_text(before)
-    assert "make credentials STACK=e2e USER=sentient_api_prod" in found.mend
+    assert "./brokerctl credentials sentient_api_prod --stack e2e" in found.mend
     assert checked.password("sentient_api_prod") not in found.seen + found.mend
 
 
@@ -307,11 +308,10 @@ def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path
     outputs = checked.outputs()
     monkeypatch.setattr(cli.check.Stack, "read", lambda _: stack)
     ready = type("Ready", (), {"outputs": lambda _: outputs})()
-    monkeypatch.setattr(cli.check.Pulumi, "ready", lambda _: ready)
+    monkeypatch.setattr("cli.pulumi.Pulumi.ready", lambda _: ready)
     page = tmp_path / "page.md"
-    monkeypatch.setattr("sys.argv", ["check", "--format", "json", "--out", str(page)])
 
-    cli.check.main()
+    types_command("check", "--json", "--out", str(page))
 
     said = capsys.readouterr().out
     assert {each["verdict"] for each in json.loads(said)} <= {"pass", "unknown"}

@@ -1,19 +1,15 @@
 """A broker is watched, spoken to, looked at and restarted, as one does every day."""
 
 import re
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from patience import eventually
+from typing_in_process import types_command
 
-import cli.logs
-import cli.publish
-import cli.restart
-import cli.status
-import cli.watch
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +22,15 @@ def everyday(make_site):
 
 @pytest.fixture
 def types(everyday, monkeypatch, capfd):
-    """``types(cli.watch.main, "--user", ...)``: what the command printed."""
+    """``types("watch", "admin", ...)``: what the command printed."""
     stack = Stack.parse("e2e", everyday.stack_file, everyday.stack_file.read_text())
     ready = type("Ready", (), {"outputs": lambda _: everyday.outputs()})()
     monkeypatch.setattr(Stack, "read", lambda _: stack)
     monkeypatch.setattr("cli.pulumi.Pulumi.ready", lambda _: ready)
 
-    def type_(main, *words):
-        monkeypatch.setattr(sys, "argv", ["command", *words])
+    def type_(*words):
         capfd.readouterr()
-        main()
+        types_command(*words)
         said = capfd.readouterr()
         return said.out + said.err
 
@@ -43,18 +38,14 @@ def types(everyday, monkeypatch, capfd):
 
 
 def publish(types, user, topic, *more):
-    return types(cli.publish.main, "--user", user, "--topic", topic, *more)
+    return types("publish", user, topic, *more)
 
 
 def test_what_one_user_publishes_another_watches(types):
-    said = publish(
-        types, "paragon_devices", "paragon/room/status/door", "--message", "open", "--retain"
-    )
+    said = publish(types, "paragon_devices", "paragon/room/status/door", "open", "--retain")
     assert "taken, retained, nobody subscribes to it now" in said
 
-    seen = types(
-        *(cli.watch.main, "--user", "sentient_api_prod", "--topic", "paragon/#", "--count", "1")
-    )
+    seen = types(*("watch", "sentient_api_prod", "paragon/#", "--count", "1"))
 
     assert seen == "paragon/room/status/door open\n"
 
@@ -63,9 +54,7 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
     """Whoever watches is connected first: the broker says so of the message that follows."""
     seen: list[str] = []
     watching = threading.Thread(
-        target=lambda: seen.append(
-            types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/live/#", "--count", "1"))
-        )
+        target=lambda: seen.append(types(*("watch", "admin", "paragon/live/#", "--count", "1")))
     )
     watching.start()
     with everyday.client("admin") as admin:
@@ -75,7 +64,7 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
 
 
 def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
-    with pytest.raises(Refusal, match=r"did not take it: Not authorized.*make explain"):
+    with pytest.raises(Refusal, match=r"did not take it: Not authorized.*./brokerctl explain"):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 
@@ -83,7 +72,7 @@ def test_a_topic_that_holds_nothing_for_the_user_is_told_of(everyday, types, cap
     ending = threading.Thread(target=_end, args=(everyday,))
     ending.start()
     with pytest.raises(Refusal, match="the connection ended"):
-        types(cli.watch.main, "--user", "paragon_devices", "--topic", "private/#")
+        types("watch", "paragon_devices", "private/#")
     ending.join()
     everyday.until_in("admin").close()
 
@@ -115,12 +104,12 @@ def test_a_client_that_is_refused_is_told_why(everyday, types):
 def test_its_log_is_shown(types):
     publish(types, "admin", "paragon/x")
 
-    assert "u'admin'" in types(cli.logs.main, "--lines", "20")
+    assert "u'admin'" in types("logs", "--lines", "20")
 
 
 def test_its_status_counts_who_is_there(everyday, types):
     with everyday.client("admin"), everyday.client("admin", websocket=True):
-        said = types(cli.status.main)
+        said = types("status")
 
     assert f"container {everyday.container}: running since " in said
     assert re.search(r"^memory: [0-9.]+MiB / 2GiB; processor: [0-9.]+%$", said, re.MULTILINE)
@@ -133,17 +122,17 @@ def test_its_status_counts_who_is_there(everyday, types):
 
 
 def test_a_restart_keeps_what_it_knew_and_disconnects_once(everyday, types):
-    publish(types, "admin", "paragon/kept/x", "--message", "still here", "--retain")
+    publish(types, "admin", "paragon/kept/x", "still here", "--retain")
     before = everyday.inspect()
     with everyday.client("admin") as client:
-        said = types(cli.restart.main)
+        said = types("restart")
         assert client.disconnected is not None
 
     after = everyday.inspect()
     assert "it lets its health user in" in said
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
-    seen = types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    seen = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
     assert seen == "paragon/kept/x still here\n"
     assert not Path(everyday.settings.broker.folders.data, ".before-start").exists()
     assert not Path(everyday.settings.broker.folders.data, ".rehearsal").exists()
@@ -155,19 +144,19 @@ def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
     file.write_text(f"nonsense true\n{right}")
     try:
         with pytest.raises(Refusal, match="its health user could not log in") as told:
-            types(cli.restart.main)
+            types("restart")
         assert "nonsense" in str(told.value)
         with pytest.raises(Refusal, match="not well"):
-            types(cli.status.main)
+            types("status")
     finally:
         file.write_text(right)
     everyday.docker("start", everyday.container)
     everyday.until_in("admin").close()
-    seen = types(*(cli.watch.main, "--user", "admin", "--topic", "paragon/kept/#", "--count", "1"))
+    seen = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
     assert seen == "paragon/kept/x still here\n"
 
 
 def test_no_command_shows_a_password(everyday, types):
     passwords = [each["password"] for each in everyday.outputs()["credentials"].values()]
-    said = types(cli.status.main) + publish(types, "admin", "paragon/x")
+    said = types("status") + publish(types, "admin", "paragon/x")
     assert not [each for each in passwords if each in said]

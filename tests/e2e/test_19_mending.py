@@ -1,4 +1,4 @@
-"""What `make check` names as mending a failed point does mend it, and an up alone does not."""
+"""What `check` names as mending a failed point does mend it, and an `up` alone does not."""
 
 import os
 import time
@@ -86,7 +86,7 @@ def test_a_container_that_was_stopped_is_restarted(broken):
     broken.up()
     found = points(broken)["container"]
     assert found.verdict == "fail", "an up does mend it"
-    assert found.mend.startswith("make restart STACK=e2e")
+    assert found.mend.startswith("./brokerctl restart --stack e2e")
 
     restart(broken)
 

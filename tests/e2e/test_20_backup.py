@@ -1,16 +1,15 @@
 """The host makes backups by its own clock; by hand one is made, tried and restored."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from patience import eventually
+from typing_in_process import types_command
 
 import cli.backup
-import cli.restore
-import cli.verify_backup
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +47,10 @@ def types(backed_up, monkeypatch, capfd):
     stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
     monkeypatch.setattr(Stack, "read", lambda _: stack)
 
-    def type_(main, *words, answer="no"):
-        monkeypatch.setattr(sys, "argv", ["command", *words])
+    def type_(*words, answer="no"):
         monkeypatch.setattr("builtins.input", lambda _: answer)
         capfd.readouterr()
-        main()
+        types_command(*words)
         return capfd.readouterr().out
 
     return type_
@@ -81,20 +79,20 @@ def test_up_again_has_nothing_to_do(backed_up):
 def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "open", retain=True)
-    said = types(cli.backup.main)
+    said = types("backup", "create")
     assert "It holds 1 retained messages" in said
     archive = said.partition(": ")[0]
     assert Path(archive) in archives(backed_up)
-    assert f"{archive}: whole" in types(cli.verify_backup.main)
+    assert f"{archive}: whole" in types("backup", "verify")
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "shut", retain=True)
     started = backed_up.inspect()["State"]["StartedAt"]
 
     with pytest.raises(Refusal, match="the answer was not yes"):
-        types(cli.restore.main, "--archive", "latest")
+        types("backup", "restore", "latest")
     assert backed_up.inspect()["State"]["StartedAt"] == started
 
-    said = types(cli.restore.main, "--archive", "latest", answer="yes")
+    said = types("backup", "restore", "latest", answer="yes")
     assert "It replaces what" in said
     assert "nobody was served for" in said
     with backed_up.until_in("admin") as admin:
@@ -104,10 +102,10 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
 
 
 def test_without_a_name_nothing_is_restored(types):
-    with pytest.raises(Refusal, match="FROM= is not given"):
-        types(cli.restore.main, "--archive", "")
+    with pytest.raises(Refusal, match="name an archive"):
+        types("backup", "restore", "")
     with pytest.raises(Refusal, match="is not on the host"):
-        types(cli.restore.main, "--archive", "/nowhere/x.tar.gz", "--yes")
+        types("backup", "restore", "/nowhere/x.tar.gz", "--yes")
 
 
 def test_a_stack_that_declares_none_is_told_how(backed_up, types):

@@ -1,20 +1,19 @@
-"""Who came and who was turned away, as `make inventory`, `make refused` and `make check` say."""
+"""Who came and who was turned away, as `inventory`, `refused` and `check` say."""
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mqtt import refusal
 from patience import eventually
+from typing_in_process import types_command
 
 import cli.check
-import cli.inventory
-import cli.refused
 from broker.checks.checklist import checklist
 from broker.logs.logrotate import logrotate_path, render_logrotate
-from cli.stack import Refusal, Stack
+from cli.refusals import Refusal
+from cli.stack import Stack
 
 LIMIT = 12
 
@@ -34,17 +33,16 @@ def types(logged, monkeypatch, capfd):
     stack = Stack.parse("e2e", logged.stack_file, logged.stack_file.read_text())
     monkeypatch.setattr(Stack, "read", lambda _: stack)
 
-    def type_(main, *words):
-        monkeypatch.setattr(sys, "argv", ["command", *words])
+    def type_(*words):
         capfd.readouterr()
-        main()
+        types_command(*words)
         return capfd.readouterr().out
 
     return type_
 
 
 def refusals(types):
-    found = json.loads(types(cli.refused.main, "--format", "json"))
+    found = json.loads(types("refused", "--json"))
     return sum(each["times"] for each in found["refused"])
 
 
@@ -57,9 +55,7 @@ def point(site):
 def test_who_is_here_who_is_silent_and_who_never_came(logged, types):
     logged.client("paragon_devices", session="ctl-1").close()
     with logged.client("admin", session="desk"):
-        said = eventually(
-            lambda: (text := types(cli.inventory.main)).count("silent since") and text, 10
-        )
+        said = eventually(lambda: (text := types("inventory")).count("silent since") and text, 10)
     assert "where the log begins:" in said
     assert "silent since " in said
     assert ": paragon_devices (user), as ctl-1 from " in said
@@ -74,17 +70,17 @@ def test_who_is_refused_is_told_of_with_the_id_that_it_chose(logged, types):
     assert refusal(logged.ports[0], "admin", "a guess") == "Not authorized"
     eventually(lambda: refusals(types) == before + 1, 10)
 
-    data = json.loads(types(cli.inventory.main, "--format", "json"))
+    data = json.loads(types("inventory", "--json"))
     assert "auto-*" in {each["name"] for each in data["unknownClients"]}
     assert {each["name"] for each in data["declared"]} == set(logged.settings.users)
-    said = types(cli.refused.main, "--since", "1h")
+    said = types("refused", "--since", "1h")
     assert f"{before + 1}" in said.splitlines()[0]
     assert "not logged" in said
 
 
 def test_a_time_that_is_none(types):
-    with pytest.raises(Refusal, match="SINCE=yesterday: must be a number and m, h or d"):
-        types(cli.refused.main, "--since", "yesterday")
+    with pytest.raises(Refusal, match="--since yesterday: must be a number and m, h or d"):
+        types("refused", "--since", "yesterday")
 
 
 def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
@@ -95,7 +91,7 @@ def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
     assert Path(logged.settings.broker.folders.log, "mosquitto.log.1").exists()
 
     assert refusals(types) == before
-    assert "as ctl-1 from " in types(cli.inventory.main)
+    assert "as ctl-1 from " in types("inventory")
 
 
 def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
@@ -106,7 +102,7 @@ def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
     eventually(lambda: point(logged).verdict == "fail", 10)
     assert "in the last hour" in point(logged).seen
     with pytest.raises(Refusal, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"):
-        types(cli.refused.main)
+        types("refused")
 
 
 def test_what_it_was_told_goes_with_the_broker(logged):

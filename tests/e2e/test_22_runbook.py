@@ -1,4 +1,4 @@
-"""Each bad night of the runbook, staged, and ended by the commands that stand there."""
+"""Each incident of the runbook, staged, and resolved by the commands of its section."""
 
 import re
 import shutil
@@ -47,11 +47,13 @@ class OnCall(Newcomer):
             ("mosquitto-again", f"{self.container}-again"),
         ):
             line = line.replace(there, here)
-        # `make check` fails on a night: what it says is what counts.
-        return self.types(self.before + (f"{line} || :" if line.startswith("make check") else line))
+        # `./brokerctl check` fails on a night: what it says is what counts.
+        return self.types(
+            self.before + (f"{line} || :" if line.startswith("./brokerctl check") else line)
+        )
 
     def client(self, port: int) -> Client:
-        return Client(port, "admin", self.types("make -s password USER=admin").strip())
+        return Client(port, "admin", self.types("./brokerctl password admin").strip())
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +66,13 @@ def night(make_site, docker):
     someone.data.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", someone.data], check=True)
     try:
-        someone.types("make up")
+        someone.types("./brokerctl up")
         someone.port = site.ports[0]
         with someone.client(someone.port) as admin:
             admin.publish("paragon/room/status/door", "open", retain=True)
-        someone.types("make backup")
+        someone.types("./brokerctl backup create")
         yield someone
-        someone.types("make down YES=1")
+        someone.types("./brokerctl down --yes --delete-passwords")
     finally:
         for each in (someone.container, f"{someone.container}-again"):
             docker("rm", "--force", "--volumes", each, check=False)
@@ -98,24 +100,24 @@ def test_the_broker_does_not_start(night, docker):
     count = ("inspect", "--format", "{{.RestartCount}}", night.container)
     eventually(lambda: int(docker(*count)), 30)
 
-    said = night.block("The broker doesn't start", 0)
+    said = night.block("The broker does not start", 0)
     assert "FAIL" in said
     assert "Unknown configuration variable" in said
 
     night.edit("    container: ", "    health: {generation: '2'}\n    container: ")
-    night.block("The broker doesn't start", 1)
-    assert "FAIL" not in night.types("make check")
+    night.block("The broker does not start", 1)
+    assert "FAIL" not in night.types("./brokerctl check")
     assert knows_the_door(night)
 
 
 def test_a_password_leaked(night):
-    leaked = night.types("make -s password USER=paragon_devices").strip()
+    leaked = night.types("./brokerctl password paragon_devices").strip()
     Client(night.port, "paragon_devices", leaked).close()
     said = night.follows("A password leaked")
     assert leaked not in said
     assert "#define MQTT_PASSWORD" in said
     assert "ot authori" in refusal(night.port, "paragon_devices", leaked)
-    new = night.types("make -s password USER=paragon_devices").strip()
+    new = night.types("./brokerctl password paragon_devices").strip()
     Client(night.port, "paragon_devices", new).close()
 
 
@@ -129,7 +131,7 @@ def test_the_disk_is_full(night):
     said = night.block("The disk is full", 0)
     assert "100%" in said
     assert re.search(r"FAIL +data, log and backups have room", said)
-    assert "is the disk full?" in night.types("make backup", fails=True)
+    assert "is the disk full?" in night.types("./brokerctl backup create", fails=True)
     assert (night.data / "mosquitto.db").read_bytes() == before
 
     filler.unlink()
@@ -147,7 +149,7 @@ def test_what_the_broker_knew_is_gone(night, docker):
     docker("start", night.container)
     eventually(lambda: not knows_the_door(night), 30)
 
-    said = night.follows("What the broker knew is gone")
+    said = night.follows("The data is lost")
 
     assert "FAIL" not in said
     assert knows_the_door(night)
@@ -156,20 +158,20 @@ def test_what_the_broker_knew_is_gone(night, docker):
 def test_the_restore_was_the_wrong_one(night):
     with night.client(night.port) as admin:
         admin.publish("paragon/room/status/door", "shut", retain=True)
-    night.types("make restore FROM=latest YES=1")
+    night.types("./brokerctl backup restore latest --yes")
     assert knows_the_door(night)
 
-    night.follows("The restore was the wrong one")
+    night.follows("The wrong backup was restored")
 
     eventually(lambda: not knows_the_door(night), 30)
     with night.client(night.port) as admin:
         admin.publish("paragon/room/status/door", "open", retain=True)
-    night.types("make backup")
+    night.types("./brokerctl backup create")
 
 
 def test_the_host_is_lost(night, docker):
     known = {
-        name: night.types(f"make -s password USER={name}") for name in ("admin", "paragon_devices")
+        name: night.types(f"./brokerctl password {name}") for name in ("admin", "paragon_devices")
     }
     night.block("The host is lost", 0)
     docker("rm", "--force", "--volumes", night.container)
@@ -185,12 +187,12 @@ def test_the_host_is_lost(night, docker):
 
     assert "FAIL" not in said
     assert knows_the_door(night)
-    assert known == {name: night.types(f"make -s password USER={name}") for name in known}
+    assert known == {name: night.types(f"./brokerctl password {name}") for name in known}
     Client(night.port, "paragon_devices", known["paragon_devices"].strip()).close()
 
 
 def test_the_state_is_lost(night):
-    known = night.types("make -s password USER=paragon_devices").strip()
+    known = night.types("./brokerctl password paragon_devices").strip()
     shutil.rmtree(night.home / "state")
     state = night.home / "another"
     state.mkdir()
@@ -216,7 +218,7 @@ def test_the_state_is_lost(night):
 
     assert "FAIL" not in said, said
     Client(night.port, "paragon_devices", known).close()
-    night.types(f"{night.before}make down STACK=again YES=1")
+    night.types(f"{night.before}./brokerctl down --stack again --confirm again --delete-passwords")
 
 
 def test_every_command_of_the_runbook_was_typed(night):

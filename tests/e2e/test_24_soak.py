@@ -34,7 +34,7 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
     page = tmp_path_factory.mktemp("page") / "soak.md"
 
     done = subprocess.run(
-        ["make", "soak", "CLIENTS=20", "MINUTES=0.1", f"OUT={page}"],
+        [*SOAK[:3], "--clients", "20", "--minutes", "0.1", "--out", page],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -16,10 +16,7 @@ from owner_containers import OWNER_CONTAINERS
 
 import cli.certificate
 import cli.credentials
-import cli.down
-import cli.env
 import cli.expect
-import cli.outputs
 import cli.up
 from bootstrap.backend import Backend
 from bootstrap.daemon import Daemon
@@ -27,7 +24,7 @@ from bootstrap.image import Image
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
 from cli.exit_codes import finish
-from cli.stack import Refusal
+from cli.refusals import NotAsked, Refusal
 
 IMAGE = "eclipse-mosquitto:2.0.22"
 UP = {
@@ -59,7 +56,7 @@ class TestUp:
             raise cli.expect.UnreachableError("mqtt://x:1: can't be reached from here")
 
         monkeypatch.setattr(cli.up, "ask_all", nobody)
-        ready.run(cli.up.main)
+        ready.run("up")
 
         assert "  not asked: mqtt://x:1: can't be reached from here\n" in capsys.readouterr().out
 
@@ -69,42 +66,42 @@ class TestUp:
     ):
         seen = HostFacts(facts={("state", "mosquitto-test"): state})
         monkeypatch.setattr(cli.up, "sight", lambda *_: Observations(host=seen))
-        ready.run(cli.up.main)
+        ready.run("up")
         assert "The checklist" not in capsys.readouterr().out
 
         ready.write(checkAfterUp=True)
         with nullcontext() if state == "running" else pytest.raises(Refusal, match="container"):
-            ready.run(cli.up.main)
+            ready.run("up")
         assert f"mosquitto-test: {state}" in capsys.readouterr().out
 
     def test_it_ends_with_where_the_broker_is_and_how_to_get_in(self, ready, capsys):
-        ready.run(cli.up.main)
+        ready.run("up")
 
         said = capsys.readouterr().out
         assert f"The broker is up: container mosquitto-test, image {IMAGE}\n" in said
         assert "  mqtt: mqtt://broker.example.org:1883\n" in said
-        assert "make credentials USER=sensor STACK=test\n" in said
+        assert "./brokerctl credentials sensor --stack test\n" in said
         assert "s3cret" not in said
 
     def test_the_line_that_listens_is_ready_to_paste(self, ready, capsys, monkeypatch):
         monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-        ready.run(cli.up.main)
+        ready.run("up")
 
         line = capsys.readouterr().out.rstrip().splitlines()[-1].strip()
         words = shlex.split(line)
         assert words[:3] == ["mosquitto_sub", "-h", "broker.example.org"]
-        assert words[words.index("-P") + 1] == "$(make -s password USER=sensor STACK=test)"
+        assert words[words.index("-P") + 1] == "$(./brokerctl password sensor --stack test)"
 
     def test_without_a_client_here_the_one_in_the_container_listens(
         self, ready, capsys, monkeypatch
     ):
         monkeypatch.setattr("shutil.which", lambda _: None)
-        ready.run(cli.up.main)
+        ready.run("up")
 
         assert "  docker exec -it mosquitto-test mosquitto_sub -h" in capsys.readouterr().out
 
     def test_a_broker_that_nobody_shares_is_brought_up_without_a_question(self, ready):
-        ready.run(cli.up.main)
+        ready.run("up")
 
         assert ready.calls() == [
             "stack select --create test",
@@ -113,17 +110,17 @@ class TestUp:
 
     def test_elsewhere_pulumi_shows_its_preview_and_asks(self, ready):
         ready.backend = Backend(ours=False)
-        ready.run(cli.up.main)
+        ready.run("up")
         assert ready.calls()[-1] == "up --stack test"
 
-        ready.run(cli.up.main, "--yes")
+        ready.run("up", "--yes")
         assert ready.calls()[-1] == "up --stack test --yes --skip-preview"
 
     def test_a_failure_does_not_end_with_a_way_in(self, ready, capsys):
         ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
 
         with pytest.raises(Refusal, match="pulumi up failed"):
-            ready.run(cli.up.main)
+            ready.run("up")
         assert "The broker is up" not in capsys.readouterr().out
 
 
@@ -147,27 +144,73 @@ class TestDown:
         return sorted(each.name for each in site.srv.iterdir())
 
     def test_data_and_logs_stay_and_that_is_said(self, site, capsys):
-        site.run(cli.down.main)
+        site.run("down", "--confirm", "test")
 
-        assert site.calls()[-1] == "destroy --stack test --yes --skip-preview"
         assert self.left(site) == ["config", "data", "log"]
-        assert capsys.readouterr().out == (
-            f"Kept: {site.srv}/data and {site.srv}/log. DATA=delete deletes them.\n"
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"Kept: {site.srv}/data and {site.srv}/log. --delete-data deletes them."
         )
 
+    @pytest.mark.parametrize("more", [(), ("--yes",), ("--delete-data",)])
+    def test_passwords_stay_whatever_else_is_said(self, site, capsys, more):
+        site.run("down", "--confirm", "test", *more)
+
+        assert site.calls()[-1] == (
+            "destroy --stack test --yes --skip-preview --refresh "
+            "--exclude **random:index/** --exclude **sentient-mqtt:index:Rotations**"
+        )
+        assert "Kept: every password. ./brokerctl up --stack test" in capsys.readouterr().out
+
+    def test_passwords_go_where_that_is_said(self, site, capsys):
+        site.run("down", "--confirm", "test", "--delete-passwords")
+
+        assert site.calls()[-1] == "destroy --stack test --yes --skip-preview"
+        assert "Deleted: every password." in capsys.readouterr().out
+
+    def test_the_name_of_the_stack_has_to_be_typed(self, site, monkeypatch, capsys):
+        monkeypatch.setattr("builtins.input", lambda _: " test ")
+        site.run("down")
+        assert site.calls()[-1].startswith("destroy ")
+        assert "takes away mosquitto-test on unix:///" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("answer", ["", "yes", "y", "Test", "tes", "testt", "prod"])
+    def test_any_other_answer_takes_nothing_away(self, site, monkeypatch, answer):
+        monkeypatch.setattr("builtins.input", lambda _: answer)
+        with pytest.raises(NotAsked, match=r"^nothing was taken away"):
+            site.run("down", "--yes", "--delete-data", "--delete-passwords")
+        with pytest.raises(NotAsked, match=r"^nothing was taken away"):
+            site.run("down", "--yes", "--confirm", answer or " ")
+        assert site.calls() == []
+        assert self.left(site) == ["config", "data", "log"]
+
+    def test_without_anybody_to_type_it_nothing_is_taken_away(self, site, monkeypatch):
+        def nobody(_):
+            raise EOFError
+
+        monkeypatch.setattr("builtins.input", nobody)
+        with pytest.raises(NotAsked, match="Without a terminal: --confirm test"):
+            site.run("down", "--yes")
+        assert site.calls() == []
+
+    def test_on_dev_nobody_is_asked(self, site, monkeypatch):
+        site.rename("dev")
+        monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
+        site.run("down", "--stack", "dev")
+        assert site.calls()[-1].startswith("destroy --stack dev --yes --skip-preview")
+
     def test_they_are_deleted_where_that_is_said(self, site, capsys):
-        site.run(cli.down.main, "--delete-data")
+        site.run("down", "--confirm", "test", "--delete-data")
 
         # Its files were Pulumi's to remove.
         assert self.left(site) == ["config"]
-        assert capsys.readouterr().out == (
-            f"Deleted: what the broker wrote in {site.srv}/data and {site.srv}/log.\n"
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"Deleted: what the broker wrote in {site.srv}/data and {site.srv}/log."
         )
 
     def test_what_is_not_the_brokers_stays_and_that_is_said(self, site, capsys):
         (site.srv / "data" / "notes.txt").write_text("mine")
 
-        site.run(cli.down.main, "--delete-data")
+        site.run("down", "--confirm", "test", "--delete-data")
 
         assert self.left(site) == ["config", "data"]
         assert [path.name for path in (site.srv / "data").iterdir()] == ["notes.txt"]
@@ -178,28 +221,31 @@ class TestDown:
     def test_not_while_a_container_has_them(self, site):
         (site.bin / "docker").write_text("#!/bin/sh\necho another\n")
 
-        with pytest.raises(Refusal, match=r"^DATA=delete: .*/data: still mounted by another"):
-            site.run(cli.down.main, "--delete-data")
+        with pytest.raises(Refusal, match=r"^--delete-data: .*/data: still mounted by another"):
+            site.run("down", "--confirm", "test", "--delete-data")
         assert self.left(site) == ["config", "data", "log"]
 
     def test_not_where_destroying_failed(self, site):
         site.pulumi('case "$*" in *destroy*) exit 1 ;; esac')
 
         with pytest.raises(Refusal, match="pulumi destroy failed"):
-            site.run(cli.down.main, "--delete-data")
+            site.run("down", "--confirm", "test", "--delete-data")
         assert self.left(site) == ["config", "data", "log"]
 
-    def test_elsewhere_pulumi_asks(self, site):
+    def test_on_dev_with_a_state_of_ones_own_pulumi_asks(self, site):
+        site.rename("dev")
         site.backend = Backend(ours=False)
 
-        site.run(cli.down.main)
+        site.run("down", "--stack", "dev")
+        assert "--yes" not in site.calls()[-1]
 
-        assert site.calls()[-1] == "destroy --stack test"
+        site.run("down", "--stack", "dev", "--yes")
+        assert "--yes --skip-preview" in site.calls()[-1]
 
 
 class TestCredentials:
     def test_a_login_is_an_env_file_on_stdout(self, ready, capsys):
-        ready.run(cli.credentials.main, "--user", "sensor")
+        ready.run("credentials", "sensor")
 
         said = capsys.readouterr()
         assert said.out == (
@@ -212,26 +258,31 @@ class TestCredentials:
         assert said.err == ""
 
     def test_a_password_alone_is_one_line(self, ready, capsys):
-        ready.run(cli.credentials.main, "--user", "sensor", "--only-password")
+        ready.run("password", "sensor")
 
         assert capsys.readouterr().out == "s3cret\n"
 
     @pytest.mark.parametrize(
-        ("user", "hint"), [("sensr", "Did you mean 'sensor'?"), ("", "There are: sensor.")]
+        ("words", "said"),
+        [
+            (("sensr",), "no such user in Pulumi.test.yaml. Did you mean 'sensor'?"),
+            ((), "name a user, or give --all FOLDER. There are: sensor."),
+            (("sensor", "--all", "x"), "name a user, or give --all FOLDER. There are: sensor."),
+        ],
     )
-    def test_a_wrong_name_is_told_before_pulumi_is_asked(self, ready, user, hint):
-        with pytest.raises(Refusal) as refused:
-            ready.run(cli.credentials.main, "--user", user)
+    def test_a_wrong_name_is_told_before_pulumi_is_asked(self, ready, words, said):
+        with pytest.raises(NotAsked) as refused:
+            ready.run("credentials", *words)
 
-        assert str(refused.value) == f"USER={user}: no such user in Pulumi.test.yaml. {hint}"
+        assert str(refused.value).endswith(said)
         assert ready.calls() == []
 
     def test_a_broker_that_is_not_up_yet(self, ready):
         ready.outputs = {}
         ready.pulumi("exit 0")
 
-        with pytest.raises(Refusal, match=r"not up yet\. Run: make up STACK=test"):
-            ready.run(cli.credentials.main, "--user", "sensor")
+        with pytest.raises(Refusal, match=r"not up yet: run \./brokerctl up --stack test"):
+            ready.run("credentials", "sensor")
 
     def test_all_of_them_are_files_that_nobody_else_may_read(self, ready, tmp_path, capsys):
         folder = tmp_path / "handed out"
@@ -239,7 +290,7 @@ class TestCredentials:
         (folder / "sensor.env").write_text("old")
         (folder / "sensor.env").chmod(0o644)
 
-        ready.run(cli.credentials.main, "--all", str(folder))
+        ready.run("credentials", "--all", str(folder))
 
         file = folder / "sensor.env"
         assert "MQTT_PASSWORD=s3cret\n" in file.read_text()
@@ -259,15 +310,15 @@ class TestCredentials:
         return ready
 
     def test_no_env_file_is_printed_that_a_shell_reads_otherwise(self, misread, capsys):
-        with pytest.raises(Refusal, match=r"^USER=person: the password holds characters") as why:
-            misread.run(cli.credentials.main, "--user", "person")
+        with pytest.raises(Refusal, match=r"^user person: the password holds characters") as why:
+            misread.run("credentials", "person")
 
         assert capsys.readouterr().out == ""
-        assert "FORMAT=header" in str(why.value)
+        assert "--format header" in str(why.value)
         assert "$" not in str(why.value)
-        misread.run(cli.credentials.main, "--user", "person", "--format", "header")
+        misread.run("credentials", "person", "--format", "header")
         assert '"a $ecret of two words"' in capsys.readouterr().out
-        misread.run(cli.credentials.main, "--user", "person", "--only-password")
+        misread.run("password", "person")
         assert capsys.readouterr().out == "a $ecret of two words\n"
 
     def test_the_others_have_their_files_and_the_command_fails(self, misread, tmp_path, capsys):
@@ -275,19 +326,19 @@ class TestCredentials:
         folder.mkdir()
         (folder / "person.env").write_text("of before")
 
-        with pytest.raises(Refusal, match=r"^No file for USER=person: the password holds"):
-            misread.run(cli.credentials.main, "--all", str(folder))
+        with pytest.raises(Refusal, match=r"^No file for user person: the password holds"):
+            misread.run("credentials", "--all", str(folder))
 
         assert [file.name for file in folder.iterdir()] == ["sensor.env"]
         assert "1 files" in capsys.readouterr().err
-        misread.run(cli.credentials.main, "--all", str(folder), "--format", "header")
+        misread.run("credentials", "--all", str(folder), "--format", "header")
         assert {file.name for file in folder.glob("*.h")} == {"person.h", "sensor.h"}
 
 
 class TestOutputs:
     def test_secrets_are_shown_only_where_they_are_asked_for(self, ready):
-        ready.run(cli.outputs.main)
-        ready.run(cli.outputs.main, "--show-secrets")
+        ready.run("outputs")
+        ready.run("outputs", "--show-secrets")
 
         assert ready.calls() == [
             "stack output --stack test",
@@ -301,7 +352,7 @@ class TestEnv:
             environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, ours=True
         )
 
-        ready.run(cli.env.main)
+        ready.run("env")
 
         lines = capsys.readouterr().out.splitlines()
         assert "export PULUMI_CONFIG_PASSPHRASE_FILE='/a b/passphrase'" in lines
@@ -312,12 +363,13 @@ class TestEnv:
 
 def test_a_refusal_is_a_sentence_and_an_exit_code(capsys):
     def refuse():
-        raise Refusal("STACK=x: there is none.")
+        raise Refusal("stack x: there is none.")
 
     with pytest.raises(SystemExit) as ended:
         finish(refuse)
 
-    assert ended.value.code == "error: STACK=x: there is none."
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: stack x: there is none.\n"
 
 
 def test_a_person_who_interrupts_sees_no_traceback():
@@ -339,26 +391,26 @@ WITH_CERTIFICATES = {
 class TestCertificate:
     def test_one_that_no_listener_asks_for_is_refused(self, desk, tmp_path):
         with pytest.raises(Refusal, match="say clientCertificates: required"):
-            desk.run(cli.certificate.main, "--user", "sensor", "--out", str(tmp_path / "out"))
+            desk.run("certificate", "sensor", "--out", str(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("user", ["sensr", ""])
     def test_nobody_gets_one_who_is_not_declared(self, desk, tmp_path, user):
         desk.write(listeners=WITH_CERTIFICATES)
         with pytest.raises(Refusal, match="no such user"):
-            desk.run(cli.certificate.main, "--user", user, "--out", str(tmp_path / "out"))
+            desk.run("certificate", user, "--out", str(tmp_path / "out"))
 
     def test_a_host_without_the_ca_says_what_to_do_and_nothing_is_written(self, desk, tmp_path):
         desk.write(listeners=WITH_CERTIFICATES, container="never-was-up")
-        with pytest.raises(Refusal, match="run make up first"):
-            desk.run(cli.certificate.main, "--user", "sensor", "--out", str(tmp_path / "out"))
+        with pytest.raises(Refusal, match=r"run \./brokerctl up first"):
+            desk.run("certificate", "sensor", "--out", str(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
 
     def test_a_key_that_is_there_is_never_written_over(self, desk, tmp_path):
         desk.write(listeners=WITH_CERTIFICATES)
         (tmp_path / "sensor.key").write_text("in use")
         with pytest.raises(Refusal, match=r"sensor\.key is there already"):
-            desk.run(cli.certificate.main, "--user", "sensor", "--out", str(tmp_path))
+            desk.run("certificate", "sensor", "--out", str(tmp_path))
         assert (tmp_path / "sensor.key").read_text() == "in use"
 
     @pytest.mark.parametrize(
@@ -372,14 +424,14 @@ class TestCertificate:
         monkeypatch.setattr(cli.certificate, "sign", lambda _, pem, __: signed(pem))
         out = tmp_path / "out"
 
-        desk.run(cli.certificate.main, "--user", user, "--out", str(out))
-        desk.run(cli.certificate.main, "--user", "sensor", "--out", str(tmp_path / "other"))
+        desk.run("certificate", user, "--out", str(out))
+        desk.run("certificate", "sensor", "--out", str(tmp_path / "other"))
 
         assert {file.name for file in out.iterdir()} == {f"{stem}.key", f"{stem}.pem", "ca.pem"}
         assert common_name(out / f"{stem}.pem") == user
         assert common_name(out / "ca.pem") == "the CA"
         with pytest.raises(Refusal, match="is there already"):
-            desk.run(cli.certificate.main, "--user", user, "--out", str(out))
+            desk.run("certificate", user, "--out", str(out))
 
 
 def signed(pem):
