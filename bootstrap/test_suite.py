@@ -23,6 +23,9 @@ from cli.refusals import Refusal
 from cli.stack import ROOT
 
 SLOWEST = 20
+LAST_LINES = 40
+NO_TESTS = 5
+"""pytest's exit code where it selected none."""
 BIN = Path(sys.executable).parent
 APART = ("tests/engine", "tests/accepted", "tests/e2e")
 
@@ -34,6 +37,8 @@ class Stage:
     title: str
     commands: tuple[tuple[str, ...], ...] = ()
     paths: tuple[str, ...] = ()
+    workers: int = 1
+    """Processes that pytest runs tests in; those that are marked ``alone`` follow in one."""
     docker: bool = False
     engine: bool = False
 
@@ -52,12 +57,17 @@ STAGES = {
         commands=(("go", "-C", str(ROOT / "engine" / "command"), "test", "./..."),),
     ),
     # Docker and Pulumi are replaced by programs that a test writes.
-    "unit": Stage(title="unit", paths=("tests", *(f"--ignore={path}" for path in APART))),
-    "engine": Stage(title="engine", paths=("tests/engine",), engine=True),
-    "accepted": Stage(
-        title="accepted by Mosquitto 2.0 and 2.1", paths=("tests/accepted",), docker=True
+    "unit": Stage(
+        title="unit", paths=("tests", *(f"--ignore={path}" for path in APART)), workers=2
     ),
-    "e2e": Stage(title="e2e", paths=("tests/e2e",), docker=True, engine=True),
+    "engine": Stage(title="engine", paths=("tests/engine",), workers=2, engine=True),
+    "accepted": Stage(
+        title="accepted by Mosquitto 2.0 and 2.1",
+        paths=("tests/accepted",),
+        workers=4,
+        docker=True,
+    ),
+    "e2e": Stage(title="e2e", paths=("tests/e2e",), workers=4, docker=True, engine=True),
 }
 """The quick ones first."""
 
@@ -68,6 +78,8 @@ class Timed:
 
     seconds: float
     test: str
+    failure: str = ""
+    """What pytest said of it, where it failed."""
 
 
 def main() -> None:
@@ -83,7 +95,7 @@ def main() -> None:
         set_up(stages.values())
     failed, tests = run(stages)
     progress.where_the_time_went()
-    for line in slowest(tests):
+    for line in (*slowest(tests), *failures(tests)):
         print(line, file=sys.stderr, flush=True)
     if failed:
         raise Refusal(f"failed: {', '.join(failed)}; what they said is above.")
@@ -132,15 +144,27 @@ def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
             with progress.step(f"test: {stage.title}") as step:
                 sys.stdout.flush()
                 codes = [_code(argv) for argv in stage.commands]
-                if stage.paths:
-                    report = Path(folder, f"{name}.xml")
-                    pytest = (sys.executable, "-m", "pytest", "-q", f"--junitxml={report}")
-                    codes.append(_code(("env", f"PATH={path}", *pytest, *stage.paths)))
+                for number, argv in enumerate(pytests(stage)):
+                    report = Path(folder, f"{name}-{number}.xml")
+                    code = _code(("env", f"PATH={path}", *argv, f"--junitxml={report}"))
+                    # Of a stage in two parts the second may have no tests.
+                    codes.append(0 if number and code == NO_TESTS else code)
                     tests += durations(report)
                 if any(codes):
                     failed.append(name)
                     step.end(f"FAILED (exit {max(codes, key=abs)})")
     return failed, tests
+
+
+def pytests(stage: Stage) -> list[tuple[str, ...]]:
+    """Return the calls of pytest that run the tests of *stage*, without their reports."""
+    if not stage.paths:
+        return []
+    pytest = (sys.executable, "-m", "pytest", "-q", *stage.paths)
+    if stage.workers == 1:
+        return [pytest]
+    side_by_side = ("-n", str(stage.workers), "--dist=loadgroup")  # tests/side_by_side.py
+    return [(*pytest, *side_by_side, "-m", "not alone"), (*pytest, "-m", "alone")]
 
 
 @contextmanager
@@ -162,7 +186,11 @@ def durations(report: Path) -> list[Timed]:
         return []
     cases = ET.parse(report).iter("testcase")  # noqa: S314  (pytest wrote it)
     return [
-        Timed(float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}")
+        Timed(
+            float(case.get("time", 0)),
+            f"{case.get('classname')}::{case.get('name')}",
+            "\n".join(part.text or "" for part in case if part.tag in ("failure", "error")),
+        )
         for case in cases
     ]
 
@@ -177,6 +205,14 @@ def slowest(tests: Sequence[Timed]) -> list[str]:
         "first to ask for",
         *(f"    {timed.seconds:8.1f} s  {timed.test}" for timed in first),
     ]
+
+
+def failures(tests: Iterable[Timed]) -> Iterator[str]:
+    """Yield the end of what pytest said of each test that failed."""
+    for timed in tests:
+        if timed.failure:
+            yield f"==> failed: {timed.test}"
+            yield from (f"    {line}" for line in timed.failure.splitlines()[-LAST_LINES:])
 
 
 def _code(argv: Sequence[str]) -> int:

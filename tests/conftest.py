@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
+from side_by_side import ByGroup, early_first, write_groups
 
 from bootstrap import apt
 from bootstrap.daemon import Daemon, ensure_daemon
@@ -22,6 +26,55 @@ hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    yield
+    early_first(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if file := getattr(session.config, "workerinput", {}).get("groups"):
+        write_groups(Path(file), session.items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["groups"] = str(groups_of(node.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | None:
+    return ByGroup(config, log, groups_of(config)) if config.option.dist == "loadgroup" else None
+
+
+def groups_of(config: pytest.Config) -> Path:
+    """Return the file in which the processes of `pytest -n` say the groups of the tests."""
+    if GROUPS not in config.stash:
+        folder = tempfile.TemporaryDirectory(prefix="sentient-mqtt-groups-")
+        config.add_cleanup(folder.cleanup)
+        config.stash[GROUPS] = Path(folder.name, "groups.json")
+    return config.stash[GROUPS]
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """``tell("so many")``: a figure for whoever watches the run, also with `pytest -n`."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+# A shell ignores SIGINT in what it starts with `&`, and so would what a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+GROUPS = pytest.StashKey[Path]()
 
 
 class Docker(Protocol):
@@ -42,7 +95,7 @@ def docker(daemon: Daemon) -> Docker:
 
     def run(*words: str, check: bool = True) -> str:
         result = subprocess.run(
-            daemon.argv(*words), check=False, capture_output=True, text=True, timeout=120
+            daemon.argv(*words), check=False, capture_output=True, text=True, timeout=600
         )
         if check and result.returncode != 0:
             pytest.fail(f"docker {' '.join(words)}: {result.stdout}{result.stderr}")

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 DENIED = "Not authorized"
 SUCCESS = "Success"
 HOST = "127.0.0.1"

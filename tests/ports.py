@@ -8,16 +8,27 @@ from contextlib import ExitStack
 # those would be taken by another process as soon as its broker lets go of it.
 RANGE = range(20_000, 32_000)
 
-_given: set[int] = set()
+_held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port at which nobody listens, another one each time."""
+    """Return a port at which nobody listens, and which no process of the tests was given."""
     while True:
         port = random.choice(RANGE)
-        if port not in _given and _is_free(port):
-            _given.add(port)
+        if _hold(port) and _is_free(port):
             return port
+
+
+def _hold(port: int) -> bool:
+    """Reserve *port* until this process ends, by the name of a socket in this network namespace."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0sentient-mqtt-tests-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _held.append(name)
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -28,9 +28,7 @@ def shellcheck():
 
 
 def test_there_are_scripts_to_look_at():
-    assert {"lib/put_files.sh", "commands/probe.sh", "build.sh", "venv.sh"} <= {
-        path.name for path in SCRIPTS
-    }
+    assert {"put_files.sh", "probe.sh", "build.sh", "venv.sh"} <= {path.name for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -52,13 +50,15 @@ class TestScript:
         assert "\nset -eu\n" in text or "\n# needs: " in text
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "host").glob("*.sh")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "host").rglob("*.sh")), ids=lambda path: path.stem
+)
 def test_a_host_script_only_defines_functions(script, tmp_path):
     """What it does begins with the calls; until then a broken connection has changed nothing."""
     # Without a PATH no program could have been called.
     done = subprocess.run(
         [str(shutil.which("sh")), "-s", "apply"],
-        input=host_scripts(script.name),
+        input=host_scripts(str(script.relative_to(ROOT / "host"))),
         capture_output=True,
         text=True,
         check=False,

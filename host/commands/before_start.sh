@@ -17,7 +17,7 @@ guard() { # DIGEST ONE_WAY: what the container that follows is made from
 fail() {
   [ "$put_aside" = no ] || in_data rw 60 'rm -rf .before-start .rehearsal' || :
   # The files came first: the broker that runs has them.
-  if running; then
+  if running_again; then
     echo "$*. The container was not replaced: it runs on, with the new users and rules" >&2
   else
     echo "$*. No container was made, and none runs" >&2

@@ -43,8 +43,9 @@ inode() { stat -c %i mosquitto.db 2>/dev/null || echo none; }
 whole() {
   [ -f mosquitto.db ] || return 1
   [ "$(dd if=mosquitto.db bs=1 skip=3 count=12 2>/dev/null)" = "mosquitto db" ] || return 1
-  [ "$(df -Pk . | awk "NR == 2 { print \$4 }")" -ge 64 ]
+  [ "$(room)" -ge 64 ]
 }
+room() { df -Pk . | awk "NR == 2 { print \$4 }"; }
 link() { # FOLDER [FROM]: made anew, with the database in it
   rm -rf -- "$1"
   mkdir -- "$1"
@@ -105,9 +106,13 @@ trap 'exit 143' TERM
 
 # Mosquitto writes beside the file and renames: another inode is a database written, and a link to
 # the one before it stays what it was, at no cost. On a full disk 2.0 renames, too: what it could
-# not write is missing, and a small database is empty. Then the one before comes back.
+# not write is missing, and a small database is empty. Then the one before comes back. 2.1 ends where
+# it can't write, which costs every client its connection: so neither is asked without room for as
+# much as there is, an eighth more, and what `whole` wants to see left.
 write_database() {
   in_broker 80 '
+size=$(($(stat -c %s mosquitto.db 2>/dev/null || echo 0) / 1024 + 1))
+[ "$(room)" -ge $((size + size / 8 + 64)) ] || exit 1
 previous=.before-write
 put_back() { # mv refuses what is the same file already
   if [ "$(stat -c %i "$previous")" = "$(inode)" ]; then rm -f "$previous"; else mv -f "$previous" mosquitto.db; fi
@@ -250,6 +255,19 @@ count_trial() { # IMAGE: as `counts`, of what `link_trial` linked
 not_its_owners="is the disk full? Does all that lies there belong to its owner?"
 
 running() { [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; }
+
+# A broker that ended, and that Docker is about to start again, runs soon.
+running_again() {
+  deadline=$(($(date +%s) + 20))
+  while :; do
+    case $(state '{{.State.Running}} {{.State.Restarting}}') in
+      'true false') return 0 ;;
+      'true true') [ "$(date +%s)" -lt "$deadline" ] || return 1 ;;
+      *) return 1 ;;
+    esac
+    sleep 0.2
+  done
+}
 
 started() { # which start of which container; nothing where there is none
   state '{{.Id}} {{.State.StartedAt}}' || :

@@ -70,7 +70,7 @@ class Running:
             input=render_stdin(text, calls),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
@@ -163,7 +163,7 @@ class Running:
     def await_answer(self) -> None:
         """Wait until somebody is let in."""
         name = next(iter(self.settings.users))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             try:
                 self.client(name).close()

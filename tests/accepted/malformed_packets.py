@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 AT_ONCE = 48
-PATIENCE = 5.0
+PATIENCE = 60.0
 CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE = 0x10, 0x30, 0x82, 0xA2

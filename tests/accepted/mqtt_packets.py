@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Self
 
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 class TurnedAway(Exception):

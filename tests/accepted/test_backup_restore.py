@@ -109,7 +109,7 @@ def kept(running) -> dict[str, str]:
         admin.subscribe("paragon/room/status/#")
         with running.client("admin") as other:
             other.publish("paragon/room/status/last", "last")
-        admin.got("paragon/room/status/last", "last", within=60)
+        admin.got("paragon/room/status/last", "last", within=300)
         return {each.topic: each.text for each in admin.received if each.retained}
 
 
@@ -117,7 +117,7 @@ def delivered(running) -> list[str]:
     """Return what waited for the client that was away."""
     with session(running) as reader, running.client("admin") as admin:
         admin.publish("paragon/room/events/last", "last")
-        reader.got("paragon/room/events/last", "last", within=60)
+        reader.got("paragon/room/events/last", "last", within=300)
         return [each.text for each in reader.received if each.text != "last"]
 
 

@@ -36,7 +36,9 @@ class Exporter:
     def told(self) -> dict[str, float]:
         """Return what it serves now, by name, without labels; nothing where it doesn't."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as page:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=60
+            ) as page:
                 lines = page.read().decode().splitlines()
         except (urllib.error.URLError, ConnectionError):
             return {}

@@ -22,7 +22,7 @@ from broker.credentials.password_hashes import SALT_BYTES, hash_password
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import RELOADED
 
-PATIENCE = 20
+PATIENCE = 120
 USER, PASSWORD = "user", "of the user"
 HASH = hash_password(PASSWORD, bytes(SALT_BYTES), 1)
 

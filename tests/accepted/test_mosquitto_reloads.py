@@ -1,7 +1,5 @@
 """Changed files reach a broker that runs, nobody else notices, and bad files change nothing."""
 
-import time
-
 import pytest
 from mqtt import DENIED, refusal
 
@@ -111,12 +109,10 @@ def test_rules_that_mosquitto_refuses_never_reach_the_broker_that_runs(running, 
     assert line in running.image
 
     # And the way is free for the next, good change.
-    began = time.monotonic()
     running.passwords["admin"] = "rotated-after-all"
     running.generations["admin"] = "2"
     assert running.put_files().returncode == 0
     running.client("admin").close()
-    assert time.monotonic() - began < 20
 
 
 def test_files_for_a_broker_that_does_not_run_are_simply_put_in_place(running, docker):

@@ -80,7 +80,7 @@ def handshake(port, *words):
         input="",
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
     return "Cipher is (NONE)" not in done.stdout, done.stdout + done.stderr
@@ -490,7 +490,7 @@ def browse(folder, page, ca):
             stderr=subprocess.DEVNULL,
         )
         try:
-            return told.get(timeout=60)
+            return told.get(timeout=300)
         finally:
             browser.terminate()
             browser.wait(20)

@@ -81,8 +81,8 @@ def retained(running):
         return sum(each.topic.startswith("paragon/room/status/") for each in admin.received)
 
 
-def leaves_nothing_of_its_own(running):
-    return {each.name for each in data(running).iterdir()} <= {"mosquitto.db"}
+def leaves_nothing_of_its_own(running, *names):
+    return {each.name for each in data(running).iterdir()} <= {"mosquitto.db", *names}
 
 
 def test_what_was_just_published_comes_back_with_the_next_container(running):
@@ -252,7 +252,7 @@ def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, capsys):
+def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, tell):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     running.docker("rm", running.broker.container)
@@ -285,8 +285,7 @@ def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, 
             assert killing.run(*where, kill_at=0)[0] == 0, f"step {step}"
             assert (place / "mosquitto.db").read_bytes() == copy, f"step {step}"
     assert step > 5
-    with capsys.disabled():
-        print(f"\nthe guard: killed before each of {step - 1} steps, the only copy is there")
+    tell(f"the guard: killed before each of {step - 1} steps, the only copy is there")
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
@@ -451,8 +450,9 @@ def test_where_nothing_is_to_be_replaced_nothing_is_done(running):
     assert refusal(running.port, "admin", "wrong") == "Not authorized"
 
 
-def test_a_full_disk_does_not_cost_the_database_on_it(running, tmp_path):
-    """Mosquitto 2.0 puts a small database in place empty where it can't write it."""
+@pytest.fixture
+def small_disk(running):
+    """The data folder on a disk of 512 KiB, with what the broker wrote at its end."""
     place = data(running)
     running.docker("stop", running.broker.container)
     stopped = (place / "mosquitto.db").read_bytes()
@@ -465,19 +465,51 @@ def test_a_full_disk_does_not_cost_the_database_on_it(running, tmp_path):
         running.docker("rm", running.broker.container)
         running.docker(*running.container())
         running.await_answer()
-        with (place / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            while True:
-                filler.write(bytes(4096))
-
-        done = guard(running, one_way=True)
-
-        assert done.returncode == 1
-        assert "is the disk full?" in done.stderr
-        assert "was not replaced: it runs on" in done.stderr
-        assert (place / "mosquitto.db").read_bytes() == stopped
-        (place / "filler").unlink()
-        assert guard(running, one_way=True).returncode == 0
-        assert retained(running) == MESSAGES
+        yield place
     finally:
         running.docker("rm", "--force", "--volumes", running.broker.container)
         subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_costs_neither_the_database_on_it_nor_a_connection(running, small_disk):
+    stopped = (small_disk / "mosquitto.db").read_bytes()
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+
+    with running.client("sentient_monitor_prod") as unaffected:
+        done = guard(running, one_way=True)
+        assert unaffected.disconnected is None
+
+    assert done.returncode == 1
+    assert "is the disk full?" in done.stderr
+    assert "was not replaced: it runs on" in done.stderr
+    assert (small_disk / "mosquitto.db").read_bytes() == stopped
+    assert leaves_nothing_of_its_own(running, "filler")
+    (small_disk / "filler").unlink()
+    assert guard(running, one_way=True).returncode == 0
+    assert retained(running) == MESSAGES
+
+
+def test_a_write_that_the_disk_has_no_room_for_costs_nothing_that_was_on_disk(running, small_disk):
+    """
+    The room that is looked for first is that of the database before.
+
+    Mosquitto 2.0 puts a small database in place empty where it can't write it, and goes on. 2.1
+    ends, and Docker starts it again with what is on disk.
+    """
+    stopped = (small_disk / "mosquitto.db").read_bytes()
+    with running.client("admin") as admin:
+        for number in range(100):
+            admin.publish(f"paragon/room/events/{number}", "x" * 10_000, retain=True)
+
+    done = guard(running, one_way=True)
+
+    assert done.returncode == 1
+    assert "is the disk full?" in done.stderr
+    assert "was not replaced: it runs on" in done.stderr
+    assert (small_disk / "mosquitto.db").read_bytes() == stopped
+    running.await_answer()
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    assert guard(running, one_way=True).returncode == 0
+    assert retained(running) == MESSAGES

@@ -60,7 +60,7 @@ class Bench:
         )
         (self.folder / "acl").write_text(acl)
         self.signal()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not self.lets_in(password):
             assert time.monotonic() < deadline, "the broker did not take the new files"
             time.sleep(0.01)
@@ -173,7 +173,7 @@ def _reaches(filter_: str, topic: str) -> bool:
     return matches(filter_, topic)
 
 
-def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench, stand_in, capsys):
+def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench, stand_in, tell):
     scores = []
     for suite in SUITES:
         version = stand_in(suite).partition(":")[2].partition("-")[0]
@@ -182,10 +182,9 @@ def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench,
             ask(broker, draw_round(random, users=USERS, topics=TOPICS), score)
         scores.append(score)
     disagreements = [each for score in scores for each in score.disagreements]
-    with capsys.disabled():
-        parts = ", ".join(f"{each.version}: {each.cases:,}" for each in scores)
-        total = sum(each.cases for each in scores)
-        print(f"\n{total:,} cases (seed {SEED}): {len(disagreements)} disagreements ({parts})")
+    parts = ", ".join(f"{each.version}: {each.cases:,}" for each in scores)
+    total = sum(each.cases for each in scores)
+    tell(f"{total:,} cases (seed {SEED}): {len(disagreements)} disagreements ({parts})")
     assert disagreements == []
     for score in scores:
         assert score.cases >= ENOUGH

@@ -20,6 +20,21 @@ from bootstrap.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
 
+# Chapters of one story, and what the host's clock would start while another test waits for it.
+STORY = "main site"
+CLOCK = "the host's clock"
+BY_CLOCK = ("test_20_backup", "test_23_monitoring")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With `pytest -n`, the main site's chapters run in one process, and other sites beside it."""
+    if {"site", "unborn"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.group(STORY))
+        item.add_marker(pytest.mark.early)
+    elif item.path.stem in BY_CLOCK:
+        item.add_marker(pytest.mark.group(CLOCK))
+
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:

@@ -91,7 +91,7 @@ class Held:
     """A client that logged in and stays."""
 
     def __init__(self, host: str, port: int, user: str, password: str) -> None:
-        self.peer = socket.create_connection((host, port), timeout=10)
+        self.peer = socket.create_connection((host, port), timeout=60)
         self.peer.sendall(connect_packet(f"held-{os.getpid()}", user, password))
         if self.peer.recv(4) != b"\x20\x02\x00\x00":
             raise ConnectionRefusedError

@@ -157,7 +157,7 @@ class Lab:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         said = done.stdout + done.stderr
@@ -214,7 +214,7 @@ class Lab:
         found: dict[Person, list[bool]] = {}
 
         def ask(person: Person) -> None:
-            deadline = time.monotonic() + (15 if any(wanted[person]) else 0)
+            deadline = time.monotonic() + (90 if any(wanted[person]) else 0)
             while True:
                 answers = self.knockers[person].say("ask", targets(person, ports, at), 1.5)
                 if answers == wanted[person] or time.monotonic() >= deadline:

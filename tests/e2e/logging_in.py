@@ -56,7 +56,7 @@ def logging_in(port: int, user: str, password: str) -> Iterator[Logins]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert begun.wait(20)
+        assert begun.wait(120)
         yield seen
     finally:
         ended.set()

@@ -26,7 +26,7 @@ class Prometheus:
     def ask(self, path: str, **query: str) -> Any:
         """Return ``data`` of an answer of Prometheus' HTTP API."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> dict[str, float]:

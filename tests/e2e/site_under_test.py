@@ -18,6 +18,7 @@ import yaml
 from host_scripts import host_scripts
 from mqtt import Client, Refused
 from patience import eventually
+from witness import PASSPHRASE
 
 from bootstrap.engine import Engine
 from broker.credentials.external_secrets import KEYS
@@ -101,7 +102,7 @@ class Site:
                 shutil.copy(source, self.project / name)
         # A Pulumi that reads Pulumi.yaml's `virtualenv:` finds the one that runs these tests.
         (self.project / ".venv").symlink_to(sys.prefix)
-        (self.folder / "passphrase").write_text("only for this test\n")
+        (self.folder / "passphrase").write_text(f"{PASSPHRASE}\n")
         shutil.copy(ROOT / "Pulumi.prod.yaml", self.stack_file)
         self.edit(self._move)
         self.pulumi("stack", "init", "--no-select", STACK)
@@ -175,7 +176,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=1200,
             check=False,
         )
         if not quiet:

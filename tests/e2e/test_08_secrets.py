@@ -99,7 +99,7 @@ def test_no_command_for_the_host_has_pulumis_secrets_in_its_environment(site, wi
 
 
 def test_nor_has_one_the_stacks_config_while_a_preview_or_a_check_runs(site, monkeypatch):
-    ours = "a password of our own"
+    ours = f"a password of our own: {MARK}"
     for name, value in PULUMIS.items():
         monkeypatch.setenv(name, value)
     with Witness() as witness, site.edited(lambda _: None):

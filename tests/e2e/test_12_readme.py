@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -61,7 +62,7 @@ class Newcomer:
         for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "clone")):
             subprocess.run([*git, *words], check=True)
 
-    container = "e2e-newcomer"
+    container = f"e2e-newcomer-{secrets.token_hex(4)}"
 
     def types(self, line: str, *, fails: bool = False) -> str:
         self.typed.append(line)
@@ -76,7 +77,7 @@ class Newcomer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1500,
             check=False,
         )
         assert (done.returncode != 0) == fails, f"{line}\n{done.stdout}\n{done.stderr}"
@@ -98,7 +99,7 @@ def newcomer(make_site, docker):  # make_site: the engine and image are there
 
 
 def test_a_newcomer_gets_a_broker_and_a_line_that_listens(newcomer):
-    said = newcomer.types("make up")
+    said = newcomer.types("./brokerctl up")
 
     assert "The broker is up" in said
     listen = re.search(r"^Listen:\n  (.*)$", said, re.MULTILINE)
@@ -322,9 +323,10 @@ def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
         f"export PULUMI_BACKEND_URL=file://{state}; "
         f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
     )
+    container = f"{newcomer.container}-by-hand"
     line = (
         f"./brokerctl adopt --stack site --from {folder} --address 127.0.0.1 "
-        "--container e2e-by-hand"
+        f"--container {container}"
     )
 
     said = newcomer.types(own + line)

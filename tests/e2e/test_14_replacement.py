@@ -1,12 +1,13 @@
 """What only a start applies replaces the container, and the database is saved on the way."""
 
 import subprocess
+import time
 from pathlib import Path
 
 from logging_in import logging_in
 
 
-def test_a_change_of_the_configuration_keeps_what_was_just_published(site, capsys):
+def test_a_change_of_the_configuration_keeps_what_was_just_published(site, tell):
     before = site.inspect()["Id"]
     with site.client("sentient_monitor_prod", session="replaced") as away:
         away.subscribe("paragon/+/events/#")
@@ -22,12 +23,12 @@ def test_a_change_of_the_configuration_keeps_what_was_just_published(site, capsy
     assert "- max_inflight_messages 100" in shown
     assert "+ max_inflight_messages 50" in shown
     assert "docker:index/container:Container: (replace)" in shown
+    began = time.monotonic()
     with logging_in(site.ports[0], "admin", site.password("admin")) as somebody:
         site.up()
     # The image is there, and the database on disk and counted, before the old one ends.
-    assert somebody.longest_gap < 10
-    with capsys.disabled():
-        print(f"\nA replacement: nobody was let in for {somebody.longest_gap:.1f} s")
+    assert somebody.longest_gap < (time.monotonic() - began) / 2
+    tell(f"A replacement: nobody was let in for {somebody.longest_gap:.1f} s")
     assert site.inspect()["Id"] != before
     with site.client("admin") as admin:
         admin.subscribe("paragon/#")

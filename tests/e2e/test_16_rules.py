@@ -111,7 +111,7 @@ def reaches(lab: Lab, people: Sequence[Person], port: int) -> list[bool]:
     """Return who of *people* gets an answer, at one attempt, all at once."""
 
     def ask(each):
-        return lab.knockers[each].say("ask", [[each.gateway, port, "mqtt"]], 1.0)[0]
+        return lab.knockers[each].say("ask", [[each.gateway, port, "mqtt"]], 3.0)[0]
 
     with ThreadPoolExecutor(len(people)) as pool:
         return list(pool.map(ask, people))

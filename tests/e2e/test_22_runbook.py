@@ -1,6 +1,7 @@
 """Each incident of the runbook, staged, and resolved by the commands of its section."""
 
 import re
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ RUNBOOK = (ROOT / "docs" / "how-to" / "incident-runbook.md").read_text(encoding=
 class OnCall(Newcomer):
     """Somebody in a clone, at night."""
 
-    container = "e2e-night"
+    container = f"e2e-night-{secrets.token_hex(4)}"
     data: Path
     port: int
     before = ""

@@ -12,7 +12,7 @@ from site_under_test import ROOT
 from bench.soak.plan import KINDS
 
 SOAK = (sys.executable, "-m", "bench.soak", "--clients", "20", "--minutes", "1")
-PATIENCE = 300
+PATIENCE = 1500
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def processes(folder):
     return found.stdout.split()
 
 
-def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_factory, capsys):
+def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_factory, tell):
     page = tmp_path_factory.mktemp("page") / "soak.md"
 
     done = subprocess.run(
@@ -44,8 +44,7 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
 
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text(encoding="utf-8")
-    with capsys.disabled():
-        print(f"\n{text.partition('Lost: ')[0]}")
+    tell(text.partition("Lost: ")[0])
     rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
     by_kind = {row[1]: row for row in rows if len(row) > 1}
     assert (*by_kind,) == (*KINDS, "the end")
@@ -68,5 +67,5 @@ def test_who_stops_it_finds_nothing_of_it(nothing_left, tmp_path):
             assert processes(tmp_path)
         finally:
             run.send_signal(signal.SIGTERM)
-        assert run.wait(30) == 128 + signal.SIGTERM
+        assert run.wait(180) == 128 + signal.SIGTERM
     eventually(lambda: not processes(tmp_path), 5)

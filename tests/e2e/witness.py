@@ -12,14 +12,16 @@ from typing import NamedTuple, Self
 EVERY = 0.01
 
 MARK = f"marked-{secrets.token_hex(8)}"
+PASSPHRASE = f"only for this test: {secrets.token_hex(8)}"
+"""That of every site of this process: other processes of the tests may run at the same time."""
 PULUMIS = {
-    "PULUMI_CONFIG_PASSPHRASE": "only for this test",
+    "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
     "PULUMI_ACCESS_TOKEN": MARK,
     "AWS_SECRET_ACCESS_KEY": MARK,
     "GOOGLE_CREDENTIALS": MARK,
     "SECRET_OF_SOMEBODY": MARK,
 }
-"""Secrets for the environment of `pulumi`; the passphrase is that of every site."""
+"""Secrets for the environment of `pulumi`."""
 
 LAUNCHED = (b"/bin/sh\0-c\0exec env -i ", b"env\0-i\0")
 """How the command lines begin that clean the environment (broker/host/facts.py)."""

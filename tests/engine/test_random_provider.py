@@ -2,43 +2,38 @@
 
 import json
 
+import pytest
+
+declares = pytest.mark.declares
+
 
 def password(generation):
     return (
-        f"keepers = {{'generation': {generation!r}}}\n"
-        "p = RandomPassword('p', length=32, special=False, keepers=keepers)\n"
-        "pulumi.export('p', p.result)\n"
+        f"p = RandomPassword(name, length=32, special=False, keepers={{'generation': {generation!r}}})\n"
+        "pulumi.export(name, p.result)"
     )
 
 
-def shown(project):
-    return json.loads(project.pulumi("stack", "output", "--json", "--show-secrets").text)["p"]
-
-
-def test_a_password_is_secret_everywhere_and_shown_where_asked(project):
-    said = project.up(password("1"))
-    plain = shown(project)
+@declares(password("1"))
+def test_a_password_is_secret_everywhere_and_shown_where_asked(case):
+    plain = case.output(1)
 
     assert len(plain) == 32
     assert plain.isalnum()
-    assert plain not in said
-    assert plain not in json.dumps(project.state())
-    assert project.state()["p"]["id"] == "none"
+    assert plain not in case.said(1)
+    assert plain not in json.dumps(case.story.steps[1].resources)
+    assert case.resource()["id"] == "none"
 
 
-def test_a_keeper_draws_anew_and_nothing_else_does(project):
-    project.up(password("1"))
-    first = shown(project)
-    project.up()
-    assert shown(project) == first
+@declares(password("1"), password("1"), password("2"))
+def test_a_keeper_draws_anew_and_nothing_else_does(case):
+    first, same, another = (case.output(step) for step in (1, 2, 3))
 
-    project.up(password("2"))
-
-    assert shown(project) != first
+    assert first == same
+    assert first != another
 
 
-def test_random_bytes_show_their_value_as_their_id(project):
+@declares("RandomBytes(name, length=12)")
+def test_random_bytes_show_their_value_as_their_id(case):
     """Why no seed of ours is one."""
-    project.up("RandomBytes('b', length=12)\n")
-
-    assert len(project.state()["b"]["id"]) == 16
+    assert len(case.resource()["id"]) == 16

@@ -60,7 +60,7 @@ class Host:
             input=render_stdin(text, calls),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
             env={
                 **os.environ,

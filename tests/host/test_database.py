@@ -54,3 +54,59 @@ def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_be
     assert host.calls() == [f"exec {data}"]
     assert [each.name for each in data.iterdir()] == ["mosquitto.db"]
     assert (data / "mosquitto.db").read_text() == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("kib", "signalled"), [(100, False), (160, True)], ids=["too little", "enough"]
+)
+def test_the_broker_is_asked_to_write_only_where_there_is_room(
+    host, tmp_path, mount, kib, signalled
+):
+    """For a database as it is, an eighth more, and 64 KiB."""
+    data = mount(tmp_path / "disk", f"size={kib}k")
+    (data / "mosquitto.db").write_bytes(bytes(32 * 1024))
+    for path in (data, data / "mosquitto.db"):
+        os.chown(path, 1883, 1883)
+    signals = tmp_path / "signals"
+    signals.touch()
+    signals.chmod(0o666)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    host.inside["/mosquitto/data"] = data
+    host.kill = f'echo "$*" >>"{signals}"; return 1'
+
+    done = host.run(
+        "lib/database.sh", call("database", "a", SOCKET, "image:1", data), call("write_database")
+    )
+
+    assert done.returncode == 1
+    assert signals.read_text() == ("-USR1 1\n" if signalled else "")
+    assert [each.name for each in data.iterdir()] == ["mosquitto.db"]
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        ["true false"],
+        ["true true", "true true", "true false"],
+        ["false false"],
+        ["true true", "false false"],
+    ],
+    ids=["runs", "is started again", "ended", "is not started again"],
+)
+def test_a_broker_that_docker_starts_again_runs_on(host, database, tmp_path, states):
+    """As 2.1 is, which ends where it can't write its database."""
+    (tmp_path / "states").write_text("".join(f"{each}\n" for each in states))
+    host.docker(f'head -n 1 "{tmp_path}/states"; sed -i 1d "{tmp_path}/states"')
+
+    done = host.run(
+        "lib/database.sh commands/before_start.sh",
+        database,
+        call("guard", "digest", "no"),
+        call("fail", "why"),
+    )
+
+    assert done.returncode == 1
+    runs = states[-1] == "true false"
+    assert ("The container was not replaced: it runs on" in done.stderr) is runs
+    assert ("No container was made, and none runs" in done.stderr) is not runs

@@ -114,7 +114,7 @@ class Folder:
     def now(self):
         return {each.name: each.read_text() for each in self.path.iterdir()}
 
-    def render_stdin(self, length=None):
+    def deliver(self, length=None):
         # `sync` would flush this machine's disks, thousands of times.
         stdin = self.stdin[:length].replace(b"\n  sync\n", b"\n  :\n")
         return subprocess.run(
