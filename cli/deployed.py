@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from bootstrap.backend import state_folder
@@ -37,6 +38,12 @@ def require_state(stack: Stack) -> None:
     folder = state_folder(stack.name, os.environ)
     if folder is not None and _checkpoint(folder, stack.name) is None:
         raise not_up_yet(stack.name)
+
+
+def has_state(stack: Stack, environ: Mapping[str, str]) -> bool:
+    """Tell whether a folder on this machine holds a state of *stack*, be it an empty one."""
+    folder = state_folder(stack.name, environ)
+    return folder is not None and _checkpoint(folder, stack.name) is not None
 
 
 def not_up_yet(name: str, user: str = "") -> NotAsked:

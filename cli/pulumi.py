@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 from bootstrap.backend import Backend, ensure_backend
 from bootstrap.engine import Engine, ensure_engine
+from broker.settings.stack_settings import PROJECT
+from cli.deployed import has_state
 from cli.refusals import Refusal
 from cli.stack import ROOT, Stack
 from cli.terminal import waiting
@@ -84,7 +87,21 @@ class Pulumi:
 
     def select(self) -> None:
         """Make the stack where the backend doesn't have it yet, and make it the current one."""
-        self.ask("stack", "select", "--create", self.stack.name)
+        if not self._is_selected():
+            self.ask("stack", "select", "--create", self.stack.name)
+
+    def _is_selected(self) -> bool:
+        """Tell whether nothing is left for `pulumi stack select`, which takes half a second."""
+        environ = {**os.environ, **self.additions}
+        home = environ.get("PULUMI_HOME") or Path(environ.get("HOME") or Path.home(), ".pulumi")
+        digest = sha1(str(ROOT / "Pulumi.yaml").encode()).hexdigest()  # noqa: S324 (Pulumi's own)
+        file = Path(home, "workspaces", f"{PROJECT}-{digest}-workspace.json")
+        try:
+            stacks = json.loads(file.read_text(encoding="utf-8"))["stacks"]
+            current = str(stacks[environ["PULUMI_BACKEND_URL"]])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return current.rpartition("/")[2] == self.stack.name and has_state(self.stack, environ)
 
     def _argv(self, words: Sequence[str]) -> list[str]:
         return ["pulumi", "--non-interactive", *words] if not _terminal() else ["pulumi", *words]

@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 
 from broker.settings.reference import render_settings_table
 from cli.app import app
+from cli.commands_reference import PAGE as COMMANDS
+from cli.commands_reference import render_commands
 from cli.settings_reference import PAGE, with_table
 from cli.stack import ROOT
 
@@ -130,6 +132,11 @@ def test_stale_settings_table_is_detected():
     assert with_table(SETTINGS.replace("TCP port", "UDP port")) == SETTINGS
 
 
+def test_page_of_commands_is_generated_from_their_help():
+    assert text_of(COMMANDS) == render_commands(), "run: make docs"
+    assert named(COMMANDS) in text_of(README)
+
+
 @pytest.mark.parametrize("page", LINKED, ids=named)
 def test_every_link_resolves(page):
     for link in links(page):
@@ -215,8 +222,7 @@ def test_wrong_command_line_is_detected(line):
 
 
 def test_every_command_is_in_the_reference():
-    reference = ROOT / "docs" / "reference" / "commands.md"
-    listed = " ".join(commands(reference))
+    listed = " ".join(commands(COMMANDS))
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     for name, command in group.commands.items():

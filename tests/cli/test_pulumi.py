@@ -1,7 +1,9 @@
 """Pulumi runs with this checkout's Python and leaves the stack file as it was."""
 
+import json
 import os
 import sys
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from bootstrap.backend import Backend
 from cli.pulumi import Pulumi
 from cli.refusals import Refusal
-from cli.stack import Stack
+from cli.stack import ROOT, Stack
 
 SALT = "encryptionsalt: v1:fresh:v1:salt="
 
@@ -121,3 +123,29 @@ def test_a_message_in_another_encoding_is_told(desk, pulumi):
 
     with pytest.raises(Refusal, match="caf\ufffd"):
         pulumi().ask("stack")
+
+
+def selected(desk, monkeypatch, name):
+    """Have the workspace say that stack *name* is the current one of the desk's backend."""
+    monkeypatch.setenv("PULUMI_HOME", str(desk.folder))
+    digest = sha1(str(ROOT / "Pulumi.yaml").encode(), usedforsecurity=False).hexdigest()
+    file = desk.folder / "workspaces" / f"sentient-mqtt-{digest}-workspace.json"
+    file.parent.mkdir()
+    backend = os.environ["PULUMI_BACKEND_URL"]
+    file.write_text(json.dumps({"stacks": {backend: f"organization/sentient-mqtt/{name}"}}))
+
+
+@pytest.mark.parametrize(("name", "calls"), [("test", 0), ("test2", 1), ("prod", 1)])
+def test_a_stack_that_is_the_current_one_is_not_selected_again(
+    desk, pulumi, monkeypatch, name, calls
+):
+    selected(desk, monkeypatch, name)
+    pulumi().select()
+    assert len(desk.calls()) == calls
+
+
+def test_a_current_stack_without_a_state_is_made(desk, pulumi, monkeypatch):
+    selected(desk, monkeypatch, "test")
+    desk.state_file.unlink()
+    pulumi().select()
+    assert desk.calls() == ["stack select --create test"]
