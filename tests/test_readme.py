@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
 from broker.settings.reference import render_settings_table
+from broker.settings.stack_settings import PROJECT, Settings
 from cli.app import app
 from cli.commands_reference import PAGE as COMMANDS
 from cli.commands_reference import render_commands
@@ -120,6 +122,23 @@ def parse(line: str) -> None:
 
 def test_readme_has_at_most_150_lines():
     assert len(text_of(README).splitlines()) <= 150
+
+
+def test_stack_file_of_the_readme_is_valid():
+    block = re.search(r"```yaml\n(config:\n.*?)```", text_of(README), re.DOTALL)
+    assert block is not None
+    config = yaml.safe_load(block[1])["config"]
+
+    settings = Settings.parse({key.removeprefix(f"{PROJECT}:"): config[key] for key in config})
+
+    assert [str(network) for network in settings.broker.listeners["mqtt"].allow_from]
+    assert settings.expect
+
+
+@pytest.mark.parametrize("page", COMMANDS_IN, ids=named)
+def test_every_yaml_block_is_yaml(page):
+    for block in re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL):
+        assert yaml.safe_load(block)
 
 
 def test_settings_table_is_generated_from_the_models():
