@@ -28,10 +28,10 @@ test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, 
 lint: venv-dev ## the stage `lint` of the tests alone
 	@$(run) cli.test_suite --only=lint
 
-bench: venv-dev ## the figures of docs/bench.md, each a ratio within one run
+bench: venv-dev ## the figures of docs/explanation/bench.md, each a ratio within one run
 	@for file in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$file" .py)" || exit 1; done
 
-docs: venv-dev ## write the tables of docs/settings.md and docs/reference/commands.md
+docs: venv-dev ## write the tables of docs/reference/settings.md and docs/reference/commands.md
 	@$(run) cli.settings_reference
 	@$(run) cli.commands_reference
 

@@ -1,1 +1,1 @@
-"""The figures of docs/bench.md, each a module that prints lines of its table."""
+"""The figures of docs/explanation/bench.md, each a module that prints lines of its table."""

@@ -187,7 +187,7 @@ def beside(kind: str, running: Running) -> tuple[list[float], int]:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md."""
+    """Print lines of the table in docs/explanation/bench.md."""
     if len(sys.argv) > 1:
         kind, host, port = sys.argv[1:]
         attack(kind, host, int(port))

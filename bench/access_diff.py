@@ -41,7 +41,7 @@ def seconds(users: int) -> float:
 
 
 def main() -> None:
-    """Print a line of the table in docs/bench.md."""
+    """Print a line of the table in docs/explanation/bench.md."""
     small, large = seconds(SMALL), seconds(LARGE)
     per_rule = (large / (LARGE * RULES)) / (small / (SMALL * RULES))
     print(

@@ -1,4 +1,4 @@
-"""monitoring/dashboard.json as it looks on a broker that works: docs/dashboard.svg."""
+"""monitoring/dashboard.json as it looks on a broker that works: docs/explanation/dashboard.svg."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bootstrap.image import EXPORTER, STANDS_IN, stand_in
 from cli.stack import ROOT
 
 BOARD = ROOT / "monitoring" / "dashboard.json"
-PAGE = ROOT / "docs" / "dashboard.svg"
+PAGE = ROOT / "docs" / "explanation" / "dashboard.svg"
 READER = "sentient_monitor_prod"
 SECONDS = 240
 TICK = 5.0

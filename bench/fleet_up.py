@@ -27,7 +27,7 @@ def measure(members: int) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md; more than the bound is an error."""
+    """Print lines of the table in docs/explanation/bench.md; more than the bound is an error."""
     (small, small_state), (large, large_state) = measure(SMALL), measure(LARGE)
     sizes = f"a fleet of {LARGE:,} against one of {SMALL}"
     print(

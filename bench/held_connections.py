@@ -98,7 +98,7 @@ def resident(pid: int) -> int:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md."""
+    """Print lines of the table in docs/explanation/bench.md."""
     daemon = ensure_daemon()
     ours: list[Held] = []
     theirs: list[Held] = []

@@ -122,7 +122,7 @@ def storm(daemon: Daemon, iterations: int | None = None) -> Storm:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md."""
+    """Print lines of the table in docs/explanation/bench.md."""
     daemon = ensure_daemon()
     usual, many = storm(daemon), storm(daemon, MANY)
     print(

@@ -225,7 +225,7 @@ def revoke(there: Site, number: int) -> bool:
 
 
 def main() -> None:
-    """Print a line of the table in docs/bench.md for each release line."""
+    """Print a line of the table in docs/explanation/bench.md for each release line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scripts", type=Path, default=ROOT / "host", help="of another version")
     parser.add_argument("--line", choices=SUITES, action="append", help="both where not given")

@@ -207,7 +207,7 @@ async def may_alarm(publishing: Address, receiving: Address) -> bool:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md; what `pulumi up` disturbed is an error."""
+    """Print lines of docs/explanation/bench.md; what `pulumi up` disturbed is an error."""
     with temporary_stack("unnoticed") as stack:
         site = stack.site
         site.up()

@@ -88,7 +88,7 @@ def measure(count: int, deadline: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print lines of the table in docs/bench.md."""
+    """Print lines of the table in docs/explanation/bench.md."""
     deadline = time.monotonic() + SECONDS
     measured = {count: measure(count, deadline) for count in COUNTS}
     for step in STEPS:

@@ -88,7 +88,7 @@ def _rate(ask: Any) -> float:
 
 
 def main() -> None:
-    """Print a line of the table in docs/bench.md."""
+    """Print a line of the table in docs/explanation/bench.md."""
     mine, theirs = simulated(), asked()
     print(
         f"| verdicts a second, simulator against a broker asked one by one | "

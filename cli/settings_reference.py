@@ -6,7 +6,7 @@ from broker.settings.json_schema import render_json_schema
 from broker.settings.reference import render_settings_table
 from cli.stack import ROOT
 
-PAGE = ROOT / "docs" / "settings.md"
+PAGE = ROOT / "docs" / "reference" / "settings.md"
 SCHEMA = ROOT / "schema" / "stack.schema.json"
 BEGIN = "<!-- settings: made by `make docs` -->\n"
 END = "<!-- end of settings -->\n"

@@ -28,7 +28,7 @@ COMPOSE = ROOT / "tests" / "compose_env"
 # Nothing of the test's own environment: what a reader gives is from the files.
 NOTHING: Mapping[str, str] = {"PATH": "/nowhere", "LC_ALL": "C.UTF-8"}
 
-# As docs/env-files.md tells people to read one. Each in a process of its own, which may fail.
+# As docs/reference/env-files.md describes. Each in a process of its own, which may fail.
 _SH = 'for file; do (set -a; . "$file" </dev/null >/dev/null 2>&1; exec /usr/bin/env -0); done'
 
 # The two functions that systemd calls for EnvironmentFile=, in Debian's libsystemd-shared.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,10 @@ class TooSlowError(Exception):
     """A command was stopped because its time was up."""
 
 
+COMMANDS = ("bootstrap", "cli", "engine", "images")
+"""Beside what a stack needs: the folders that the commands are in."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """A stack that is laid out; nothing is up until it is brought up."""
@@ -54,6 +59,30 @@ class Stack:
     def preview(self, patience: float = PATIENCE) -> float:
         """Return the seconds that `pulumi preview` takes."""
         return self._seconds("preview", patience)
+
+    def add_commands(self) -> None:
+        """Put what `brokerctl` needs beside the program."""
+        for name in COMMANDS:
+            copied = self.site.project / name
+            shutil.copytree(ROOT / name, copied, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def command(self, *words: str, patience: float = PATIENCE) -> tuple[float, str]:
+        """Return the seconds that a command of `brokerctl` takes, and what it says."""
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *words, "--stack", STACK],
+            cwd=self.site.project,
+            env=self.site.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=patience,
+            check=False,
+        )
+        seconds = time.perf_counter() - began
+        assert done.returncode == 0, f"brokerctl {' '.join(words)}:\n{done.stdout}"
+        return seconds, str(done.stdout)
 
     @property
     def checkpoint_bytes(self) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,12 +14,10 @@ from bench.clients import Address
 from bench.publisher import Publisher
 from bench.site import Stack
 from bench.site.server import Dockerd
-from bench.site.stack import STACK
 from bench.soak.judge import GRAIN, Message, Span
 from bench.soak.saves import Saves
 from bench.soak.subscriber import Subscriber
 from cli.credentials import all_logins
-from cli.stack import ROOT
 
 AUTOSAVE = 5
 """Seconds; production says 300. What a kill may cost is short against what was saved before it."""
@@ -32,8 +28,6 @@ DISK = "16m"
 QUEUE = 100_000
 """Messages that may wait; production's 10,000 are 100 seconds of 200 clients."""
 FLEET, SUBSCRIBES = "soak", "sentient_api_prod"
-COMMANDS = ("bootstrap", "cli", "engine", "images")
-"""Beside what a stack needs: the folders that the commands are in."""
 PATIENCE = 120.0
 """Seconds until everybody is back and was acknowledged."""
 COMMAND_PATIENCE = 300.0
@@ -73,20 +67,8 @@ class Stage:
 
     def run(self, *words: str) -> str:
         """Run a command on the stack, as `./brokerctl` does, and return what it said."""
-        site = self.stack.site
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *words, "--stack", STACK],
-            cwd=site.project,
-            env=site.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, f"brokerctl {' '.join(words)}:\n{done.stdout}"
-        return str(done.stdout)
+        _, said = self.stack.command(*words, patience=COMMAND_PATIENCE)
+        return said
 
     def up(self) -> float:
         """Return the seconds that `pulumi up` takes."""
@@ -151,10 +133,7 @@ def declare(stack: Stack, clients: int) -> None:
         }
 
     stack.edit(change)
-    for name in COMMANDS:
-        shutil.copytree(
-            ROOT / name, stack.site.project / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+    stack.add_commands()
 
 
 def people(stack: Stack, dockerd: Dockerd) -> Stage:

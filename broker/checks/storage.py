@@ -114,7 +114,8 @@ def room(settings: Settings, sight: Observations) -> CheckResult:
         "times the database",
         verdict=verdict,
         seen="; ".join(said),
-        mend="df -h, docker system df; docs/runbook.md: the disk is full. Restart nothing before",
+        mend="df -h, docker system df; docs/how-to/incident-runbook.md, The disk is full. Do not "
+        "restart the broker before",
     )
 
 

@@ -21,7 +21,8 @@ included: so no value is quoted, and the others must take it as it stands.
 """
 
 _QUOTES_AND_BLANKS = ("sh", "compose", "systemd", "python-dotenv")
-# Measured: docs/decisions/0019. tests/broker/credentials/test_env_file_readers.py holds each line.
+# As measured by tests/broker/credentials/test_env_file_readers.py, for each line.
+# The reasons are in docs/explanation/decisions/0019.
 MISREAD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(" \"'", _QUOTES_AND_BLANKS),
     "$": ("sh", "compose", "python-dotenv"),

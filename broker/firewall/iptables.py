@@ -14,7 +14,7 @@ def render_iptables(broker: Broker, version: int) -> str:
     Return the text for ``iptables-restore --noflush`` (iptables-restore(8)), or ``ip6tables-``.
 
     In the mangle table, which packets pass before Docker's, ufw's and anybody's filter rules, and
-    which ``iptables -F`` and a restart of Docker leave alone: docs/decisions/0013.
+    which ``iptables -F`` and a restart of Docker leave alone: docs/explanation/decisions/0013.
     """
     short = short_name(broker.container)
     inside, through = f"MQTT-IN-{short}", f"MQTT-FW-{short}"

@@ -34,7 +34,7 @@ READY_SECONDS = 60
 RELOAD_SECONDS = 60
 """For how long a broker may answer nobody after a reload, as it hashes each client's password anew.
 
-Some 45 clients with passwords that people chose are 12 seconds (docs/decisions/0012).
+Some 45 clients with passwords that people chose are 12 seconds (docs/explanation/decisions/0012).
 """
 
 

@@ -20,7 +20,7 @@ def render_logrotate(broker: Broker) -> str:
 
     ``copytruncate``, though both release lines open their log anew at SIGHUP: that one also reads
     passwords and rules again, and in 2.0 it ends the count of connections
-    (docs/decisions/0015-a-log-that-is-copied.md).
+    (docs/explanation/decisions/0015-log-rotation-by-copying.md).
     """
     logging = broker.logging
     # Docker's units in logrotate's spelling: there k is small, and M and G are not.

@@ -67,7 +67,7 @@ def start_digest(broker: Broker, image: str = "", *, reserved: bool = False) -> 
 
 def reserves(broker: Broker, seen: HostFacts, image: str = "") -> bool:
     """
-    Return whether mosquitto.conf has the reserved listener (docs/decisions/0020).
+    Return whether mosquitto.conf has the reserved listener (docs/explanation/decisions/0020).
 
     A container that was made without one, and that nothing else replaces, is not replaced for it:
     only a start adds a listener, and a start disconnects everybody. A port that the stack file

@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     command(
         app, PANEL, "diff", example="./brokerctl diff --base main --fail-on widened", asks=True
     )(diff)
-    command(app, PANEL, "map", example="./brokerctl map --stack prod --out docs/access")(map_)
+    command(app, PANEL, "map", example="./brokerctl map --stack prod --out access/prod")(map_)
     command(app, PANEL, "expect", example="./brokerctl expect --stack prod", asks=True)(expect)
 
 

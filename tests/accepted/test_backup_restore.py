@@ -27,7 +27,7 @@ from broker.host.layout import database_call, ready_call
 from broker.host.script_calls import ScriptCall, render_stdin
 
 MANY = 10_000
-PAGE = ROOT / "docs" / "faults.md"
+PAGE = ROOT / "docs" / "explanation" / "faults.md"
 SOCKET = "unix:///var/run/docker.sock"
 STACK = "prod"
 
@@ -163,7 +163,7 @@ def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, lin
     assert Path(done.facts["kept"]).is_dir()
     nothing_of_its_own(running)
     row = f"| {line} | {MANY:,} and {MANY:,} | {len(found):,} | {len(waited):,}, in their order |\n"
-    assert row in PAGE.read_text(encoding="utf-8"), f"docs/faults.md doesn't say:\n{row}"
+    assert row in PAGE.read_text(encoding="utf-8"), f"{PAGE} doesn't say:\n{row}"
 
 
 def test_the_archive_is_roots_alone_and_names_what_it_holds(running):

@@ -41,7 +41,7 @@ WAYS = [
     for backend in ("nftables", "iptables", "ufw")
     for network in ("published", "host")
 ]
-PAGE = ROOT / "docs" / "exposure.md"
+PAGE = ROOT / "docs" / "explanation" / "exposure.md"
 KNOCKS = 3
 """At the least tried port: each takes 0.3 s, and what is watched takes many, however busy it is."""
 
@@ -392,7 +392,7 @@ def test_the_page_says_what_was_measured(table):
     lines = render(table)
     print("\n" + lines)
     assert lines in PAGE.read_text(encoding="utf-8"), (
-        f"docs/exposure.md is not what was measured:\n{lines}"
+        f"docs/explanation/exposure.md is not what was measured:\n{lines}"
     )
 
 

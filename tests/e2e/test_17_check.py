@@ -18,7 +18,7 @@ from broker.checks.checklist import checklist
 from broker.credentials.password_hashes import SALT_BYTES, hash_password
 from cli.stack import ROOT, Stack
 
-PAGE = ROOT / "docs" / "faults.md"
+PAGE = ROOT / "docs" / "explanation" / "faults.md"
 
 
 @pytest.fixture(scope="module")
@@ -331,5 +331,5 @@ def test_the_page_says_what_the_check_said(table):
     lines = "\n".join(rows) + "\n"
     print("\n" + lines)
     assert lines in PAGE.read_text(encoding="utf-8"), (
-        f"docs/faults.md is not what the check said:\n{lines}"
+        f"docs/explanation/faults.md is not what the check said:\n{lines}"
     )

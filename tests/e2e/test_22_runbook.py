@@ -1,4 +1,4 @@
-"""Each bad night of the runbook, staged, and ended by the commands that stand there."""
+"""Each incident of the runbook, staged, and resolved by the commands of its section."""
 
 import re
 import secrets
@@ -11,7 +11,7 @@ from mqtt import Client, refusal
 from patience import eventually
 from test_12_readme import ROOT, Newcomer
 
-RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+RUNBOOK = (ROOT / "docs" / "how-to" / "incident-runbook.md").read_text(encoding="utf-8")
 
 
 class OnCall(Newcomer):
@@ -101,12 +101,12 @@ def test_the_broker_does_not_start(night, docker):
     count = ("inspect", "--format", "{{.RestartCount}}", night.container)
     eventually(lambda: int(docker(*count)), 30)
 
-    said = night.block("The broker doesn't start", 0)
+    said = night.block("The broker does not start", 0)
     assert "FAIL" in said
     assert "Unknown configuration variable" in said
 
     night.edit("    container: ", "    health: {generation: '2'}\n    container: ")
-    night.block("The broker doesn't start", 1)
+    night.block("The broker does not start", 1)
     assert "FAIL" not in night.types("./brokerctl check")
     assert knows_the_door(night)
 
@@ -150,7 +150,7 @@ def test_what_the_broker_knew_is_gone(night, docker):
     docker("start", night.container)
     eventually(lambda: not knows_the_door(night), 30)
 
-    said = night.follows("What the broker knew is gone")
+    said = night.follows("The data is lost")
 
     assert "FAIL" not in said
     assert knows_the_door(night)
@@ -162,7 +162,7 @@ def test_the_restore_was_the_wrong_one(night):
     night.types("./brokerctl backup restore latest --yes")
     assert knows_the_door(night)
 
-    night.follows("The restore was the wrong one")
+    night.follows("The wrong backup was restored")
 
     eventually(lambda: not knows_the_door(night), 30)
     with night.client(night.port) as admin:

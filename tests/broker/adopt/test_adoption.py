@@ -146,7 +146,7 @@ class TestTheSeeds:
         rendered = render_conf(Settings.parse(adoption.settings).broker).splitlines()
 
         said = {line for line in SEED_CONF.splitlines() if line and not line.startswith("#")}
-        # One byte less: see docs/decisions.
+        # One byte less: see docs/explanation/decisions.
         assert said - set(rendered) == {"max_packet_size 268435456"}
 
     def test_every_hash_is_kept_and_every_user_adopted(self, adoption):

@@ -27,7 +27,7 @@ def test_prod_has_the_seeds_tuning():
         "max_queued_messages 10000",
         "max_inflight_messages 100",
     } <= set(lines)
-    # One less than the seed's: docs/decisions/0009-one-byte-less.md.
+    # One less than the seed's: docs/explanation/decisions/0009-max-packet-size.md.
     assert f"max_packet_size {LARGEST_ANNOUNCED}" in lines
 
 
