@@ -1,8 +1,8 @@
 """A host over ssh, as a login that isn't root: the same story, and who is turned away."""
 
-from pathlib import re
+import re
+from pathlib import Path
 
-import Path
 import pytest
 from sshd import Sshd
 from witness import PULUMIS
