@@ -248,7 +248,7 @@ class TestDown:
     def test_the_protected_seed_is_released_before_the_passwords_are_destroyed(self, site):
         self.protect(site)
 
-        site.run(cli.down.main)
+        site.run("down", "--confirm", "test", "--delete-passwords")
 
         assert site.calls()[-2:] == [
             f"state unprotect {self.SEED} --yes --stack test",
@@ -260,7 +260,7 @@ class TestDown:
     def test_the_seed_stays_protected_where_the_passwords_are_kept(self, site):
         self.protect(site)
 
-        site.run(cli.down.main, "--keep-passwords")
+        site.run("down", "--confirm", "test")
 
         assert not [call for call in site.calls() if call.startswith("state ")]
         assert site.calls()[-1].startswith("destroy --stack test --yes --skip-preview --refresh")
@@ -269,7 +269,7 @@ class TestDown:
         self.protect(site, 'case "$*" in *destroy*) exit 1 ;; esac')
 
         with pytest.raises(Refusal, match="pulumi destroy failed"):
-            site.run(cli.down.main)
+            site.run("down", "--confirm", "test", "--delete-passwords")
 
         assert site.calls()[-1] == f"state protect {self.SEED} --yes --stack test"
 
@@ -277,7 +277,7 @@ class TestDown:
         site.resources = [{"urn": self.SEED}]
         site.pulumi("exit 0")
 
-        site.run(cli.down.main)
+        site.run("down", "--confirm", "test", "--delete-passwords")
 
         assert not [call for call in site.calls() if call.startswith("state ")]
 
