@@ -23,10 +23,10 @@ up: ## ./brokerctl up, for the stack STACK=dev
 	@./brokerctl up --stack="$$given_STACK"
 
 test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
-	@$(run) bootstrap.test_suite $(if $(value ONLY),--only="$$given_ONLY")
+	@$(run) cli.test_suite $(if $(value ONLY),--only="$$given_ONLY")
 
 lint: venv-dev ## the stage `lint` of the tests alone
-	@$(run) bootstrap.test_suite --only=lint
+	@$(run) cli.test_suite --only=lint
 
 bench: venv-dev ## the figures of docs/explanation/bench.md, each a ratio within one run
 	@for file in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$file" .py)" || exit 1; done

@@ -24,9 +24,9 @@ from bench.idle_connections import holding
 from bootstrap.daemon import Daemon, ensure_daemon
 from bootstrap.image import stand_in
 from broker.credentials.password_hashes import hash_generated, render_passwd
-from broker.host.facts import DEFAULT_SOCKET
 from broker.host.layout import apply_calls, configuration_files, folder_calls, health_environment
 from broker.host.script_calls import assemble, render_stdin
+from broker.host.transport import DEFAULT_SOCKET
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf

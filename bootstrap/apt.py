@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bootstrap import folders, progress
-from broker.host.facts import PROXIES, host_environment
+from broker.host.transport import PROXIES, host_environment
 
 DEBIAN = Path("/etc/debian_version")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from bootstrap import apt, folders, progress
-from broker.host.facts import (
+from broker.host.transport import (
     DEFAULT_SOCKET,
     PROXIES,
     Transport,

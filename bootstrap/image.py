@@ -22,7 +22,7 @@ from typing import IO
 
 from bootstrap import apt, folders, progress
 from bootstrap.daemon import Daemon
-from broker.host.facts import host_environment
+from broker.host.transport import host_environment
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 SOURCE_LABEL = "sentient-mqtt.source"

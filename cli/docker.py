@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from broker.host.facts import explain_start
+from broker.host.transport import explain_start
 from cli.refusals import Refusal
 from cli.run_on_host import environment, run
 from cli.stack import Stack

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from broker.host.layout import erase_calls
 from cli.pulumi import Pulumi
 from cli.refusals import NotAsked, Refusal
@@ -10,6 +13,9 @@ from cli.stack import Stack
 
 PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
 """URNs of what was drawn, and of when."""
+
+SEED = "$random:index/randomPassword:RandomPassword::credentials.salts"
+"""The end of the URN that `pulumi destroy` stops at: components/credentials.py protects it."""
 
 SECONDS = 600
 
@@ -26,10 +32,20 @@ def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: 
     # Asked now: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
     words = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
-    if not delete_passwords:
+    unprotected: list[str] = []
+    if delete_passwords:
+        unprotected = _protected_seeds(pulumi)
+        _set_protection(pulumi, "unprotect", unprotected)
+    else:
         # What is gone without Pulumi's knowledge, such as a whole host, is no reason to fail.
         words += ["--refresh", *(word for urn in PASSWORDS for word in ("--exclude", urn))]
-    pulumi.run("destroy", "--stack", stack.name, *words)
+    try:
+        pulumi.run("destroy", "--stack", stack.name, *words)
+    except Refusal:
+        # What is still there is protected again, as it was before somebody said no.
+        left = _seeds(pulumi)
+        _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in left])
+        raise
     if delete_passwords:
         print("Deleted: every password. The next `up` draws others.")
     else:
@@ -66,6 +82,25 @@ def require_name(stack: Stack, confirmed: str) -> None:
             ) from None
     if confirmed != stack.name:
         raise NotAsked(f"nothing was taken away: {confirmed!r} is not {stack.name!r}.")
+
+
+def _seeds(pulumi: Pulumi) -> dict[str, bool]:
+    """Return the URN of each seed of the salts in the state, and whether it is protected."""
+    state = json.loads(pulumi.ask("stack", "export", "--stack", pulumi.stack.name))
+    return {
+        resource["urn"]: bool(resource.get("protect"))
+        for resource in (state.get("deployment") or {}).get("resources", [])
+        if resource["urn"].endswith(SEED)
+    }
+
+
+def _protected_seeds(pulumi: Pulumi) -> list[str]:
+    return [urn for urn, protected in _seeds(pulumi).items() if protected]
+
+
+def _set_protection(pulumi: Pulumi, word: str, urns: Iterable[str]) -> None:
+    for urn in urns:
+        pulumi.ask("state", word, urn, "--yes", "--stack", pulumi.stack.name)
 
 
 def _erase(stack: Stack, image: str) -> str:

@@ -6,8 +6,9 @@ import os
 import subprocess
 from collections.abc import Iterable, Sequence
 
-from broker.host.facts import HostFacts, explain_ssh, explain_start, host_environment
+from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
+from broker.host.transport import explain_ssh, explain_start, host_environment
 from cli.refusals import Refusal
 from cli.stack import ROOT, Stack
 from cli.terminal import waiting
@@ -91,7 +92,7 @@ def probe(stack: Stack, names: Iterable[str], calls: Iterable[ScriptCall]) -> Ho
     """
     done = run_scripts(stack, names, calls, action="look", become="nobody")
     seen = HostFacts.parse(done.stdout)
-    if seen.get("probe") == "done":
+    if seen.complete:
         return seen
     way = stack.transport
     if way.remote:

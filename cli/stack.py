@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from broker.credentials.external_secrets import KEYS, in_clear
-from broker.host.facts import Transport, transport
+from broker.credentials.external_secrets import KEYS, secrets_in_clear
+from broker.host.transport import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
 from cli.refusals import NotAsked, Refusal
 
@@ -91,7 +91,7 @@ class Stack:
             file=file,
             settings=settings,
             secrets_provider=provider,
-            in_clear=tuple(in_clear(secrets)),
+            in_clear=tuple(finding.text for finding in secrets_in_clear(secrets)),
         )
 
     def refuse_secrets_in_clear(self) -> None:

@@ -7,6 +7,7 @@ from components.credentials import Credentials
 from components.env_files import EnvFiles
 from components.firewall import Firewall
 from components.monitoring import Monitoring
+from components.mqtt_broker import MqttBroker
 from components.password_ages import PasswordAges
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "EnvFiles",
     "Firewall",
     "Monitoring",
+    "MqttBroker",
     "PasswordAges",
 ]

@@ -2,9 +2,10 @@
 
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from broker.backup.backups import SCRIPTS, backup_timer
-from broker.host.facts import Transport
+from broker.backup.backups import backup_timer
 from broker.host.script_calls import assemble
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Backups as Declared
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
@@ -27,14 +28,14 @@ class Backups(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Backups", name, {}, opts)
-        script = assemble(SCRIPTS, read_script)
+        script = assemble((HostScript.BACKUP,), read_script)
         host_command(
             # A container of another name has other files, and those before go with their resource.
             f"{name}-schedule-{broker.container}",
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "commands/schedule.sh"),
+            script=HostScript.SCHEDULE,
             calls=backup_timer(
                 broker, declared, timetable, stack, socket=transport.socket, script=script
             ).calls(),

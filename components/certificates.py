@@ -5,7 +5,8 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.host.facts import Transport
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from broker.tls.certificates import certificate_calls, describe_certificates, shown
 from components.host_command import host_command
@@ -27,7 +28,7 @@ class Certificates(ComponentResource):
         broker: Broker,
         transport: Transport,
         image: Input[str],
-        turn: str,
+        revision: str,
         pairs: Mapping[str, str],
         after: Sequence[Resource],
         opts: ResourceOptions | None = None,
@@ -38,14 +39,9 @@ class Certificates(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=(
-                "lib/put_files.sh",
-                "lib/key_and_certificate.sh",
-                "commands/apply_configuration.sh",
-                "commands/certificates.sh",
-            ),
-            calls=certificate_calls(broker, transport.socket, turn, pairs),
-            shown=shown(broker, turn),
+            script=HostScript.CERTIFICATES,
+            calls=certificate_calls(broker, transport.socket, revision, pairs),
+            shown=shown(broker, revision),
             # It asks the listeners, from the host's own network, what they serve.
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),

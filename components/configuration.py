@@ -5,8 +5,9 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from broker.host.facts import Transport
 from broker.host.layout import apply_calls, configuration_files, folder_calls
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.logs.logrotate import logrotate_calls, logrotate_path, render_logrotate
 from broker.settings.broker_settings import Broker
 from components.certificates import Certificates
@@ -35,7 +36,7 @@ class Configuration(ComponentResource):
         health_password: Output[str],
         seed: Output[str],
         stamps: Mapping[str, str],
-        turn: str = "1",
+        revision: str = "1",
         withdrawn: str = "",
         pairs: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
@@ -47,7 +48,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("commands/folders.sh",),
+            script=HostScript.FOLDERS,
             calls=folder_calls(broker),
             shown={
                 call.words[2]: " ".join(call.words[3:6])
@@ -62,7 +63,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "commands/logrotate.sh"),
+            script=HostScript.LOGROTATE,
             calls=logrotate_calls(broker),
             shown={logrotate_path(broker): render_logrotate(broker)},
             opts=ResourceOptions(parent=self, depends_on=[folders]),
@@ -75,7 +76,7 @@ class Configuration(ComponentResource):
                 broker=broker,
                 transport=transport,
                 image=image,
-                turn=turn,
+                revision=revision,
                 pairs=pairs or {},
                 after=before,
                 opts=ResourceOptions(parent=self),
@@ -103,7 +104,7 @@ class Configuration(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "commands/apply_configuration.sh"),
+            script=HostScript.APPLY_CONFIGURATION,
             calls=calls,
             shown={
                 broker.files.conf: show(conf),

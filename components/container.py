@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.firewall.rules import short_name
-from broker.host.facts import Transport
+from broker.firewall.backend import short_name
 from broker.host.layout import (
     database_call,
     guard_call,
@@ -15,6 +14,8 @@ from broker.host.layout import (
     ports_on_host,
     ready_call,
 )
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command
@@ -55,7 +56,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/database.sh", "commands/before_start.sh"),
+            script=HostScript.BEFORE_START,
             calls=database.apply(lambda it: [it, guard_call(broker, digest)]),
             # A tag that was built anew is another image under the same digest of the settings.
             shown={"start": digest, "image": image_id},
@@ -164,7 +165,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/database.sh", "commands/await_ready.sh"),
+            script=HostScript.AWAIT_READY,
             calls=database.apply(lambda it: [it, ready_call(broker)]),
             shown={"container": container.id},
             opts=ResourceOptions(parent=self, depends_on=[container]),

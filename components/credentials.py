@@ -48,7 +48,14 @@ class Credentials(ComponentResource):
 
         # One seed for all salts, under a name that no user can have. Not RandomBytes: that shows
         # its value as its id.
-        self.seed = RandomPassword(f"{name}.salts", length=43, special=False, opts=child).result
+        # `pulumi destroy` stops at it before anything is deleted. A password can't be protected: a
+        # rotation replaces it, and Pulumi refuses to replace what is protected.
+        self.seed = RandomPassword(
+            f"{name}.salts",
+            length=43,
+            special=False,
+            opts=ResourceOptions(parent=self, protect=True),
+        ).result
         self.passwords = {
             user: RandomPassword(
                 f"{name}-{user}",

@@ -6,8 +6,9 @@ from functools import partial
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.credentials.env_files import host_env_file
-from broker.host.facts import Transport
 from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker, EnvFile
 from components.host_command import host_command
 
@@ -35,7 +36,7 @@ class EnvFiles(ComponentResource):
                 transport=transport,
                 become=broker.become,
                 image=image,
-                scripts=("commands/env_file.sh",),
+                script=HostScript.ENV_FILE,
                 calls=passwords[active[each.user]].apply(
                     partial(_calls, broker, stack, each, active[each.user])
                 ),

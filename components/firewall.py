@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
-from broker.firewall.rules import Choice, digest, firewall_calls, left_calls
+from broker.firewall.backend import Choice
+from broker.firewall.rules import digest, firewall_calls, left_calls
 from broker.firewall.rules import show as show_rules
-from broker.host.facts import Transport
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command, show
 
@@ -30,12 +32,12 @@ class Firewall(ComponentResource):
         transport: Transport,
         image: Input[str],
         choice: Choice,
-        turn: str,
+        revision: str,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
         self._name, self._broker, self._transport = name, broker, transport
-        self._image, self._choice, self._turn = image, choice, turn
+        self._image, self._choice, self._revision = image, choice, revision
         shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
         self.in_force = host_command(
             # A container of another name has other rules, and those before go with their resource.
@@ -43,9 +45,9 @@ class Firewall(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh"),
-            calls=firewall_calls(broker, choice, turn),
-            shown={**shown, "turn": turn},
+            script=HostScript.FIREWALL,
+            calls=firewall_calls(broker, choice, revision),
+            shown={**shown, "turn": revision},
             network_admin=True,
             opts=ResourceOptions(parent=self),
         )
@@ -53,21 +55,16 @@ class Firewall(ComponentResource):
 
     def leave_former(self, after: Sequence[Resource]) -> None:
         """Take away what the rules before said, once *after*, all that listens, is up."""
-        broker, choice, turn = self._broker, self._choice, self._turn
+        broker, choice, revision = self._broker, self._choice, self._revision
         host_command(
             f"{self._name}-left-{broker.container}",
             transport=self._transport,
             become=broker.become,
             image=self._image,
-            scripts=(
-                "lib/put_files.sh",
-                "lib/firewall_rules.sh",
-                "commands/firewall.sh",
-                "commands/close_former_ports.sh",
-            ),
-            calls=left_calls(broker, choice, turn),
+            script=HostScript.CLOSE_FORMER_PORTS,
+            calls=left_calls(broker, choice, revision),
             # As often as the rules are put in force, and no less.
-            shown={"rules": digest(broker, choice), "turn": turn},
+            shown={"rules": digest(broker, choice), "turn": revision},
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -7,8 +7,9 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_command import local
 
-from broker.host.facts import WITHHELD, Transport, clean_interpreter
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
+from broker.host.scripts import HostScript
+from broker.host.transport import WITHHELD, Transport, clean_interpreter
 
 SCRIPTS = Path(__file__).parent.parent / "host"
 
@@ -29,21 +30,21 @@ def host_command(
     transport: Transport,
     become: str,
     image: Input[str],
-    scripts: Iterable[str],
+    script: HostScript,
     calls: Input[Iterable[ScriptCall]],
     shown: Mapping[str, Input[str]] | None = None,
     network_admin: bool = False,
     opts: ResourceOptions,
 ) -> local.Command:
     """
-    Run *scripts* with *calls* on the host at each change of either, and once more to remove.
+    Run *script* with *calls* on the host at each change of either, and once more to remove.
 
     *shown* is plain text that a preview displays line by line; no script reads it. The script's
     environment is that of ``clean_interpreter``.
     There are no triggers: they would replace, and the old ``delete`` would undo the new
     ``create``.
     """
-    text = assemble(scripts, read_script)
+    text = assemble((script,), read_script)
     lines = Output.from_input(image).apply(
         lambda it: [
             transport.script(each, become=become, image=it, network_admin=network_admin)

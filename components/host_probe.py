@@ -5,18 +5,13 @@ import subprocess
 
 import pulumi
 
-from broker.host.facts import (
-    HostFacts,
-    HostRequirements,
-    Transport,
-    explain_ssh,
-    explain_start,
-    host_environment,
-    problems,
-)
-from broker.host.requirements import probe_calls
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements, probe_calls
 from broker.host.script_calls import assemble, render_stdin
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport, explain_ssh, explain_start, host_environment
 from components.host_command import read_script
+from components.last_deployment import read_last_deployment
 
 SECONDS = 60
 
@@ -29,7 +24,7 @@ def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
     Return what is seen on the host.
 
     Raises:
-        pulumi.RunError: one line for each thing to mend; nothing has been changed.
+        pulumi.RunError: the host can't be asked; nothing has been changed.
 
     """
     if os.environ.get("DOCKER_CONTEXT"):
@@ -38,12 +33,12 @@ def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
             f"go there and not to {transport.host}: unset it (unset DOCKER_CONTEXT)."
         )
     if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
-        pulumi.log.warn(f"{SKIP}=skip: {transport.host} was not looked at before this preview.")
-        return HostFacts(facts={})
-    seen = ask(transport, wanted)
-    if found := problems(wanted, seen, transport.host):
-        raise pulumi.RunError("\n".join(found))
-    return seen
+        pulumi.log.warn(
+            f"{SKIP}=skip: {transport.host} was not looked at before this preview. It is taken to "
+            "be as the last deployment left it."
+        )
+        return read_last_deployment(wanted)
+    return ask(transport, wanted)
 
 
 def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
@@ -53,7 +48,7 @@ def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
         done = subprocess.run(
             [*transport.interpreter, line],
             input=render_stdin(
-                assemble(("commands/probe.sh",), read_script),
+                assemble((HostScript.PROBE,), read_script),
                 probe_calls(wanted, transport),
             ).encode(),
             env=host_environment(os.environ),
@@ -73,7 +68,7 @@ def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
     # them, and take a carriage return in one for the end of a line.
     answer, complaint = (said.decode(errors="replace") for said in (done.stdout, done.stderr))
     seen = HostFacts.parse(answer)
-    if seen.get("probe") == "done":
+    if seen.complete:
         return seen
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
         raise pulumi.RunError(explain_ssh(transport.host, complaint))

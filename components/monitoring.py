@@ -5,8 +5,9 @@ from functools import partial
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.host.facts import Transport
 from broker.host.script_calls import assemble
+from broker.host.scripts import HostScript
+from broker.host.transport import Transport
 from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -16,7 +17,7 @@ from broker.monitoring.mqtt_exporter import (
     exporter_command,
     render_exporter,
 )
-from broker.monitoring.node_exporter_metrics import SCRIPT, textfile_timer
+from broker.monitoring.node_exporter_metrics import textfile_timer
 from broker.settings.broker_settings import Broker
 from broker.settings.monitoring_settings import Monitoring as Declared
 from components.host_command import host_command, read_script, show
@@ -49,7 +50,7 @@ class Monitoring(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            scripts=("lib/put_files.sh",),
+            script=HostScript.PUT_FILES,
             calls=password.apply(partial(exporter_calls, broker, login)),
             shown={f"{folder}/{CONFIG_FILE}": show(render_exporter(broker, login, "..."))},
             opts=ResourceOptions(parent=self),
@@ -107,14 +108,14 @@ class Monitoring(ComponentResource):
                 broker,
                 declared.textfile,
                 socket=transport.socket,
-                script=assemble((SCRIPT,), read_script),
+                script=assemble((HostScript.NODE_EXPORTER_METRICS,), read_script),
             )
             host_command(
                 f"{name}-textfile-{broker.container}",
                 transport=transport,
                 become=broker.become,
                 image=image,
-                scripts=("lib/put_files.sh", "commands/schedule.sh"),
+                script=HostScript.SCHEDULE,
                 calls=Output.from_input(image).apply(lambda name: timer(image=name).calls()),
                 shown={"folder": declared.textfile},
                 opts=ResourceOptions(parent=self),

@@ -7,9 +7,10 @@ import pulumi
 from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_command import local
 
-from broker.credentials.password_ages import read_rotations, too_old
-from broker.host.facts import clean_interpreter
+from broker.credentials.password_ages import old_passwords, read_rotations
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.scripts import HostScript
+from broker.host.transport import clean_interpreter
 from components.host_command import read_script, withheld
 
 
@@ -25,7 +26,7 @@ class PasswordAges(ComponentResource):
         *,
         generations: Mapping[str, str],
         max_age_days: int | None,
-        renewals: Mapping[str, str],
+        fixes: Mapping[str, str],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Rotations", name, {}, opts)
@@ -36,7 +37,7 @@ class PasswordAges(ComponentResource):
             interpreter=list(clean_interpreter(("/bin/sh", "-c"), "PULUMI_COMMAND_STDOUT")),
             environment=withheld(),
             stdin=render_stdin(
-                read_script("commands/password_ages.sh"),
+                read_script(HostScript.PASSWORD_AGES),
                 [ScriptCall(words=("generations",), text=text)],
             ),
             logging=local.Logging.NONE,
@@ -46,12 +47,12 @@ class PasswordAges(ComponentResource):
         )
         self.rotated_at = command.stdout.apply(read_rotations)
         if max_age_days is not None:
-            self.rotated_at.apply(lambda times: _warn(times, max_age_days, renewals))
+            self.rotated_at.apply(lambda times: _warn(times, max_age_days, fixes))
         self.register_outputs({"rotated_at": self.rotated_at})
 
 
-def _warn(times: Mapping[str, str], days: int, renewals: Mapping[str, str]) -> None:
+def _warn(times: Mapping[str, str], days: int, fixes: Mapping[str, str]) -> None:
     now = datetime.now(UTC)
     ages = {name: (now - datetime.fromisoformat(time)).days for name, time in times.items()}
-    for sentence in too_old(ages, days, renewals):
-        pulumi.log.warn(sentence)
+    for finding in old_passwords(ages, days, fixes):
+        pulumi.log.warn(finding.text)

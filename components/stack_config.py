@@ -13,10 +13,25 @@ from pulumi.runtime.config import (
     is_config_secret,
 )
 
-from broker.credentials.external_secrets import KEYS, in_clear
-from broker.settings.stack_settings import PROJECT
+from broker.credentials.external_secrets import KEYS, secrets_in_clear
+from broker.findings import render_findings
+from broker.settings.stack_settings import PROJECT, Settings, SettingsError
 
 PROJECT_FOLDER = Path(__file__).parent.parent
+
+
+def read_settings() -> Settings:
+    """
+    Return the settings of the stack file.
+
+    Raises:
+        pulumi.RunError: no broker can be built from it; a line for each thing to fix.
+
+    """
+    try:
+        return Settings.parse(read_stack_file())
+    except SettingsError as wrong:
+        raise pulumi.RunError(str(wrong)) from None
 
 
 def read_stack_file() -> dict[str, Any]:
@@ -41,8 +56,8 @@ def read_secrets() -> dict[str, Any]:
     values = {key: value for key, value in _all_values().items() if key in KEYS}
     plain = {key: value for key, value in values.items() if not _is_secret(key)}
     # An object with one secret in it is a secret as a whole here; the file's text tells them apart.
-    if found := dict.fromkeys([*in_clear(_written()), *in_clear(plain)]):
-        raise pulumi.RunError("\n".join(found))
+    if found := dict.fromkeys([*secrets_in_clear(_written()), *secrets_in_clear(plain)]):
+        raise pulumi.RunError(render_findings(found))
     return {key: _value(value) for key, value in values.items()}
 
 

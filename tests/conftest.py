@@ -19,7 +19,7 @@ from side_by_side import ByGroup, early_first, write_groups
 from bootstrap import apt
 from bootstrap.daemon import Daemon, ensure_daemon
 from bootstrap.image import stand_in as build_stand_in
-from broker.host.facts import DEFAULT_SOCKET
+from broker.host.transport import DEFAULT_SOCKET
 
 # A property is true however busy the machine is: examples are bounded in number, not in time.
 hypothesis.settings.register_profile(

@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
 from pulumi.runtime.settings import set_root_resource
 
-from broker.host.facts import WITHHELD
+from broker.host.transport import WITHHELD
 from broker.settings.stack_settings import PROJECT
 
 COMMAND = "command:local:Command"
@@ -27,6 +27,8 @@ class FakeEngine(Mocks):
         self.created: dict[tuple[str, str], MockResourceArgs] = {}
         self.options: dict[str, pulumi.ResourceOptions] = {}
         """By resource; Pulumi's mocks don't show them."""
+        self.last_deployment: dict[str, Any] = {}
+        """Type and outputs of each resource in the state, by URN."""
         self.printed = ""
         """What every command says on stdout."""
         register = pulumi.CustomResource.__init__
@@ -73,7 +75,9 @@ class FakeEngine(Mocks):
         printed = {"stdout": self.printed} if args.typ == COMMAND else {}
         return f"{args.name}-id", {**args.inputs, **printed, **_drawn(args)}
 
-    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
+    def call(self, args: MockCallArgs) -> dict[str, Any]:
+        if args.token == "pulumi:pulumi:readStackResourceOutputs":
+            return {"outputs": self.last_deployment}
         raise AssertionError(f"{args.token} was called, but nothing here reads from a provider")
 
 

@@ -1,6 +1,8 @@
 """The house has one direction: settings, then texts, then resources, then outputs."""
 
 import ast
+import re
+from graphlib import TopologicalSorter
 
 import pytest
 from declared import ROOT
@@ -95,6 +97,51 @@ def test_nothing_below_is_used_above(room, may_use):
     used = set().union(*(roots(names_imported(path)) for path in python_in(room))) & ours
 
     assert used <= may_use
+
+
+def modules():
+    """Every module of the program by its dotted name, with its path."""
+    found = {}
+    for folder in ("bootstrap", "broker", "cli", "components"):
+        for path in python_in(folder):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported_modules(path, known):
+    """The modules of the program that *path* imports while it is imported itself."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    for node in body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else node.module for name in inner]
+        yield from (name for name in names if name in known)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = modules()
+    sorter = TopologicalSorter(
+        {name: set(imported_modules(path, known)) - {name} for name, path in known.items()}
+    )
+
+    sorter.prepare()  # raises CycleError, which names the modules
+
+    assert len(known) > 50
+
+
+def test_only_host_facts_read_what_the_probe_prints():
+    reading = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("broker", "cli", "components")
+        for path in python_in(folder)
+        if re.search(r"\.lines?\(", path.read_text(encoding="utf-8"))
+    }
+
+    assert reading == {"broker/host/facts.py"}
 
 
 def test_every_room_says_what_it_is_for():

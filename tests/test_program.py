@@ -22,7 +22,8 @@ from fake_engine import (
 )
 from pulumi.runtime import get_root_resource, set_all_config
 
-from broker.host.facts import HostFacts, clean_interpreter
+from broker.host.facts import HostFacts
+from broker.host.transport import clean_interpreter
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import start_digest
 from broker.settings.stack_settings import PROJECT
@@ -30,7 +31,7 @@ from components import host_probe as preflight
 from components import stack_config as stackfile
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 28
+RESOURCES_BESIDE_USERS = 29
 """The stack, components, provider, images, network, containers, commands, salts, health check."""
 
 
@@ -221,6 +222,33 @@ def test_a_change_that_was_taken_back_on_the_host_is_put_in_place_again(program)
     assert files["withdrawn"] == "withdrawn-1000"
 
 
+def test_a_preview_without_the_host_repeats_the_revision_of_the_last_deployment(
+    program, monkeypatch
+):
+    name = "firewall-rules-mosquitto-shared"
+    monkeypatch.setenv(preflight.SKIP, "skip")
+    program.engine.last_deployment = {
+        f"urn:pulumi:prod::{PROJECT}::{COMMAND}::{name}": {
+            "type": COMMAND,
+            "outputs": {"environment": {"rules.v4": "*mangle", "rules.v6": "*mangle", "turn": "7"}},
+        }
+    }
+
+    shown = program.run("prod", preview=True).engine.shown_of(name)
+
+    assert program.asked == []
+    assert shown["turn"] == "7"
+    assert set(shown) == {"rules.v4", "rules.v6", "turn"}
+
+
+def test_an_up_looks_at_the_host_whatever_the_environment_says(program, monkeypatch):
+    monkeypatch.setenv(preflight.SKIP, "skip")
+
+    program.run("prod")
+
+    assert len(program.asked) == 1
+
+
 def test_prod_writes_the_seeds_env_file(program):
     program.run("prod")
 
@@ -357,9 +385,10 @@ def test_a_password_in_clear_is_refused_before_anything_is_looked_at(program):
     with pytest.raises(pulumi.RunError) as refused:
         program.run("prod", config=with_a_chosen_password())
 
-    (line,) = str(refused.value).splitlines()
+    line, fix = str(refused.value).splitlines()
     assert line.startswith("sentient-mqtt:passwords.lamp: is in clear")
-    assert CHOSEN not in line
+    assert "pulumi config set --secret" in fix
+    assert CHOSEN not in line + fix
     assert program.asked == []
     assert program.engine.of_type(PASSWORD) == {}
 
@@ -397,8 +426,10 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
         program.run("dev", config={})
 
     assert str(refused.value).splitlines() == [
-        "sentient-mqtt:broker: is required and not there. Add it to the stack file.",
-        "sentient-mqtt:users: is required and not there. Add it to the stack file.",
+        "sentient-mqtt:broker: is required and not there.",
+        "  Fix: Add it to the stack file.",
+        "sentient-mqtt:users: is required and not there.",
+        "  Fix: Add it to the stack file.",
     ]
 
 

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 
-def _module(name: str, before: str) -> Any:
-    """Import the module *name*; version 0.1 has it as *before*."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        return importlib.import_module(before)
+def _module(*names: str) -> Any:
+    """Import the first of *names* that there is; version 0.1 has the last."""
+    *newer, oldest = names
+    for name in newer:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    return importlib.import_module(oldest)
 
 
 acl_file = _module("broker.mosquitto.acl_file", "broker.acl")
@@ -30,7 +33,7 @@ backups = _module("broker.backup.backups", "broker.backup")
 certificates = _module("broker.tls.certificates", "broker.certificates")
 cron_schedule = _module("broker.settings.cron_schedule", "broker.timetable")
 env_files = _module("broker.credentials.env_files", "broker.env")
-facts = _module("broker.host.facts", "broker.host")
+transport = _module("broker.host.transport", "broker.host")
 impact = _module("broker.mosquitto.impact", "broker.effect")
 layout = _module("broker.host.layout", "broker.layout")
 logrotate = _module("broker.logs.logrotate", "broker.logrotate")
@@ -75,7 +78,7 @@ class Renderer:
         self.given = given
         self.settings = stack_settings.Settings.parse(given["raw"])
         self.broker = self.settings.broker
-        self.way = facts.transport(self.broker.host)
+        self.way = transport.transport(self.broker.host)
         self.known: dict[str, Any] = {
             **{key: given[key] for key in ("socket", "image", "stack", "seed", "passwords")},
             "broker": self.broker,

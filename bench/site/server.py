@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from broker.host.facts import DEFAULT_SOCKET
+from broker.host.transport import DEFAULT_SOCKET
 
 PATIENCE = 60.0
 """Seconds that a Docker daemon has, to answer and to end."""

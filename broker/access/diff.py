@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from broker.access.effective_rules import effective_rules
 from broker.access.example_topic import compare
-from broker.access.review import review
+from broker.access.review import review_access
 from broker.access.rules import Principal
 from broker.credentials.logins import disconnected as disconnected_logins
 from broker.credentials.logins import logins_of, stamps
+from broker.findings import Finding, of_severity
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import start_needs
@@ -52,8 +53,8 @@ class AccessDiff:
     effect: Effect
     because: tuple[str, ...]
     """Settings, as paths, that need a new container."""
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
+    errors: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
 
     @property
     def changes(self) -> set[str]:
@@ -70,7 +71,7 @@ class AccessDiff:
 
 def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
     """Compare by what rules let through, not by their text."""
-    reviewed = review(after, stack)
+    reviewed = review_access(after, stack)
     because = tuple(_container_changes(before, after))
     users = tuple(_user_diffs(before, after))
     rotated = tuple(_rotated(before, after))
@@ -86,8 +87,8 @@ def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
         disconnected=disconnected_logins(stamps(before), stamps(after)),
         effect=effect,
         because=because,
-        errors=reviewed.errors,
-        warnings=reviewed.warnings,
+        errors=of_severity("error", reviewed),
+        warnings=of_severity("warning", reviewed),
     )
 
 

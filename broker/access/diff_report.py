@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from broker.access.diff import AccessDiff, UserDiff
+from broker.findings import one_line
 
 _EFFECTS = {
     "none": "The broker notices nothing.",
@@ -19,7 +20,8 @@ _MOST = 50
 
 def as_data(diff: AccessDiff) -> dict[str, Any]:
     """Return what JSON can hold."""
-    return asdict(diff)
+    said = {"errors": tuple(one_line(diff.errors)), "warnings": tuple(one_line(diff.warnings))}
+    return {**asdict(diff), **said}
 
 
 def as_markdown(diffs: Iterable[AccessDiff]) -> str:
@@ -53,12 +55,12 @@ def _section(diff: AccessDiff) -> Iterator[str]:
         yield f"New passwords: {_named(diff.rotated)}."
     if diff.effect == "reload" and diff.disconnected:
         yield f"Disconnected at once: {_named(diff.disconnected)}."
-    for title, lines in (("Stops the change", diff.errors), ("Worth a look", diff.warnings)):
-        if lines:
+    for title, findings in (("Stops the change", diff.errors), ("Worth a look", diff.warnings)):
+        if findings:
             yield ""
             yield f"{title}:"
             yield ""
-            yield from (f"- {each}" for each in lines[:_MOST])
+            yield from (f"- {finding.text}" for finding in findings[:_MOST])
     yield ""
 
 

@@ -1,51 +1,40 @@
-"""What stops a change of access, and what a reviewer is told: expectations and guardrails."""
+"""Check who may do what: expectations, guardrails, and whether the exporter can read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from broker.access.effective_rules import effective_rules
 from broker.access.evaluate import evaluate
 from broker.access.expectations import Expectation, breaches
-from broker.access.guardrails import guard
+from broker.access.guardrails import guardrail_findings
 from broker.access.rules import Principal
+from broker.findings import Finding, error
 from broker.monitoring.status import READ_OF_ALL, SYSTEM
 from broker.settings.stack_settings import PROJECT, Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Review:
-    """Lines as they are shown, each naming its place in the stack file."""
-
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def review(settings: Settings, stack: str) -> Review:
+def review_access(settings: Settings, stack: str) -> list[Finding]:
     """Hold the rules against what the stack file expects of them, and against the guardrails."""
     everybody = effective_rules(settings)
-    broken = [
-        f"{PROJECT}:expect[{index}]: {sentence!r}: {breach}"
+    violated = [
+        error(f"{PROJECT}:expect[{index}]", f"{sentence!r}: {breach}")
         for index, sentence in enumerate(settings.expect)
         for breach in breaches(Expectation.parse(sentence), everybody)
     ]
-    found = guard(settings, stack)
-    return Review(
-        errors=(
-            *broken,
-            *_blind(settings, everybody),
-            *(str(each) for each in found if each.level == "error"),
-        ),
-        warnings=tuple(str(each) for each in found if each.level == "warning"),
-    )
+    return [
+        *violated,
+        *_unreadable_status(settings, everybody),
+        *guardrail_findings(settings, stack),
+    ]
 
 
-def _blind(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[str]:
+def _unreadable_status(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[Finding]:
     monitoring = settings.broker.monitoring
     if monitoring is None or evaluate(everybody[monitoring.user], "receive", READ_OF_ALL).allowed:
         return
-    yield (
-        f"{PROJECT}:broker.monitoring.user: {monitoring.user!r}: may not read {READ_OF_ALL}, so "
-        f'the exporter would see nothing. Give that user read: ["{SYSTEM}#"], or name another'
+    yield error(
+        f"{PROJECT}:broker.monitoring.user",
+        f"{monitoring.user!r}: may not read {READ_OF_ALL}, so the exporter would see nothing",
+        f'Give that user read: ["{SYSTEM}#"], or name another.',
     )

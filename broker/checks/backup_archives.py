@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from broker.backup.backups import longest_gap
 from broker.checks.check_result import CheckResult, Verdict, judged
-from broker.checks.observations import Observations, seconds_up
+from broker.checks.observations import Observations
 from broker.settings.cron_schedule import CronSchedule
 from broker.settings.stack_settings import Settings
 
@@ -43,19 +43,19 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
             seen="no backup is declared",
             mend=f"broker.backups: a folder, then ./brokerctl up --stack {stack}",
         )
-    now, said = sight.host.get("now"), sight.host.get("backup", "verified")
-    up = seconds_up(sight.host.get("started", container), now)
+    now, said = sight.host.now, sight.host.backup_note("verified")
+    up = sight.host.seconds_up(container)
     # By hand alone: nobody promised when.
     timetable = CronSchedule.parse(declared.schedule) if declared.schedule else None
     gap = longest_gap(timetable).total_seconds() if timetable else None
-    last, drilled = Note.parse(said), Note.parse(sight.host.get("backup", "drilled"))
-    tried = f"{_days(int(now) - drilled.made)} ago" if now and drilled else "never"
+    last, drilled = Note.parse(said), Note.parse(sight.host.backup_note("drilled"))
+    tried = f"{_days(now - drilled.made)} ago" if now is not None and drilled else "never"
     mend = (
         f"./brokerctl backup create --stack {stack} says what hinders one; is the host's cron or "
         f"timer there? Only up installs it: ./brokerctl up --stack {stack}"
     )
     verdict: Verdict
-    if not now or not sight.host.get("backup", "asked"):
+    if now is None or not sight.host.backups_asked:
         verdict, seen = "unknown", "not asked"
     elif last is None and said:
         verdict, seen = "fail", f"{declared.folder}/.verified-{container} is garbled"
@@ -64,7 +64,7 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
         verdict = "fail" if due else "unknown" if gap is None else "pass"
         seen = f"none in {declared.folder} yet; schedule: {declared.schedule or 'by hand'}"
     else:
-        age, there = int(now) - last.made, sight.host.get("there", "verified") == "yes"
+        age, there = now - last.made, sight.host.archive_present("verified")
         verdict = judged("asked", there and (gap is None or age <= gap + LATE))
         seen = f"{declared.folder}/{last.archive}: {'' if there else 'GONE; '}made {_days(age)} ago"
         full = _fuller(sight, last)
@@ -94,8 +94,8 @@ def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
 
 def _fuller(sight: Observations, last: Note) -> Note | None:
     """Return the archive that holds what *last* has lost, as long as it is there."""
-    filled = Note.parse(sight.host.get("backup", "filled"))
-    if filled is None or last.retained or sight.host.get("there", "filled") != "yes":
+    filled = Note.parse(sight.host.backup_note("filled"))
+    if filled is None or last.retained or not sight.host.archive_present("filled"):
         return None
     return filled
 

@@ -24,7 +24,7 @@ def checklist(settings: Settings, stack: str, sight: Observations) -> list[Check
 def _drift(settings: Settings, stack: str, sight: Observations) -> Iterator[CheckResult]:
     broker = settings.broker
     same = is_declared_conf(settings, sight)
-    label = sight.host.get("configuration", broker.container)
+    label = sight.host.start_digest(broker.container)
     reserved = reserves(broker, sight.host, sight.image)
     current = start_digest(broker, sight.image, reserved=reserved) == label if label else None
     said = [

@@ -8,11 +8,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from broker.checks.check_result import CheckResult, Verdict, judged
-from broker.checks.observations import LET_IN, REFUSED, File, Observations, is_text, owner
+from broker.checks.observations import LET_IN, REFUSED, Observations, is_text, owner
 from broker.checks.storage import foreign, given_back, log, no_file, persistence, room
 from broker.credentials.logins import logins, stamps
+from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
-from broker.firewall.rules import is_declared
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.broker_settings import Broker, Listener
@@ -56,7 +56,7 @@ def rewrite(settings: Settings, stack: str) -> str:
 
 def _container(settings: Settings, stack: str, sight: Observations) -> CheckResult:
     name = settings.broker.container
-    state, restarts = sight.host.get("state", name), sight.host.get("restarts", name)
+    state, restarts = sight.host.container_state(name), sight.host.restarts(name)
     mend = f"./brokerctl restart --stack {stack}; why it ended: ./brokerctl logs --stack {stack}"
     if is_declared_conf(settings, sight) is False:
         mend = f"mosquitto.conf first. {rewrite(settings, stack)}; then {mend}"
@@ -81,9 +81,8 @@ def _ports(settings: Settings, sight: Observations, mend: str) -> CheckResult:
     for name, listener in settings.broker.listeners.items():
         answer = sight.answers.get(name, "")
         said.append(f"{name} ({listener.port}): {answer or 'not asked'}")
-        taken = sight.host.get("port", str(listener.port))
-        if taken not in ("", "free", "ours"):
-            said[-1] += f"; the port is in use by {taken}"
+        if user := sight.host.port_user(listener.port):
+            said[-1] += f"; the port is in use by {user}"
         if answer == LET_IN:
             continue
         if not answer or not _is_meant(listener, sight.here):
@@ -127,11 +126,10 @@ def _anonymous(sight: Observations, mend: str) -> CheckResult:
 def _hashes(settings: Settings, sight: Observations, mend: str) -> CheckResult:
     asks = "the password file is there, and holds hashes alone"
     path = f"{settings.broker.folders.config}/{settings.broker.files.passwords}"
-    found = sight.host.get("passwords").split()
-    file = File.parse(sight.host.get("file", path))
-    if len(found) < 2 or file is None:  # noqa: PLR2004 (two numbers)
+    lines, file = sight.host.password_lines, sight.host.file(path)
+    if lines is None or file is None:
         return no_file("password hashes", asks, path, sight, mend)
-    hashed, other = map(int, found[:2])
+    hashed, other = lines.hashed, lines.other
     # The canary's too, whom nobody declares.
     declared = len(stamps(settings)) + 1
     good = file.mode == "600" and file.owner == owner(settings.broker)
@@ -190,10 +188,9 @@ def _env_files(settings: Settings, stack: str, sight: Observations) -> CheckResu
     wrong: list[str] = []
     asked = True
     for each in settings.broker.env_files:
-        state, digest = sight.host.get("file", each.path), sight.host.get("digest", each.path)
-        file = File.parse(state)
+        file, digest = sight.host.file(each.path), sight.host.file_digest(each.path)
         good = f"600 {each.owner.uid}:{each.owner.gid}"
-        if state == "absent":
+        if sight.host.file_absent(each.path):
             wrong.append(f"{each.path}: absent")
         elif file is None or each.path not in sight.env:
             asked = False
@@ -220,15 +217,18 @@ def _certificates(settings: Settings, sight: Observations, mend: str) -> CheckRe
     said: list[str] = []
     verdict: Verdict = "pass"
     for name, listener in settings.broker.tls_listeners.items():
-        facts = [sight.host.get(each, name) for each in ("certificate", "clientca")]
-        wrong = [each for each in facts if each.partition(" ")[0] in ("due", "wrong")]
-        left = _seconds_left(sight.ends.get(name, ""), sight.host.get("now"))
-        soon = sight.host.get("ends", name)
+        certificate = sight.host.certificate(name)
+        looked_at = (certificate, sight.host.client_ca(name))
+        wrong = [found.text for found in looked_at if found.state in ("due", "wrong")]
+        left = _seconds_left(sight.ends.get(name, ""), sight.host.now)
+        soon = sight.host.certificate_ends(name)
         said.append(f"{name}: ends {sight.ends.get(name) or 'nobody knows when'}")
         if wrong or soon or (left is not None and left < 0):
             verdict = "fail"
             said[-1] += "".join(f"; {each}" for each in wrong)
-        elif left is None or not (facts[0] or (listener.tls and listener.tls.supplied)):
+        elif left is None or (
+            certificate.state == "unknown" and not (listener.tls and listener.tls.supplied)
+        ):
             verdict = "unknown" if verdict == "pass" else verdict
     return CheckResult(
         name="certificates",
@@ -239,9 +239,9 @@ def _certificates(settings: Settings, sight: Observations, mend: str) -> CheckRe
     )
 
 
-def _seconds_left(end: str, now: str) -> float | None:
+def _seconds_left(end: str, now: int | None) -> float | None:
     try:
-        return datetime.fromisoformat(end).timestamp() - int(now)
+        return None if now is None else datetime.fromisoformat(end).timestamp() - now
     except ValueError:
         return None
 
@@ -261,12 +261,12 @@ def _networks(
     broker = settings.broker
     lines, problem = report(broker, sight.host)
     lists = "; ".join(lines[: len(broker.listeners)])
-    state = sight.host.get("rules", broker.container).partition(" ")[0]
+    state = sight.host.rules(broker.container).state
     local = all(each.bound.is_loopback for each in broker.gates.values())
     devices = [each.name for each in logins(settings) if settings.users[each.user].device]
     devices += [each for fleet in settings.fleets.values() for each in fleet.admitted]
     shut = [name for name in devices if sight.logins.get(name, "").startswith(REFUSED)]
-    known = local or not is_declared(broker) or bool(state)
+    known = local or not is_declared(broker) or state != "unknown"
     # A list of networks lets nobody in: that one of them came is what tells that they can.
     came = (
         {name: sight.log.parties[name] for name in devices if name in sight.log.parties}
@@ -288,7 +288,7 @@ def _networks(
         else f"let one come, and ask again; who was here: ./brokerctl inventory --stack {stack}",
     )
     anybody = open_to_all(broker)
-    seen = f"rules {state or 'not seen: not root there'}"
+    seen = f"rules {'not seen: not root there' if state == 'unknown' else state}"
     if local:
         seen = "bound to this host alone"
     if anybody:
@@ -303,7 +303,7 @@ def _networks(
 
 
 def _health(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    state = sight.host.get("health", settings.broker.container)
+    state = sight.host.health(settings.broker.container)
     return CheckResult(
         name="health",
         asks="the container's health check passes",

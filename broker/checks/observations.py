@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import sha256
 
 from broker.host.facts import HostFacts
@@ -75,25 +74,6 @@ def written_folders(broker: Broker) -> list[str]:
     return [broker.folders.data, broker.folders.log, *archives]
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """A file as ``host/commands/observe.sh`` saw it."""
-
-    mode: str
-    owner: str
-    changed: int
-    size: int
-
-    @classmethod
-    def parse(cls, text: str) -> File | None:
-        """Return what *text* says; nothing where the file is absent, or nobody could look."""
-        parts = text.split()
-        if len(parts) != 5:  # noqa: PLR2004 (mode, owner, group, time, size)
-            return None
-        mode, uid, gid, changed, size = parts
-        return cls(mode=mode, owner=f"{uid}:{gid}", changed=int(changed), size=int(size))
-
-
 def owner(broker: Broker) -> str:
     """Return whom the broker's files belong to, as chown takes it."""
     return f"{broker.owner.uid}:{broker.owner.gid}"
@@ -104,17 +84,9 @@ def folder_owner(broker: Broker, folder: str) -> str:
     return owner(broker) if folder == broker.folders.data else f"0:{broker.owner.gid}"
 
 
-def seconds_up(started: str, now: str) -> float | None:
-    """Return for how long it has been up; nothing where that is not known."""
-    try:
-        return int(now) - datetime.fromisoformat(started[:19] + "+00:00").timestamp()
-    except ValueError:
-        return None
-
-
 def is_text(seen: HostFacts, path: str, text: str) -> bool | None:
     """Return whether the file holds *text*; nothing where nobody could look."""
-    said = seen.get("blocks", path)
+    said = seen.blocks_digest(path)
     # Pulumi hands objects over with their keys sorted: the order of blocks is not the stack file's.
     return said == blocks_digest(text) if said else None
 

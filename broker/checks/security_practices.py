@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from broker.access.guardrails import guard
+from broker.access.guardrails import guardrail_findings
 from broker.checks.backup_archives import backups
 from broker.checks.check_result import CheckResult, judged
 from broker.checks.deployment_checklist import open_to_all
 from broker.checks.observations import Observations
-from broker.credentials.password_ages import renewals, too_old
+from broker.credentials.password_ages import old_passwords, rotation_fixes
+from broker.findings import of_severity, one_line
 from broker.logs.authentication_failures import total, worst_address
 from broker.settings.stack_settings import Settings
 
@@ -26,16 +27,12 @@ def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[C
         + (f"; adopted, and known to their clients alone: {', '.join(adopted)}" if adopted else ""),
         mend=f"./brokerctl rotate {' '.join(adopted)} --stack {stack}",
     )
-    found = guard(settings, stack)
+    found = guardrail_findings(settings, stack)
     yield CheckResult(
         name="least rights",
         asks="nobody may do more than is needed",
-        verdict="fail"
-        if any(each.level == "error" for each in found)
-        else "unknown"
-        if found
-        else "pass",
-        seen="; ".join(map(str, found)) or "no guardrail speaks",
+        verdict="fail" if of_severity("error", found) else "unknown" if found else "pass",
+        seen="; ".join(one_line(found)) or "no guardrail speaks",
         mend="the stack file's users, or guardrails with a reason",
     )
     public = [f"{each}: anybody" for each in open_to_all(broker)]
@@ -53,14 +50,14 @@ def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[C
         mend="allowFrom in the stack file",
     )
     most = broker.passwords.max_age_days
-    old = list(too_old(sight.ages, most, renewals(settings))) if most else []
+    old = list(old_passwords(sight.ages, most, rotation_fixes(settings))) if most else []
     oldest = max(sight.ages.items(), key=lambda each: each[1], default=None)
     aged = f"the oldest, {oldest[0]}'s, is {oldest[1]} days old" if oldest else "no age is known"
     yield CheckResult(
         name="rotation",
         asks="passwords are changed from time to time",
         verdict="fail" if old else "pass" if most else "unknown",
-        seen="; ".join(old)
+        seen="; ".join(one_line(old))
         or f"{aged}; "
         + (f"{most} days are allowed" if most else "no passwords.maxAgeDays is declared"),
         mend=f"./brokerctl rotate USER --stack {stack}"

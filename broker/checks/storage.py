@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from broker.checks.check_result import CheckResult, Verdict
 from broker.checks.observations import (
-    File,
     Observations,
     folder_owner,
     owner,
-    seconds_up,
     written_folders,
 )
 from broker.logs.logrotate import log_path, logrotate_path
@@ -26,11 +24,11 @@ def log(settings: Settings, sight: Observations, mend: str) -> CheckResult:
     """Return the point of the log."""
     asks = "the log is written into its folder"
     path = log_path(settings.broker)
-    file = File.parse(sight.host.get("file", path))
-    now = sight.host.get("now")
-    if file is None or not now:
+    file = sight.host.file(path)
+    now = sight.host.now
+    if file is None or now is None:
         return no_file("log", asks, path, sight, mend)
-    age = int(now) - file.changed
+    age = now - file.changed
     quiet = "notice" not in settings.broker.logging.types
     fresh = file.size > 0 and age <= FRESH
     others, folder = foreign(settings, sight, settings.broker.folders.log)
@@ -48,7 +46,7 @@ def log(settings: Settings, sight: Observations, mend: str) -> CheckResult:
 
 def _rotated(settings: Settings, sight: Observations) -> str:
     path = logrotate_path(settings.broker)
-    if File.parse(sight.host.get("file", path)) is not None:
+    if sight.host.file(path) is not None:
         return f"logrotate keeps {settings.broker.logging.keep} older ones"
     return f"no {path}: without logrotate it grows; or somebody else's file has it rotated"
 
@@ -57,9 +55,9 @@ def persistence(settings: Settings, sight: Observations, mend: str) -> CheckResu
     """Return the point of the database."""
     broker = settings.broker
     path = f"{broker.folders.data}/mosquitto.db"
-    file = File.parse(sight.host.get("file", path))
-    now, interval = sight.host.get("now"), broker.persistence.autosave_interval
-    up = seconds_up(sight.host.get("started", broker.container), now)
+    file = sight.host.file(path)
+    now, interval = sight.host.now, broker.persistence.autosave_interval
+    up = sight.host.seconds_up(broker.container)
     asks = "persistence is on, and the database is written"
     # With autosaveOnChanges the interval counts changes, and a quiet broker makes none.
     timed = not broker.persistence.autosave_on_changes
@@ -69,7 +67,7 @@ def persistence(settings: Settings, sight: Observations, mend: str) -> CheckResu
         f"is the disk full (df)? Is the folder another's? "
         f"{given_back(settings, broker.folders.data)}, then {mend}"
     )
-    if not now or not sight.host.get("file", path):
+    if now is None or not sight.host.file_asked(path):
         return CheckResult(name="persistence", asks=asks, verdict="unknown", seen="not asked")
     if file is None:
         due = timed and up is not None and up > 2 * interval
@@ -80,7 +78,7 @@ def persistence(settings: Settings, sight: Observations, mend: str) -> CheckResu
             seen=f"{path}: absent; it is written every {interval} {unit}{folder}",
             mend=mend,
         )
-    age = int(now) - file.changed
+    age = now - file.changed
     late = timed and age > 2 * interval and (up is None or up > 2 * interval)
     others = others or file.owner != owner(broker)
     return CheckResult(
@@ -96,17 +94,17 @@ def persistence(settings: Settings, sight: Observations, mend: str) -> CheckResu
 def room(settings: Settings, sight: Observations) -> CheckResult:
     """Return the point of the disks: a database is written, and unpacked, beside itself."""
     broker = settings.broker
-    database = File.parse(sight.host.get("file", f"{broker.folders.data}/mosquitto.db"))
+    database = sight.host.file(f"{broker.folders.data}/mosquitto.db")
     least = 3 * (database.size if database else 0)
     said: list[str] = []
     verdict: Verdict = "pass"
     for each in written_folders(broker):
-        words = sight.host.get("space", each).split()
-        if len(words) != 2:  # noqa: PLR2004 (size and what is free)
+        space = sight.host.disk_space(each)
+        if space is None:
             said.append(f"{each}: not asked")
             verdict = "unknown" if verdict == "pass" else verdict
             continue
-        size, free = (1024 * int(word) for word in words)
+        size, free = space.size, space.free
         said.append(f"{each}: {free // MIB:,} of {size // MIB:,} MiB are free")
         if free < least or (free < PLENTY and PART * free < size):
             verdict = "fail"
@@ -123,7 +121,7 @@ def room(settings: Settings, sight: Observations) -> CheckResult:
 
 def foreign(settings: Settings, sight: Observations, folder: str) -> tuple[bool, str]:
     """Return whether *folder* is another's, and what is said of it then."""
-    found = sight.host.get("owner", folder)
+    found = sight.host.folder_owner(folder)
     if found in ("", folder_owner(settings.broker, folder)):
         return False, ""
     return True, f"; the folder {'is' if found == 'absent' else 'belongs to'} {found}"
@@ -141,7 +139,7 @@ def given_back(settings: Settings, folder: str) -> str:
 
 def no_file(name: str, asks: str, path: str, sight: Observations, mend: str) -> CheckResult:
     """Return the point of a file that is absent, or that nobody could look at."""
-    absent = sight.host.get("file", path) == "absent"
+    absent = sight.host.file_absent(path)
     return CheckResult(
         name=name,
         asks=asks,

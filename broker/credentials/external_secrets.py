@@ -11,6 +11,7 @@ from typing import Any
 from broker.credentials.env_files import ONLY_THESE, misreaders, why_misread
 from broker.credentials.password_ages import set_another
 from broker.credentials.password_hashes import check_hash
+from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, Settings
 from broker.tls.key_and_certificate import check_pair, ends_within
 
@@ -30,15 +31,15 @@ KEYS = (*SECRETS.values(), PAIRS)
 """What of a stack file is secret as a whole."""
 
 _REPLACE = {
-    "passwords": "choose a new password",
-    "hashes": "give the user a new password",
-    PAIRS: "make a new key and its certificate",
+    "passwords": "Choose a new password",
+    "hashes": "Give the user a new password",
+    PAIRS: "Make a new key and its certificate",
 }
 
 
-def in_clear(values: Mapping[str, Any]) -> list[str]:
+def secrets_in_clear(values: Mapping[str, Any]) -> list[Finding]:
     """
-    Return one sentence for each secret among *values* that is in clear; none of them quotes it.
+    Return an error for each secret among *values* that is in clear; none of them quotes it.
 
     *values* are what a stack file has, by key without the project's name. There, what Pulumi
     encrypted is a mapping with ``secure`` alone, and an object set as one text is JSON.
@@ -48,7 +49,7 @@ def in_clear(values: Mapping[str, Any]) -> list[str]:
         names = list(_names_in_clear(values.get(key)))
         found += [_clear(key, name) for name in names[:MOST]]
         if names[MOST:]:
-            found.append(f"{PROJECT}:{key}: {len(names) - MOST} more are in clear.")
+            found.append(error(f"{PROJECT}:{key}", f"{len(names) - MOST} more are in clear"))
     return found
 
 
@@ -92,48 +93,55 @@ def _is_encrypted(value: Any) -> bool:
     )
 
 
-def _clear(key: str, name: str) -> str:
+def _clear(key: str, name: str) -> Finding:
     path = f"{PROJECT}:{key}" + (f"[{json.dumps(name)}]" if name else '["NAME"]')
     command = f"pulumi config set --secret --path {shlex.quote(path)}"
     where = f"{PROJECT}:{key}.{name}" if name else f"{PROJECT}:{key}"
-    return (
-        f"{where}: is in clear in the stack file and must be a secret. Whoever reads the "
-        f"repository's history reads it there too: {_REPLACE[key]}, and store it with "
-        f"{command} (it reads the value from stdin)."
+    return error(
+        where,
+        "is in clear in the stack file and must be a secret. Whoever reads the repository's "
+        "history reads it there too",
+        f"{_REPLACE[key]}, and store it with {command} (it reads the value from stdin).",
     )
 
 
-def problems(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> list[str]:
-    """Return one sentence for each thing to mend; none of them quotes a secret."""
-    found = list(_problems_of_pairs(settings, secrets.get(PAIRS, {}), now))
+def secret_errors(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> list[Finding]:
+    """Return an error for each secret that is missing or can't be used; none quotes a secret."""
+    found = list(_pair_errors(settings, secrets.get(PAIRS, {}), now))
     for kind, key in SECRETS.items():
         given = secrets.get(key, {})
         if not isinstance(given, Mapping):
-            found.append(f"{PROJECT}:{key}: must be an object, one value for each user name")
+            found.append(
+                error(f"{PROJECT}:{key}", "must be an object, one value for each user name")
+            )
             continue
         wanting = [name for name, user in settings.users.items() if user.password == kind]
         found += [
-            f"{PROJECT}:users.{name}.password: {kind!r}: nothing is there. Set it: pulumi config "
-            f"set --secret --path '{PROJECT}:{key}[\"{name}\"]'"
+            error(
+                f"{PROJECT}:users.{name}.password",
+                f"{kind!r}: nothing is there",
+                f"Set it: pulumi config set --secret --path '{PROJECT}:{key}[\"{name}\"]'",
+            )
             for name in wanting
             if name not in given
         ]
         check = _password if kind == "supplied" else _hash
         for name in wanting:
             if name in given:
-                found += [f"{PROJECT}:{key}.{name}: {rule}" for rule in check(given[name])]
-    found += _problems_of_env_files(settings, secrets)
+                found += [error(f"{PROJECT}:{key}.{name}", rule) for rule in check(given[name])]
+    found += _env_file_errors(settings, secrets)
     return found
 
 
-def _problems_of_env_files(settings: Settings, secrets: Mapping[str, Any]) -> Iterator[str]:
+def _env_file_errors(settings: Settings, secrets: Mapping[str, Any]) -> Iterator[Finding]:
     misread = misread_in_env_files(settings, secrets)
     for index, file in enumerate(settings.broker.env_files):
         if readers := misread.get(file.user):
-            yield (
-                f"{PROJECT}:{SECRETS['supplied']}.{file.user}: {why_misread(readers)}, and "
-                f"broker.envFiles[{index}] writes it to {file.path}: there it may hold "
-                f"{ONLY_THESE}. {set_another(file.user)}"
+            yield error(
+                f"{PROJECT}:{SECRETS['supplied']}.{file.user}",
+                f"{why_misread(readers)}, and broker.envFiles[{index}] writes it to {file.path}: "
+                f"there it may hold {ONLY_THESE}",
+                f"{set_another(file.user)}.",
             )
 
 
@@ -153,22 +161,23 @@ def misread_in_env_files(
     return {name: readers for name, readers in found.items() if readers}
 
 
-def _problems_of_pairs(settings: Settings, given: Any, now: datetime) -> Iterator[str]:
+def _pair_errors(settings: Settings, given: Any, now: datetime) -> Iterator[Finding]:
     if not isinstance(given, Mapping):
-        yield f"{PROJECT}:{PAIRS}: must be an object, one text for each listener"
+        yield error(f"{PROJECT}:{PAIRS}", "must be an object, one text for each listener")
         return
     for name in _supplied(settings):
         if name not in given:
-            yield (
-                f"{PROJECT}:broker.listeners.{name}.tls.certificate: 'supplied': nothing is there. "
+            yield error(
+                f"{PROJECT}:broker.listeners.{name}.tls.certificate",
+                "'supplied': nothing is there",
                 "Set key and certificates: cat key.pem fullchain.pem | pulumi config set --secret "
-                f"--path '{PROJECT}:{PAIRS}[\"{name}\"]'"
+                f"--path '{PROJECT}:{PAIRS}[\"{name}\"]'",
             )
             continue
         try:
             check_pair(given[name], now)
         except ValueError as wrong:
-            yield f"{PROJECT}:{PAIRS}.{name}: {wrong}"
+            yield error(f"{PROJECT}:{PAIRS}.{name}", str(wrong))
 
 
 def _supplied(settings: Settings) -> Iterator[str]:
@@ -188,28 +197,33 @@ def required_secrets(settings: Settings, secrets: Mapping[str, Any], kind: str) 
     return {name: given[name] for name, user in settings.users.items() if user.password == kind}
 
 
-def leftovers(settings: Settings, secrets: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each secret that is not used, not everywhere, or not for much longer."""
+def secret_warnings(
+    settings: Settings, secrets: Mapping[str, Any], now: datetime
+) -> Iterator[Finding]:
+    """Yield a warning for each secret that is not used, not everywhere, or not for much longer."""
     for name, text in pairs(settings, secrets).items():
         tls = settings.broker.listeners[name].tls
         if tls is not None and (end := ends_within(text, now, tls.renew_before_days)):
-            yield f"{PROJECT}:{PAIRS}.{name}: ends {end}; set the renewed one."
+            yield warning(f"{PROJECT}:{PAIRS}.{name}", f"ends {end}", "Set the renewed one.")
     if unused := sorted(set(secrets.get(PAIRS, {})) - set(_supplied(settings))):
-        yield (
-            f"{PROJECT}:{PAIRS}: no listener with certificate 'supplied' uses what is there for "
-            f"{', '.join(unused)}."
+        yield warning(
+            f"{PROJECT}:{PAIRS}",
+            f"no listener with certificate 'supplied' uses what is there for {', '.join(unused)}",
         )
     for name, readers in misread_in_env_files(settings, secrets).items():
-        yield (
-            f"{PROJECT}:{SECRETS['supplied']}.{name}: {why_misread(readers)}: the output "
-            f"'envFiles' leaves the user out. To have it there, set one of {ONLY_THESE}."
+        yield warning(
+            f"{PROJECT}:{SECRETS['supplied']}.{name}",
+            f"{why_misread(readers)}: the output 'envFiles' leaves the user out",
+            f"To have it there, set one of {ONLY_THESE}.",
         )
     for kind, key in SECRETS.items():
         if unused := sorted(
             set(secrets.get(key, {})) - set(required_secrets(settings, secrets, kind))
         ):
             names = ", ".join(unused[:MOST]) + (" ..." if unused[MOST:] else "")
-            yield f"{PROJECT}:{key}: nobody of password {kind!r} uses what is there for {names}."
+            yield warning(
+                f"{PROJECT}:{key}", f"nobody of password {kind!r} uses what is there for {names}"
+            )
 
 
 def _password(text: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from gzip import decompress
 
 from broker.credentials.logins import logins_of
+from broker.findings import Finding, warning
 from broker.settings.stack_settings import PROJECT, Settings
 
 
@@ -46,8 +47,8 @@ def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str
     return described
 
 
-def renewals(settings: Settings) -> dict[str, str]:
-    """Return what gives each party another password, in words, by name."""
+def rotation_fixes(settings: Settings) -> dict[str, str]:
+    """Return how to give each party another password, by name."""
     found = {name: f"Rotate it: ./brokerctl rotate {name}" for name in generations(settings)}
     found |= {
         f"fleet.{kind}": f"Rotate it: ./brokerctl rotate {kind}"
@@ -71,11 +72,15 @@ def set_another(user: str) -> str:
     )
 
 
-def too_old(ages: Mapping[str, int], most: int, ways: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each of *ways* whose age, in days, is above *most*."""
+def old_passwords(
+    ages: Mapping[str, int], max_age_days: int, fixes: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield a warning for each of *fixes* whose age, in days, is above *max_age_days*."""
     for name, days in ages.items():
-        if days > most and name in ways:
-            yield (
+        if days > max_age_days and name in fixes:
+            yield warning(
+                "",
                 f"The password of {name} is {days} days old; broker.passwords.maxAgeDays is "
-                f"{most}. {ways[name]}"
+                f"{max_age_days}.",
+                f"{fixes[name]}.",
             )

@@ -1,189 +1,102 @@
-"""The host that runs Docker: how to reach it, and whether what was found there will do."""
+"""
+What a look at the host found: the one reader of what ``host/commands/probe.sh`` prints.
+
+Each fact is a line ``KEY SUBJECT=VALUE``. The accessors of ``HostFacts`` give it a type; nothing
+else knows keys or formats. What was not asked, or what a login that is not root can't see, is
+None, an empty text or "unknown".
+"""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
 
-SSH_HOST = re.compile(
-    r"ssh://(?:(?P<user>[A-Za-z_][A-Za-z0-9_.-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-)
-UNIX_HOST = re.compile(r"unix://(?P<socket>/[^\s:]+)")
-DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+RulesState = Literal["unknown", "never", "in-force", "missing", "changed"]
+CertificateState = Literal["unknown", "ok", "due", "wrong"]
 
-PASSED_ON = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ"),
-    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "LC_NUMERIC"),
-    # ssh: its agent, who asks on its behalf, Kerberos tickets, and where an agent may listen.
-    *("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER"),
-    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS"),
-    *("KRB5CCNAME", "XDG_RUNTIME_DIR"),
-    # docker: not DOCKER_HOST and the like, since every call names the socket.
-    *("DOCKER_CONFIG", "DOCKER_API_VERSION"),
-)
-"""The variables that a command for the host has, where the caller has them; it has no others."""
-
-PROXIES = tuple(
-    spelled
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-    for spelled in (name, name.lower())
-)
-"""Beside those, for what downloads something: apt, and a Docker daemon that is started here."""
-
-WITHHELD = (
-    *("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"),
-    *("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL"),
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-    *("AZURE_CLIENT_SECRET", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "ARM_CLIENT_SECRET"),
-    *("GOOGLE_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN", "VAULT_TOKEN"),
-)
-"""
-The secrets that Pulumi, its backends and its secrets providers read from the environment.
-
-``clean_interpreter`` drops them like every variable outside of ``PASSED_ON``. They are named so
-that they are empty in its shell already (components/host_command.py).
-"""
-
-
-def host_environment(environ: Mapping[str, str], *more: str) -> dict[str, str]:
-    """
-    Return the environment of a command for the host: what *environ* has of ``PASSED_ON``.
-
-    *more*: variables beside those.
-    """
-    return {name: environ[name] for name in (*PASSED_ON, *more) if name in environ}
-
-
-def clean_interpreter(interpreter: Iterable[str], *more: str) -> tuple[str, ...]:
-    """
-    Return *interpreter* behind a shell that replaces itself with it in a clean environment.
-
-    pulumi-command gives its whole environment to what it starts. The text is the same on every
-    machine, so no value of a variable is in it, and no preview differs for it.
-    *more*: variables beside ``PASSED_ON``.
-    """
-    kept = " ".join(f'${{{name}+{name}="${name}"}}' for name in (*PASSED_ON, *more))
-    return ("/bin/sh", "-c", f'exec env -i {kept} "$0" "$@"', *interpreter)
+USABLE = ("", "ok")
+"""A command that the host has, or that nobody asked after."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transport:
-    """The one way in which both Docker's API and our commands reach the host."""
+class FirewallTools:
+    """What rules can be made with. A state is ``ok``, ``absent``, or the reason of a refusal."""
 
-    host: str
-    """``unix:///socket`` or ``ssh://[user@]name[:port]``: what the Docker provider is given."""
-
-    interpreter: tuple[str, ...]
-    """Runs a command line on the host, given as one more argument."""
-
-    ssh_options: tuple[str, ...] = ()
-    """For the Docker provider, whose ``ssh://`` starts the same OpenSSH client."""
-
-    @property
-    def remote(self) -> bool:
-        return self.host.startswith("ssh://")
+    nft: str
+    iptables: str
+    ip6tables: str
+    ufw: str
+    """``active``, ``inactive`` or ``absent``."""
+    ufw_for_ipv4_only: bool
+    systemd: bool
+    bridge_name_taken: bool
+    """Whether the host has an interface of the bridge's name that is not the broker's."""
 
     @property
-    def socket(self) -> str:
-        """The Docker endpoint as the host itself sees it."""
-        return DEFAULT_SOCKET if self.remote else self.host
+    def has_nft(self) -> bool:
+        return self.nft in USABLE
 
-    def argv(self, command: Iterable[str]) -> list[str]:
-        """Return *command*, word by word, as an argv that runs it on the host."""
-        return [*self.interpreter, shlex.join(command)]
-
-    def script(
-        self, action: str, *, become: str, image: str = "", network_admin: bool = False
-    ) -> str:
-        """
-        Return the command line that runs a script from its stdin as root on the host.
-
-        The line is all that an error message of pulumi-command can show: the script and the
-        secrets in it are on stdin.
-
-        *become* says what a login other than root does: ``sudo`` (without a password) or
-        ``docker`` (a throw-away container of *image* with the host's root folder in it; whoever
-        may talk to Docker is root already). ``nobody`` stays who it is.
-        *network_admin*: that container is in the host's network, and may change its rules.
-        """
-        line = shlex.join(["exec", "sh", "-s", action])
-        if become == "sudo":
-            line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec sudo -n sh -s {action}; fi'
-        elif become == "docker":
-            network = (
-                ("--network", "host", "--cap-add", "NET_ADMIN")
-                if network_admin
-                else ("--network", "none")
-            )
-            container = shlex.join(
-                (
-                    *("docker", "-H", self.socket, "run", "--rm", "-i", *network),
-                    *("--user", "0:0", "--volume", "/:/host", "--entrypoint", "/bin/sh", image),
-                    *("-c", f"exec chroot /host sh -s {action}"),
-                )
-            )
-            line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec {container}; fi'
-        # A login shell that is not POSIX sh (fish, csh) must only pass one word on.
-        return f"exec sh -c {shlex.quote(line)}" if self.remote else line
-
-
-def transport(host: str, ssh_config: str | None = None) -> Transport:
-    """
-    Return the transport that a ``host`` setting stands for.
-
-    ``BatchMode`` keeps the OpenSSH client from asking: an unknown host key or a missing
-    password is an error, never a question that nobody sees.
-    """
-    found = SSH_HOST.fullmatch(host)
-    if found is None:
-        return Transport(host=host, interpreter=("/bin/sh", "-c"))
-    options = ["-oBatchMode=yes", "-oConnectTimeout=10"]
-    if ssh_config is not None:
-        options = ["-F", ssh_config, *options]
-    destination = [*(["-l", found["user"]] if found["user"] else [])]
-    destination += [*(["-p", found["port"]] if found["port"] else []), found["name"].strip("[]")]
-    return Transport(
-        host=host,
-        interpreter=("ssh", "-T", *options, *destination),
-        ssh_options=tuple(options),
-    )
+    @property
+    def has_ip6tables(self) -> bool:
+        return self.ip6tables in USABLE
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostRequirements:
-    """What a stack needs of its host, as far as a look at the host can tell."""
+class FirewallRules:
+    """Whether the rules are on the host as the last deployment left them."""
 
-    stack: str
-    container: str
-    image: str
-    stand_in: str
-    """Images that may take the place of *image*, as a pattern of Docker's; none where empty."""
-    exporter: str = ""
-    """The exporter's image; empty where none is declared."""
-    exporter_stand_in: str = ""
-    """As *stand_in*, for the exporter."""
-    ports: Mapping[str, int]
-    """By path in the stack file."""
-    reserved_port: int = 0
-    """The reserved listener's, where it is on the host; asked for, and judged by needs.py."""
-    folders: Mapping[str, str]
-    """By path in the stack file."""
-    folder_looks: tuple[tuple[str, ...], ...] = ()
-    """The calls that look at them (broker/host/layout.py)."""
-    env_files: Mapping[str, str]
-    """By path in the stack file."""
-    become: str
-    logins_file: str = ""
-    """Where the host keeps the stamps of the logins that its broker knows."""
-    logins: Mapping[str, str] = field(default_factory=dict)
-    """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
-    bridge: str = ""
-    """Of the broker's own network; empty where no firewall is declared."""
-    certificates: tuple[tuple[str, ...], ...] = ()
-    """The calls that look at them (broker/tls/certificates.py)."""
+    state: RulesState
+    revision: int = 1
+    """How many times they were put in force."""
+    clock: str = ""
+    """The host's time, where they never were."""
+    half_done: bool = False
+    """Whether an ``up`` ended between the new rules and the end of those before."""
+    lost_at_boot: bool = False
+    """Whether the next start of the host would load no rules, though it has systemd."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFacts:
+    """Whether a listener's certificate, or the CA of its clients, is as it should be."""
+
+    state: CertificateState = "unknown"
+    reason: str = ""
+    """Why it is due; what is wrong, after the name of the setting."""
+
+    @property
+    def text(self) -> str:
+        return f"{self.state} {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """A regular file: mode, owner, time of the last change, size."""
+
+    mode: str
+    owner: str
+    """``UID:GID``"""
+    changed: int
+    """Seconds since 1970."""
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskSpace:
+    """Bytes of a file system."""
+
+    size: int
+    free: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordLines:
+    """How many lines of the password file are a login with a hash, and how many are not."""
+
+    hashed: int
+    other: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +105,8 @@ class HostFacts:
 
     facts: Mapping[tuple[str, str], str]
 
-    def get(self, key: str, subject: str = "-") -> str:
-        return self.facts.get((key, subject), "")
-
-    def all(self, key: str) -> dict[str, str]:
-        return {subject: value for (each, subject), value in self.facts.items() if each == key}
-
-    def been_up(self, container: str) -> bool:
-        """Return whether there was an ``up`` before: the container is there, or what it reads."""
-        return self.get("container", container) not in ("", "none") or bool(self.all("known"))
+    looked_at: bool = True
+    """Whether the host was asked; else the facts are those of the last deployment, if any."""
 
     @classmethod
     def parse(cls, text: str) -> HostFacts:
@@ -212,105 +118,219 @@ class HostFacts:
             facts[key, subject] = value
         return cls(facts=facts)
 
+    def line(self, key: str, subject: str = "-") -> str:
+        """Return what the script printed, as it is: for this class, and tests of the script."""
+        return self.facts.get((key, subject), "")
+
+    def lines(self, key: str) -> dict[str, str]:
+        """Return what the script printed under *key*, by subject; likewise."""
+        return {subject: value for (word, subject), value in self.facts.items() if word == key}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the look came to its end."""
+        return self.line("probe") == "done"
+
+    @property
+    def login(self) -> str:
+        """The user as whom the host was asked."""
+        return self.line("login")
+
+    @property
+    def cannot_be_root(self) -> bool:
+        return self.line("root") == "no"
+
+    @property
+    def docker(self) -> str:
+        """``ok``, ``absent``, or what the docker command says."""
+        return self.line("docker")
+
+    @property
+    def lacks_openssl(self) -> bool:
+        return self.line("openssl") == "absent"
+
+    @property
+    def now(self) -> int | None:
+        """The host's time, in seconds since 1970."""
+        return _number(self.line("now"))
+
+    # The broker's container.
+
     def present_image(self, name: str, pattern: str) -> str:
-        """Return the image to run: *name*, or what stands in where only that is there."""
-        stand_in = self.get("standin", pattern) if pattern else ""
-        return stand_in if self.get("image", name) != "present" and stand_in else name
+        """Return the image to run: *name*, or the fallback image where only that is there."""
+        fallback = self.line("standin", pattern) if pattern else ""
+        return fallback if self.line("image", name) != "present" and fallback else name
 
+    def container_owner(self, container: str) -> str | None:
+        """Return the stack that made the container; None where there is none."""
+        owner = self.line("container", container)
+        return owner if owner not in ("", "none") else None
 
-def problems(wanted: HostRequirements, seen: HostFacts, host: str) -> list[str]:
-    """Return one sentence for each thing that would make an ``up`` fail half-way."""
-    if seen.get("docker") == "absent":
-        return [
-            f"host {host}: the docker command is not there. Install Docker on that host "
-            "(Debian, Ubuntu: apt-get install docker.io)."
-        ]
-    if seen.get("docker") != "ok":
-        return [
-            f"host {host}: Docker doesn't answer: {seen.get('docker')}. Start the daemon, or "
-            f"add the user {seen.get('login')!r} to the group that may use it "
-            "(usermod -aG docker ...)."
-        ]
-    return [
-        *_without_root(wanted, seen, host),
-        *_foreign_container(wanted, seen),
-        *(
-            f"{path}: {port}: that port is in use on the host by {taken}. Stop it, or choose "
-            "another port."
-            for path, port in wanted.ports.items()
-            if (taken := seen.get("port", str(port))) not in ("", "free", "ours")
-        ),
-        *(
-            f"{path}: {folder!r}: {state}. Choose another folder, or mend that one first."
-            for path, folder in wanted.folders.items()
-            if (state := seen.get("folder", folder)) not in ("", "ok")
-        ),
-        *(
-            f"{path}: {file!r}: {state}. Move it away, or choose another path: a file that "
-            "somebody else wrote is never overwritten."
-            for path, file in wanted.env_files.items()
-            if (state := seen.get("envfile", file)) not in ("", "ok")
-        ),
-    ]
+    def start_digest(self, container: str) -> str:
+        """Return the label of the container that says what it was started with."""
+        return self.line("configuration", container)
 
+    def published_addresses(self, container: str) -> list[str]:
+        """Return the addresses of the container's ports, in Docker's order."""
+        return self.line("published", container).split()
 
-def _without_root(wanted: HostRequirements, seen: HostFacts, host: str) -> list[str]:
-    login = seen.get("login")
-    if wanted.become != "sudo" or seen.get("root") != "no":
-        return []
-    return [
-        f"host {host}: the user {login!r} is not root and 'sudo -n' is refused. Folders and files "
-        f"of uid 1883 need root: allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set "
-        "broker.become to 'docker'."
-    ]
+    def container_state(self, container: str) -> str:
+        """Return Docker's word for it, such as ``running``; ``absent`` where there is none."""
+        return self.line("state", container)
 
+    def restarts(self, container: str) -> str:
+        """Return how many times Docker started it again."""
+        return self.line("restarts", container)
 
-def _foreign_container(wanted: HostRequirements, seen: HostFacts) -> list[str]:
-    name, owner = wanted.container, seen.get("container", wanted.container)
-    if owner in ("", "none", wanted.stack):
-        return []
-    return [
-        f"broker.container: {name!r}: a container of that name is there already and this stack did "
-        f"not make it ({owner}). Rename or remove it (docker rename {name} {name}-old), or choose "
-        "another name."
-    ]
+    def health(self, container: str) -> str:
+        """Return Docker's word for the health check, such as ``healthy``."""
+        return self.line("health", container)
 
+    def seconds_up(self, container: str) -> float | None:
+        """Return for how long the container has been up."""
+        try:
+            started = datetime.fromisoformat(self.line("started", container)[:19] + "+00:00")
+        except ValueError:
+            return None
+        return None if self.now is None else self.now - started.timestamp()
 
-# What the OpenSSH client says on stderr, and what it means for the person who reads it.
-_SSH_COMPLAINTS = (
-    (
-        re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
-        "its host key is not the one in known_hosts, or is not known yet. Compare the "
-        "fingerprint with the host's, then accept it once by hand: ssh {host}",
-    ),
-    (
-        re.compile(r"Permission denied|Too many authentication failures"),
-        "it refused the login. Load your key (ssh-add), or name it in ~/.ssh/config",
-    ),
-    (
-        re.compile(
-            r"Connection refused|timed out|No route to host|Network is unreachable"
-            r"|Could not resolve|Connection closed|Connection reset"
-        ),
-        "it can't be reached. Check the address, the port and that sshd runs there",
-    ),
-)
+    @property
+    def stamps(self) -> dict[str, str]:
+        """The stamp of each login that the broker knows, and of its rules."""
+        return self.lines("known")
 
+    def been_up(self, container: str) -> bool:
+        """Return whether there was an ``up`` before: the container is there, or what it reads."""
+        return self.container_owner(container) is not None or bool(self.stamps)
 
-def explain_ssh(host: str, stderr: str) -> str:
-    """Return what went wrong between here and *host*, from the OpenSSH client's own words."""
-    last = stderr.strip().splitlines()[-1] if stderr.strip() else "no message"
-    for pattern, meaning in _SSH_COMPLAINTS:
-        if pattern.search(stderr):
-            return f"host {host}: {meaning.format(host=host)}. (ssh says: {last})"
-    return f"host {host}: the OpenSSH client failed. (ssh says: {last})"
+    # What is in the way.
 
+    def port_user(self, port: int) -> str:
+        """Return what else has the port; nothing where it is free or the broker's."""
+        user = self.line("port", str(port))
+        return "" if user in ("free", "ours") else user
 
-def explain_start(host: str, program: str, wrong: OSError) -> str:
-    """Return why *program*, the first word of the way to *host*, could not be started here."""
-    if isinstance(wrong, FileNotFoundError) and program == "ssh":
-        return (
-            f"host {host}: the OpenSSH client is not installed here "
-            "(Debian, Ubuntu: apt-get install openssh-client)."
+    def folder_problem(self, path: str) -> str:
+        """Return why the broker can't have the folder."""
+        return _unless_ok(self.line("folder", path))
+
+    def env_file_problem(self, path: str) -> str:
+        """Return why the env file can't be written."""
+        return _unless_ok(self.line("envfile", path))
+
+    # Firewall.
+
+    @property
+    def firewall(self) -> FirewallTools:
+        return FirewallTools(
+            nft=self.line("firewall", "nft"),
+            iptables=self.line("firewall", "iptables"),
+            ip6tables=self.line("firewall", "ip6tables"),
+            ufw=self.line("firewall", "ufw"),
+            ufw_for_ipv4_only=self.line("firewall", "ufw-ipv6") == "no",
+            systemd=self.line("firewall", "systemd") != "no",
+            bridge_name_taken=self.line("firewall", "interface") == "taken",
         )
-    return f"host {host}: {program} can't be started here: {wrong.strerror or wrong}."
+
+    def rules(self, container: str) -> FirewallRules:
+        state, _, number = self.line("rules", container).partition(" ")
+        revision = _number(number)
+        return FirewallRules(
+            state=cast(RulesState, state or "unknown"),
+            revision=1 if state == "never" or revision is None else revision,
+            clock=number if state == "never" else "",
+            half_done=self.line("left", container) == "yes",
+            lost_at_boot=self.line("boot", container) == "no",
+        )
+
+    # Certificates.
+
+    def certificate(self, listener: str) -> CertificateFacts:
+        return self._certificate("certificate", listener)
+
+    def client_ca(self, listener: str) -> CertificateFacts:
+        return self._certificate("clientca", listener)
+
+    def _certificate(self, key: str, listener: str) -> CertificateFacts:
+        state, _, reason = self.line(key, listener).partition(" ")
+        return CertificateFacts(state=cast(CertificateState, state or "unknown"), reason=reason)
+
+    def certificate_ends(self, listener: str) -> str:
+        """Return when a given certificate ends, as openssl says it, where that is soon."""
+        return self.line("ends", listener)
+
+    def ca_ends(self, container: str) -> str:
+        """Return when the stack's own CA ends, as openssl says it, where that is soon."""
+        return self.line("authority", container).removeprefix("ends ")
+
+    def certificates_revision(self, container: str) -> int | None:
+        """Return how many times certificates were put in place; None where they never were."""
+        return _number(self.line("certificates", container))
+
+    def certificates_never(self, container: str) -> str:
+        """Return the host's time where certificates were never put in place."""
+        word, _, clock = self.line("certificates", container).partition(" ")
+        return clock if word == "never" else ""
+
+    # Files, folders and archives, which observe.sh looks at.
+
+    def file(self, path: str) -> FileFacts | None:
+        """Return what was seen of the file; None where it is absent or nobody could look."""
+        parts = self.line("file", path).split()
+        if len(parts) != 5:  # noqa: PLR2004 (mode, owner, group, time, size)
+            return None
+        mode, uid, gid, changed, size = parts
+        return FileFacts(mode=mode, owner=f"{uid}:{gid}", changed=int(changed), size=int(size))
+
+    def file_asked(self, path: str) -> bool:
+        """Return whether anybody could look at the file."""
+        return bool(self.line("file", path))
+
+    def file_absent(self, path: str) -> bool:
+        return self.line("file", path) == "absent"
+
+    def file_digest(self, path: str) -> str:
+        """Return the SHA-256 of the file."""
+        return self.line("digest", path)
+
+    def blocks_digest(self, path: str) -> str:
+        """Return the digest of the file's blocks, whatever their order."""
+        return self.line("blocks", path)
+
+    def folder_owner(self, path: str) -> str:
+        """Return ``UID:GID``, or ``absent``."""
+        return self.line("owner", path)
+
+    def disk_space(self, path: str) -> DiskSpace | None:
+        words = self.line("space", path).split()
+        if len(words) != 2:  # noqa: PLR2004 (size and what is free, in KiB)
+            return None
+        size, free = (1024 * int(word) for word in words)
+        return DiskSpace(size=size, free=free)
+
+    @property
+    def password_lines(self) -> PasswordLines | None:
+        words = self.line("passwords").split()
+        if len(words) < 2:  # noqa: PLR2004 (two numbers)
+            return None
+        return PasswordLines(hashed=int(words[0]), other=int(words[1]))
+
+    @property
+    def backups_asked(self) -> bool:
+        return bool(self.line("backup", "asked"))
+
+    def backup_note(self, kind: Literal["verified", "drilled", "filled"]) -> str:
+        """Return what a script left beside the archives (``Note`` in backup_archives.py)."""
+        return self.line("backup", kind)
+
+    def archive_present(self, kind: Literal["verified", "drilled", "filled"]) -> bool:
+        """Return whether the archive of that note is still there."""
+        return self.line("there", kind) == "yes"
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _unless_ok(state: str) -> str:
+    return "" if state == "ok" else state

@@ -232,7 +232,7 @@ def publications(broker: Broker, seen: HostFacts) -> list[tuple[int, str]]:
     backwards, and another order would be taken for a change that replaces the container.
     """
     both = ["0.0.0.0", "::"]  # noqa: S104 (what `::` means to everybody else)
-    told = seen.get("published", broker.container).split()
+    told = seen.published_addresses(broker.container)
     if set(both) <= set(told):
         both.sort(key=told.index)
     return [

@@ -1,10 +1,17 @@
-"""What a stack needs of its host, gathered from its settings."""
+"""What a stack needs of its host, and whether the host has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from broker.credentials.env_files import env_file_mark
-from broker.firewall.rules import is_declared, short_name
-from broker.host.facts import HostRequirements, Transport
+from broker.findings import PROJECT, Finding, error
+from broker.firewall.backend import is_declared, short_name
+from broker.host.facts import HostFacts
 from broker.host.layout import LOGINS_FILE, folder_looks
 from broker.host.script_calls import ScriptCall
+from broker.host.transport import Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
 from broker.settings.stack_settings import Settings
@@ -13,6 +20,40 @@ from broker.tls.certificates import probe_words
 STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
 """What ``images/`` makes where no registry can be reached. ``localhost/`` can't be pulled."""
 EXPORTER_STAND_IN = "localhost/mqtt2prometheus-from-debian:*-trixie"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostRequirements:
+    """What a stack needs of its host, as far as a look at the host can tell."""
+
+    stack: str
+    container: str
+    image: str
+    stand_in: str
+    """Images that may take the place of *image*, as a pattern of Docker's; none where empty."""
+    exporter: str = ""
+    """The exporter's image; empty where none is declared."""
+    exporter_stand_in: str = ""
+    """As *stand_in*, for the exporter."""
+    ports: Mapping[str, int]
+    """By path in the stack file."""
+    reserved_port: int = 0
+    """The reserved listener's, where it is on the host; asked for, and judged by needs.py."""
+    folders: Mapping[str, str]
+    """By path in the stack file."""
+    folder_looks: tuple[tuple[str, ...], ...] = ()
+    """The calls that look at them (broker/host/layout.py)."""
+    env_files: Mapping[str, str]
+    """By path in the stack file."""
+    become: str
+    logins_file: str = ""
+    """Where the host keeps the stamps of the logins that its broker knows."""
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
+    bridge: str = ""
+    """Of the broker's own network; empty where no firewall is declared."""
+    certificates: tuple[tuple[str, ...], ...] = ()
+    """The calls that look at them (broker/tls/certificates.py)."""
 
 
 def host_requirements(settings: Settings, stack: str) -> HostRequirements:
@@ -69,3 +110,85 @@ def firewall_probe_calls(wanted: HostRequirements, transport: Transport) -> list
     """Return those of ``host/commands/probe.sh`` that ask for the firewall's rules alone."""
     words = (("host", transport.socket), ("firewall", wanted.container, wanted.bridge))
     return [ScriptCall(words=each) for each in words]
+
+
+def host_errors(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
+    """Return an error for each thing that would make an ``up`` fail half-way."""
+    if seen.docker == "absent":
+        return [
+            error(
+                f"host {host}",
+                "the docker command is not there",
+                "Install Docker on that host (Debian, Ubuntu: apt-get install docker.io).",
+            )
+        ]
+    if seen.docker != "ok":
+        return [
+            error(
+                f"host {host}",
+                f"Docker doesn't answer: {seen.docker}",
+                f"Start the daemon, or add the user {seen.login!r} to the group that may "
+                "use it (usermod -aG docker ...).",
+            )
+        ]
+    return [
+        *_without_root(wanted, seen, host),
+        *_foreign_container(wanted, seen),
+        *(
+            error(
+                f"{PROJECT}:{path}",
+                f"{port}: that port is in use on the host by {user}",
+                "Stop it, or choose another port.",
+            )
+            for path, port in wanted.ports.items()
+            if (user := seen.port_user(port))
+        ),
+        *(
+            error(
+                f"{PROJECT}:{path}",
+                f"{folder!r}: {problem}",
+                "Choose another folder, or mend that one first.",
+            )
+            for path, folder in wanted.folders.items()
+            if (problem := seen.folder_problem(folder))
+        ),
+        *(
+            error(
+                f"{PROJECT}:{path}",
+                f"{file!r}: {problem}",
+                "Move it away, or choose another path: a file that somebody else wrote is never "
+                "overwritten.",
+            )
+            for path, file in wanted.env_files.items()
+            if (problem := seen.env_file_problem(file))
+        ),
+    ]
+
+
+def _without_root(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
+    login = seen.login
+    if wanted.become != "sudo" or not seen.cannot_be_root:
+        return []
+    return [
+        error(
+            f"host {host}",
+            f"the user {login!r} is not root and 'sudo -n' is refused. Folders and files of uid "
+            "1883 need root",
+            f"Allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set broker.become to "
+            "'docker'.",
+        )
+    ]
+
+
+def _foreign_container(wanted: HostRequirements, seen: HostFacts) -> list[Finding]:
+    name, owner = wanted.container, seen.container_owner(wanted.container)
+    if owner in (None, wanted.stack):
+        return []
+    return [
+        error(
+            f"{PROJECT}:broker.container",
+            f"{name!r}: a container of that name is there already and this stack did not make it "
+            f"({owner})",
+            f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
+        )
+    ]

@@ -11,7 +11,6 @@ from broker.mosquitto.mosquitto_conf import LOG_DIR, PAIR_FILE, TLS_DIR
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
 
-SCRIPT = "commands/node_exporter_metrics.sh"
 """Of ``host/``."""
 
 METRICS = tuple(
@@ -60,7 +59,11 @@ def textfile_calls(broker: Broker, folder: str, socket: str, image: str) -> Iter
 
 
 def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, script: str) -> Timer:
-    """Return what writes the file into *folder*; *script* is the text of ``SCRIPT``."""
+    """
+    Return what writes the file into *folder*.
+
+    *script* is the text of ``HostScript.NODE_EXPORTER_METRICS``.
+    """
     return Timer(
         broker=broker,
         verb="textfile",

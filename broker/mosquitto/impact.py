@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 from broker.credentials.logins import disconnected, stamps
-from broker.host.facts import HostFacts, HostRequirements
+from broker.findings import Finding, note
+from broker.host.facts import HostFacts
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.stack_settings import Settings
@@ -41,23 +44,47 @@ def withdrawn(seen: HostFacts) -> str:
     The host then has less than any stack file says. The state is that of before the change, so
     Pulumi sees no difference to a stack file that goes back to it.
     """
-    stamp = seen.get("known", RULES)
+    stamp = seen.stamps.get(RULES, "")
     return stamp if stamp.startswith(WITHDRAWN) else ""
 
 
-def impacts(wanted: HostRequirements, seen: HostFacts, digest: str) -> Iterator[str]:
-    """Yield one sentence where the broker is touched: how, and who is disconnected by it."""
-    known = seen.all("known")
-    if seen.get("container", wanted.container) != wanted.stack:
-        return
-    if seen.get("configuration", wanted.container) not in ("", digest):
-        yield (
-            f"Container {wanted.container} is replaced: every client is disconnected once, for a "
-            "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept."
-        )
-    elif known and known != wanted.logins:
-        before = {name: stamp for name, stamp in known.items() if name != RULES}
-        gone = disconnected(before, wanted.logins)
-        named = ", ".join(gone[:MOST]) + (f" and {len(gone) - MOST:,} more" if gone[MOST:] else "")
-        whom = f"Disconnected at once: clients of {named}. Nobody else."
-        yield f"A reload, no restart. {whom if gone else 'Nobody is disconnected.'}"
+@dataclass(frozen=True, kw_only=True)
+class Impact:
+    """What an ``up`` does to the broker that runs, and whose clients it disconnects."""
+
+    action: Literal["none", "reload", "replace"]
+    disconnected: tuple[str, ...] = ()
+    """Logins whose clients are disconnected: by a replacement, all of them."""
+
+
+def impact(
+    container: str, stack: str, stamps: Mapping[str, str], digest: str, seen: HostFacts
+) -> Impact:
+    """Compare the *stamps* and the start *digest* of a stack with those of its container."""
+    known = seen.stamps
+    before = {name: stamp for name, stamp in known.items() if name != RULES}
+    if seen.container_owner(container) != stack:
+        return Impact(action="none")
+    if seen.start_digest(container) not in ("", digest):
+        return Impact(action="replace", disconnected=tuple(before))
+    if seen.looked_at and known and known != stamps:
+        return Impact(action="reload", disconnected=disconnected(before, stamps))
+    return Impact(action="none")
+
+
+def impact_notes(container: str, expected: Impact) -> list[Finding]:
+    """Say how the broker is touched, and who is disconnected by it."""
+    if expected.action == "none":
+        return []
+    if expected.action == "replace":
+        return [
+            note(
+                "",
+                f"Container {container} is replaced: every client is disconnected once, for a "
+                "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept",
+            )
+        ]
+    gone = expected.disconnected
+    named = ", ".join(gone[:MOST]) + (f" and {len(gone) - MOST:,} more" if gone[MOST:] else "")
+    whom = f"Disconnected at once: clients of {named}. Nobody else"
+    return [note("", f"A reload, no restart. {whom if gone else 'Nobody is disconnected'}")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 
+from broker.findings import PROJECT, Finding, error
 from broker.host.facts import HostFacts
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.broker_settings import Broker
@@ -72,17 +73,20 @@ def reserves(broker: Broker, seen: HostFacts, image: str = "") -> bool:
     only a start adds a listener, and a start disconnects everybody. A port that the stack file
     names is a change that does replace.
     """
-    made_from = seen.get("configuration", broker.container)
+    made_from = seen.start_digest(broker.container)
     return broker.health.port is not None or made_from != start_digest(broker, image)
 
 
-def reserved_port_problems(broker: Broker, seen: HostFacts, *, reserved: bool) -> list[str]:
-    """Return one sentence where the reserved listener's port is another's on the host."""
-    taken = seen.get("port", str(broker.reserved_port))
-    if not reserved or broker.network != "host" or taken in ("", "free", "ours"):
+def reserved_port_errors(broker: Broker, seen: HostFacts, *, reserved: bool) -> list[Finding]:
+    """Return an error where the reserved listener's port is another's on the host."""
+    user = seen.port_user(broker.reserved_port)
+    if not reserved or broker.network != "host" or not user:
         return []
     return [
-        f"broker.health.port: {broker.reserved_port}: that port is in use on the host by {taken}, "
-        "and with network 'host' the reserved listener is there. Stop it, or set "
-        "broker.health.port to another port."
+        error(
+            f"{PROJECT}:broker.health.port",
+            f"{broker.reserved_port}: that port is in use on the host by {user}, and with network "
+            "'host' the reserved listener is there",
+            "Stop it, or set broker.health.port to another port.",
+        )
     ]

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 
 from pydantic_core import ErrorDetails
 
+from broker import findings
+from broker.findings import Finding
 
-def error_message(project: str, error: ErrorDetails) -> str:
-    """Return ``project:path: value: rule``, as a person would say it."""
+
+def error_finding(project: str, error: ErrorDetails) -> Finding:
+    """Return the finding ``project:path: value: rule``, in words for a stack file's author."""
     context = error.get("ctx", {})
     location = error["loc"]
     if location[-1:] == ("[key]",):
@@ -17,14 +20,14 @@ def error_message(project: str, error: ErrorDetails) -> str:
         location = (*location, _name(context["key"]))
     elif context.get("key"):
         location = (*location, context["key"])
-    path = _path(location)
+    path = f"{project}:{_path(location)}"
     if error["type"] == "unknown_key":
-        return f"{project}:{path}: unknown key. {context['hint']}"
+        return findings.error(path, f"unknown key. {context['hint']}")
     if error["type"] == "missing":
-        return f"{project}:{path}: is required and not there. Add it to the stack file."
+        return findings.error(path, "is required and not there", "Add it to the stack file.")
     value = _shown(context.get("value", error["input"]))
     rule = str(context.get("error", "") or context.get("rule", "") or _plain(error))
-    return f"{project}:{path}: {value}: {rule}"
+    return findings.error(path, f"{value}: {rule}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
@@ -10,18 +10,23 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from broker.access.expectations import Expectation
 from broker.access.topic_filters import check_filter
+from broker.findings import PROJECT, Finding, render_findings
 from broker.mosquitto import canary
 from broker.settings.base_model import FROM_LIST, Name, SettingsModel, UserName, refused
 from broker.settings.broker_settings import Broker
-from broker.settings.error_message import error_message
+from broker.settings.error_message import error_finding
 from broker.settings.users import Fleet, Guardrail, PatternRules, Role, User, second_login
 from broker.settings.validators import check_user_name
 
-PROJECT = "sentient-mqtt"
+__all__ = ["PROJECT", "GuardrailName", "Settings", "SettingsError"]
 
 
 class SettingsError(ValueError):
-    """A stack file that no broker could be built from; one line for each thing to mend."""
+    """A stack file that no broker could be built from; one line for each thing to fix."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(render_findings(self.findings))
 
 
 GuardrailName = Literal[
@@ -210,7 +215,5 @@ class Settings(SettingsModel):
         try:
             return cls.model_validate(raw)
         except ValidationError as wrong:
-            lines = dict.fromkeys(
-                error_message(project, each) for each in wrong.errors(include_url=False)
-            )
-            raise SettingsError("\n".join(lines)) from None
+            found = (error_finding(project, detail) for detail in wrong.errors(include_url=False))
+            raise SettingsError(dict.fromkeys(found)) from None

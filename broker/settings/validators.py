@@ -5,7 +5,7 @@ import re
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from broker.host.facts import SSH_HOST, UNIX_HOST
+from broker.host.transport import SSH_HOST, UNIX_HOST
 from broker.settings.cron_schedule import CronSchedule
 
 HELPERS = ("-candidate", "-rehearsal", "-exporter")

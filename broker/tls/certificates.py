@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from broker.findings import PROJECT, Finding, error, note, warning
 from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
 from broker.host.script_calls import ScriptCall
 from broker.mosquitto.mosquitto_conf import CLIENTS_FILE, PAIR_FILE, TLS_DIR
 from broker.settings.broker_settings import Broker, Listener
 from broker.settings.tls_settings import Tls
-
-PROJECT = "sentient-mqtt"
 
 FIRST = "there is none yet"
 LOST = "its CA is not on the host any more"
@@ -117,21 +116,24 @@ def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
             yield ("client_ca", name, tls.client_ca or "", f"{folder}/{CLIENTS_FILE}")
 
 
-def problems(broker: Broker, seen: HostFacts) -> list[str]:
-    """Return one sentence for each thing on the host that would stop a certificate."""
+def certificate_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
+    """Return an error for each thing on the host that would stop a certificate."""
     if not broker.tls_listeners:
         return []
-    if seen.get("openssl") == "absent":
+    if seen.lacks_openssl:
         return [
-            f"host {broker.host}: the command openssl is not there; it makes and checks the "
-            "certificates. Install it (Debian, Ubuntu: apt-get install openssl)."
+            error(
+                f"host {broker.host}",
+                "the command openssl is not there; it makes and checks the certificates",
+                "Install it (Debian, Ubuntu: apt-get install openssl).",
+            )
         ]
     return [
-        f"{PROJECT}:broker.listeners.{name}.tls.{field}: {value!r}: {rule}."
+        error(f"{PROJECT}:broker.listeners.{name}.tls.{field}", f"{value!r}: {rule}")
         for name, _, tls in _served(broker)
-        for key in ("certificate", "clientca")
-        if (wrong := seen.get(key, name).removeprefix("wrong ")) != seen.get(key, name)
-        for field, _, rule in [wrong.partition(" ")]
+        for seen_of_it in (seen.certificate(name), seen.client_ca(name))
+        if seen_of_it.state == "wrong"
+        for field, _, rule in [seen_of_it.reason.partition(" ")]
         for value in [_values(tls).get(field)]
     ]
 
@@ -148,11 +150,11 @@ def _values(tls: Tls) -> dict[str, str | None]:
 def due(broker: Broker, seen: HostFacts) -> dict[str, str]:
     """Return why a listener gets another certificate at this ``up``, by its name."""
     found: dict[str, str] = {}
-    for key in ("certificate", "clientca"):
+    for look in (seen.certificate, seen.client_ca):
         for name in broker.tls_listeners:
-            state, _, why = seen.get(key, name).partition(" ")
-            if state == "due":
-                found.setdefault(name, why)
+            certificate = look(name)
+            if certificate.state == "due":
+                found.setdefault(name, certificate.reason)
     return found
 
 
@@ -162,40 +164,50 @@ def revision(broker: Broker, seen: HostFacts) -> str:
 
     Time goes by without an input changing; the look at the host tells when one is due.
     """
-    count, _, clock = seen.get("certificates", broker.container).partition(" ")
-    if count == "never" and clock and seen.been_up(broker.container):
+    clock = seen.certificates_never(broker.container)
+    if clock and seen.been_up(broker.container):
         # They were lost: the host's clock is no number of before.
         return clock
-    done = int(count) if count.isdecimal() else 0
+    done = seen.certificates_revision(broker.container) or 0
     return str(max(1, done + 1 if due(broker, seen) else done))
 
 
-def remarks(broker: Broker, seen: HostFacts) -> list[str]:
-    """Return what a preview warns of."""
-    lines = [
-        f"{PROJECT}:broker.listeners.{name}.tls.certificate: {tls.certificate!r}: ends "
-        f"{iso_date(ends)}; put the renewed one there, the next `pulumi up` takes it."
+def certificate_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
+    """Warn of certificates that end soon, and of a CA that is lost or ends soon."""
+    found = [
+        warning(
+            f"{PROJECT}:broker.listeners.{name}.tls.certificate",
+            f"{tls.certificate!r}: ends {iso_date(ends)}",
+            "Put the renewed one there, the next `pulumi up` takes it.",
+        )
         for name, _, tls in _served(broker)
-        if (ends := seen.get("ends", name))
+        if (ends := seen.certificate_ends(name))
     ]
     if LOST in due(broker, seen).values():
-        lines.append(
-            f"The stack's own CA is not on the host any more ({keeps(broker)}/ca): this `pulumi "
-            "up` makes another one, and every client must be given it (output certificates)."
+        found.append(
+            warning(
+                "",
+                f"The stack's own CA is not on the host any more ({keeps(broker)}/ca): this "
+                "`pulumi up` makes another one",
+                "Give it to every client (output certificates).",
+            )
         )
-    ends = seen.get("authority", broker.container).removeprefix("ends ")
+    ends = seen.ca_ends(broker.container)
     if ends and any(tls.needs_own_ca for _, _, tls in _served(broker)):
-        lines.append(
-            f"The stack's own CA ends {iso_date(ends)}, and no certificate lasts longer. Move "
-            f"{keeps(broker)}/ca away on the host: the next `pulumi up` makes another one, and "
-            "every client must be given it (output certificates)."
+        found.append(
+            warning(
+                "",
+                f"The stack's own CA ends {iso_date(ends)}, and no certificate lasts longer",
+                f"Move {keeps(broker)}/ca away on the host: the next `pulumi up` makes another "
+                "one, and every client must be given it (output certificates).",
+            )
         )
-    return lines
+    return found
 
 
-def renewals(broker: Broker, seen: HostFacts) -> list[str]:
-    """Return what a preview says of certificates that are due, and of who notices."""
-    lines: list[str] = []
+def certificate_notes(broker: Broker, seen: HostFacts) -> list[Finding]:
+    """Tell which certificates are due, and who notices."""
+    found: list[Finding] = []
     for name, why in due(broker, seen).items():
         if why == FIRST:
             continue
@@ -205,8 +217,8 @@ def renewals(broker: Broker, seen: HostFacts) -> list[str]:
             if broker.listeners[name].protocol == "websockets"
             else "A reload: nobody is disconnected"
         )
-        lines.append(f"Listener {name} gets another certificate: {why}. {reload_}.")
-    return lines
+        found.append(note("", f"Listener {name} gets another certificate: {why}. {reload_}"))
+    return found
 
 
 def describe_certificates(printed: str) -> dict[str, Any]:

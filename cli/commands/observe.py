@@ -147,8 +147,8 @@ def refused(
 
 def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """Show who may reach which port, and whether the rules that say so are in force."""
+    from broker.firewall.backend import is_declared
     from broker.firewall.drift import report
-    from broker.firewall.rules import is_declared
     from broker.host.facts import HostFacts
     from broker.host.requirements import firewall_probe_calls, host_requirements
     from cli.deployed import require_up

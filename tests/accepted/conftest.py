@@ -18,7 +18,6 @@ from mqtt import Client, Refused
 from ports import free_port
 
 from broker.credentials.password_hashes import hash_generated, render_passwd
-from broker.host.facts import transport
 from broker.host.layout import (
     apply_calls,
     configuration_files,
@@ -27,6 +26,7 @@ from broker.host.layout import (
     health_test,
 )
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.transport import transport
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import render_conf

@@ -13,8 +13,8 @@ from pathlib import Path
 from host_scripts import host_scripts
 from owner_containers import OWNER_CONTAINERS
 
-from broker.host.facts import transport
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.transport import transport
 
 ROOT = Path(__file__).resolve().parents[2]
 

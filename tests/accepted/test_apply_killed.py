@@ -10,8 +10,8 @@ import pytest
 from host_scripts import host_scripts
 from mqtt import DENIED, Client, Refused
 
-from broker.host.facts import transport
 from broker.host.script_calls import render_stdin
+from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from bootstrap import apt, daemon, folders
 from bootstrap.daemon import SECONDS_TO_START, Daemon, DaemonError, ensure_daemon
-from broker.host.facts import transport
+from broker.host.transport import transport
 
 SOCKET = "unix:///var/run/docker.sock"
 ANSWERS = 'case "$*" in *version*) echo 20.10.24 ;; esac'

@@ -28,6 +28,7 @@ class Desk:
         self.calls_file = folder / "calls"
         self.backend = Backend(ours=True)
         self.outputs: dict[str, Any] = {}
+        self.resources: list[dict[str, Any]] = []
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.pulumi("exit 0")
@@ -57,11 +58,14 @@ class Desk:
         self.file.write_text(yaml.safe_dump({"config": named}) + below)
 
     def pulumi(self, body: str) -> None:
-        """*body* is sh; ``stack output`` answers with ``outputs`` before it runs."""
+        """*body* is sh; ``stack output`` and ``stack export`` are answered before it runs."""
+        state = {"deployment": {"resources": getattr(self, "resources", [])}}
+        (self.folder / "state.json").write_text(json.dumps(state))
         (self.folder / "outputs.json").write_text(json.dumps(getattr(self, "outputs", {})))
         (self.bin / "pulumi").write_text(
             f'#!/bin/sh\necho "$*" >>"{self.calls_file}"\n'
             f'case "$*" in *"stack output"*--json*) cat "{self.folder}/outputs.json" ;; esac\n'
+            f'case "$*" in *"stack export"*) cat "{self.folder}/state.json" ;; esac\n'
             f"{body}\n"
         )
         (self.bin / "pulumi").chmod(0o755)

@@ -38,9 +38,9 @@ def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch
 
 
 ELSEWHERE = {
-    "bootstrap/bare_path.py",
+    "cli/bare_path.py",
     "cli/stack_file_at_revision.py",
-    "bootstrap/test_suite.py",
+    "cli/test_suite.py",
     "bootstrap/engine.py",
 }
 """Where dpkg-query, git, pytest and the engine's build run: on this machine, for no host."""

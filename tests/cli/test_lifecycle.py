@@ -233,6 +233,54 @@ class TestDown:
         site.run("down", "--stack", "dev", "--yes")
         assert "--yes --skip-preview" in site.calls()[-1]
 
+    SEED = (
+        "urn:pulumi:test::sentient-mqtt::sentient-mqtt:index:MqttBroker$sentient-mqtt:index:"
+        "Credentials$random:index/randomPassword:RandomPassword::credentials.salts"
+    )
+
+    def protect(self, site, body="exit 0"):
+        site.resources = [
+            {"urn": self.SEED, "protect": True},
+            {"urn": "urn:pulumi:test::sentient-mqtt::other::database", "protect": True},
+        ]
+        site.pulumi(body)
+
+    def test_the_protected_seed_is_released_before_the_passwords_are_destroyed(self, site):
+        self.protect(site)
+
+        site.run(cli.down.main)
+
+        assert site.calls()[-2:] == [
+            f"state unprotect {self.SEED} --yes --stack test",
+            "destroy --stack test --yes --skip-preview",
+        ]
+        # What somebody else protects is not ours to release.
+        assert not [call for call in site.calls() if "database" in call]
+
+    def test_the_seed_stays_protected_where_the_passwords_are_kept(self, site):
+        self.protect(site)
+
+        site.run(cli.down.main, "--keep-passwords")
+
+        assert not [call for call in site.calls() if call.startswith("state ")]
+        assert site.calls()[-1].startswith("destroy --stack test --yes --skip-preview --refresh")
+
+    def test_the_seed_is_protected_again_where_destroying_failed(self, site):
+        self.protect(site, 'case "$*" in *destroy*) exit 1 ;; esac')
+
+        with pytest.raises(Refusal, match="pulumi destroy failed"):
+            site.run(cli.down.main)
+
+        assert site.calls()[-1] == f"state protect {self.SEED} --yes --stack test"
+
+    def test_a_state_of_version_0_1_has_nothing_to_release(self, site):
+        site.resources = [{"urn": self.SEED}]
+        site.pulumi("exit 0")
+
+        site.run(cli.down.main)
+
+        assert not [call for call in site.calls() if call.startswith("state ")]
+
 
 class TestOutputs:
     def test_secrets_are_shown_only_where_they_are_asked_for(self, ready):

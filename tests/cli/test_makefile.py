@@ -74,5 +74,5 @@ def test_no_other_variable_reaches_a_command(make, name):
 
 def test_what_is_not_given_has_its_default_or_is_left_out(make):
     assert make("up") == ["up", "--stack=dev"]
-    assert make("test") == ["-m", "bootstrap.test_suite"]
-    assert make("lint") == ["-m", "bootstrap.test_suite", "--only=lint"]
+    assert make("test") == ["-m", "cli.test_suite"]
+    assert make("lint") == ["-m", "cli.test_suite", "--only=lint"]

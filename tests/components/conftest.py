@@ -6,7 +6,7 @@ import pytest
 from declared import smallest
 from fake_engine import FakeEngine
 
-from broker.host.facts import Transport, transport
+from broker.host.transport import Transport, transport
 from broker.settings.broker_settings import Broker
 from broker.settings.stack_settings import Settings
 

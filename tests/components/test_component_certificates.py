@@ -28,7 +28,7 @@ def configured(engine, here):
             health_password=Output.secret("h3alth"),
             seed=Output.secret("s33d"),
             stamps={"sensor": "1 32"},
-            turn="3",
+            revision="3",
         )
     )
     return engine

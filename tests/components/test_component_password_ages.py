@@ -27,7 +27,7 @@ def rotations(engine, *, days, most):
                 "rotations",
                 generations={"sensor": "3"},
                 max_age_days=most,
-                renewals={"sensor": "Do this"},
+                fixes={"sensor": "Do this"},
             ).rotated_at
         )
     )
@@ -45,7 +45,7 @@ def test_one_that_is_too_old_is_named(engine, warnings):
 
     (said,) = warnings
     assert said.startswith("The password of sensor is 91 days old;")
-    assert said.endswith("maxAgeDays is 90. Do this")
+    assert said.endswith("maxAgeDays is 90.\n  Fix: Do this.")
 
 
 def test_its_memory_is_what_it_said_before_and_nothing_in_it_is_secret(engine):

@@ -6,8 +6,9 @@ import pytest
 from fake_engine import everything_plain, is_secret, unwrap
 from pulumi import Output, ResourceOptions
 
-from broker.host.facts import clean_interpreter, transport
 from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
+from broker.host.transport import clean_interpreter, transport
 from components.host_command import host_command, read_script, show
 
 SECRET = "s3cret-text"
@@ -29,7 +30,7 @@ def made(engine, way):
             transport=way,
             become="sudo",
             image="image:1",
-            scripts=("lib/put_files.sh",),
+            script=HostScript.PUT_FILES,
             calls=calls,
             shown={"mosquitto.conf": "listener 1883\n"},
             opts=ResourceOptions(),
@@ -125,7 +126,7 @@ def test_calls_are_secret_also_where_nothing_in_them_is(engine, way):
             transport=way,
             become="sudo",
             image="image:1",
-            scripts=("commands/folders.sh",),
+            script=HostScript.FOLDERS,
             calls=[ScriptCall(words=("folder", "kept", "/x"))],
             opts=ResourceOptions(),
         )

@@ -22,7 +22,8 @@ from witness import PASSPHRASE
 
 from bootstrap.engine import Engine
 from broker.credentials.external_secrets import KEYS
-from broker.firewall.rules import choose, firewall_calls
+from broker.firewall.backend import choose
+from broker.firewall.rules import firewall_calls
 from broker.host.facts import HostFacts
 from broker.host.script_calls import render_stdin
 from broker.logs.logrotate import logrotate_path
@@ -205,6 +206,7 @@ class Site:
         return self.pulumi("refresh", "--yes", "--skip-preview", "--stack", STACK, *words, **more)
 
     def destroy(self, **more: Any) -> Done:
+        self.pulumi("state", "unprotect", "--all", "--yes", "--stack", STACK)
         return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK, **more)
 
     def stack(self, *words: str, **more: Any) -> Done:

@@ -1,5 +1,6 @@
 """What can't come true is refused at the preview: one clear line, and nothing is touched."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def _refused(site, change, **environment):
     assert "Traceback" not in done.output
     assert "site-packages" not in done.output
     diagnostics = done.diagnostics.partition("error: ")[2].partition("Resources:")[0]
+    # The way out stands on a line of its own, below what it is for.
+    diagnostics = re.sub(r"\n\s*Fix: ", " ", diagnostics)
     lines = [line.strip().removeprefix("error: ") for line in diagnostics.splitlines()]
     # The CLI's own last word on every program that ended with a RunError.
     last = "an unhandled error occurred: program exited with non-zero exit code: 1"

@@ -11,9 +11,9 @@ from declared import stack_file
 from host_scripts import host_scripts
 from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person
 
-from broker.firewall import drift as standing
+from broker.firewall import backend, drift
 from broker.firewall import rules as firewall
-from broker.firewall.rules import Choice
+from broker.firewall.backend import Choice
 from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, render_stdin
 from broker.settings.broker_settings import Broker
@@ -80,7 +80,7 @@ class Rules:
         self.lab.run("sh", f"{firewall.folder_of(broker)}/load")
 
     def seen(self, broker: Broker) -> HostFacts:
-        words = ("firewall", broker.container, firewall.short_name(broker.container))
+        words = ("firewall", broker.container, backend.short_name(broker.container))
         calls = [ScriptCall(words=("host", "unix:///nowhere.sock")), ScriptCall(words=words)]
         return HostFacts.parse(
             self._run(("lib/firewall_rules.sh", "commands/probe.sh"), calls, "look")
@@ -147,11 +147,11 @@ class TestWhatTheHostRefuses:
         lab.run("sed", "-i", "s/^IPV6=.*/IPV6=no/", "/etc/default/ufw")
         lab.run("ufw", "--force", "enable")
         try:
-            (problem,) = firewall.problems(both, rules.seen(both))
+            (finding,) = backend.firewall_errors(both, rules.seen(both))
             standing = rules.standing()
             said = rules.apply(both, UFW)
-            assert "ufw on the host is for IPv4 only" in problem
-            assert "broker.listeners.mqtt: allowFrom[1] is fd00::/8" in problem
+            assert "ufw on the host is for IPv4 only" in finding.text
+            assert "broker.listeners.mqtt: allowFrom[1] is fd00::/8" in finding.text
             assert "ufw refuses, nothing was changed: allow from fd00::/8" in said
             assert rules.standing() == standing
             assert "sentient-mqtt" not in lab.run("ufw", "show", "added")
@@ -203,12 +203,12 @@ class TestPortsOfBefore:
         rules.leave(broker_of(), choice)
         rules.apply(broker, choice)
         seen = rules.seen(broker)
-        assert "did not come to its end" in standing.remarks(broker, seen)[0]
-        assert standing.turn(broker, seen) == "2"
+        assert "did not come to its end" in drift.drift_warnings(broker, seen)[0].text
+        assert drift.revision(broker, seen) == "2"
         assert rules.apply(broker, choice, turn="2") == rules.leave(broker, choice, turn="2") == ""
         seen = rules.seen(broker)
-        assert standing.turn(broker, seen) == "2"
-        assert seen.get("rules", broker.container) == "in-force 2"
+        assert drift.revision(broker, seen) == "2"
+        assert seen.line("rules", broker.container) == "in-force 2"
 
 
 def test_another_backend_takes_the_place_of_the_one_before(lab, rules):
@@ -256,25 +256,23 @@ def test_a_dot_in_a_name_stands_for_itself(lab, rules, choice):
 
     assert rules.remove(dotted, choice) == ""
 
-    assert rules.seen(dashed).get("rules", "mosq-a") == "in-force 1"
-    assert rules.seen(dotted).get("rules", "mosq.a").startswith("never ")
+    assert rules.seen(dashed).line("rules", "mosq-a") == "in-force 1"
+    assert rules.seen(dotted).line("rules", "mosq.a").startswith("never ")
 
 
 def test_what_would_load_the_rules_at_the_next_start_is_missed(lab, rules):
     broker = broker_of()
     rules.apply(broker)
     rules.leave(broker)
-    assert standing.turn(broker, rules.seen(broker)) == "1"
+    assert drift.revision(broker, rules.seen(broker)) == "1"
     for lost in (("rm", f"{firewall.folder_of(broker)}/load"),
                  ("systemctl", "disable", firewall.unit_of(broker))):  # fmt: skip
         lab.run(*lost)
         seen = rules.seen(broker)
-        assert standing.turn(broker, seen) == "2"
-        assert (
-            "the next start of the host leaves the ports open" in standing.report(broker, seen)[1]
-        )
+        assert drift.revision(broker, seen) == "2"
+        assert "the next start of the host leaves the ports open" in drift.report(broker, seen)[1]
         assert rules.apply(broker) == rules.leave(broker) == ""
-        assert standing.turn(broker, rules.seen(broker)) == "1"
+        assert drift.revision(broker, rules.seen(broker)) == "1"
 
 
 def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_number(lab, rules):
@@ -284,14 +282,16 @@ def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_numb
 
     seen = rules.seen(broker)
 
-    assert standing.turn(broker, seen) == "1"
+    assert drift.revision(broker, seen) == "1"
     there = HostFacts(facts={**seen.facts, ("container", broker.container): "prod"})
-    assert int(standing.turn(broker, there)) > 1_000_000_000
-    assert "never made, or lost" in standing.remarks(broker, there)[0]
+    assert int(drift.revision(broker, there)) > 1_000_000_000
+    assert "never made, or lost" in drift.drift_warnings(broker, there)[0].text
 
 
 def test_a_name_that_an_interface_of_the_host_has_is_refused(lab, rules):
     for name, taken in (("ctl", True), ("mosquitto-shared", False)):
         broker = broker_of(container=name)
-        problems = firewall.problems(broker, rules.seen(broker))
-        assert [name in each and "network interface" in each for each in problems] == [True] * taken
+        found = backend.firewall_errors(broker, rules.seen(broker))
+        assert [
+            name in finding.text and "network interface" in finding.text for finding in found
+        ] == [True] * taken

@@ -422,12 +422,12 @@ class TestAChainThatWasCorrected:
         file, key, between = given
         words = ("certificate", "mqtts", certificates.pair, 30, file, key, "")
         assert certificates.given(file, key).returncode == 0
-        assert look(*words).get("certificate", "mqtts") == "ok"
+        assert look(*words).line("certificate", "mqtts") == "ok"
 
         leaf = file.read_text()
         file.write_text(leaf + between)
 
-        said = look(*words).get("certificate", "mqtts")
+        said = look(*words).line("certificate", "mqtts")
         assert said == f"due {file} is another one than before"
         serving(leaf)
         done = certificates.given(file, key)
@@ -436,7 +436,7 @@ class TestAChainThatWasCorrected:
         assert len(host.calls("kill -HUP")) == 1
         assert certificates.given(file, key).returncode == 0
         assert len(host.calls("kill -HUP")) == 1
-        assert look(*words).get("certificate", "mqtts") == "ok"
+        assert look(*words).line("certificate", "mqtts") == "ok"
 
     def test_what_was_taken_out_behind_it_is_served_no_more(
         self, certificates, host, given, serving
@@ -468,24 +468,24 @@ class TestAChainThatWasCorrected:
 
 def test_a_ca_that_was_lost_is_missed_and_another_one_made(certificates, look):
     words = ("certificate", "mqtts", certificates.pair, 30, "", "", "")
-    assert look(*words).get("certificate", "mqtts") == "due there is none yet"
+    assert look(*words).line("certificate", "mqtts") == "due there is none yet"
     certificates.own()
-    assert look(*words).get("certificate", "mqtts") == "ok"
-    assert look(*words).get("certificates", "mqtt") == "1"
+    assert look(*words).line("certificate", "mqtts") == "ok"
+    assert look(*words).line("certificates", "mqtt") == "1"
 
     shutil.rmtree(certificates.keeps)
 
-    assert look(*words).get("certificate", "mqtts") == "due its CA is not on the host any more"
-    count, clock = look(*words).get("certificates", "mqtt").split()
+    assert look(*words).line("certificate", "mqtts") == "due its CA is not on the host any more"
+    count, clock = look(*words).line("certificates", "mqtt").split()
     assert (count, int(clock) > 1_000_000_000) == ("never", True)
     assert certificates.own().returncode == 0
-    assert look(*words).get("certificate", "mqtts") == "ok"
+    assert look(*words).line("certificate", "mqtts") == "ok"
 
 
 def test_no_certificate_outlives_its_ca_whose_own_end_is_told(certificates, look):
     words = ("certificate", "mqtts", certificates.pair, 30, "", "", "")
     certificates.own()
-    assert look(*words).get("authority", "mqtt") == ""
+    assert look(*words).line("authority", "mqtt") == ""
     ca = certificates.keeps / "ca"
 
     def renew_ca(days):
@@ -496,12 +496,12 @@ def test_no_certificate_outlives_its_ca_whose_own_end_is_told(certificates, look
     assert certificates.own().returncode == 0
 
     assert [certificates.lasts(days) for days in (98, 101)] == [True, False]
-    assert look(*words).get("authority", "mqtt").startswith("ends ")
+    assert look(*words).line("authority", "mqtt").startswith("ends ")
     # Another one would last no longer: it is not due, or it would be at each `up`.
     renew_ca(20)
     certificates.own()
     before = certificates.left()
-    assert look(*words).get("certificate", "mqtts") == "ok"
+    assert look(*words).line("certificate", "mqtts") == "ok"
     assert certificates.own().returncode == 0
     assert certificates.left() == before
 

@@ -31,15 +31,15 @@ def test_of_archives_in_a_shared_folder_each_container_has_its_own(says, tmp_pat
 
     found = says(call("backups", tmp_path, "b"))
 
-    assert found.get("backup", "verified") == "2 b-1.tar.gz 0 1 3 8"
-    assert found.all("there") == {"filled": "yes"}
-    assert says(call("backups", tmp_path, "c")).get("backup", "verified") == ""
+    assert found.line("backup", "verified") == "2 b-1.tar.gz 0 1 3 8"
+    assert found.lines("there") == {"filled": "yes"}
+    assert says(call("backups", tmp_path, "c")).line("backup", "verified") == ""
 
 
 def test_a_note_that_was_cut_short_names_no_archive_that_is_there(says, tmp_path):
     for text in ("", "17\n", "\n"):
         (tmp_path / ".verified-a").write_text(text)
-        assert says(call("backups", tmp_path, "a")).all("there") == {}
+        assert says(call("backups", tmp_path, "a")).lines("there") == {}
 
 
 def test_whose_a_folder_is_and_how_much_room_it_has(says, tmp_path, mount):
@@ -51,10 +51,10 @@ def test_whose_a_folder_is_and_how_much_room_it_has(says, tmp_path, mount):
         call("space", small / "not" / "there"),
         call("owner", tmp_path / "nowhere"),
     )
-    assert found.get("owner", str(small)) == "1883:1883"
-    assert found.get("space", str(small)) == "64 24"
-    assert found.get("space", f"{small}/not/there") == "64 24"
-    assert found.get("owner", f"{tmp_path}/nowhere") == "absent"
+    assert found.line("owner", str(small)) == "1883:1883"
+    assert found.line("space", str(small)) == "64 24"
+    assert found.line("space", f"{small}/not/there") == "64 24"
+    assert found.line("owner", f"{tmp_path}/nowhere") == "absent"
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder", "nothing"])
@@ -68,8 +68,8 @@ def test_what_is_no_file_is_absent_and_no_link_is_followed(says, tmp_path, kind)
     elif kind == "folder":
         path.mkdir()
     found = says(call("file", path), call("digest", path))
-    assert found.get("file", str(path)) == "absent"
-    assert found.all("digest") == {}
+    assert found.line("file", str(path)) == "absent"
+    assert found.lines("digest") == {}
 
 
 @pytest.mark.parametrize("text", ["", "four"])
@@ -79,12 +79,12 @@ def test_of_a_file_its_mode_owner_time_and_size(says, tmp_path, text):
     path.chmod(0o640)
     os.chown(path, 1883, 1884)
     os.utime(path, (1, 17))
-    assert says(call("file", path)).get("file", str(path)) == f"640 1883 1884 17 {len(text)}"
+    assert says(call("file", path)).line("file", str(path)) == f"640 1883 1884 17 {len(text)}"
 
 
 def test_of_a_file_with_a_password_its_digest_alone(says, tmp_path):
     file = tmp_path / ".env.production"
     file.write_text("MQTT_URL=mqtt://192.168.2.3:1883\nMQTT_PASSWORD=s3cret\n")
     found = says(call("digest", file), call("digest", tmp_path / "nowhere"))
-    assert found.all("digest") == {str(file): sha256(file.read_bytes()).hexdigest()}
+    assert found.lines("digest") == {str(file): sha256(file.read_bytes()).hexdigest()}
     assert "s3cret" not in says.text

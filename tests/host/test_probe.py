@@ -30,10 +30,10 @@ def look(host):
 def test_it_says_who_it_is_and_that_it_came_to_its_end(look):
     seen = look()
 
-    assert seen.get("login") == "root"
-    assert seen.get("root") == "yes"
-    assert seen.get("docker") == "ok"
-    assert seen.get("probe") == "done"
+    assert seen.line("login") == "root"
+    assert seen.line("root") == "yes"
+    assert seen.line("docker") == "ok"
+    assert seen.line("probe") == "done"
 
 
 def test_docker_that_does_not_answer_is_quoted_and_asked_nothing_more(host, look):
@@ -41,9 +41,9 @@ def test_docker_that_does_not_answer_is_quoted_and_asked_nothing_more(host, look
 
     seen = look(call("image", "image:1"), call("container", "mqtt"), call("port", 1883, "prod"))
 
-    assert seen.get("docker") == "Cannot connect to the daemon"
+    assert seen.line("docker") == "Cannot connect to the daemon"
     assert len(host.calls()) == 1
-    assert seen.get("probe") == "done"
+    assert seen.line("probe") == "done"
 
 
 def test_a_host_without_docker_says_so(host, look, monkeypatch):
@@ -54,7 +54,7 @@ def test_a_host_without_docker_says_so(host, look, monkeypatch):
         (host.bin / tool).symlink_to(f"/usr/bin/{tool}")
     monkeypatch.setenv("PATH", str(host.bin))
 
-    assert look().get("docker") == "absent"
+    assert look().line("docker") == "absent"
 
 
 def test_a_login_without_root_says_so(host, look):
@@ -63,25 +63,27 @@ def test_a_login_without_root_says_so(host, look):
 
     seen = look(call("folder", "/srv/data", *ON_HOST))
 
-    assert seen.get("login") == "sentient"
-    assert seen.get("root") == "no"
+    assert seen.line("login") == "sentient"
+    assert seen.line("root") == "no"
     # There is no telling what another owner's folder hides.
-    assert seen.get("folder", "/srv/data") == ""
+    assert seen.line("folder", "/srv/data") == ""
     assert host.calls("sudo") == ["sudo -n true"]
 
 
 def test_a_port_that_a_program_has_is_named(look):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        taken = look(call("port", port, "prod")).get("port", str(port))
+        taken = look(call("port", port, "prod")).line("port", str(port))
     assert taken == f"another program (ss -ltnp 'sport = :{port}' shows which)"
-    assert look(call("port", port, "prod")).get("port", str(port)) == "free"
+    assert look(call("port", port, "prod")).line("port", str(port)) == "free"
 
 
 def test_also_one_that_a_program_has_on_ipv6_alone(look):
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
-        assert look(call("port", port, "prod")).get("port", str(port)).startswith("another program")
+        assert (
+            look(call("port", port, "prod")).line("port", str(port)).startswith("another program")
+        )
 
 
 def test_a_port_that_is_only_dialled_is_free(look):
@@ -90,7 +92,7 @@ def test_a_port_that_is_only_dialled_is_free(look):
         socket.create_connection(server.getsockname()) as client,
     ):
         port = client.getsockname()[1]
-        assert look(call("port", port, "prod")).get("port", str(port)) == "free"
+        assert look(call("port", port, "prod")).line("port", str(port)) == "free"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_port_that_is_only_dialled_is_free(look):
 def test_a_port_that_a_container_has_is_ours_or_named(host, look, publishers, answer):
     host.docker(f"case \"$*\" in *version*) echo 1 ;; *' ps '*) printf '{publishers}\\n' ;; esac")
 
-    assert look(call("port", 1883, "prod")).get("port", "1883") == answer
+    assert look(call("port", 1883, "prod")).line("port", "1883") == answer
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_a_port_that_a_container_has_is_ours_or_named(host, look, publishers, an
 def test_a_container_is_whose_label_it_has(host, look, docker, owner):
     host.docker(f'case "$*" in *version*) echo 1 ;; *) {docker} ;; esac')
 
-    assert look(call("container", "mqtt")).get("container", "mqtt") == owner
+    assert look(call("container", "mqtt")).line("container", "mqtt") == owner
 
 
 def test_images_are_there_or_not_and_the_newest_stands_in(host, look):
@@ -126,9 +128,9 @@ def test_images_are_there_or_not_and_the_newest_stands_in(host, look):
 
     seen = look(call("image", "image:1"), call("image", "image:2"), call("standin", "local:*"))
 
-    assert seen.get("image", "image:1") == "present"
-    assert seen.get("image", "image:2") == "absent"
-    assert seen.get("standin", "local:*") == "local:2"
+    assert seen.line("image", "image:1") == "present"
+    assert seen.line("image", "image:2") == "absent"
+    assert seen.line("standin", "local:*") == "local:2"
 
 
 def test_folders_that_can_be_made_or_are_there_will_do_and_are_not_made(look, tmp_path):
@@ -138,8 +140,8 @@ def test_folders_that_can_be_made_or_are_there_will_do_and_are_not_made(look, tm
         call("folder", tmp_path / "there", *ON_HOST), call("folder", tmp_path / "a" / "b", *ON_HOST)
     )
 
-    assert seen.get("folder", str(tmp_path / "there")) == "ok"
-    assert seen.get("folder", str(tmp_path / "a" / "b")) == "ok"
+    assert seen.line("folder", str(tmp_path / "there")) == "ok"
+    assert seen.line("folder", str(tmp_path / "a" / "b")) == "ok"
     assert not (tmp_path / "a").exists()
 
 
@@ -154,10 +156,10 @@ def test_a_folder_that_is_something_else_will_not_do(look, tmp_path):
     )
 
     for path in ("file", "file/below"):
-        assert seen.get("folder", f"{tmp_path}/{path}") == (
+        assert seen.line("folder", f"{tmp_path}/{path}") == (
             f"{tmp_path}/file is there and is not a folder"
         )
-    assert seen.get("folder", f"{tmp_path}/link") == "is a symbolic link"
+    assert seen.line("folder", f"{tmp_path}/link") == "is a symbolic link"
 
 
 @pytest.mark.parametrize("kind", [ON_HOST, ("0700", "archives", 0, "*.tar.gz")])
@@ -167,7 +169,7 @@ def test_a_folder_that_another_user_could_move_will_not_do(look, tmp_path, kind)
 
     seen = look(call("folder", tmp_path / "home" / "mqtt", *kind))
 
-    assert seen.get("folder", f"{tmp_path}/home/mqtt") == (
+    assert seen.line("folder", f"{tmp_path}/home/mqtt") == (
         f"{tmp_path}/home belongs to user 1000, who could replace what root writes below it "
         f"(chown root {tmp_path}/home)"
     )
@@ -183,8 +185,8 @@ def test_of_data_the_last_folder_is_the_brokers_and_of_archives_none_is(look, tm
         call("folder", tmp_path / "archives", "0700", "archives", 0),
     )
 
-    assert seen.get("folder", str(tmp_path / "data")) == "ok"
-    assert "belongs to user 1883" in seen.get("folder", str(tmp_path / "archives"))
+    assert seen.line("folder", str(tmp_path / "data")) == "ok"
+    assert "belongs to user 1883" in seen.line("folder", str(tmp_path / "archives"))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_a_folder_of_another_program_will_not_do(look, tmp_path, name, found, an
     os.chown(folder, owner, owner)
     folder.chmod(bits)
 
-    assert look(call("folder", folder, *ON_HOST)).get("folder", str(folder)).startswith(answer)
+    assert look(call("folder", folder, *ON_HOST)).line("folder", str(folder)).startswith(answer)
 
 
 def test_an_env_file_may_lie_in_a_folder_of_the_application(look, tmp_path):
@@ -217,7 +219,7 @@ def test_an_env_file_may_lie_in_a_folder_of_the_application(look, tmp_path):
 
     seen = look(*(call("envfile", path, MARK) for path in paths))
 
-    assert [seen.get("envfile", str(path)) for path in paths] == [
+    assert [seen.line("envfile", str(path)) for path in paths] == [
         "ok",
         "is a symbolic link",
         "is there already and was not written by this program",
@@ -229,7 +231,7 @@ def test_an_env_file_may_lie_in_a_folder_of_the_application(look, tmp_path):
 def test_a_disk_of_the_application_is_no_place_for_an_env_file(look, mount, tmp_path):
     disk = mount(tmp_path / "disk", "size=64k,mode=755,uid=1000")
 
-    found = look(call("envfile", disk / "env", MARK)).get("envfile", f"{disk}/env")
+    found = look(call("envfile", disk / "env", MARK)).line("envfile", f"{disk}/env")
 
     assert found.startswith(f"{disk} is a file system of its own, and {disk} belongs to user 1000")
 
@@ -246,9 +248,9 @@ def test_a_read_only_disk_will_not_do(look, mount, tmp_path):
     )
 
     said = f"{disk} can't be written to (a read-only file system?)"
-    assert seen.get("folder", f"{disk}/data") == said
-    assert seen.get("envfile", f"{disk}/mqtt.env") == said
-    assert seen.get("envfile", f"{disk}/new.env") == said
+    assert seen.line("folder", f"{disk}/data") == said
+    assert seen.line("envfile", f"{disk}/mqtt.env") == said
+    assert seen.line("envfile", f"{disk}/new.env") == said
 
 
 def test_an_env_file_is_ours_by_its_first_line(look, tmp_path):
@@ -264,14 +266,14 @@ def test_an_env_file_is_ours_by_its_first_line(look, tmp_path):
         call("envfile", theirs / "below", MARK),
     )
 
-    assert seen.get("envfile", str(ours)) == "ok"
-    assert seen.get("envfile", str(tmp_path / "new" / "env")) == "ok"
+    assert seen.line("envfile", str(ours)) == "ok"
+    assert seen.line("envfile", str(tmp_path / "new" / "env")) == "ok"
     for each in (dev, theirs):
-        assert seen.get("envfile", str(each)) == (
+        assert seen.line("envfile", str(each)) == (
             "is there already and was not written by this program"
         )
-    assert seen.get("envfile", str(tmp_path)) == "is a folder"
-    assert seen.get("envfile", f"{theirs}/below") == f"{theirs} is there and is not a folder"
+    assert seen.line("envfile", str(tmp_path)) == "is a folder"
+    assert seen.line("envfile", f"{theirs}/below") == f"{theirs} is there and is not a folder"
     assert theirs.read_text() == f"X=1\n{MARK}\n"
 
 
@@ -283,8 +285,8 @@ def test_what_the_broker_knows_is_read_line_by_line(look, tmp_path):
         call("logins", tmp_path / "logins", *there), call("logins", tmp_path / "absent", *there)
     )
 
-    assert seen.all("known") == {"admin": "1 32", "sensor": "2026-11.1 32"}
-    assert seen.get("login") == "root"
+    assert seen.lines("known") == {"admin": "1 32", "sensor": "2026-11.1 32"}
+    assert seen.line("login") == "root"
 
 
 def test_who_has_no_root_is_told_by_the_container_what_its_broker_knows(host, look):
@@ -296,8 +298,10 @@ def test_who_has_no_root_is_told_by_the_container_what_its_broker_knows(host, lo
         " *) exit 1 ;; esac"
     )
 
-    assert look(call("logins", "/here", "mqtt", "/there/logins")).all("known") == {"admin": "1 32"}
-    assert look(call("logins", "/here", "gone", "/there/logins")).all("known") == {}
+    assert look(call("logins", "/here", "mqtt", "/there/logins")).lines("known") == {
+        "admin": "1 32"
+    }
+    assert look(call("logins", "/here", "gone", "/there/logins")).lines("known") == {}
 
 
 def test_a_container_has_the_digest_of_its_start(host, look):
@@ -308,4 +312,7 @@ def test_a_container_has_the_digest_of_its_start(host, look):
 
     seen = look(call("container", "mqtt"))
 
-    assert (seen.get("container", "mqtt"), seen.get("configuration", "mqtt")) == ("prod", "d1gest")
+    assert (seen.line("container", "mqtt"), seen.line("configuration", "mqtt")) == (
+        "prod",
+        "d1gest",
+    )

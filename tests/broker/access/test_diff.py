@@ -250,8 +250,8 @@ def test_an_overlap_that_begins_rotates_where_the_active_login_is_another():
 def test_a_broken_expectation_and_a_guardrail_are_told():
     found = after((DEVICES_WRITE, 'write: ["paragon/#"]'))
 
-    assert any("may not write paragon/+/commands/#" in each for each in found.errors)
-    assert any("guardrail deviceCommands" in each for each in found.errors)
+    assert any("may not write paragon/+/commands/#" in finding.message for finding in found.errors)
+    assert any("guardrail deviceCommands" in finding.message for finding in found.errors)
     assert after().errors == ()
 
 

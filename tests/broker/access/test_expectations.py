@@ -4,13 +4,18 @@ import pytest
 from declared import settings_of, smallest, stack_file
 
 from broker.access.expectations import GRAMMAR, Expectation
-from broker.access.review import review
+from broker.access.review import review_access
+from broker.findings import of_severity, one_line
 from broker.settings.stack_settings import Settings, SettingsError
+
+
+def errors_of(settings, stack):
+    return tuple(one_line(of_severity("error", review_access(settings, stack))))
 
 
 def told(sentence, **users):
     raw = smallest() | {"users": users or {"sensor": {"write": ["a/+/sensors/#"]}}}
-    return review(Settings.parse(raw | {"expect": [sentence]}), "dev").errors
+    return errors_of(Settings.parse(raw | {"expect": [sentence]}), "dev")
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
@@ -18,14 +23,14 @@ def test_what_our_own_stack_files_expect_is_true(stack):
     settings = settings_of(stack)
 
     assert len(settings.expect) >= 4
-    assert review(settings, stack).errors == ()
+    assert errors_of(settings, stack) == ()
 
 
 def test_a_device_that_could_write_a_command_stops_prod():
     raw = stack_file("prod")
     raw["users"]["paragon_devices"]["write"].append("paragon/+/+/door")
 
-    errors = review(Settings.parse(raw), "prod").errors
+    errors = errors_of(Settings.parse(raw), "prod")
 
     assert "sentient-mqtt:expect[1]: 'paragon_devices may not write" in errors[0]
     assert "not so: paragon_devices may write paragon/" in errors[0]
@@ -58,15 +63,15 @@ def test_a_denial_counts():
 
     assert told("sensor may not read a/b", **users) == ()
     (error,) = told("sensor may read a/+", **users)
-    assert error.endswith("not so: sensor may not read a/b")
+    assert error.endswith("not so: sensor may not read a/b.")
 
 
 def test_each_user_for_whom_it_is_false_is_named():
     errors = told("nobody may read a", one={"read": ["a"]}, two={"read": ["+"]}, three={})
 
     assert [each.rpartition("not so: ")[2] for each in errors] == [
-        "one may read a",
-        "two may read a",
+        "one may read a.",
+        "two may read a.",
     ]
 
 
@@ -111,7 +116,7 @@ def test_what_it_speaks_of_must_be_there(sentence, says):
 
 def told_of_a_fleet(sentence, **fleet):
     raw = smallest() | {"fleets": {"door": {"write": ["paragon/%u/sensors/#"]} | fleet}}
-    return review(Settings.parse(raw | {"expect": [sentence]}), "dev").errors
+    return errors_of(Settings.parse(raw | {"expect": [sentence]}), "dev")
 
 
 def test_of_a_fleet_one_member_speaks_for_all():

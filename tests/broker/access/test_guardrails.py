@@ -3,7 +3,7 @@
 import pytest
 from declared import settings_of, smallest
 
-from broker.access.guardrails import guard
+from broker.access.guardrails import guardrail_findings
 from broker.settings.stack_settings import Settings, SettingsError
 
 TREE = {"commands": "paragon/+/commands/#", "sensors": "paragon/+/sensors/#"}
@@ -14,12 +14,12 @@ def listening(**listener):
 
 
 def found(stack="prod", **parts):
-    return guard(Settings.parse(smallest() | parts), stack)
+    return guardrail_findings(Settings.parse(smallest() | parts), stack)
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_our_own_stack_files_run_into_none(stack):
-    assert guard(settings_of(stack), stack) == []
+    assert guardrail_findings(settings_of(stack), stack) == []
 
 
 # Where it speaks, of what, and what it is silent of.
@@ -74,9 +74,9 @@ def test_it_speaks_of_the_slip_by_name_and_place(name):
 
     (finding,) = found(**slip)
 
-    assert (finding.guardrail, finding.path, finding.level) == (name, path, "error")
-    assert str(finding).startswith(f"sentient-mqtt:{path}: ")
-    assert str(finding).endswith(f"(guardrail {name})")
+    assert (finding.path, finding.severity) == (f"sentient-mqtt:{path}", "error")
+    assert finding.message.endswith(f"(guardrail {name})")
+    assert finding.fix.endswith(".")
 
 
 @each_guardrail
@@ -90,7 +90,7 @@ def test_it_is_silent_once_that_is_mended(name):
 def test_elsewhere_than_in_prod_it_warns(name):
     _, slip, _ = SLIPS[name]
 
-    assert [each.level for each in found("dev", **slip)] == ["warning"]
+    assert [finding.severity for finding in found("dev", **slip)] == ["warning"]
 
 
 @each_guardrail
@@ -99,7 +99,7 @@ def test_it_can_be_switched_with_a_reason(name, level):
     _, slip, _ = SLIPS[name]
     switch = {name: {"level": level, "reason": "as it was agreed"}}
 
-    levels = [each.level for each in found(**slip, guardrails=switch)]
+    levels = [finding.severity for finding in found(**slip, guardrails=switch)]
 
     assert levels == ([] if level == "off" else [level])
 
@@ -116,7 +116,7 @@ def test_it_can_be_switched_with_a_reason(name, level):
 def test_a_list_that_names_everybody_is_none(networks, opens):
     listener = listening(bindAddress="::", allowFrom=networks)
 
-    assert ["of everybody" in str(each) for each in found(**listener)] == [True] * opens
+    assert ["of everybody" in finding.message for finding in found(**listener)] == [True] * opens
 
 
 def test_a_switch_without_a_reason_is_refused():

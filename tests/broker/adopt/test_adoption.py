@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from broker.access.guardrails import guard
+from broker.access.guardrails import guardrail_findings
 from broker.adopt.adopted_settings import PRIVATE, Place
 from broker.adopt.adoption import AdoptionError, adopt, render_stack_file
 from broker.adopt.mosquitto_conf_parser import BRIDGE, DIRECTIVES
-from broker.credentials.external_secrets import problems
+from broker.credentials.external_secrets import secret_errors
 from broker.credentials.password_hashes import hash_password
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
@@ -111,7 +111,7 @@ def read(conf=CONF, passwd=f"bob:{HASH}\n", acl="user bob\ntopic read a\n", plac
     texts |= {name.replace("__", "/").replace("_", "."): each for name, each in others.items()}
     adoption = adopt("mosquitto.conf", texts, place, seed="seed")
     settings = Settings.parse(adoption.settings)
-    assert problems(settings, {"hashes": adoption.hashes}, datetime.now(UTC)) == []
+    assert secret_errors(settings, {"hashes": adoption.hashes}, datetime.now(UTC)) == []
     return adoption
 
 
@@ -168,7 +168,7 @@ class TestTheSeeds:
         assert "listener 1883 has no max_connections" in "".join(adoption.remarks)
 
     def test_no_guardrail_stops_it_in_production(self, adoption):
-        assert guard(Settings.parse(adoption.settings), "prod") == []
+        assert guardrail_findings(Settings.parse(adoption.settings), "prod") == []
 
     def test_the_stack_file_reads_back_as_the_same_settings(self, adoption):
         text = render_stack_file(adoption.settings)

@@ -12,18 +12,31 @@ from broker.credentials.env_files import READ_ALIKE, host_env_file
 from broker.credentials.external_secrets import (
     KEYS,
     MOST,
-    in_clear,
-    leftovers,
     misread_in_env_files,
-    problems,
     required_secrets,
+    secret_errors,
+    secret_warnings,
+    secrets_in_clear,
 )
 from broker.credentials.password_hashes import SALT_BYTES, hash_password
+from broker.findings import one_line
 from broker.settings.stack_settings import Settings
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 GOOD = "correct horse battery"
 HASH = hash_password("s3cret", bytes(SALT_BYTES), 101)
+
+
+def errors(*given):
+    return list(one_line(secret_errors(*given)))
+
+
+def warnings(*given):
+    return list(one_line(secret_warnings(*given)))
+
+
+def plain(values):
+    return list(one_line(secrets_in_clear(values)))
 
 
 def settings(kind):
@@ -39,7 +52,7 @@ def settings(kind):
     ],
 )
 def test_what_is_wanted_is_there(kind, secrets):
-    assert problems(settings(kind), secrets, NOW) == []
+    assert errors(settings(kind), secrets, NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +70,7 @@ def test_what_is_wanted_is_there(kind, secrets):
     ],
 )
 def test_what_is_wrong_is_said_by_its_path_and_never_by_its_value(kind, secrets, path, said):
-    found = problems(settings(kind), secrets, NOW)
+    found = errors(settings(kind), secrets, NOW)
 
     assert found
     assert all(each.startswith(f"sentient-mqtt:{path}: ") for each in found[:1])
@@ -97,7 +110,7 @@ def supplied(**broker):
 def test_an_env_file_takes_no_password_that_is_read_in_two_ways(mark, readers):
     password = f"Correct{mark}horse4battery"
 
-    (said,) = problems(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)
+    (said,) = errors(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)
 
     assert said.startswith(
         f"sentient-mqtt:passwords.sensor: holds characters that {readers} would not read as they "
@@ -107,8 +120,8 @@ def test_an_env_file_takes_no_password_that_is_read_in_two_ways(mark, readers):
     )
     assert "horse" not in said
     # Where no file is written nothing is wrong: it has a URL, and the output goes without it.
-    assert problems(supplied(), {"passwords": {"sensor": password}}, NOW) == []
-    (left_out,) = leftovers(supplied(), {"passwords": {"sensor": password}}, NOW)
+    assert errors(supplied(), {"passwords": {"sensor": password}}, NOW) == []
+    (left_out,) = warnings(supplied(), {"passwords": {"sensor": password}}, NOW)
     assert left_out.startswith(f"sentient-mqtt:passwords.sensor: holds characters that {readers} ")
     assert "the output 'envFiles' leaves the user out" in left_out
     assert "horse" not in left_out
@@ -117,21 +130,21 @@ def test_an_env_file_takes_no_password_that_is_read_in_two_ways(mark, readers):
 def test_a_password_that_all_readers_read_alike_is_in_the_file_and_the_output():
     secrets = {"passwords": {"sensor": READABLE}}
 
-    assert problems(supplied(**IN_FILES), secrets, NOW) == []
-    assert list(leftovers(supplied(**IN_FILES), secrets, NOW)) == []
+    assert errors(supplied(**IN_FILES), secrets, NOW) == []
+    assert list(warnings(supplied(**IN_FILES), secrets, NOW)) == []
     assert misread_in_env_files(supplied(), secrets) == {}
 
 
 @pytest.mark.parametrize("password", ["$hort", "two\nlines of a password", 1234567890123456])
 def test_what_no_password_may_be_is_said_once(password):
-    assert len(problems(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)) == 1
+    assert len(errors(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)) == 1
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=16))
 def test_a_password_is_accepted_where_an_env_file_can_be_rendered_from_it(password):
     declared = supplied(**IN_FILES)
     (file,) = declared.broker.env_files
-    if problems(declared, {"passwords": {"sensor": password}}, NOW):
+    if errors(declared, {"passwords": {"sensor": password}}, NOW):
         with pytest.raises(ValueError, match="MQTT_PASSWORD"):
             host_env_file(declared.broker, "prod", file, "sensor", password)
     else:
@@ -143,13 +156,13 @@ def test_what_nobody_wants_is_not_used_and_spoken_of():
     secrets = {"hashes": {"sensor": HASH, "gone": HASH}}
 
     assert required_secrets(settings("adopted"), secrets, "adopted") == {"sensor": HASH}
-    assert list(leftovers(settings("adopted"), secrets, NOW)) == [
+    assert list(warnings(settings("adopted"), secrets, NOW)) == [
         "sentient-mqtt:hashes: nobody of password 'adopted' uses what is there for gone."
     ]
     # Rotated: from now on it is drawn.
     assert required_secrets(settings("generated"), secrets, "adopted") == {}
-    assert problems(settings("generated"), secrets, NOW) == []
-    (said,) = leftovers(settings("generated"), secrets, NOW)
+    assert errors(settings("generated"), secrets, NOW) == []
+    (said,) = warnings(settings("generated"), secrets, NOW)
     assert "gone, sensor" in said
     assert HASH not in said
 
@@ -167,7 +180,7 @@ ENCRYPTED = {"secure": "v1:abc:def"}
     ],
 )
 def test_what_pulumi_encrypted_is_not_in_clear(key, value):
-    assert in_clear({key: value, "users": {"sensor": {"password": "supplied"}}}) == []
+    assert plain({key: value, "users": {"sensor": {"password": "supplied"}}}) == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +203,7 @@ def test_what_pulumi_encrypted_is_not_in_clear(key, value):
 )
 @pytest.mark.parametrize("key", KEYS)
 def test_what_is_in_clear_is_told_by_its_name_and_how_to_mend_it(key, value, names):
-    found = in_clear({key: value})
+    found = plain({key: value})
 
     assert len(found) == max(len(names), 1)
     for line, name in zip(found, names or [""], strict=True):
@@ -206,12 +219,12 @@ def test_what_is_in_clear_is_told_by_its_name_and_how_to_mend_it(key, value, nam
 
 
 def test_a_name_is_one_word_of_the_command():
-    (line,) = in_clear({"passwords": {"o'\"x; id": GOOD}})
+    (line,) = plain({"passwords": {"o'\"x; id": GOOD}})
     command = line.partition("store it with ")[2].partition(" (it reads")[0]
     assert shlex.split(command)[-1] == 'sentient-mqtt:passwords["o\'\\"x; id"]'
 
 
 def test_many_are_counted():
-    found = in_clear({"passwords": {f"door{number}": GOOD for number in range(MOST + 3)}})
+    found = plain({"passwords": {f"door{number}": GOOD for number in range(MOST + 3)}})
     assert len(found) == MOST + 1
     assert found[-1] == "sentient-mqtt:passwords: 3 more are in clear."

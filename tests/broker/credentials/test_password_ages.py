@@ -5,9 +5,9 @@ from declared import smallest
 from broker.credentials.password_ages import (
     describe_rotations,
     generations,
+    old_passwords,
     read_rotations,
-    renewals,
-    too_old,
+    rotation_fixes,
 )
 from broker.settings.stack_settings import Settings
 
@@ -52,17 +52,19 @@ def test_what_is_in_use_is_said_with_its_time():
 
 def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
     ages = {"sensor": 91, "display": 90, "fleet.door": 3}
-    (sentence,) = too_old(ages, 90, renewals(Settings.parse(RAW)))
+    (finding,) = old_passwords(ages, 90, rotation_fixes(Settings.parse(RAW)))
 
-    assert sentence == (
-        "The password of sensor is 91 days old; broker.passwords.maxAgeDays is 90. Rotate it: "
-        "./brokerctl rotate sensor"
+    assert finding.severity == "warning"
+    assert (
+        finding.message
+        == "The password of sensor is 91 days old; broker.passwords.maxAgeDays is 90."
     )
+    assert finding.fix == "Rotate it: ./brokerctl rotate sensor."
 
 
 def test_the_way_out_is_one_that_goes():
     raw = RAW | {"users": {**RAW["users"], "lamp": {"read": ["a"], "password": "supplied"}}}
-    ways = renewals(Settings.parse(raw))
+    ways = rotation_fixes(Settings.parse(raw))
 
     assert ways.keys() == generations(Settings.parse(raw)).keys()
     assert ways["fleet.door"] == "Rotate it: ./brokerctl rotate door"
@@ -75,4 +77,7 @@ def test_the_way_out_is_one_that_goes():
 def test_a_fleet_with_a_users_name_is_called_by_all_of_its_own():
     raw = smallest() | {"users": {"door": {"read": ["a"]}}, "fleets": RAW["fleets"]}
 
-    assert renewals(Settings.parse(raw))["fleet.door"] == "Rotate it: ./brokerctl rotate fleet.door"
+    assert (
+        rotation_fixes(Settings.parse(raw))["fleet.door"]
+        == "Rotate it: ./brokerctl rotate fleet.door"
+    )

@@ -3,20 +3,23 @@
 import pytest
 from declared import settings_of, smallest
 
-from broker.firewall.drift import remarks, report, revision
-from broker.firewall.rules import (
+from broker.findings import one_line
+from broker.firewall.backend import (
     choose,
+    firewall_errors,
+    is_declared,
+    short_name,
+)
+from broker.firewall.drift import drift_warnings, report, revision
+from broker.firewall.iptables import render_iptables
+from broker.firewall.nftables import render_nftables
+from broker.firewall.rules import (
     describe_firewall,
     digest,
     firewall_calls,
-    is_declared,
-    problems,
-    render_iptables,
-    render_nftables,
     render_unit,
-    short_name,
-    ufw_rules,
 )
+from broker.firewall.ufw import ufw_rules
 from broker.host.facts import HostFacts
 from broker.settings.stack_settings import Settings, SettingsError
 
@@ -27,6 +30,14 @@ HEALTHY = {
     ("firewall", "ufw"): "absent",
     ("firewall", "systemd"): "yes",
 }
+
+
+def errors(*given):
+    return list(one_line(firewall_errors(*given)))
+
+
+def warnings(*given):
+    return list(one_line(drift_warnings(*given)))
 
 
 def seen(**changed):
@@ -271,33 +282,33 @@ class TestAHostThatCanNot:
         ],
     )
     def test_it_is_told_in_one_sentence(self, wanted, host, listener, said):
-        (problem,) = problems(broker_with(wanted, mqtt=listener), seen(**host))
+        (problem,) = errors(broker_with(wanted, mqtt=listener), seen(**host))
 
         assert said in problem
-        assert problems(broker_with(wanted, mqtt=listener), seen(ufw="active")) == []
+        assert errors(broker_with(wanted, mqtt=listener), seen(ufw="active")) == []
 
     def test_ip6tables_that_is_refused_gets_no_rules(self):
         broker = broker_with("iptables", mqtt=LAN)
         host = seen(ip6tables="Module ip6_tables not found")
 
-        assert problems(broker, host) == []
+        assert errors(broker, host) == []
         assert choose(broker, host).ip_versions == (4,)
 
     def test_ufw_for_ipv4_alone_will_do_where_no_network_is_of_ipv6(self):
         host = seen(ufw="active", **{"ufw-ipv6": "no"})
 
-        assert problems(broker_with("ufw", mqtt=LAN | {"bindAddress": "::"}), host) == []
-        assert problems(broker_with("ufw", mqtt={"bindAddress": "fd00::3"}, other=LAN), host) != []
+        assert errors(broker_with("ufw", mqtt=LAN | {"bindAddress": "::"}), host) == []
+        assert errors(broker_with("ufw", mqtt={"bindAddress": "fd00::3"}, other=LAN), host) != []
 
     def test_nothing_is_asked_of_one_whose_rules_nobody_wants(self):
         nothing = dict.fromkeys(("nft", "iptables", "ip6tables"), "absent")
 
-        assert problems(broker_with("none", mqtt=LAN), seen(**nothing)) == []
-        assert problems(broker_with(mqtt={}), seen(**nothing)) == []
-        assert problems(broker_with(mqtt=LAN), seen(**nothing)) != []
+        assert errors(broker_with("none", mqtt=LAN), seen(**nothing)) == []
+        assert errors(broker_with(mqtt={}), seen(**nothing)) == []
+        assert errors(broker_with(mqtt=LAN), seen(**nothing)) != []
 
     def test_a_login_that_is_not_root_can_not_tell_and_is_not_stopped(self):
-        assert problems(broker_with(mqtt=LAN), HostFacts(facts={("root", "-"): "no"})) == []
+        assert errors(broker_with(mqtt=LAN), HostFacts(facts={("root", "-"): "no"})) == []
 
 
 class TestWhatStandsOnTheHost:
@@ -317,7 +328,7 @@ class TestWhatStandsOnTheHost:
         facts = HostFacts(facts=HEALTHY | {("rules", "mosquitto-test"): state})
 
         assert revision(broker, facts) == number
-        assert [said in each for each in remarks(broker, facts)] == ([True] if said else [])
+        assert [said in each for each in warnings(broker, facts)] == ([True] if said else [])
 
     @pytest.mark.parametrize(
         "before", [{("container", "mosquitto-test"): "prod"}, {("known", "admin"): "1 32"}]
@@ -329,7 +340,7 @@ class TestWhatStandsOnTheHost:
         facts = HostFacts(facts=HEALTHY | never | before)
 
         assert revision(broker, facts) == "1764110000"
-        (said,) = remarks(broker, facts)
+        (said,) = warnings(broker, facts)
         assert "never made, or lost. This one puts them in force" in said
 
     @pytest.mark.parametrize(
@@ -346,7 +357,7 @@ class TestWhatStandsOnTheHost:
         facts = HostFacts(facts=HEALTHY | state | half)
 
         assert revision(broker, facts) == "4"
-        assert [said in each for each in remarks(broker, facts)] == [True]
+        assert [said in each for each in warnings(broker, facts)] == [True]
         lines, problem = report(broker, facts)
         assert shown in "\n".join(lines)
         assert bool(problem) is wrong
@@ -359,7 +370,7 @@ class TestWhatStandsOnTheHost:
 
     def test_without_systemd_it_is_said_what_is_missing(self):
         broker = broker_with(mqtt=LAN)
-        (said,) = remarks(broker, seen(systemd="no"))
+        (said,) = warnings(broker, seen(systemd="no"))
 
         assert "no systemd" in said
         assert "have /etc/sentient-mqtt/mosquitto-test/load run before Docker" in said

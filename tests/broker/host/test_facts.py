@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from broker.host.facts import (
+from broker.findings import one_line
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements, host_errors
+from broker.host.transport import (
     PASSED_ON,
     PROXIES,
     WITHHELD,
-    HostFacts,
-    HostRequirements,
     clean_interpreter,
     explain_ssh,
     host_environment,
-    problems,
     transport,
 )
 
@@ -174,7 +174,7 @@ WELL = {
 
 def told(wanted=WANTED, host=UNIX, **facts):
     seen = HostFacts(facts=WELL | {tuple(key.split(" ")): value for key, value in facts.items()})
-    return problems(wanted, seen, host)
+    return list(one_line(host_errors(wanted, seen, host)))
 
 
 def test_a_host_that_will_do_is_no_problem():
@@ -195,31 +195,31 @@ def test_what_is_ours_is_no_problem_either(owner):
         (
             "container mosquitto-shared",
             "dev",
-            "broker.container: 'mosquitto-shared': ",
+            "sentient-mqtt:broker.container: 'mosquitto-shared': ",
             "docker rename mosquitto-shared mosquitto-shared-old",
         ),
         (
             "container mosquitto-shared",
             "made by hand",
-            "broker.container: ",
+            "sentient-mqtt:broker.container: ",
             "this stack did not make it (made by hand)",
         ),
         (
             "port 1883",
             "container other",
-            "broker.listeners.mqtt.port: 1883: ",
+            "sentient-mqtt:broker.listeners.mqtt.port: 1883: ",
             "in use on the host by container other. Stop it, or choose another port",
         ),
         (
             "folder /srv/data",
             "is a symbolic link",
-            "broker.folders.data: '/srv/data': is a symbolic link",
+            "sentient-mqtt:broker.folders.data: '/srv/data': is a symbolic link",
             "Choose another folder",
         ),
         (
             "envfile /etc/mqtt.env",
             "is a folder",
-            "broker.envFiles[0].path: '/etc/mqtt.env': is a folder",
+            "sentient-mqtt:broker.envFiles[0].path: '/etc/mqtt.env': is a folder",
             "Move it away",
         ),
     ],
@@ -253,7 +253,7 @@ def test_who_becomes_root_through_docker_needs_no_sudo():
 
 
 def test_what_was_not_looked_at_is_no_problem():
-    assert problems(WANTED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
+    assert host_errors(WANTED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
 
 
 @pytest.mark.parametrize(
@@ -277,15 +277,15 @@ def test_what_the_probe_said_is_read_back():
         "login -=sentient\nport 1883=container a=b\nfolder /srv/a b=ok\n\nprobe -=done\n"
     )
 
-    assert seen.get("login") == "sentient"
-    assert seen.get("port", "1883") == "container a=b"
-    assert seen.get("folder", "/srv/a b") == "ok"
-    assert seen.get("probe") == "done"
-    assert seen.get("nothing", "x") == ""
+    assert seen.line("login") == "sentient"
+    assert seen.line("port", "1883") == "container a=b"
+    assert seen.line("folder", "/srv/a b") == "ok"
+    assert seen.line("probe") == "done"
+    assert seen.line("nothing", "x") == ""
 
 
 def test_an_answer_that_was_cut_off_is_not_done():
-    assert HostFacts.parse("login -=sentient\nprobe").get("probe") == ""
+    assert HostFacts.parse("login -=sentient\nprobe").line("probe") == ""
 
 
 @pytest.mark.parametrize(

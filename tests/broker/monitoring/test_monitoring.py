@@ -7,8 +7,10 @@ import pytest
 from declared import ROOT, settings_of, smallest, stack_file
 from host_scripts import host_scripts
 
-from broker.access.review import review
-from broker.firewall.rules import choose, describe_firewall, gates, rules_texts
+from broker.access.review import review_access
+from broker.findings import of_severity, one_line
+from broker.firewall.backend import choose, gates
+from broker.firewall.rules import describe_firewall, rules_texts
 from broker.host.facts import HostFacts
 from broker.host.requirements import host_requirements
 from broker.monitoring.mqtt_exporter import (
@@ -29,6 +31,10 @@ TOLD = {
     *("mosquitto:queued_messages", "up", "node_textfile_mtime_seconds"),
 }
 ELSEWHERE = {"bindAddress": "192.168.2.3", "allowFrom": ["192.168.2.5/32"]}
+
+
+def errors_of(settings, stack):
+    return tuple(one_line(of_severity("error", review_access(settings, stack))))
 
 
 def declared(user="sensor", read=("$SYS/#",), **monitoring):
@@ -93,10 +99,10 @@ def test_a_password_that_only_its_clients_know_is_no_login_for_it():
 
 
 def test_a_user_who_may_not_read_the_statistics_stops_the_preview():
-    (error,) = review(parse(read=["paragon/#"]), "test").errors
+    (error,) = errors_of(parse(read=["paragon/#"]), "test")
     assert error.startswith("sentient-mqtt:broker.monitoring.user: 'sensor': may not read $SYS/")
     assert 'read: ["$SYS/broker/#"]' in error
-    assert review(parse(), "test").errors == ()
+    assert errors_of(parse(), "test") == ()
 
 
 class TestTheExporter:
@@ -236,4 +242,4 @@ class TestWhatIsMadeOfIt:
     def test_production_declares_it_for_the_user_whose_job_it_is(self):
         settings = settings_of("prod")
         assert settings.broker.monitoring.user == "sentient_monitor_prod"
-        assert review(settings, "prod").errors == ()
+        assert errors_of(settings, "prod") == ()

@@ -4,8 +4,7 @@ import pytest
 from declared import smallest
 
 from broker.host.facts import HostFacts
-from broker.host.requirements import host_requirements
-from broker.mosquitto.impact import impacts, remembered, withdrawn
+from broker.mosquitto.impact import Impact, impact, impact_notes, remembered, withdrawn
 from broker.mosquitto.reload_or_replace import start_digest
 from broker.settings.stack_settings import Settings
 
@@ -24,8 +23,13 @@ def seen_of(settings, **facts):
 
 
 def said(before, after, **facts):
+    return [finding.text for finding in impact_notes("mosquitto-test", on(before, after, **facts))]
+
+
+def on(before, after, **facts):
     digest = start_digest(after.broker)
-    return list(impacts(host_requirements(after, "dev"), seen_of(before, **facts), digest))
+    seen = seen_of(before, **facts)
+    return impact("mosquitto-test", "dev", remembered(after), digest, seen)
 
 
 def test_where_nothing_is_reloaded_nothing_is_said():
@@ -58,6 +62,16 @@ def test_a_rotation_names_those_whom_it_concerns_and_says_that_it_is_all():
     )
 
 
+def test_the_plan_knows_whom_it_disconnects():
+    rotated = settings(display={"read": ["a"], "generation": 2})
+
+    assert on(settings(), rotated) == Impact(action="reload", disconnected=("display",))
+    assert on(settings(), settings()) == Impact(action="none")
+    replaced = on(settings(), settings(), configuration="another")
+    assert replaced.action == "replace"
+    assert set(replaced.disconnected) == {"display", "healthcheck", "sensor"}
+
+
 def test_another_container_is_everybody():
     (sentence,) = said(settings(), settings(), configuration="another")
 
@@ -82,7 +96,8 @@ def test_a_first_up_from_before_there_was_such_a_file_says_nothing():
     after = settings(display={"read": ["a"], "generation": 2})
     facts = {("container", "mosquitto-test"): "dev"}
 
-    assert list(impacts(host_requirements(after, "dev"), HostFacts(facts=facts), "x")) == []
+    expected = impact("mosquitto-test", "dev", remembered(after), "x", HostFacts(facts=facts))
+    assert expected == Impact(action="none")
 
 
 def test_a_change_that_was_taken_back_on_the_host_is_to_be_put_in_place():

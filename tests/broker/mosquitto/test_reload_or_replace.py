@@ -6,7 +6,7 @@ from declared import smallest
 from broker.host.facts import HostFacts
 from broker.host.layout import ports_on_host
 from broker.host.requirements import host_requirements
-from broker.mosquitto.reload_or_replace import reserved_port_problems, reserves, start_digest
+from broker.mosquitto.reload_or_replace import reserved_port_errors, reserves, start_digest
 from broker.settings.stack_settings import Settings
 
 NAME = "mosquitto-test"
@@ -74,18 +74,20 @@ class TestOnTheHostsNetwork:
     def test_a_port_of_another_program_stops_the_preview(self, state):
         seen = HostFacts(facts={("port", "11883"): state})
 
-        (problem,) = reserved_port_problems(broker_of(network="host"), seen, reserved=True)
-        assert problem.startswith("broker.health.port: 11883: that port is in use on the host by")
-        assert "set broker.health.port to another port" in problem
+        (problem,) = reserved_port_errors(broker_of(network="host"), seen, reserved=True)
+        assert problem.text.startswith(
+            "sentient-mqtt:broker.health.port: 11883: that port is in use on the host by"
+        )
+        assert "set broker.health.port to another port" in problem.fix
 
     @pytest.mark.parametrize("state", ["", "free", "ours"])
     def test_one_that_is_free_or_ours_does_not(self, state):
         seen = HostFacts(facts={("port", "11883"): state})
 
-        assert not reserved_port_problems(broker_of(network="host"), seen, reserved=True)
+        assert not reserved_port_errors(broker_of(network="host"), seen, reserved=True)
 
     def test_nor_where_the_listener_is_not_made_or_not_on_the_host(self):
         seen = HostFacts(facts={("port", "11883"): "another program"})
 
-        assert not reserved_port_problems(broker_of(network="host"), seen, reserved=False)
-        assert not reserved_port_problems(broker_of(), seen, reserved=True)
+        assert not reserved_port_errors(broker_of(network="host"), seen, reserved=False)
+        assert not reserved_port_errors(broker_of(), seen, reserved=True)

@@ -323,7 +323,7 @@ def test_what_is_left_out_is_asked_for(where, path):
         Settings.parse(raw)
 
     assert str(wrong.value) == (
-        f"sentient-mqtt:{path}: is required and not there. Add it to the stack file."
+        f"sentient-mqtt:{path}: is required and not there.\n  Fix: Add it to the stack file."
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 from declared import smallest
 
-from broker.access.guardrails import guard
+from broker.access.guardrails import guardrail_findings
 from broker.credentials.env_files import endpoints, host_env_file, render_env
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
@@ -156,8 +156,12 @@ SECURE = {"port": 8883, "tls": {}, **NETWORK}
 
 
 def spoken(**listeners):
-    found = guard(Settings.parse(smallest(listeners=listeners)), "prod")
-    return [each.path for each in found if each.guardrail == "plainListener"]
+    found = guardrail_findings(Settings.parse(smallest(listeners=listeners)), "prod")
+    return [
+        finding.path.removeprefix("sentient-mqtt:")
+        for finding in found
+        if "(guardrail plainListener)" in finding.message
+    ]
 
 
 def test_a_plain_listener_beside_tls_is_a_slip():

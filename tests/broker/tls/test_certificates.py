@@ -3,21 +3,34 @@
 import pytest
 from declared import smallest
 
+from broker.findings import one_line
 from broker.host.facts import HostFacts
 from broker.settings.stack_settings import Settings
 from broker.tls.certificates import (
     FIRST,
     LOST,
+    certificate_errors,
+    certificate_notes,
+    certificate_warnings,
     describe_certificates,
     due,
     iso_date,
-    problems,
-    remarks,
-    renewals,
     revision,
 )
 
 GIVEN = {"certificate": "/etc/ssl/mqtt.pem", "key": "/etc/ssl/mqtt.key"}
+
+
+def errors(*given):
+    return list(one_line(certificate_errors(*given)))
+
+
+def warnings(*given):
+    return list(one_line(certificate_warnings(*given)))
+
+
+def notes(*given):
+    return list(one_line(certificate_notes(*given)))
 
 
 def broker_of(tls=None, protocol="mqtt"):
@@ -55,29 +68,29 @@ def test_the_number_rises_when_one_is_due_and_stays_when_none_is(facts, number):
 def test_a_bad_file_is_one_line_with_its_path_value_and_way_out():
     look = seen("certificate secure=wrong key is not the key of /etc/ssl/mqtt.pem; name another")
 
-    assert problems(broker_of(GIVEN), look) == [
+    assert errors(broker_of(GIVEN), look) == [
         "sentient-mqtt:broker.listeners.secure.tls.key: '/etc/ssl/mqtt.key': is not the key of "
         "/etc/ssl/mqtt.pem; name another."
     ]
 
 
 def test_good_files_or_a_host_that_nobody_looked_at_are_no_problem():
-    assert problems(broker_of(GIVEN), seen("certificate secure=ok")) == []
-    assert problems(broker_of(GIVEN), seen()) == []
+    assert errors(broker_of(GIVEN), seen("certificate secure=ok")) == []
+    assert errors(broker_of(GIVEN), seen()) == []
 
 
 def test_openssl_is_asked_for_only_where_there_is_tls():
     look = seen("openssl -=absent")
 
-    (line,) = problems(broker_of({}), look)
+    (line,) = errors(broker_of({}), look)
     assert "apt-get install openssl" in line
-    assert problems(broker_of(), look) == []
+    assert errors(broker_of(), look) == []
 
 
 def test_a_given_certificate_that_ends_soon_is_a_warning():
-    (line,) = remarks(broker_of(GIVEN), seen("ends secure=Nov  4 10:15:55 2027 GMT"))
+    (line,) = warnings(broker_of(GIVEN), seen("ends secure=Nov  4 10:15:55 2027 GMT"))
 
-    assert "'/etc/ssl/mqtt.pem': ends 2027-11-04T10:15:55Z; put the renewed one there" in line
+    assert "'/etc/ssl/mqtt.pem': ends 2027-11-04T10:15:55Z. Put the renewed one there" in line
 
 
 @pytest.mark.parametrize(("protocol", "restarted"), [("mqtt", False), ("websockets", True)])
@@ -85,7 +98,7 @@ def test_a_preview_says_who_notices_a_renewal(protocol, restarted):
     look = seen("certificates mosquitto-test=1", "certificate secure=due it ends soon")
 
     broker = broker_of({}, protocol)
-    (line,) = renewals(broker, look)
+    (line,) = notes(broker, look)
 
     assert due(broker, look) == {"secure": "it ends soon"}
     assert line.startswith("Listener secure gets another certificate: it ends soon. A reload")
@@ -95,26 +108,26 @@ def test_a_preview_says_who_notices_a_renewal(protocol, restarted):
 def test_the_first_ones_are_no_renewal():
     look = seen("certificates mosquitto-test=never", "certificate secure=due there is none yet")
 
-    assert renewals(broker_of({}), look) == []
+    assert notes(broker_of({}), look) == []
 
 
 def test_a_ca_that_was_lost_is_a_warning_and_says_who_must_be_told():
     look = seen("certificates mosquitto-test=4", f"certificate secure=due {LOST}")
 
-    (line,) = remarks(broker_of({}), look)
+    (line,) = warnings(broker_of({}), look)
 
     assert "The stack's own CA is not on the host any more (/etc/sentient-mqtt/mosq" in line
-    assert "every client must be given it" in line
+    assert "Give it to every client" in line
     assert revision(broker_of({}), look) == "5"
 
 
 def test_the_end_of_the_own_ca_is_a_warning_where_it_is_used():
     look = seen("authority mosquitto-test=ends Nov  4 10:15:55 2035 GMT")
 
-    (line,) = remarks(broker_of({}), look)
+    (line,) = warnings(broker_of({}), look)
 
     assert "The stack's own CA ends 2035-11-04T10:15:55Z, and no certificate lasts longer" in line
-    assert remarks(broker_of(GIVEN), look) == []
+    assert warnings(broker_of(GIVEN), look) == []
 
 
 def test_the_output_has_fingerprints_ends_and_the_ca():

@@ -14,7 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from declared import smallest
 
-from broker.credentials.external_secrets import leftovers, pairs, problems
+from broker.credentials.external_secrets import (
+    pairs,
+    secret_errors,
+    secret_warnings,
+)
+from broker.findings import one_line
 from broker.settings.stack_settings import Settings, SettingsError
 from broker.tls.certificates import certificate_calls, probe_words
 
@@ -64,8 +69,16 @@ def settings(**tls):
     )
 
 
+def errors(*given):
+    return list(one_line(secret_errors(*given)))
+
+
+def warnings(*given):
+    return list(one_line(secret_warnings(*given)))
+
+
 def said_of(text):
-    return problems(settings(), {"certificates": {"mqtts": text}}, NOW)
+    return errors(settings(), {"certificates": {"mqtts": text}}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +132,12 @@ def test_another_is_refused_by_its_path_and_never_quoted(text, rule):
 
 
 def test_one_that_is_not_there_is_asked_for_with_the_command_that_sets_it():
-    (said,) = problems(settings(), {}, NOW)
+    (said,) = errors(settings(), {}, NOW)
 
     assert said.startswith("sentient-mqtt:broker.listeners.mqtts.tls.certificate: 'supplied': ")
     assert "pulumi config set --secret --path 'sentient-mqtt:certificates[\"mqtts\"]'" in said
-    assert problems(settings(), {"certificates": "text"}, NOW) == [
-        "sentient-mqtt:certificates: must be an object, one text for each listener"
+    assert errors(settings(), {"certificates": "text"}, NOW) == [
+        "sentient-mqtt:certificates: must be an object, one text for each listener."
     ]
 
 
@@ -132,9 +145,9 @@ def test_one_that_ends_soon_or_that_nobody_serves_is_spoken_of():
     soon = key_pem(KEY) + certificate("soon", KEY, ends=30)
     later = key_pem(KEY) + certificate("later", KEY, ends=31)
 
-    assert list(leftovers(settings(), {"certificates": {"mqtts": later}}, NOW)) == []
-    assert list(leftovers(settings(), {"certificates": {"mqtts": soon, "wss": soon}}, NOW)) == [
-        "sentient-mqtt:certificates.mqtts: ends 2027-03-02T00:00:00Z; set the renewed one.",
+    assert list(warnings(settings(), {"certificates": {"mqtts": later}}, NOW)) == []
+    assert list(warnings(settings(), {"certificates": {"mqtts": soon, "wss": soon}}, NOW)) == [
+        "sentient-mqtt:certificates.mqtts: ends 2027-03-02T00:00:00Z. Set the renewed one.",
         "sentient-mqtt:certificates: no listener with certificate 'supplied' uses what is there "
         "for wss.",
     ]

@@ -12,8 +12,8 @@ import pytest
 from programs_started import in_shell, started
 
 from bootstrap import apt, packages
-from bootstrap.bare_path import Package, closure, installed_packages, link_programs, parse
 from bootstrap.packages import BENCH, PACKAGES
+from cli.bare_path import Package, closure, installed_packages, link_programs, parse
 from cli.stack import ROOT
 
 FILES = sorted(

@@ -14,10 +14,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from bootstrap import apt, packages, progress
-from bootstrap.bare_path import link_programs
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
 from bootstrap.image import RECIPES, stand_in
+from cli.bare_path import link_programs
 from cli.exit_codes import finish
 from cli.refusals import Refusal
 from cli.stack import ROOT

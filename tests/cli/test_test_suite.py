@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap.test_suite
+import cli.test_suite
 from bootstrap import apt, packages
-from bootstrap.test_suite import STAGES, Stage, Timed, chosen, durations, set_up, slowest
 from cli.refusals import Refusal
 from cli.stack import ROOT
+from cli.test_suite import STAGES, Stage, Timed, chosen, durations, set_up, slowest
 
 
 def test_all_stages_run_where_none_is_named():
@@ -32,10 +32,10 @@ def test_an_unknown_stage_is_refused_with_those_that_exist(only):
 
 
 def test_an_unknown_stage_is_refused_before_anything_is_set_up(desk, monkeypatch):
-    monkeypatch.setattr(bootstrap.test_suite, "set_up", lambda _: pytest.fail("set up"))
+    monkeypatch.setattr(cli.test_suite, "set_up", lambda _: pytest.fail("set up"))
     monkeypatch.setattr("sys.argv", ["test", "--only=everything"])
     with pytest.raises(Refusal, match="'everything'"):
-        bootstrap.test_suite.main()
+        cli.test_suite.main()
 
 
 def test_every_test_is_in_one_stage():
@@ -51,9 +51,9 @@ def asked(monkeypatch):
     found: list[str] = []
     monkeypatch.setattr(apt, "can_install", lambda: True)
     monkeypatch.setattr(packages, "install", lambda what: found.append(f"packages of the {what}"))
-    monkeypatch.setattr(bootstrap.test_suite, "ensure_daemon", lambda: found.append("docker"))
-    monkeypatch.setattr(bootstrap.test_suite, "stand_in", lambda suite, *_: found.append(suite))
-    monkeypatch.setattr(bootstrap.test_suite, "ensure_engine", lambda: found.append("engine"))
+    monkeypatch.setattr(cli.test_suite, "ensure_daemon", lambda: found.append("docker"))
+    monkeypatch.setattr(cli.test_suite, "stand_in", lambda suite, *_: found.append(suite))
+    monkeypatch.setattr(cli.test_suite, "ensure_engine", lambda: found.append("engine"))
     return found
 
 
@@ -117,7 +117,7 @@ def suite(tmp_path, monkeypatch):
     def run(text: str, *commands: tuple[str, ...]):
         (tmp_path / "test_made_up.py").write_text(text)
         stage = Stage(title="a", paths=(str(tmp_path), "-p", "no:cacheprovider"), commands=commands)
-        return bootstrap.test_suite.run({"made-up": stage})
+        return cli.test_suite.run({"made-up": stage})
 
     return run
 
@@ -167,15 +167,15 @@ def test_no_report_is_no_times():
 
 def test_the_summary_comes_also_where_a_stage_failed(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["test", "--only=unit", "--no-set-up"])
-    monkeypatch.setattr(bootstrap.test_suite, "run", lambda _: (["unit"], [Timed(1.0, "a::b")]))
+    monkeypatch.setattr(cli.test_suite, "run", lambda _: (["unit"], [Timed(1.0, "a::b")]))
     with pytest.raises(Refusal, match="failed: unit"):
-        bootstrap.test_suite.main()
+        cli.test_suite.main()
     assert "1.0 s  a::b" in capsys.readouterr().err
 
 
 def test_nothing_is_linked_where_no_test_runs(monkeypatch):
-    monkeypatch.setattr(bootstrap.test_suite, "link_programs", lambda *_: pytest.fail("linked"))
-    assert bootstrap.test_suite.run({"made-up": Stage(title="a", commands=(("true",),))}) == (
+    monkeypatch.setattr(cli.test_suite, "link_programs", lambda *_: pytest.fail("linked"))
+    assert cli.test_suite.run({"made-up": Stage(title="a", commands=(("true",),))}) == (
         [],
         [],
     )

@@ -1,0 +1,98 @@
+"""What the state tells of the host, for a preview on a machine that can't look at the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from broker.host.facts import HostFacts
+from broker.host.requirements import HostRequirements
+
+Resources = Mapping[str, Mapping[str, Any]]
+"""The outputs of each resource in a state, by the resource's name."""
+
+_Facts = Iterator[tuple[tuple[str, str], str]]
+
+
+def read_resources(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """
+    Return the outputs by resource name from ``readStackResourceOutputs``, which has them by URN.
+
+    Components have no outputs that matter here, and may have the name of a resource below them.
+    """
+    return {
+        "stack" if resource["type"] == "pulumi:pulumi:Stack" else urn.rpartition("::")[2]: (
+            resource["outputs"]
+        )
+        for urn, resource in state.items()
+        if not str(resource["type"]).startswith("sentient-mqtt:")
+    }
+
+
+def facts_of_last_deployment(resources: Resources, required: HostRequirements) -> HostFacts:
+    """
+    Return the facts of the host as the last deployment left it.
+
+    With them a preview repeats revisions, firewall backend, image and start digest, and shows what
+    the stack file changes and nothing else. What happened on the host since then is not in them.
+    """
+    facts = dict(
+        (
+            *_images(resources, required),
+            *_container(resources, required),
+            *_firewall(resources, required),
+            *_certificates(resources, required),
+        )
+    )
+    return HostFacts(facts=facts, looked_at=False)
+
+
+def _images(resources: Resources, required: HostRequirements) -> _Facts:
+    for name, declared, pattern in (
+        ("image", required.image, required.stand_in),
+        ("monitoring-image", required.exporter, required.exporter_stand_in),
+    ):
+        image = str(resources.get(name, {}).get("name", ""))
+        if pattern and fnmatchcase(image, pattern):
+            yield ("image", declared), "absent"
+            yield ("standin", pattern), image
+
+
+def _container(resources: Resources, required: HostRequirements) -> _Facts:
+    container = resources.get("broker", {})
+    if container.get("name") != required.container:
+        return
+    labels = {label["label"]: label["value"] for label in container.get("labels") or ()}
+    ports = container.get("ports") or ()
+    yield ("container", required.container), str(labels.get("sentient-mqtt.stack", ""))
+    yield ("configuration", required.container), str(labels.get("sentient-mqtt.configuration", ""))
+    yield ("published", required.container), " ".join(str(port.get("ip", "")) for port in ports)
+
+
+def _firewall(resources: Resources, required: HostRequirements) -> _Facts:
+    shown = _environment(resources, f"firewall-rules-{required.container}")
+    if "turn" not in shown:
+        return
+    yield ("rules", required.container), f"in-force {shown['turn']}"
+    yield ("firewall", "nft"), "ok" if "rules.nft" in shown else "absent"
+    # Rules of nftables are for both IP versions; those of iptables are a file for each.
+    both = {"rules.nft", "rules.v6"} & set(shown)
+    yield ("firewall", "ip6tables"), "ok" if both else "absent"
+    yield ("firewall", "ufw"), "active" if "ufw" in shown else "inactive"
+    boot = str((resources.get("stack", {}).get("firewall") or {}).get("boot", ""))
+    yield ("firewall", "systemd"), "yes" if boot.endswith(".service") else "no"
+
+
+def _certificates(resources: Resources, required: HostRequirements) -> _Facts:
+    if revision := _environment(resources, "configuration-certificates-pairs").get("turn"):
+        yield ("certificates", required.container), revision
+    withdrawn = _environment(resources, "configuration-files").get("withdrawn")
+    if withdrawn:
+        yield ("known", ":rules"), withdrawn
+
+
+def _environment(resources: Resources, name: str) -> dict[str, str]:
+    """Return what a command of the host shows in a preview."""
+    shown = resources.get(name, {}).get("environment") or {}
+    return {key: str(value) for key, value in shown.items() if value}

@@ -1,0 +1,36 @@
+"""The scripts that run on the broker's host, by name, so that a wrong name is a type error."""
+
+from enum import StrEnum
+
+
+class HostScript(StrEnum):
+    """
+    A file below ``host/`` that somebody runs.
+
+    What must stand before it, it says itself, in lines ``# needs: NAME.sh`` that ``assemble``
+    follows. The functions that it defines are called by ``ScriptCall``, and the modules that make
+    those calls name the script: ``firewall_calls`` in broker/firewall/rules.py, for one.
+    """
+
+    APPLY_CONFIGURATION = "commands/apply_configuration.sh"
+    AWAIT_READY = "commands/await_ready.sh"
+    BACKUP = "commands/backup.sh"
+    BEFORE_START = "commands/before_start.sh"
+    CERTIFICATES = "commands/certificates.sh"
+    CLOSE_FORMER_PORTS = "commands/close_former_ports.sh"
+    DELETE_FILES = "commands/delete_files.sh"
+    ENV_FILE = "commands/env_file.sh"
+    FIREWALL = "commands/firewall.sh"
+    FOLDERS = "commands/folders.sh"
+    LOGROTATE = "commands/logrotate.sh"
+    NODE_EXPORTER_METRICS = "commands/node_exporter_metrics.sh"
+    OBSERVE = "commands/observe.sh"
+    PASSWORD_AGES = "commands/password_ages.sh"  # noqa: S105 (a file name)
+    PROBE = "commands/probe.sh"
+    PUT_FILES = "lib/put_files.sh"
+    READ_LOG = "commands/read_log.sh"
+    RESTART = "commands/restart.sh"
+    RESTORE = "commands/restore.sh"
+    SCHEDULE = "commands/schedule.sh"
+    SIGN_CERTIFICATE = "commands/sign_certificate.sh"
+    VERIFY_BACKUP = "commands/verify_backup.sh"

@@ -1,0 +1,228 @@
+"""A Mosquitto broker on a Docker host, with all that belongs to it: the component to start from."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+from pulumi import Alias, ComponentResource, Output, Resource, ResourceOptions
+
+from broker.access.description import describe_access
+from broker.credentials.env_files import endpoints, login, render_env
+from broker.credentials.password_ages import describe_rotations, generations, rotation_fixes
+from broker.firewall.rules import describe_firewall
+from broker.plan import Plan
+from broker.settings.cron_schedule import CronSchedule
+from broker.usage import render_usage
+from components.backups import Backups
+from components.configuration import Configuration
+from components.container import BrokerContainer
+from components.credentials import Credentials
+from components.env_files import EnvFiles
+from components.firewall import Firewall
+from components.monitoring import Monitoring
+from components.password_ages import PasswordAges
+
+
+class MqttBroker(ComponentResource):
+    """
+    Credentials, files, firewall, container, backups and monitoring of one broker.
+
+    The resources below it have the names that they had in version 0.1, where they stood at the top
+    of the stack. Each has an alias to that place, so that the state of an older version is taken
+    over as it is: no password is drawn again, and no container replaced. So a stack has one
+    MqttBroker.
+    """
+
+    logins: dict[str, Output[dict[str, str]]]
+    """User name, password and URL, by user. Secret."""
+
+    env_files: dict[str, Output[str]]
+    """The text of an env file, by user. Secret."""
+
+    fleet_seeds: dict[str, Output[str]]
+    """What the passwords of a fleet's members are derived from, by kind. Secret."""
+
+    access: dict[str, Any]
+    """Who may do what."""
+
+    rotations: Output[dict[str, dict[str, str]]]
+    """Since when each password is the one it is."""
+
+    endpoints: dict[str, str]
+    """The URL of each listener."""
+
+    firewall: dict[str, Any]
+    """Who may reach which port."""
+
+    certificates: Output[dict[str, Any]] | None
+    """What is public of the listeners' certificates, where there are any."""
+
+    image: str
+    """The image that runs."""
+
+    readme: str
+    """How to use the broker, in Markdown."""
+
+    def __init__(self, name: str, plan: Plan, opts: ResourceOptions | None = None) -> None:
+        super().__init__("sentient-mqtt:index:MqttBroker", name, {}, opts)
+        self._plan = plan
+        broker, here = plan.broker, plan.transport
+        self._provider = docker.Provider(
+            "host", host=here.host, ssh_opts=list(here.ssh_options) or None, opts=self._child()
+        )
+        self._image = docker.RemoteImage(
+            "image", name=plan.image, keep_locally=True, opts=self._child(provider=self._provider)
+        )
+        self._credentials = Credentials(
+            "credentials",
+            generations=plan.generations,
+            passwords=broker.passwords,
+            fleets=plan.settings.fleets,
+            supplied=plan.supplied_passwords,
+            hashes=plan.adopted_hashes,
+            opts=self._child(),
+        )
+        ages = PasswordAges(
+            "rotations",
+            generations=generations(plan.settings),
+            max_age_days=broker.passwords.max_age_days,
+            fixes=rotation_fixes(plan.settings),
+            opts=self._child(),
+        )
+        # Folders and files, then the firewall's rules, then the container that depends on both.
+        configuration = self._configuration()
+        firewall = self._firewall()
+        guarded = [configuration.in_place, *([firewall.in_force] if firewall else [])]
+        container = self._container(guarded)
+        self._env_files(container)
+        self._backups(container)
+        monitoring = self._monitoring(container)
+        if firewall is not None:
+            # Once all that listens is up, the ports of before need their lists no more.
+            firewall.leave_former([container, *([monitoring] if monitoring else [])])
+
+        self.logins = self._by_user(login)
+        self.env_files = self._by_user(render_env, without=plan.misread_in_env_files)
+        self.fleet_seeds = self._credentials.fleet_seeds
+        self.access = describe_access(plan.settings)
+        self.rotations = ages.rotated_at.apply(partial(describe_rotations, plan.settings))
+        self.endpoints = endpoints(broker)
+        self.firewall = describe_firewall(broker, plan.firewall)
+        self.certificates = configuration.certificates
+        self.image = plan.image
+        self.readme = render_usage(plan.settings, plan.stack, plan.image)
+        self.register_outputs({"endpoints": self.endpoints, "image": self.image})
+
+    def _child(self, **more: Any) -> ResourceOptions:
+        """Return the options of a child that stood at the top of the stack in version 0.1."""
+        aliases = [Alias(parent=pulumi.ROOT_STACK_RESOURCE)]
+        return ResourceOptions(parent=self, aliases=aliases, **more)
+
+    def _configuration(self) -> Configuration:
+        plan, credentials = self._plan, self._credentials
+        return Configuration(
+            "configuration",
+            broker=plan.broker,
+            transport=plan.transport,
+            image=self._image.name,
+            conf=plan.conf,
+            acl=plan.acl,
+            passwd=credentials.passwd,
+            health_password=credentials.passwords[plan.broker.health.user],
+            seed=credentials.seed,
+            stamps=plan.stamps,
+            revision=plan.certificates_revision,
+            withdrawn=plan.withdrawn,
+            pairs=plan.supplied_certificates,
+            opts=self._child(),
+        )
+
+    def _firewall(self) -> Firewall | None:
+        plan = self._plan
+        if plan.firewall is None:
+            return None
+        return Firewall(
+            "firewall",
+            broker=plan.broker,
+            transport=plan.transport,
+            image=self._image.name,
+            choice=plan.firewall,
+            revision=plan.firewall_revision,
+            opts=self._child(),
+        )
+
+    def _container(self, guarded: list[Resource]) -> BrokerContainer:
+        plan = self._plan
+        return BrokerContainer(
+            "broker",
+            stack=plan.stack,
+            broker=plan.broker,
+            transport=plan.transport,
+            image=self._image.name,
+            image_id=self._image.image_id,
+            digest=plan.start_digest,
+            published=plan.publications,
+            reserved=plan.reserved,
+            opts=self._child(providers={"docker": self._provider}, depends_on=guarded),
+        )
+
+    def _env_files(self, container: BrokerContainer) -> EnvFiles:
+        plan = self._plan
+        return EnvFiles(
+            "envfiles",
+            broker=plan.broker,
+            stack=plan.stack,
+            transport=plan.transport,
+            image=self._image.name,
+            active=plan.active_logins,
+            passwords=self._credentials.passwords,
+            opts=self._child(depends_on=[container]),
+        )
+
+    def _backups(self, container: BrokerContainer) -> Backups | None:
+        plan, declared = self._plan, self._plan.broker.backups
+        if declared is None or declared.schedule is None:
+            return None
+        return Backups(
+            "backups",
+            broker=plan.broker,
+            declared=declared,
+            timetable=CronSchedule.parse(declared.schedule),
+            stack=plan.stack,
+            transport=plan.transport,
+            image=self._image.name,
+            opts=self._child(depends_on=[container]),
+        )
+
+    def _monitoring(self, container: BrokerContainer) -> Monitoring | None:
+        plan, declared = self._plan, self._plan.broker.monitoring
+        if declared is None:
+            return None
+        reader = plan.active_logins[declared.user]
+        return Monitoring(
+            "monitoring",
+            stack=plan.stack,
+            broker=plan.broker,
+            declared=declared,
+            transport=plan.transport,
+            image=self._image.name,
+            exporter_image=plan.exporter_image,
+            network=container.network,
+            login=reader,
+            generation=plan.settings.users[declared.user].generation,
+            password=self._credentials.passwords[reader],
+            opts=self._child(providers={"docker": self._provider}, depends_on=[container]),
+        )
+
+    def _by_user(self, render: Any, without: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Return what *render* makes of each known password, by user."""
+        plan, listener = self._plan, self._plan.broker.dialled_listener()
+        return {
+            user: self._credentials.passwords[active].apply(
+                partial(render, plan.broker, listener, active)
+            )
+            for user, active in plan.known_logins.items()
+            if user not in (without or {})
+        }

@@ -1,0 +1,235 @@
+"""A plan follows from settings, secrets, facts, stack name and time alone."""
+
+from datetime import UTC, datetime
+
+import pytest
+from declared import settings_of, smallest
+
+from broker.credentials.password_hashes import SALT_BYTES, hash_password
+from broker.host.facts import HostFacts
+from broker.mosquitto.impact import remembered
+from broker.mosquitto.mosquitto_conf import render_conf
+from broker.mosquitto.reload_or_replace import start_digest
+from broker.plan import check_settings, make_plan
+from broker.settings.stack_settings import Settings
+
+NOW = datetime(2027, 1, 31, tzinfo=UTC)
+HOST = {("docker", "-"): "ok", ("login", "-"): "root", ("root", "-"): "yes"}
+HASH = hash_password("s3cret", bytes(SALT_BYTES), 101)
+CONTAINER = "mosquitto-test"
+
+
+def settings(users=None, **broker):
+    return Settings.parse(smallest(**broker) | ({"users": users} if users else {}))
+
+
+def plan_of(declared, facts=None, *, stack="dev", secrets=None, **more):
+    found = {
+        **HOST,
+        **(facts or {}),
+        **{tuple(key.split(" ")): value for key, value in more.items()},
+    }
+    return make_plan(declared, secrets or {}, HostFacts(facts=found), stack, NOW)
+
+
+def running(declared, stack="dev"):
+    """The facts of a host where the broker of *declared* runs."""
+    known = {("known", name): stamp for name, stamp in remembered(declared).items()}
+    digest = start_digest(declared.broker, declared.broker.image, reserved=False)
+    return {("container", CONTAINER): stack, ("configuration", CONTAINER): digest, **known}
+
+
+class TestCheckSettings:
+    """Before the host is looked at."""
+
+    def check(self, declared, stack="dev", **secrets):
+        return check_settings(declared, secrets, stack, NOW)
+
+    def test_the_stack_files_of_the_repository_have_no_findings(self):
+        assert self.check(settings_of("dev")) == []
+        assert self.check(settings_of("prod"), "prod") == []
+
+    def test_a_missing_secret_is_an_error_with_the_command_that_sets_it(self):
+        (finding,) = self.check(settings({"lamp": {"read": ["a"], "password": "supplied"}}))
+
+        assert finding.severity == "error"
+        assert finding.path == "sentient-mqtt:users.lamp.password"
+        assert "pulumi config set --secret" in finding.fix
+
+    def test_secrets_and_access_are_reported_at_once(self):
+        users = {
+            "lamp": {"read": ["a"], "password": "supplied"},
+            "root": {"readwrite": ["#"]},
+            "other": {"readwrite": ["#"]},
+        }
+        found = self.check(settings(users), "prod")
+
+        assert [finding.path for finding in found] == [
+            "sentient-mqtt:users.lamp.password",
+            "sentient-mqtt:users.other",
+        ]
+
+    @pytest.mark.parametrize(("stack", "severity"), [("prod", "error"), ("dev", "warning")])
+    def test_a_guardrail_stops_prod_and_warns_elsewhere(self, stack, severity):
+        declared = settings({"a": {"readwrite": ["#"]}, "b": {"readwrite": ["#"]}})
+
+        (finding,) = self.check(declared, stack)
+
+        assert finding.severity == severity
+        assert "(guardrail oneAdmin)" in finding.message
+
+    def test_an_unused_secret_is_a_warning(self):
+        (finding,) = self.check(settings(), hashes={"gone": HASH})
+
+        assert (finding.severity, finding.path) == ("warning", "sentient-mqtt:hashes")
+
+    def test_unused_secrets_wait_until_the_others_can_be_read(self):
+        found = self.check(settings(), hashes="text", passwords={"gone": "x"})
+
+        assert {finding.severity for finding in found} == {"error"}
+
+
+class TestFindings:
+    def test_a_host_that_has_everything_gives_none(self):
+        plan = plan_of(settings())
+
+        assert plan.findings == ()
+
+    def test_what_check_settings_warns_of_is_in_the_plan(self):
+        plan = plan_of(settings(), secrets={"hashes": {"gone": HASH}})
+
+        assert [finding.path for finding in plan.warnings] == ["sentient-mqtt:hashes"]
+        assert plan.errors == ()
+
+    def test_without_docker_nothing_else_is_told(self):
+        plan = plan_of(settings(), {("docker", "-"): "absent", ("firewall", "nft"): "absent"})
+
+        (finding,) = plan.errors
+        assert "the docker command is not there" in finding.message
+
+    def test_host_and_firewall_errors_are_told_at_once(self):
+        taken = {("port", "1883"): "another program", ("firewall", "nft"): "absent"}
+        declared = settings(firewall={"backend": "nftables"})
+
+        assert len(plan_of(declared, {("firewall", "nft"): "absent"}).errors) == 1
+        assert "is in use on the host" in plan_of(declared, taken).errors[0].message
+
+    def test_a_reserved_port_that_another_program_has_is_an_error(self):
+        plan = plan_of(settings(network="host"), {("port", "11883"): "another program"})
+
+        assert [finding.path for finding in plan.errors] == ["sentient-mqtt:broker.health.port"]
+
+    def test_flushed_rules_are_a_warning_and_another_revision(self):
+        plan = plan_of(settings(), {("rules", CONTAINER): "missing 3"})
+
+        assert plan.firewall_revision == "4"
+        assert "are missing on the host" in plan.warnings[0].message
+        assert plan.errors == ()
+
+    def test_a_host_that_was_not_looked_at_gives_no_findings(self):
+        plan = make_plan(settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW)
+
+        assert plan.findings == ()
+        assert plan.firewall_revision == plan.certificates_revision == "1"
+
+
+class TestImpact:
+    def test_nothing_changes_where_the_host_has_it_all(self):
+        plan = plan_of(settings(), running(settings()))
+
+        assert plan.impact.action == "none"
+        assert plan.disconnected == ()
+        assert plan.notes == ()
+
+    def test_a_rotation_disconnects_its_user_and_nobody_else(self):
+        before = settings({"sensor": {"write": ["a"]}, "lamp": {"read": ["a"]}})
+        after = settings({"sensor": {"write": ["a"]}, "lamp": {"read": ["a"], "generation": 2}})
+
+        plan = plan_of(after, running(before))
+
+        assert plan.impact.action == "reload"
+        assert plan.disconnected == ("lamp",)
+        (note,) = plan.notes
+        assert "clients of lamp. Nobody else" in note.message
+
+    def test_a_replacement_disconnects_everybody(self):
+        before = settings({"sensor": {"write": ["a"]}})
+        after = settings({"sensor": {"write": ["a"]}}, stopGrace=17)
+
+        plan = plan_of(after, running(before))
+
+        assert plan.impact.action == "replace"
+        assert set(plan.disconnected) == {"sensor", "healthcheck"}
+
+
+class TestTexts:
+    def test_a_new_container_has_the_reserved_listener(self):
+        plan = plan_of(settings())
+
+        assert plan.reserved
+        assert plan.conf == render_conf(plan.broker, reserved=True)
+        assert plan.start_digest == start_digest(plan.broker, plan.image, reserved=True)
+
+    def test_a_container_of_version_0_1_keeps_its_file_and_digest(self):
+        facts = running(settings())
+        plan = plan_of(settings(), facts)
+
+        assert not plan.reserved
+        assert plan.conf == render_conf(plan.broker)
+        assert plan.start_digest == facts["configuration", CONTAINER]
+
+    def test_the_acl_has_a_block_for_each_user(self):
+        plan = plan_of(settings({"sensor": {"write": ["a/b"]}}))
+
+        assert "user sensor\ntopic write a/b\n" in plan.acl
+        assert set(plan.stamps) == {"sensor", "healthcheck", ":rules"}
+
+    def test_the_fallback_image_runs_where_the_declared_one_is_absent(self):
+        declared = settings(allowStandIn=True)
+        absent = {
+            ("image", declared.broker.image): "absent",
+            ("standin", "localhost/mosquitto-from-debian:*-trixie"): "localhost/m:1",
+        }
+
+        assert plan_of(declared, absent).image == "localhost/m:1"
+        assert plan_of(settings(), absent).image == declared.broker.image
+
+    def test_without_networks_or_monitoring_there_is_neither_firewall_nor_exporter(self):
+        plan = plan_of(settings(listeners={"mqtt": {"port": 1883}}))
+
+        assert plan.firewall is None
+        assert plan.exporter_image == ""
+
+
+class TestLogins:
+    def plan(self):
+        users = {
+            "sensor": {"write": ["a"]},
+            "turns": {"read": ["a"], "rotation": "overlap", "generation": 2},
+            "chosen": {"read": ["a"], "password": "supplied"},
+            "former": {"read": ["a"], "password": "adopted"},
+        }
+        secrets = {"passwords": {"chosen": "correct horse battery"}, "hashes": {"former": HASH}}
+        return plan_of(settings(users), secrets=secrets)
+
+    def test_passwords_are_drawn_for_generated_logins_and_the_health_check(self):
+        assert self.plan().generations == {
+            "sensor": "1",
+            "turns": "1",
+            "turns-green": "2",
+            "healthcheck": "1",
+        }
+
+    def test_supplied_and_adopted_secrets_are_found(self):
+        assert self.plan().supplied_passwords == {"chosen": "correct horse battery"}
+        assert self.plan().adopted_hashes == {"former": HASH}
+
+    def test_the_login_that_is_handed_out_is_the_active_one(self):
+        assert self.plan().active_logins["turns"] == "turns-green"
+        assert set(self.plan().known_logins) == {"sensor", "turns", "chosen"}
+
+    def test_a_password_that_env_files_can_not_hold_is_named(self):
+        assert set(self.plan().misread_in_env_files) == {"chosen"}
+
+    def test_a_plan_does_not_print_secrets(self):
+        assert "correct horse" not in repr(self.plan())
