@@ -41,7 +41,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        # A path that is wider than its column goes on in the next line: none of it is left out.
+        table.add_column(column, overflow="fold")
     for row in rows:
         cells = [plain(str(cell)) for cell in row]
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))

@@ -57,6 +57,14 @@ def test_a_cell_steers_no_terminal(capsys):
     assert "\x1b[2J" not in said
 
 
+def test_no_part_of_a_long_path_is_left_out(capsys):
+    path = "/srv/" + "x" * 300
+    cli.terminal.print_table(("one", "other"), [(path, path)])
+    said = capsys.readouterr().out
+    assert said.count("x") == 600
+    assert "…" not in said
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_who_waits_on_a_terminal_is_told_for_what(monkeypatch, capsys, there):
     monkeypatch.setattr(cli.terminal, "PATIENCE", 0.01)
