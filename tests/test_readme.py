@@ -167,6 +167,14 @@ def test_every_link_resolves(page):
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", COMMANDS_IN, ids=named)
+def test_every_file_that_a_page_names_exists(page):
+    folders = "bench|bootstrap|broker|cli|components|docs|host|monitoring|schema|tests"
+    files = re.findall(rf"`((?:{folders})/[\w/.-]+\.(?:json|md|py|sh|yml))`", text_of(page))
+
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
 def test_no_linked_file_is_ignored_by_git():
     """A page that only the author's folder has would be missing from every clone."""
     paths = {

@@ -33,7 +33,7 @@ async def reload(stage: Stage) -> str:
     return f"user {name} by `pulumi up`"
 
 
-async def rotate_somebody_else(stage: Stage) -> str:
+async def rotate_another_user(stage: Stage) -> str:
     """Rotate a user who has no client here."""
     before = await asyncio.to_thread(stage.passwords)
     await asyncio.to_thread(stage.run, "rotate", SOMEBODY_ELSE, "--yes")
@@ -55,7 +55,9 @@ async def rotate_publishers(stage: Stage) -> str:
     try:
         client = await Client.dial(old, f"{old.user}-old")
     except TurnedAwayError:
-        return f"`./brokerctl rotate` of {len(some)} of them, who are refused until they are told"
+        return (
+            f"`./brokerctl rotate` of {len(some)} of them; refused until they have the new password"
+        )
     client.abort()
     raise AssertionError(f"{old.user}: the password before the rotation is still good")
 
@@ -81,7 +83,7 @@ async def kill(stage: Stage) -> str:
     # What its predecessor acknowledged was read by then: nobody dials within AGAIN_AFTER.
     first = min(each.connected_at for each in stage.publishers)
     stage.kills.append(Span(began=began, ended=first))
-    return f"the broker's process; its successor let somebody in {first - began:.1f} s later"
+    return f"the broker's process; the next one accepted a login {first - began:.1f} s later"
 
 
 async def restart_docker(stage: Stage) -> str:
@@ -95,8 +97,8 @@ async def restart_docker(stage: Stage) -> str:
     assert after["StartedAt"] != before["StartedAt"], "the broker was not restarted"
     first = min(each.connected_at for each in stage.publishers)
     return (
-        f"the daemon; it took {stopped - began:.1f} s to end, and {first - stopped:.1f} s later "
-        "somebody was let in"
+        f"the daemon; it took {stopped - began:.1f} s to end; a login was accepted "
+        f"{first - stopped:.1f} s later"
     )
 
 
@@ -115,8 +117,8 @@ async def fill_the_disk(stage: Stage) -> str:
         stage.full.append(Span(began=began, ended=freed))
     saved = await stage.saves.after(freed)
     return (
-        f"no room for {freed - began:.1f} s; the database was {before:,} bytes before, and "
-        f"{during} meanwhile; saved again {saved - freed:.1f} s after there was room"
+        f"full for {freed - began:.1f} s; the database had {before:,} bytes before, and {during} "
+        f"meanwhile; saved again {saved - freed:.1f} s after the disk was freed"
     )
 
 
@@ -141,7 +143,7 @@ DISTURBANCES: dict[str, Callable[[Stage], Awaitable[str]]] = dict(
         KINDS,
         (
             reload,
-            rotate_somebody_else,
+            rotate_another_user,
             rotate_publishers,
             backup,
             kill,

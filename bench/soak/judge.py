@@ -91,4 +91,4 @@ def _loss(message: Message, at: float, evidence: Evidence) -> Loss:
         return because("a save that came after its acknowledgement, and before the kill -9, has it")
     if kill.began - at > evidence.promise:
         return because(f"no save in the last {evidence.promise:.0f} s before the kill -9")
-    return because("in memory alone: acknowledged after the last save", explained=True)
+    return because("in memory only: acknowledged after the last save", explained=True)

@@ -8,7 +8,7 @@ from cli.refusals import Refusal
 
 KINDS = (
     "reload",
-    "rotate somebody else",
+    "rotate another user",
     "rotate publishers",
     "backup",
     "kill -9",

@@ -15,16 +15,16 @@ COLUMNS = (
     "at",
     "disturbance",
     "what was done",
-    "nobody was acknowledged for",
-    "nothing arrived for",
-    "cut off",
+    "no acknowledgement for",
+    "no delivery for",
+    "disconnected",
     "acknowledged",
     "arrived",
     "arrived again",
     "lost",
     "why",
 )
-EXPLAINED, UNEXPLAINED = "within autosave's promise", "NOT PROMISED"
+EXPLAINED, UNEXPLAINED = "within the guarantee", "OUTSIDE THE GUARANTEE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,11 @@ class Record:
         if not self.happened or not self.acknowledged:
             yield "nothing was measured"
         if self.sessions > 1:
-            yield f"the broker forgot the subscriber's session, {self.sessions - 1} times"
+            yield f"the broker lost the subscriber's session, {self.sessions - 1} times"
         if self.longest_between_saves > self.evidence.promise:
             yield f"a save came {self.longest_between_saves:.1f} s after the other"
         if unexplained := sum(not each.explained for each in self.losses):
-            yield f"{unexplained:,} lost messages had been promised to be kept"
+            yield f"{unexplained:,} lost messages are covered by the guarantee"
 
 
 def render(record: Record) -> str:
@@ -105,7 +105,9 @@ def render(record: Record) -> str:
     verdict = (
         ["Failed:", "", *(f"- {each}" for each in wrong)]
         if wrong
-        else ["Every acknowledged message arrived, but for what autosave does not promise."]
+        else [
+            "Every acknowledged message was delivered, except those that autosave does not cover."
+        ]
     )
     return "\n".join([*lines, "", *_totals(record), "", *_lost(record), *verdict]) + "\n"
 
@@ -188,13 +190,13 @@ def _totals(record: Record) -> list[str]:
         *left_out,
         f"Acknowledged {len(record.acknowledged):,}; arrived "
         f"{len(record.acknowledged) - lost:,}; lost {lost:,}. Arrived again: "
-        f"{len(record.again):,}. Sent again after a reconnect: {record.resent:,}. Arrived, though "
-        f"no acknowledgement reached the publisher: {unasked:,}.",
+        f"{len(record.again):,}. Sent again after a reconnect: {record.resent:,}. Delivered, "
+        f"though no acknowledgement reached the publisher: {unasked:,}.",
         "",
-        f"{len(evidence.saves):,} databases written. The longest time between two, while nothing "
-        f"kept the broker from it, was {record.longest_between_saves:.1f} s; promised are "
-        f"{evidence.promise:.0f} s (autosaveInterval {evidence.interval:.0f} s, and {GRAIN:.0f} s "
-        "for whole seconds and the writing).",
+        f"{len(evidence.saves):,} databases were written. The longest time between two, while "
+        f"nothing prevented it, was {record.longest_between_saves:.1f} s; the guarantee is "
+        f"{evidence.promise:.0f} s (`autosaveInterval` {evidence.interval:.0f} s, and "
+        f"{GRAIN:.0f} s for whole seconds and the writing).",
     ]
 
 

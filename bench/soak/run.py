@@ -129,7 +129,7 @@ async def finish(stage: Stage, plan: Plan, since: float) -> Happened:
         since=since,
         began=began,
         over=time.time(),
-        what="nobody publishes any more",
+        what="publishing has stopped",
         cut_off=stage.cut_off - before,
     )
 

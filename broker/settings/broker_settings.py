@@ -57,12 +57,16 @@ class Listener(ExposedPort):
         default=None,
         ge=1,
         le=1_000_000,
-        description="Clients on this listener; `limits.maxConnections` where not given.",
+        description=(
+            "Maximum number of clients on this listener; `limits.maxConnections` by default."
+        ),
     )
     tls: Tls | None = Field(default=None, description="Encrypted, with a certificate.")
     plain: bool = Field(
         default=False,
-        description="Says that clients which can't do TLS are meant, where others do.",
+        description=(
+            "Confirms that this listener is for clients without TLS, if another listener has TLS."
+        ),
     )
 
     @model_validator(mode="after")
@@ -82,8 +86,10 @@ class Folders(SettingsModel):
     """The folders on the host that the container sees."""
 
     config: Folder = Field(description="Mounted read-only at `/mosquitto/config`.")
-    data: Folder = Field(description="Mounted at `/mosquitto/data`; outlives the broker.")
-    log: Folder = Field(description="Mounted at `/mosquitto/log`; outlives the broker.")
+    data: Folder = Field(
+        description="Mounted at `/mosquitto/data`; kept when the broker is removed."
+    )
+    log: Folder = Field(description="Mounted at `/mosquitto/log`; kept when the broker is removed.")
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -134,14 +140,17 @@ class Limits(SettingsModel):
         default=1000,
         ge=1,
         le=1_000_000,
-        description="Clients on each listener; Mosquitto 2.0 does not count WebSocket ones, and "
-        "none after a reload: then `openFiles` is the limit.",
+        description=(
+            "Maximum number of clients per listener. Mosquitto 2.0 does not count "
+            "WebSocket clients, and no clients after a reload: then `openFiles` is the "
+            "limit."
+        ),
     )
     max_queued_messages: int = Field(
         default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."
     )
     max_inflight_messages: int = Field(
-        default=20, ge=1, le=65_535, description="QoS 1 and 2 messages under way to a client."
+        default=20, ge=1, le=65_535, description="QoS 1 and 2 messages in flight to a client."
     )
     max_packet_size: int = Field(
         default=2_000_000, ge=20, le=268_435_456, description="Largest MQTT packet, in bytes."
@@ -189,7 +198,9 @@ class Persistence(SettingsModel):
     )
     one_way: bool = Field(
         default=False,
-        description="Take a new image though the one before it couldn't read its database.",
+        description=(
+            "Accept a new image even if the previous one cannot read the database that it writes."
+        ),
     )
 
 
@@ -203,29 +214,38 @@ class Logging(SettingsModel):
     file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
     max_size: Annotated[str, AfterValidator(check_log_size)] = Field(
         default="10m",
-        description="Size at which Docker begins another file of its own log; see `keep`.",
+        description="Size at which Docker rotates its own log; see `keep`.",
     )
-    max_files: int = Field(default=5, ge=1, le=100, description="Files of its own Docker keeps.")
+    max_files: int = Field(
+        default=5, ge=1, le=100, description="Number of files of its own log that Docker keeps."
+    )
     keep: int = Field(
         default=14,
         ge=1,
         le=3650,
-        description="Older files of the log folder that logrotate keeps, where the host has it: "
-        "one a day, and one more where a look finds it larger than `maxSize`.",
+        description=(
+            "Rotated files of the log folder that logrotate keeps, if the host has "
+            "logrotate: one per day, and one more when the log is larger than `maxSize`."
+        ),
     )
     refused_per_hour: int = Field(
         default=100,
         ge=1,
         le=1_000_000,
-        description="Refused logins an hour above which `./brokerctl check` and "
-        "`./brokerctl refused` fail; those of a check itself don't count, of one a minute.",
+        description=(
+            "Refused logins per hour above which `./brokerctl check` and `./brokerctl "
+            "refused` fail. Logins of the check itself do not count, for one check per "
+            "minute."
+        ),
     )
     denied_per_hour: int = Field(
         default=1000,
         ge=1,
         le=1_000_000,
-        description="Messages an hour that the rules deny, above which `./brokerctl check` fails; "
-        "only with type `debug` they are in the log.",
+        description=(
+            "Denied messages per hour above which `./brokerctl check` fails. They are in "
+            "the log only with type `debug`."
+        ),
     )
 
     @field_validator("types")
@@ -239,9 +259,9 @@ class Logging(SettingsModel):
 class Health(SettingsModel):
     """The check that logs in, as a user who may read one topic and nothing else."""
 
-    user: UserName = Field(default="healthcheck", description="Its user name.")
+    user: UserName = Field(default="healthcheck", description="User name of the health check.")
     generation: Generation = Field(
-        default="1", description="Change it to rotate the check's password."
+        default="1", description="Change it to rotate the health check's password."
     )
     interval: int = Field(default=30, ge=1, le=3600, description="Seconds between checks.")
     timeout: int = Field(default=5, ge=2, le=300, description="Seconds a check may take.")
@@ -259,21 +279,21 @@ class Health(SettingsModel):
 class Passwords(SettingsModel):
     """How passwords are drawn and hashed. Changing a length or alphabet rotates all of them."""
 
-    length: int = Field(default=32, ge=16, le=128, description="Characters.")
+    length: int = Field(default=32, ge=16, le=128, description="Number of characters.")
     special: bool = Field(
-        default=False, description="Punctuation too; letters and digits alone need no quoting."
+        default=False, description="Include punctuation; letters and digits only by default."
     )
     iterations: int = Field(
         default=101,
         ge=1,
         le=1_000_000,
-        description="PBKDF2 iterations, paid on every CONNECT in the broker's one thread.",
+        description="PBKDF2 iterations, computed on every CONNECT in the broker's single thread.",
     )
     supplied_iterations: int = Field(
         default=210_000,
         ge=10_000,
         le=1_000_000,
-        description="The same for passwords that a person thought of.",
+        description="PBKDF2 iterations of supplied passwords.",
     )
     max_age_days: int | None = Field(
         default=None, ge=1, le=3650, description="A preview warns of a password older than this."
@@ -291,11 +311,13 @@ class EnvFile(SettingsModel):
     """A file on the host from which a service reads how to log in."""
 
     path: AbsolutePath = Field(description="Written with mode 0600.")
-    user: UserName = Field(description="Whose credentials it holds.")
+    user: UserName = Field(description="User whose login the file contains.")
     listener: str | None = Field(
         default=None,
-        description="Listener that `MQTT_URL` names; otherwise the first `mqtt` one "
-        "that is not on the loopback.",
+        description=(
+            "Listener in `MQTT_URL`; by default the first `mqtt` listener that is not on "
+            "the loopback."
+        ),
     )
     owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
 
@@ -305,27 +327,39 @@ class Firewall(SettingsModel):
 
     backend: Literal["auto", "nftables", "iptables", "ufw", "none"] = Field(
         default="auto",
-        description="`nftables`, `iptables`, or `ufw` (its rules, and what makes them true for "
-        "published ports); `auto` takes ufw where it is active, else nftables where it can.",
+        description=(
+            "`nftables`, `iptables`, or `ufw` (ufw's rules, and rules that published "
+            "ports obey); `auto` uses ufw if it is active, otherwise nftables if "
+            "available, otherwise iptables."
+        ),
     )
 
 
 class Backups(SettingsModel):
     """Where archives of the broker's database and files go, and how many there are."""
 
-    folder: Folder = Field(description="On the host; of root, mode 0700.")
+    folder: Folder = Field(description="Folder on the host; owned by root, mode 0700.")
     schedule: Annotated[str, AfterValidator(check_schedule)] | None = Field(
         default="30 3 * * *",
-        description="When the host makes one, in cron's five fields and the host's time; `null`: "
-        "by hand alone.",
+        description=(
+            "When the host makes a backup: cron's five fields, in the host's time; "
+            "`null`: by hand only."
+        ),
     )
     keep: int = Field(
-        default=14, ge=1, le=10_000, description="Archives; older ones go after a newer one stands."
+        default=14,
+        ge=1,
+        le=10_000,
+        description=(
+            "Number of archives to keep; older ones are deleted after a newer one is complete."
+        ),
     )
     recipient: Annotated[str, AfterValidator(check_recipient)] | None = Field(
         default=None,
-        description="Public key of age(1), `age1...`: only its identity opens the archives. A "
-        "host then needs age.",
+        description=(
+            "Public key of age(1), `age1...`: only its identity opens the archives. The "
+            "host needs age."
+        ),
     )
 
 
@@ -341,11 +375,13 @@ class Broker(SettingsModel):
     )
     become: Literal["sudo", "docker"] = Field(
         default="sudo",
-        description="How a login other than root writes files of another owner: `sudo` without "
-        "a password, or `docker`, through a throw-away container.",
+        description=(
+            "How a login other than root writes files of another owner: `sudo` without a "
+            "password, or `docker`, through a temporary container."
+        ),
     )
     address: Annotated[str, AfterValidator(check_address)] = Field(
-        description="Host name or IP address that clients dial."
+        description="Host name or IP address that clients connect to."
     )
     container: Annotated[str, AfterValidator(check_container_name)] = Field(
         description="Name of the container."
@@ -355,17 +391,24 @@ class Broker(SettingsModel):
     )
     allow_stand_in: bool = Field(
         default=False,
-        description="Run an image made from Debian's packages where `image` can't be had.",
+        description=(
+            "Run a fallback image built from Debian's packages if `image` cannot be pulled."
+        ),
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         default="unless-stopped", description="Docker's restart policy."
     )
     check_after_up: bool = Field(
         default=False,
-        description="`./brokerctl up` ends with `./brokerctl check`, and fails where it does.",
+        description=(
+            "`./brokerctl up` ends with `./brokerctl check`, and fails if the check fails."
+        ),
     )
     stop_grace: int = Field(
-        default=30, ge=1, le=600, description="Seconds to save the database before a kill."
+        default=30,
+        ge=1,
+        le=600,
+        description="Seconds that the broker has to save its database before it is killed.",
     )
     owner: Owner = Field(
         default=Owner(), description="Whom the broker runs as and its files belong to."
@@ -374,7 +417,10 @@ class Broker(SettingsModel):
     files: Files = Field(default=Files(), description="Names in the configuration folder.")
     network: Literal["published", "host"] = Field(
         default="published",
-        description="`published`: one of its own, ports published by Docker; or the `host`'s.",
+        description=(
+            "`published`: a network of its own, with ports published by Docker; `host`: "
+            "the host's network."
+        ),
     )
     listeners: dict[Name, Listener] = Field(min_length=1, description="By name.")
     firewall: Firewall = Field(default=Firewall(), description="Enforces `allowFrom`.")

@@ -28,12 +28,16 @@ class ExposedPort(SettingsModel):
     port: Port = Field(description="TCP port, on the host and in the container.")
     bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
         default="0.0.0.0",  # noqa: S104 (Docker's own default; IPv4 only, unlike an absent one)
-        description="Address of the host that the port is on; `::` is all, of both IP versions.",
+        description=(
+            "Host address to bind the port to; `::` binds all addresses of both IP versions."
+        ),
     )
     allow_from: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(),
-        description="Networks (CIDR) that may reach the port, and nobody else; anybody where none "
-        "is named.",
+        description=(
+            "Networks (CIDR) that may reach the port; all others are blocked. Without it, "
+            "every network may."
+        ),
     )
 
     @field_validator("allow_from", mode="before")

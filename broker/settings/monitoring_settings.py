@@ -14,21 +14,28 @@ from broker.settings.validators import check_bind_address, check_image
 class Monitoring(ExposedPort):
     """An exporter of the broker's statistics, and what the host tells beside them."""
 
-    user: UserName = Field(description="As whom the exporter logs in: who may read `$SYS/#`.")
-    port: Port = Field(default=9641, description="Where the exporter serves `/metrics`, by HTTP.")
+    user: UserName = Field(description="User of the exporter; it must be allowed to read `$SYS/#`.")
+    port: Port = Field(
+        default=9641, description="Port on which the exporter serves `/metrics`, by HTTP."
+    )
     bind_address: Annotated[str, AfterValidator(check_bind_address)] = Field(
         default="127.0.0.1",
-        description="Address of the host that the port is on: Prometheus is there, or comes from "
-        "`allowFrom`.",
+        description=(
+            "Host address to bind the port to; Prometheus runs there, or connects from `allowFrom`."
+        ),
     )
     image: Annotated[str, AfterValidator(check_image)] = Field(
         default="ghcr.io/hikhvar/mqtt2prometheus:v0.1.7",
-        description="The exporter's image, with a tag or digest; `allowStandIn` is for it too.",
+        description=(
+            "The exporter's image, with a tag or digest; `allowStandIn` applies to it, too."
+        ),
     )
     textfile: Folder | None = Field(
         default="/var/lib/prometheus/node-exporter",
-        description="Folder that node_exporter's textfile collector reads: each minute the host "
-        "writes there what is not in `$SYS`; `null`: it doesn't.",
+        description=(
+            "Folder of node_exporter's textfile collector: every minute the host writes "
+            "metrics there that are not in `$SYS`; `null`: none are written."
+        ),
     )
 
     @model_validator(mode="after")

@@ -57,10 +57,12 @@ class Settings(SettingsModel):
     fleets: dict[Name, Fleet] = Field(default={}, description="Controllers, by kind.")
     topics: dict[Name, Annotated[str, AfterValidator(check_filter)]] = Field(
         default={},
-        description="The topic tree, by name; what `commands` names, no device may write.",
+        description=(
+            "Branches of the topic tree, by name. No device may write the branch `commands`."
+        ),
     )
     expect: Annotated[tuple[Annotated[str, AfterValidator(_check_sentence)], ...], FROM_LIST] = (
-        Field(default=(), description="Sentences that must stay true of who may do what.")
+        Field(default=(), description="Statements about access that must stay true.")
     )
     guardrails: dict[GuardrailName, Guardrail] = Field(
         default={}, description="Guardrails that speak otherwise here, by name."

@@ -22,43 +22,57 @@ class Tls(SettingsModel):
 
     certificate: Annotated[str, AfterValidator(_check_source)] | None = Field(
         default=None,
-        description="PEM file on the host: the certificate, then those between it and its CA. "
-        "`supplied`: it and its key are in the secret `certificates`. "
-        "One of the stack's own CA, made on the host, where not given.",
+        description=(
+            "PEM file on the host: the certificate, followed by intermediate "
+            "certificates. `supplied`: certificate and key are in the secret "
+            "`certificates`. By default a certificate of the stack's own CA, created on "
+            "the host."
+        ),
     )
     key: AbsolutePath | None = Field(
         default=None, description="PEM file on the host: the key of `certificate`, unencrypted."
     )
     ca: AbsolutePath | None = Field(
         default=None,
-        description="PEM file on the host: the CA that `certificate` must be of; the host's own "
-        "list where not given.",
+        description=(
+            "PEM file on the host: the CA that must have issued `certificate`; the host's "
+            "CA list by default."
+        ),
     )
     names: Annotated[tuple[Annotated[str, AfterValidator(check_address)], ...], FROM_LIST] = Field(
         default=(),
-        description="Names and IP addresses in the CA's certificate, beside `broker.address`, "
-        "`localhost` and `127.0.0.1`.",
+        description=(
+            "Names and IP addresses in the certificate of the stack's own CA, in addition "
+            "to `broker.address`, `localhost` and `127.0.0.1`."
+        ),
     )
     days: int = Field(
-        default=397, ge=1, le=3650, description="Validity of the own CA's certificate."
+        default=397,
+        ge=1,
+        le=3650,
+        description="Validity in days of a certificate of the stack's own CA.",
     )
     renew_before_days: int = Field(
         default=30,
         ge=0,
         le=3650,
-        description="An `up` this many days before the end makes a new one, or takes a given one "
-        "with a warning.",
+        description=(
+            "An `up` within this many days of the end creates a new certificate, or "
+            "copies a given one with a warning."
+        ),
     )
     minimum_version: Literal["1.2", "1.3"] = Field(
-        default="1.2", description="The oldest TLS that is spoken."
+        default="1.2", description="Minimum TLS version."
     )
     client_certificates: Literal["none", "required"] = Field(
-        default="none", description="`required`: nobody is let in without one."
+        default="none", description="`required`: clients without a certificate cannot connect."
     )
     client_ca: AbsolutePath | None = Field(
         default=None,
-        description="PEM file on the host: the CA of the clients' certificates; the stack's own "
-        "where not given.",
+        description=(
+            "PEM file on the host: the CA of the clients' certificates; the stack's own "
+            "CA by default."
+        ),
     )
     identity_as_username: bool = Field(
         default=False,

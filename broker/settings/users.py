@@ -104,14 +104,17 @@ class User(SettingsModel):
     read: UserFilters = Field(default=(), description="May receive.")
     write: UserFilters = Field(default=(), description="May publish.")
     deny: UserFilters = Field(
-        default=(), description="May neither, whatever else grants it: denials are asked first."
+        default=(),
+        description="May neither receive nor publish; has precedence over every other rule.",
     )
     roles: Annotated[tuple[Annotated[RoleUse, BeforeValidator(_role_use)], ...], FROM_LIST] = Field(
         default=(), description="Roles: a name, or `{name: {parameter: value}}`."
     )
-    device: bool = Field(default=False, description="A controller: guardrails are stricter.")
+    device: bool = Field(
+        default=False, description="The user is a controller: guardrails are stricter."
+    )
     uses: Directions = Field(
-        default=(), description="What it does, `read` or `write`, where it is one of them only."
+        default=(), description="`read` or `write`, if the user does only one of them."
     )
     generation: Generation = Field(default="1", description="Change it to rotate the password.")
     password: Literal["generated", "supplied", "adopted"] = Field(
@@ -120,10 +123,12 @@ class User(SettingsModel):
     )
     rotation: Literal["immediate", "overlap"] = Field(
         default="immediate",
-        description="`overlap`: after a rotation the login before it stays valid until the next.",
+        description=(
+            "`overlap`: after a rotation the previous login stays valid until the next rotation."
+        ),
     )
     previous: Literal["keep", "revoke"] = Field(
-        default="keep", description="With `overlap`: `revoke` ends the login before the newest."
+        default="keep", description="With `overlap`: `revoke` ends the previous login."
     )
 
     @property
@@ -159,11 +164,11 @@ def second_login(user: str) -> str:
 class Role(SettingsModel):
     """A named set of filters, with ``{parameters}`` that each user fills in."""
 
-    description: OneLine | None = Field(default=None, description="What it is for.")
+    description: OneLine | None = Field(default=None, description="Purpose of the role.")
     readwrite: Templates = Field(default=(), description="May receive and publish.")
     read: Templates = Field(default=(), description="May receive.")
     write: Templates = Field(default=(), description="May publish.")
-    deny: Templates = Field(default=(), description="May neither.")
+    deny: Templates = Field(default=(), description="May neither receive nor publish.")
 
     @property
     def parameters(self) -> set[str]:
@@ -178,7 +183,10 @@ class PatternRules(SettingsModel):
     read: Patterns = Field(default=(), description="May receive.")
     write: Patterns = Field(default=(), description="May publish.")
     deny: Patterns = Field(
-        default=(), description="May neither; does not reach what a user's own rules grant."
+        default=(),
+        description=(
+            "May neither receive nor publish; does not apply to what a user's own rules grant."
+        ),
     )
 
 
@@ -186,9 +194,9 @@ class Member(SettingsModel):
     """One controller of a fleet, told apart from the others."""
 
     generation: Generation | None = Field(
-        default=None, description="Change it to rotate this one's password alone."
+        default=None, description="Change it to rotate the password of this member only."
     )
-    revoked: bool = Field(default=False, description="It may not log in any more.")
+    revoked: bool = Field(default=False, description="The member can no longer log in.")
 
 
 class Fleet(SettingsModel):
@@ -196,16 +204,16 @@ class Fleet(SettingsModel):
 
     description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
     names: Annotated[tuple[UserName, ...], FROM_LIST] = Field(
-        default=(), description="The members, by name."
+        default=(), description="Names of the members."
     )
     count: int | None = Field(
         default=None,
         ge=1,
         le=MOST_MEMBERS,
-        description="Or their number: `prefix` and 001, 002, ...",
+        description="Number of members, named `prefix` followed by 001, 002, ...",
     )
     prefix: Annotated[str, AfterValidator(check_user_name)] | None = Field(
-        default=None, description="With `count`: what the names begin with."
+        default=None, description="With `count`: prefix of the names."
     )
     readwrite: MemberFilters = Field(default=(), description="May receive and publish.")
     read: MemberFilters = Field(default=(), description="May receive.")
@@ -271,5 +279,9 @@ class Fleet(SettingsModel):
 class Guardrail(SettingsModel):
     """How a guardrail speaks in this stack, and why it was changed."""
 
-    level: Literal["error", "warning", "off"] = Field(description="What it does when it speaks.")
-    reason: OneLine = Field(min_length=1, description="Why; shown with every change of access.")
+    level: Literal["error", "warning", "off"] = Field(
+        description="What a finding of the guardrail does."
+    )
+    reason: OneLine = Field(
+        min_length=1, description="The reason for the level; shown with every change of access."
+    )

@@ -79,7 +79,8 @@ container $container. Nothing was changed. If that is meant, say --other"
   report
   # One that Docker starts again and again runs, too, and writes nothing.
   running=$(state '{{.State.Running}} {{.State.Restarting}}')
-  [ "$running" != 'true false' ] || write_database ||
+  began=$(started)
+  [ "$running" != 'true false' ] || write_database || ends_by_itself ||
     fail "container $container: its database could not be written (is the \
 disk full?). Nothing was changed"
   link_trial
@@ -116,6 +117,13 @@ printf "%s\n" "$1" >.before-start/held.new' "$found" || give_up "$folder"
   forget_aside
   echo "seconds $seconds_away"
   echo "kept $kept"
+}
+
+# One that ended while it was asked to write, and not for the first time, has a database that it
+# can't start on.
+ends_by_itself() {
+  [ "$(state '{{.RestartCount}}')" -gt 1 ] || return 1
+  ! running || [ "$(started)" != "$began" ]
 }
 
 # The archive's database waits beside the one in place, which is linked aside. Without one in the

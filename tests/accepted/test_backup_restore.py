@@ -371,7 +371,7 @@ def test_of_some_retained_messages_none_is_damage(damaged, tmp_path):
 
 def test_a_session_that_ended_in_the_archive_does_not_keep_the_rest_from_coming_back(running):
     """`SessionExpiryInterval`, as MQTT 5 has it, and a night between backup and restore."""
-    with running.client("sentient_api_prod", session="short", expiry=12) as reader:
+    with running.client("sentient_api_prod", session="short", expiry=60) as reader:
         reader.subscribe("paragon/room/events/#")
     with running.client("admin") as admin:
         for each in range(4):

@@ -125,7 +125,7 @@ def test_a_broker_that_goes_is_told_at_once_and_one_that_comes_back_is_read_agai
     exporter, running, docker
 ):
     docker("kill", running.broker.container)
-    exporter.await_value("mqtt2prometheus_connected", 0, seconds=10)
+    exporter.await_value("mqtt2prometheus_connected", 0, seconds=30)
     assert exporter.told()["mosquitto_clients_connected"] >= 1, "what was known stays, frozen"
     docker("start", running.broker.container)
     exporter.await_value("mqtt2prometheus_connected", 1)

@@ -22,7 +22,7 @@ def test_what_was_in_memory_alone_at_a_kill_is_explained(at):
     found = lost(at)
 
     assert found.explained
-    assert "in memory alone" in found.why
+    assert "in memory only" in found.why
 
 
 def test_an_acknowledgement_that_was_read_after_the_kill_is_of_the_broker_before():

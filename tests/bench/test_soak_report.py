@@ -55,7 +55,7 @@ def test_a_run_that_lost_nothing_is_well():
 
     assert RECORD.wrong == []
     assert text.endswith(
-        "Every acknowledged message arrived, but for what autosave does not promise.\n"
+        "Every acknowledged message was delivered, except those that autosave does not cover.\n"
     )
     assert [row[:2] + row[6:10] for row in cells(text)] == [
         ["00:10", "reload", "20", "20", "0", "0"],
@@ -75,7 +75,7 @@ def test_what_a_kill_may_take_is_named_and_forgiven():
     assert record.wrong == []
     assert cells(text)[1][6:10] == ["20", "17", "2", "3"]
     assert "Arrived again: 3." in text
-    assert "3 within autosave's promise: in memory alone" in cells(text)[1][10]
+    assert "3 within the guarantee: in memory only" in cells(text)[1][10]
     assert "soak-001: 28, 30; soak-002: 29" in text
     assert "before it came 'reload' at 00:10" in text
 
@@ -84,18 +84,18 @@ def test_what_it_may_not_take_fails_and_is_named():
     record = without(12, 27)
     text = render(record)
 
-    assert record.wrong == ["2 lost messages had been promised to be kept"]
+    assert record.wrong == ["2 lost messages are covered by the guarantee"]
     assert UNEXPLAINED in cells(text)[0][10]
     assert UNEXPLAINED in cells(text)[1][10]
     assert "soak-001: 12\n" in text
     assert "soak-002: 27\n" in text
-    assert text.endswith("Failed:\n\n- 2 lost messages had been promised to be kept\n")
+    assert text.endswith("Failed:\n\n- 2 lost messages are covered by the guarantee\n")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sessions": 2}, "the broker forgot the subscriber's session, 1 times"),
+        ({"sessions": 2}, "the broker lost the subscriber's session, 1 times"),
         ({"failures": ["backup: it broke"]}, "backup: it broke"),
         ({"acknowledged": {}}, "nothing was measured"),
         ({"happened": []}, "nothing was measured"),

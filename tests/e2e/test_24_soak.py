@@ -50,13 +50,13 @@ def test_each_disturbance_once_and_every_promise_kept(nothing_left, tmp_path_fac
     assert (*by_kind,) == (*KINDS, "the end")
     # Some was in memory alone, or the judge had nothing to judge; the rest was on disk.
     killed = by_kind.pop("kill -9")
-    assert "within autosave's promise: in memory alone" in killed[10]
+    assert "within the guarantee: in memory only" in killed[10]
     acknowledged, arrived, _, lost = (int(each) for each in killed[6:10])
     assert 0 < lost < arrived
     assert acknowledged == arrived + lost
     assert [row[9] for row in by_kind.values()] == ["0"] * len(by_kind)
     assert by_kind["rotate publishers"][5].startswith("2, ")
-    assert by_kind["rotate somebody else"][5] == "0"
+    assert by_kind["rotate another user"][5] == "0"
 
 
 def test_who_stops_it_finds_nothing_of_it(nothing_left, tmp_path):
