@@ -112,8 +112,14 @@ class Client:
     def got(self, topic: str, text: str | None = None, *, within: float = PATIENCE) -> Message:
         """Return the first message on *topic*, once it is there."""
 
+        looked_at = 0
+
         def find() -> Message | None:
-            for each in self.received:
+            nonlocal looked_at
+            # Somebody may have cleared it meanwhile.
+            looked_at = min(looked_at, len(self.received))
+            for each in self.received[looked_at:]:
+                looked_at += 1
                 if each.topic == topic and text in (None, each.text):
                     return each
             return None

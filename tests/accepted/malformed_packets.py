@@ -9,7 +9,7 @@ import random
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 AT_ONCE = 48
 PATIENCE = 60.0
@@ -222,9 +222,8 @@ async def _send(port: int, index: int, content: bytes, first: bytes) -> None:
 
 
 async def _main(
-    port: int, seed: int, count: int, user: bytes, password: bytes, *, websocket: bool
+    port: int, seed: int, numbers: Iterator[int], user: bytes, password: bytes, *, websocket: bool
 ) -> None:
-    numbers = iter(range(count))
     sent = 0
 
     async def worker() -> None:
@@ -250,7 +249,7 @@ if __name__ == "__main__":
         _main(
             given["port"],
             given["seed"],
-            given["count"],
+            iter(range(*given["numbers"])),
             given["user"].encode(),
             given["password"].encode(),
             websocket=given["websocket"],
