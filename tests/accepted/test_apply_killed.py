@@ -118,7 +118,7 @@ def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_complet
     assert code == 0, said
     # What lies beside the files no broker reads: on one of the lines.
     moments = killing.moments(shims, beside=() if line == "2.1" else BESIDE)
-    assert len(moments) > (50 if line == "2.1" else 12)
+    assert len(moments) > (50 if line == "2.1" else 8)
     folder = Path(running.broker.folders.config)
     with running.client("admin") as unaffected:
         for step in moments:
