@@ -14,6 +14,9 @@ from bench.soak.plan import KINDS
 SOAK = (sys.executable, "-m", "bench.soak", "--clients", "20", "--minutes", "1")
 PATIENCE = 1500
 
+# It judges by how long nobody was served.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def nothing_left(make_site, docker, tmp_path, monkeypatch):
