@@ -32,20 +32,24 @@ CASE_PATTERN = re.compile(r"(?<=\n)[ \t]*[^\n()]*\)|\bin [^\n()]*\)|;; [^\n();]*
 HERE_DOCUMENT = re.compile(r"<<-?'?(\w+)'?\n.*?\n\1\n", re.DOTALL)
 
 
-def started(source: str) -> set[tuple[str, int]]:
-    """Return each program that *source* starts, by name, with the line."""
+def started(source: str, *, lists: bool = True) -> set[tuple[str, int]]:
+    """
+    Return each program that *source* starts, by name, with the line.
+
+    Without *lists*, a list with options is no argv: the tests of the command line type theirs so.
+    """
     tree = ast.parse(source)
-    return {(name, line) for name, line in _all(tree) if name}
+    return {(name, line) for name, line in _all(tree, lists=lists) if name}
 
 
-def _all(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def _all(tree: ast.Module, *, lists: bool) -> Iterator[tuple[str, int]]:
     documentation = _documentation(tree)
     values = _values(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             for name in _of_call(node, values):
                 yield name, node.lineno
-        if isinstance(node, ast.List | ast.Tuple):
+        if lists and isinstance(node, ast.List | ast.Tuple):
             for name in _of_words(node.elts, values, needs_option=True):
                 yield name, node.lineno
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -79,8 +79,9 @@ NO_PROGRAM = {
     **dict.fromkeys(("add", "commit", "init"), "git's"),
     **dict.fromkeys(("inspect", "ps", "run"), "docker's"),
     **dict.fromkeys(("config", "output"), "pulumi's"),
+    "watch": "brokerctl's",
     **dict.fromkeys(("req", "x509"), "openssl's"),
-    **dict.fromkeys(("certificate", "check", "command", "comment"), "sys.argv[0]"),
+    "certificate": "sys.argv[0]",
     **dict.fromkeys(("mqtt", "mqtts", "newest", "users", "wss"), "a row of a table"),
 }
 """First words of lists with options that name no program, and what they are."""
@@ -98,7 +99,8 @@ def unknown(source: str) -> set[str]:
 def test_each_program_that_a_test_starts_is_in_the_list_or_in_a_minimal_debian():
     found = defaultdict(list)
     for file in FILES:
-        for name, line in started(file.read_text(encoding="utf-8")):
+        lists = file.parent.name != "cli"
+        for name, line in started(file.read_text(encoding="utf-8"), lists=lists):
             found[name].append(f"{file.relative_to(ROOT)}:{line}")
     assert len(found) > 60
     lacking = {name: places for name, places in found.items() if name not in KNOWN}

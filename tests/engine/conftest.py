@@ -192,7 +192,7 @@ def stories(request, make_project) -> Callable[[str], Story]:
             texts = {name: says[max(0, min(number, len(says)) - 1)] for name, says in cases.items()}
             project.declare("".join(f"name = {name!r}\n{text}\n" for name, text in texts.items()))
             (project.folder / "step").write_text(str(number))
-            story.steps.append(_step(project, cases, number, fails=stack == "fails"))
+            story.steps.append(_step(project, cases, number, fails=stack != "well"))
         return story
 
     return told

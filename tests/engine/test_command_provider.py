@@ -299,7 +299,8 @@ def test_run_answers_at_preview_too(case):
     "from pulumi_command import remote\n"
     "remote.Command(name, connection=remote.ConnectionArgs(host='127.0.0.1'), create=':')",
     "",
-    stack="fails",
+    # It ends the program, and with it what other cases have begun.
+    stack="refused",
 )
 def test_a_remote_command_is_refused_with_the_way_out(case):
     assert case.code(1) != 0
