@@ -210,7 +210,7 @@ class Renderer:
             if "tls" in listener:
                 listener["tls"] = {"days": days}
         broker = stack_settings.Settings.parse(raw).broker
-        calls = self.call(certificates.certificate_calls, broker=broker, turn=turn)
+        calls = self.call(certificates.certificate_calls, broker=broker, turn=turn, revision=turn)
         return self.command(
             "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
             "commands/certificates.sh",

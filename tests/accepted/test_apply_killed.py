@@ -237,7 +237,7 @@ def test_a_broker_that_stays_open_to_everybody_is_stopped(running, slips):
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
 def test_a_broker_that_hangs_is_left_what_both_versions_allow(running, docker, monkeypatch):
-    monkeypatch.setattr("broker.layout.RELOAD_SECONDS", 5)
+    monkeypatch.setattr("broker.host.layout.RELOAD_SECONDS", 5)
     old = running.passwords["sentient_api_prod"]
     pid = int(docker("inspect", "--format", "{{.State.Pid}}", running.broker.container))
     gone, comes = change(running, 2)

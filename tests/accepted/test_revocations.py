@@ -20,7 +20,7 @@ PATIENCE = 3
 
 @pytest.fixture
 def running(start, monkeypatch):
-    monkeypatch.setattr("broker.layout.RELOAD_SECONDS", PATIENCE)
+    monkeypatch.setattr("broker.host.layout.RELOAD_SECONDS", PATIENCE)
 
     def change(raw):
         raw["broker"]["limits"] = {"maxConnections": CONNECTIONS, "openFiles": FILES}
