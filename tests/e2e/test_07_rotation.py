@@ -147,10 +147,14 @@ def test_an_old_password_is_worth_a_warning(site):
         with aged(site, "admin"):
             shown = " ".join(site.preview().output.split())
     (warning,) = set(
-        re.findall(r"warning: The password of .*? days old; [^:]*: ./brokerctl rotate \S+", shown)
+        re.findall(
+            r"warning: The password of .*? days old; .*? Fix: .*?brokerctl rotate \S+", shown
+        )
     )
     assert warning.startswith("warning: The password of admin is ")
-    assert warning.endswith("broker.passwords.maxAgeDays is 1. Rotate it: ./brokerctl rotate admin")
+    assert warning.endswith(
+        "broker.passwords.maxAgeDays is 1. Fix: Rotate it: ./brokerctl rotate admin."
+    )
 
 
 @contextmanager

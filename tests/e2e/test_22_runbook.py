@@ -73,7 +73,6 @@ def night(make_site, docker):
             admin.publish("paragon/room/status/door", "open", retain=True)
         someone.types("./brokerctl backup create")
         yield someone
-        someone.types("./brokerctl down --yes --delete-passwords")
     finally:
         for each in (someone.container, f"{someone.container}-again"):
             docker("rm", "--force", "--volumes", each, check=False)
