@@ -34,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     early_first(items)
 
 
+# First: xdist's own hook tells that the tests are collected, and then the groups are read.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     if file := getattr(session.config, "workerinput", {}).get("groups"):
         write_groups(Path(file), session.items)
