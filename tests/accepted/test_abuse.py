@@ -244,7 +244,9 @@ def test_readers_that_do_not_read_are_given_up_to_the_limit(broker, honest):
         sender = stack.enter_context(broker.client("admin"))
         for number in range(count):
             assert sender.publish("paragon/slow", f"{number} {text}") == "Success"
-        reads.got("paragon/slow", f"{count - 1} {text}", within=300)
+            if number % 50 == 49:
+                # On a loaded machine a client that reads may be behind, too.
+                reads.got("paragon/slow", f"{number} {text}", within=300)
         assert len(reads.received) == count
         # Each of them would have cost 20 MB, all of them 400.
         assert memory(broker) < before + 100_000
