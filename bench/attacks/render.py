@@ -170,7 +170,7 @@ class Renderer:
                 [*database, *ready, ScriptCall(words=("restart", "30"))],
             ),
             "backup": self.command(
-                " ".join(getattr(backups, "SCRIPTS", ("commands/backups.sh",))),
+                " ".join(getattr(backups, "SCRIPTS", ("commands/backup.sh",))),
                 self.call(backups.backup_calls),
             ),
             "drill": self.command(
