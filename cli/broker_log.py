@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
 from broker.logs.log_parser import EVER, LogSummary
 from cli.docker import ask, running_image
 from cli.refusals import Refusal
@@ -32,7 +33,7 @@ def read_log(
     image = image or _image(stack)
     done = run_scripts(
         stack,
-        ("commands/read_log.sh",),
+        (HostScript.READ_LOG,),
         [
             ScriptCall(
                 words=("sightings", path, str(minutes), str(size), stack.transport.socket, image)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
 from broker.tls.certificates import keeps
 from cli.credentials import check_declared
 from cli.deployed import require_up
@@ -79,7 +80,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
     image = image_for_root(stack)
     done = run_scripts(
         stack,
-        ("commands/sign_certificate.sh",),
+        (HostScript.SIGN_CERTIFICATE,),
         calls,
         action="look",
         become=broker.become,

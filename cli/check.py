@@ -14,6 +14,7 @@ from broker.checks.observations import Observations, check_calls
 from broker.credentials.env_files import host_env_file
 from broker.host.facts import HostFacts
 from broker.host.requirements import host_requirements, probe_calls
+from broker.host.scripts import HostScript
 from broker.logs.log_parser import LogSummary
 from broker.settings.broker_settings import Listener
 from broker.settings.stack_settings import Settings
@@ -97,12 +98,7 @@ def look(stack: Stack) -> HostFacts:
     calls = [*probe_calls(wanted, stack.transport), *check_calls(stack.settings)]
     return probe(
         stack,
-        (
-            "lib/firewall_rules.sh",
-            "lib/key_and_certificate.sh",
-            "commands/probe.sh",
-            "commands/observe.sh",
-        ),
+        (HostScript.OBSERVE,),
         calls,
     )
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from broker.host.layout import erase_calls
+from broker.host.scripts import HostScript
 from cli.pulumi import Pulumi
 from cli.refusals import NotAsked, Refusal
 from cli.run_on_host import run_scripts
@@ -110,7 +111,7 @@ def _erase(stack: Stack, image: str) -> str:
     try:
         done = run_scripts(
             stack,
-            ("commands/delete_files.sh",),
+            (HostScript.DELETE_FILES,),
             calls,
             action="apply",
             become=broker.become,

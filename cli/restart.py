@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from broker.host.layout import READY_SECONDS, database_call, log_file_call, ready_call
 from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
 from cli.refusals import Refusal
 from cli.run_on_host import run_scripts
 from cli.stack import Stack
@@ -29,7 +30,7 @@ def restart(stack: Stack, image: str) -> None:
     ]
     done = run_scripts(
         stack,
-        ("lib/database.sh", "commands/restart.sh", "commands/await_ready.sh"),
+        (HostScript.RESTART, HostScript.AWAIT_READY),
         calls,
         action="apply",
         become=broker.become,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
+from broker.host.scripts import HostScript
 from cli.backup import SECONDS, declared_backups
 from cli.docker import image_for_root
 from cli.refusals import Refusal
@@ -62,13 +63,7 @@ def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: s
     way, broker = stack.transport, stack.settings.broker
     done = run_scripts(
         stack,
-        (
-            "lib/database.sh",
-            "commands/await_ready.sh",
-            "lib/archive.sh",
-            "commands/verify_backup.sh",
-            "commands/restore.sh",
-        ),
+        (HostScript.RESTORE,),
         [
             *archive_calls(broker, declared_backups(stack), stack.name, way.socket, identity),
             *drill_calls(broker, archive),

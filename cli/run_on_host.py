@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
+from broker.host.scripts import HostScript
 from broker.host.transport import explain_ssh, explain_start, host_environment
 from cli.refusals import Refusal
 from cli.stack import ROOT, Stack
@@ -59,7 +60,7 @@ def run(
 
 def run_scripts(
     stack: Stack,
-    names: Iterable[str],
+    names: Iterable[HostScript],
     calls: Iterable[ScriptCall],
     *,
     action: str,
@@ -80,7 +81,7 @@ def run_scripts(
     return run(stack, argv, text=render_stdin(script, calls), seconds=seconds)
 
 
-def probe(stack: Stack, names: Iterable[str], calls: Iterable[ScriptCall]) -> HostFacts:
+def probe(stack: Stack, names: Iterable[HostScript], calls: Iterable[ScriptCall]) -> HostFacts:
     """
     Return what scripts that end in the manner of ``host/commands/probe.sh`` say.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from broker.backup.backups import Report, archive_calls, drill_calls
+from broker.host.scripts import HostScript
 from cli.backup import SECONDS, declared_backups
 from cli.docker import image_for_root
 from cli.refusals import NotAsked, Refusal
@@ -39,7 +40,7 @@ def drill(stack: Stack, archive: str, identity: str) -> Report:
     way, broker = stack.transport, stack.settings.broker
     done = run_scripts(
         stack,
-        ("lib/database.sh", "lib/archive.sh", "commands/verify_backup.sh"),
+        (HostScript.VERIFY_BACKUP,),
         [
             *archive_calls(broker, declared_backups(stack), stack.name, way.socket, identity),
             *drill_calls(broker, archive),

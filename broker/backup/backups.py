@@ -8,11 +8,12 @@ from itertools import pairwise
 
 from broker.host.layout import HEALTH_DIR, database_call, ready_call
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.scripts import HostScript
 from broker.host.timer import Timer
 from broker.settings.broker_settings import Backups, Broker
 from broker.settings.cron_schedule import DAYS, CronSchedule
 
-SCRIPTS = ("lib/database.sh", "lib/archive.sh", "commands/backup.sh")
+SCRIPTS = (HostScript.BACKUP,)
 """Of ``host/``, one after the other."""
 
 

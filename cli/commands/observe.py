@@ -151,6 +151,7 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from broker.firewall.drift import report
     from broker.host.facts import HostFacts
     from broker.host.requirements import firewall_probe_calls, host_requirements
+    from broker.host.scripts import HostScript
     from cli.deployed import require_up
     from cli.refusals import Finding
     from cli.run_on_host import probe
@@ -164,7 +165,7 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
         wanted = host_requirements(declared.settings, stack)
         seen = probe(
             declared,
-            ("lib/firewall_rules.sh", "commands/probe.sh"),
+            (HostScript.PROBE,),
             firewall_probe_calls(wanted, declared.transport),
         )
     lines, problem = report(declared.settings.broker, seen)
