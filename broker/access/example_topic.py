@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from broker.access.evaluate import BRIDGE_STATE
 from broker.access.rules import Direction, Principal, Rule
+from broker.access.topic_filters import includes, overlaps
 
 # Stand for all levels that no rule names; the second for those that begin with '$', which only
 # matters at the first place.
@@ -50,6 +51,7 @@ def find_example_topic(
 
     None of the filters *outside* matches it.
     """
+    outside = tuple(outside)
     within = Principal(
         name="",
         topics=(
@@ -57,7 +59,12 @@ def find_example_topic(
             Rule(kind="topic", access="readwrite", filter=filter_),
         ),
     )
-    machines = (_Machine.of(principal, direction), _Machine.of(within, direction))
+    machines = (
+        _Machine.of(principal, direction, within=filter_, outside=outside),
+        _Machine.of(within, direction),
+    )
+    if allowed and not machines[0].allows:
+        return None
     # Not even a rule for it opens $SYS for writing: the filter itself is not judged so.
     machines[1].guarded = None
     return _find(machines, lambda may, inside: inside and may == allowed)
@@ -121,7 +128,15 @@ class _Machine:
         """The direction in which the broker keeps some topics to itself, whatever rules say."""
 
     @classmethod
-    def of(cls, principal: Principal | None, direction: Direction) -> _Machine:
+    def of(
+        cls,
+        principal: Principal | None,
+        direction: Direction,
+        *,
+        within: str | None = None,
+        outside: tuple[str, ...] = (),
+    ) -> _Machine:
+        """Return the rules of *principal*: where *within* is given, those that matter inside it."""
         if principal is None:
             return cls([], guarded=direction)
         rules = [
@@ -132,9 +147,23 @@ class _Machine:
         ]
         # Whom a denial names by client id is whoever calls itself so: it keeps nobody out.
         return cls(
-            [each for each in rules if each[0].access != "deny" or _ANY_NAME not in each[1]],
+            [
+                (rule, levels)
+                for rule, levels in rules
+                if (rule.access != "deny" or _ANY_NAME not in levels)
+                and (
+                    within is None
+                    or rule.kind == "pattern"
+                    or _decides(rule.filter, within, outside)
+                )
+            ],
             guarded=direction,
         )
+
+    @property
+    def allows(self) -> bool:
+        """Whether one of the rules gives access to anything."""
+        return any(rule.access != "deny" for rule, _ in self.rules)
 
     @property
     def literals(self) -> set[str]:
@@ -177,6 +206,11 @@ class _Machine:
 
     def _levels_of(self, index: int) -> tuple[str, ...]:
         return self.rules[index][1] if index < len(self.rules) else _BRIDGE
+
+
+def _decides(filter_: str, within: str, outside: tuple[str, ...]) -> bool:
+    """Return whether *filter_* matches a topic of *within*, and not only topics of *outside*."""
+    return overlaps(filter_, within) and not any(includes(other, filter_) for other in outside)
 
 
 def _levels(rule: Rule, user: str) -> tuple[str, ...]:

@@ -128,12 +128,12 @@ def _extents(
 
 
 def _extent(principal: Principal, direction: Direction, branch: Branch) -> Extent:
-    may, may_not = (
-        find_example_topic(
-            principal, direction, branch.filter, allowed=each, outside=branch.outside
+    def some_topic(*, allowed: bool) -> bool:
+        example = find_example_topic(
+            principal, direction, branch.filter, allowed=allowed, outside=branch.outside
         )
-        for each in (True, False)
-    )
-    if may is None:
+        return example is not None
+
+    if not some_topic(allowed=True):
         return "none"
-    return "some" if may_not else "all"
+    return "some" if some_topic(allowed=False) else "all"
