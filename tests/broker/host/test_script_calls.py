@@ -135,11 +135,23 @@ def test_the_whole_of_it_puts_every_file_in_place(folder):
     assert folder.now() == folder.new
 
 
-def test_cut_at_any_byte_before_its_last_line_it_changes_nothing(folder):
+def places_to_cut(text, start, end):
+    """Return the places beside each line's end and each space, and every fifth of the others."""
+    beside = {
+        place + shift
+        for place in range(start, end)
+        if text[place : place + 1] in (b"\n", b" ")
+        for shift in (0, 1)
+    }
+    return sorted({*beside, *range(start, end, 5), end} & {*range(start, end + 1)})
+
+
+def test_cut_anywhere_before_its_last_line_it_changes_nothing(folder):
     before = folder.now()
     last = len(folder.stdin) - len(b"h\n")
-    # Of the calls every byte; of the script, which only defines functions, every 97th.
-    cuts = [*range(0, folder.calls_begin, 97), *range(folder.calls_begin, last + 1)]
+    # Many places in the calls; of the script, which only defines functions, every 197th byte.
+    calls = places_to_cut(folder.stdin, folder.calls_begin, last)
+    cuts = [*range(0, folder.calls_begin, 197), *calls]
 
     assert folder.stdin[:last].endswith(b"\nfinis")
     for length in cuts:
