@@ -13,10 +13,10 @@ $(foreach name,$(typed),$(eval override $(name) := $$(value $(name))))
 
 override run := .venv/bin/python -m
 
-.PHONY: help up test lint bench docs lock venv-dev
+.PHONY: help up test test-fresh lint bench docs lock venv-dev
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
 	@echo 'Everything that is done to a broker: ./brokerctl --help'
 
 up: ## ./brokerctl up, for the stack STACK=dev
@@ -24,6 +24,9 @@ up: ## ./brokerctl up, for the stack STACK=dev
 
 test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
 	@$(run) cli.test_suite $(if $(value ONLY),--only="$$given_ONLY")
+
+test-fresh: ## `make up` and `make test` on a bare Debian root; needs root and mmdebstrap
+	@sh tests/fresh_machine.sh
 
 lint: venv-dev ## the stage `lint` of the tests alone
 	@$(run) cli.test_suite --only=lint

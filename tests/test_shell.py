@@ -9,7 +9,7 @@ import pytest
 from declared import ROOT
 from host_scripts import host_scripts
 
-OURS = ("host", "images", "engine", "bootstrap", ".ci")
+OURS = ("host", "images", "engine", "bootstrap", "tests", ".ci")
 SCRIPTS = sorted(
     path
     for folder in (*OURS, ".")
