@@ -57,7 +57,17 @@ def make(tmp_path):
 
 def test_its_targets_are_what_is_done_to_the_repository():
     named = set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
-    assert named == {"help", "up", "test", "lint", "bench", "docs", "lock", "venv-dev", "test-fresh"}
+    assert named == {
+        "help",
+        "up",
+        "test",
+        "lint",
+        "bench",
+        "docs",
+        "lock",
+        "venv-dev",
+        "test-fresh",
+    }
 
 
 @pytest.mark.parametrize("target", GIVEN)
