@@ -16,7 +16,7 @@ from broker.host.facts import HostFacts
 from broker.host.requirements import host_requirements, probe_calls
 from broker.host.scripts import HostScript
 from broker.logs.log_parser import LogSummary
-from broker.settings.broker_settings import Listener
+from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 from cli.broker_log import read_log
 from cli.credentials import Credential, all_logins

@@ -7,7 +7,7 @@ from pulumi_random import RandomPassword
 
 from broker.credentials.fleets import member_generations, member_passwords
 from broker.credentials.password_hashes import hash_generated, hash_supplied, render_passwd
-from broker.settings.broker_settings import Passwords
+from broker.settings.password_settings import Passwords
 from broker.settings.users import Fleet
 
 SPECIAL = "-_.+=@%^,"

@@ -14,15 +14,10 @@ from broker.adopt.login_files import Notes
 from broker.adopt.mosquitto_conf_parser import LOG_TYPES, HandConf, HandListener
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, RESERVED_CONNECTIONS
 from broker.settings.base_model import SettingsModel
-from broker.settings.broker_settings import (
-    RESERVED_PORTS,
-    Broker,
-    Files,
-    Health,
-    Limits,
-    Logging,
-    Persistence,
-)
+from broker.settings.broker_settings import RESERVED_PORTS, Broker, Health, Persistence
+from broker.settings.file_settings import Files
+from broker.settings.limit_settings import Limits
+from broker.settings.logging_settings import Logging
 from broker.settings.validators import check_file_name, check_folder
 
 CONTAINER = "mosquitto-shared"

@@ -15,7 +15,8 @@ from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 
 

@@ -5,7 +5,9 @@ from string import punctuation
 from urllib.parse import quote
 
 from broker.host.layout import HostFile
-from broker.settings.broker_settings import Broker, EnvFile, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.file_settings import EnvFile
+from broker.settings.listener_settings import Listener
 from broker.tls.certificates import ca_file
 
 READERS: Mapping[str, str] = {

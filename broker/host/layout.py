@@ -9,7 +9,8 @@ from broker.mosquitto.acl_file import HEALTH_TOPIC
 from broker.mosquitto.canary import NAME as CANARY
 from broker.mosquitto.canary import canary_password, passwd_line
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, TLS_DIR
-from broker.settings.broker_settings import Broker, Owner
+from broker.settings.broker_settings import Broker
+from broker.settings.file_settings import Owner
 
 KEEPS = "/etc/sentient-mqtt"
 UNITS = "/etc/systemd/system"

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
 CONFIG_DIR = "/mosquitto/config"

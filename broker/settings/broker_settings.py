@@ -1,18 +1,16 @@
-"""The broker and the host that it runs on, as the stack file says them."""
+"""Settings of the broker and of the host on which it runs."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from broker.settings.backup_settings import Backups
 from broker.settings.base_model import (
     FROM_LIST,
     AbsolutePath,
-    FileName,
-    Folder,
     Generation,
     Name,
     SettingsModel,
@@ -20,171 +18,24 @@ from broker.settings.base_model import (
     refused,
 )
 from broker.settings.exposed_port import ExposedPort
+from broker.settings.file_settings import EnvFile, Files, Folders, Owner
+from broker.settings.limit_settings import Limits
+from broker.settings.listener_settings import Listener
+from broker.settings.logging_settings import Logging
 from broker.settings.monitoring_settings import Monitoring
-from broker.settings.tls_settings import Tls
+from broker.settings.password_settings import Passwords
 from broker.settings.validators import (
     check_address,
     check_container_name,
     check_docker_host,
     check_image,
-    check_log_size,
-    check_recipient,
-    check_schedule,
 )
-
-# Below this many descriptors beside the clients' own there is no room for listeners, the
-# database, the log and the health check's connection.
-SPARE_FILES = 100
-DEFAULT_SPARE_FILES = 240
 
 RESERVED_PORTS = 11_883
 """The first port that the reserved listener takes where none is named."""
 
 EXPORTER = "exporter"
 """What the exporter's port is called where listeners go by their names."""
-
-LogType = Literal[
-    "error", "warning", "notice", "information", "debug", "subscribe", "unsubscribe", "websockets"
-]
-Protocol = Literal["mqtt", "websockets"]
-
-
-class Listener(ExposedPort):
-    """A port that clients dial."""
-
-    protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
-    max_connections: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description=(
-            "Maximum number of clients on this listener; `limits.maxConnections` by default."
-        ),
-    )
-    tls: Tls | None = Field(default=None, description="Encrypted, with a certificate.")
-    plain: bool = Field(
-        default=False,
-        description=(
-            "Confirms that this listener is for clients without TLS, if another listener has TLS."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _plain_or_not(self) -> Self:
-        if self.plain and self.tls is not None:
-            raise refused("plain", self.plain, "a listener with tls is not; take one of them out")
-        return self
-
-    @property
-    def scheme(self) -> str:
-        """What a URL of this listener begins with."""
-        plain = "mqtt" if self.protocol == "mqtt" else "ws"
-        return f"{plain}s" if self.tls else plain
-
-
-class Folders(SettingsModel):
-    """The folders on the host that the container sees."""
-
-    config: Folder = Field(description="Mounted read-only at `/mosquitto/config`.")
-    data: Folder = Field(
-        description="Mounted at `/mosquitto/data`; kept when the broker is removed."
-    )
-    log: Folder = Field(description="Mounted at `/mosquitto/log`; kept when the broker is removed.")
-
-    @model_validator(mode="after")
-    def _apart(self) -> Self:
-        folders = {"config": self.config, "data": self.data, "log": self.log}
-        for (one, first), (two, second) in combinations(folders.items(), 2):
-            inner, outer = PurePosixPath(first), PurePosixPath(second)
-            if inner == outer or inner in outer.parents or outer in inner.parents:
-                raise refused(
-                    two,
-                    second,
-                    f"must be apart from {one!r} ({first}), not in it or around it: a change of "
-                    "one would reach into the other",
-                )
-        return self
-
-
-class Files(SettingsModel):
-    """The names of the files in the configuration folder."""
-
-    conf: FileName = Field(default="mosquitto.conf", description="Main configuration.")
-    passwords: FileName = Field(default="mosquitto_passwd", description="User names and hashes.")
-    acl: FileName = Field(default="mosquitto.acl", description="Access rules.")
-
-    @model_validator(mode="after")
-    def _different(self) -> Self:
-        taken = ("health", "canary", "logins", "tls")
-        names = (self.conf, self.passwords, self.acl, *taken)
-        if len(set(names)) < len(names):
-            raise refused(
-                "",
-                f"{self.conf}, {self.passwords}, {self.acl}",
-                f"must be three different names, none of them {', '.join(map(repr, taken))}",
-            )
-        return self
-
-
-class Owner(SettingsModel):
-    """Whom files on the host belong to, in numbers: names differ between host and image."""
-
-    uid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric user id.")
-    gid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric group id.")
-
-
-class Limits(SettingsModel):
-    """What a client, or all of them, may use of the broker."""
-
-    max_connections: int = Field(
-        default=1000,
-        ge=1,
-        le=1_000_000,
-        description=(
-            "Maximum number of clients per listener. Mosquitto 2.0 does not count "
-            "WebSocket clients, and no clients after a reload: then `openFiles` is the "
-            "limit."
-        ),
-    )
-    max_queued_messages: int = Field(
-        default=1000, ge=1, le=10_000_000, description="QoS 1 and 2 messages queued for a client."
-    )
-    max_inflight_messages: int = Field(
-        default=20, ge=1, le=65_535, description="QoS 1 and 2 messages in flight to a client."
-    )
-    max_packet_size: int = Field(
-        default=2_000_000, ge=20, le=268_435_456, description="Largest MQTT packet, in bytes."
-    )
-    open_files: int | None = Field(
-        default=None,
-        ge=64,
-        le=1_048_576,
-        description="File descriptors of the container, so clients in all; "
-        f"`maxConnections` + {DEFAULT_SPARE_FILES} where not given.",
-    )
-
-    memory: int = Field(
-        default=2048, ge=64, le=1_048_576, description="Memory of the container, in MiB; no swap."
-    )
-    processes: int = Field(
-        default=64, ge=16, le=4096, description="Processes and threads of the container."
-    )
-
-    @model_validator(mode="after")
-    def _files_for_every_client(self) -> Self:
-        least = self.max_connections + SPARE_FILES
-        if self.open_files is not None and self.open_files < least:
-            raise refused(
-                "openFiles",
-                self.open_files,
-                f"must be at least {least}: a descriptor for each of the "
-                f"{self.max_connections} connections and {SPARE_FILES} for the broker itself",
-            )
-        return self
-
-    @property
-    def descriptors(self) -> int:
-        return self.open_files or self.max_connections + DEFAULT_SPARE_FILES
 
 
 class Persistence(SettingsModel):
@@ -202,58 +53,6 @@ class Persistence(SettingsModel):
             "Accept a new image even if the previous one cannot read the database that it writes."
         ),
     )
-
-
-class Logging(SettingsModel):
-    """What is logged, and how much of it is kept."""
-
-    types: Annotated[tuple[LogType, ...], FROM_LIST] = Field(
-        default=("error", "warning", "notice", "information"),
-        description="Mosquitto's `log_type`s.",
-    )
-    file: FileName = Field(default="mosquitto.log", description="Name in the log folder.")
-    max_size: Annotated[str, AfterValidator(check_log_size)] = Field(
-        default="10m",
-        description="Size at which Docker rotates its own log; see `keep`.",
-    )
-    max_files: int = Field(
-        default=5, ge=1, le=100, description="Number of files of its own log that Docker keeps."
-    )
-    keep: int = Field(
-        default=14,
-        ge=1,
-        le=3650,
-        description=(
-            "Rotated files of the log folder that logrotate keeps, if the host has "
-            "logrotate: one per day, and one more when the log is larger than `maxSize`."
-        ),
-    )
-    refused_per_hour: int = Field(
-        default=100,
-        ge=1,
-        le=1_000_000,
-        description=(
-            "Refused logins per hour above which `./brokerctl check` and `./brokerctl "
-            "refused` fail. Logins of the check itself do not count, for one check per "
-            "minute."
-        ),
-    )
-    denied_per_hour: int = Field(
-        default=1000,
-        ge=1,
-        le=1_000_000,
-        description=(
-            "Denied messages per hour above which `./brokerctl check` fails. They are in "
-            "the log only with type `debug`."
-        ),
-    )
-
-    @field_validator("types")
-    @classmethod
-    def _some(cls, types: tuple[LogType, ...]) -> tuple[LogType, ...]:
-        if not types:
-            raise refused("", [], "needs at least one type, such as 'error'")
-        return types
 
 
 class Health(SettingsModel):
@@ -276,52 +75,6 @@ class Health(SettingsModel):
     )
 
 
-class Passwords(SettingsModel):
-    """How passwords are drawn and hashed. Changing a length or alphabet rotates all of them."""
-
-    length: int = Field(default=32, ge=16, le=128, description="Number of characters.")
-    special: bool = Field(
-        default=False, description="Include punctuation; letters and digits only by default."
-    )
-    iterations: int = Field(
-        default=101,
-        ge=1,
-        le=1_000_000,
-        description="PBKDF2 iterations, computed on every CONNECT in the broker's single thread.",
-    )
-    supplied_iterations: int = Field(
-        default=210_000,
-        ge=10_000,
-        le=1_000_000,
-        description="PBKDF2 iterations of supplied passwords.",
-    )
-    max_age_days: int | None = Field(
-        default=None, ge=1, le=3650, description="A preview warns of a password older than this."
-    )
-
-
-class EnvFileOwner(Owner):
-    """Root where nothing is said: Docker and systemd read env files before they drop privileges."""
-
-    uid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric user id.")
-    gid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric group id.")
-
-
-class EnvFile(SettingsModel):
-    """A file on the host from which a service reads how to log in."""
-
-    path: AbsolutePath = Field(description="Written with mode 0600.")
-    user: UserName = Field(description="User whose login the file contains.")
-    listener: str | None = Field(
-        default=None,
-        description=(
-            "Listener in `MQTT_URL`; by default the first `mqtt` listener that is not on "
-            "the loopback."
-        ),
-    )
-    owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
-
-
 class Firewall(SettingsModel):
     """What enforces the listeners' ``allowFrom`` on the host."""
 
@@ -331,34 +84,6 @@ class Firewall(SettingsModel):
             "`nftables`, `iptables`, or `ufw` (ufw's rules, and rules that published "
             "ports obey); `auto` uses ufw if it is active, otherwise nftables if "
             "available, otherwise iptables."
-        ),
-    )
-
-
-class Backups(SettingsModel):
-    """Where archives of the broker's database and files go, and how many there are."""
-
-    folder: Folder = Field(description="Folder on the host; owned by root, mode 0700.")
-    schedule: Annotated[str, AfterValidator(check_schedule)] | None = Field(
-        default="30 3 * * *",
-        description=(
-            "When the host makes a backup: cron's five fields, in the host's time; "
-            "`null`: by hand only."
-        ),
-    )
-    keep: int = Field(
-        default=14,
-        ge=1,
-        le=10_000,
-        description=(
-            "Number of archives to keep; older ones are deleted after a newer one is complete."
-        ),
-    )
-    recipient: Annotated[str, AfterValidator(check_recipient)] | None = Field(
-        default=None,
-        description=(
-            "Public key of age(1), `age1...`: only its identity opens the archives. The "
-            "host needs age."
         ),
     )
 

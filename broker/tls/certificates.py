@@ -11,7 +11,8 @@ from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
 from broker.host.script_calls import ScriptCall
 from broker.mosquitto.mosquitto_conf import CLIENTS_FILE, PAIR_FILE, TLS_DIR
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
 FIRST = "there is none yet"
