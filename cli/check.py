@@ -55,7 +55,7 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
     guess = secrets.token_urlsafe(24)
 
     def ask(listener: Listener, user: str | None, password: str | None) -> str:
-        if listener.tls is not None and listener.tls.clients_named:
+        if listener.tls is not None and listener.tls.requires_client_certificate:
             return ""
         return login(broker.address, listener, user, password, ca)
 

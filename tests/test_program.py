@@ -426,9 +426,9 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
         program.run("dev", config={})
 
     assert str(refused.value).splitlines() == [
-        "sentient-mqtt:broker: is required and not there.",
+        "sentient-mqtt:broker: is required and missing.",
         "  Fix: Add it to the stack file.",
-        "sentient-mqtt:users: is required and not there.",
+        "sentient-mqtt:users: is required and missing.",
         "  Fix: Add it to the stack file.",
     ]
 

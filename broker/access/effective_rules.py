@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from broker.access.rules import Access, Kind, Principal, Rule
 from broker.settings.stack_settings import Settings
-from broker.settings.users import PLACE, Fleet, PatternRules, Role, User
+from broker.settings.users import PARAMETER, Fleet, PatternRules, Role, User
 
 HEALTH_TOPIC = "$SYS/broker/uptime"
 """The one topic that the health check reads; retained, so that an answer comes at once."""
@@ -32,7 +32,7 @@ def user_rules(name: str, user: User, roles: Mapping[str, Role]) -> tuple[Rule, 
     rules = list(_rules("topic", user, f"users.{name}"))
     for use in user.roles:
         for rule in _rules("topic", roles[use.role], f"roles.{use.role}"):
-            filter_ = PLACE.sub(lambda found: use.values[found[1]], rule.filter)  # noqa: B023
+            filter_ = PARAMETER.sub(lambda found: use.values[found[1]], rule.filter)  # noqa: B023
             rules.append(Rule(kind="topic", access=rule.access, filter=filter_, origin=rule.origin))
     # Denials first, as Mosquitto asks; the same line twice says nothing more.
     rules.sort(key=lambda rule: rule.access != "deny")

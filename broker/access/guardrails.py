@@ -168,7 +168,7 @@ def _open_listener(settings: Settings) -> Iterator[_Concern]:
         path = f"broker.listeners.{name}"
         if not each.allow_from:
             why = "has no allowFrom"
-        elif each.for_anybody:
+        elif each.open_to_everyone:
             why = f"has an allowFrom of everybody ({', '.join(map(str, each.allow_from))})"
         elif broker.firewall.backend == "none":
             why = "has an allowFrom that firewall.backend 'none' doesn't enforce"

@@ -182,7 +182,7 @@ def _pair_errors(settings: Settings, given: Any, now: datetime) -> Iterator[Find
 
 def _supplied(settings: Settings) -> Iterator[str]:
     for name, each in settings.broker.tls_listeners.items():
-        if each.tls is not None and each.tls.supplied:
+        if each.tls is not None and each.tls.external:
             yield name
 
 

@@ -11,14 +11,14 @@ from broker.settings.validators import check_recipient, check_schedule
 
 
 class Backups(SettingsModel):
-    """Where archives of the broker's database and files go, and how many there are."""
+    """Archives of the broker's database and files: location, schedule, number, encryption."""
 
     folder: Folder = Field(description="Folder on the host; owned by root, mode 0700.")
     schedule: Annotated[str, AfterValidator(check_schedule)] | None = Field(
         default="30 3 * * *",
         description=(
-            "When the host makes a backup: cron's five fields, in the host's time; "
-            "`null`: by hand only."
+            "When the host makes a backup: five cron fields, in the time zone of the host; "
+            "`null`: only with `./brokerctl backup create`."
         ),
     )
     keep: int = Field(
@@ -32,7 +32,7 @@ class Backups(SettingsModel):
     recipient: Annotated[str, AfterValidator(check_recipient)] | None = Field(
         default=None,
         description=(
-            "Public key of age(1), `age1...`: only its identity opens the archives. The "
-            "host needs age."
+            "Public key of age(1), `age1...`, with which archives are encrypted; only its identity "
+            "decrypts them. The host needs age."
         ),
     )

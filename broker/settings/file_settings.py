@@ -14,12 +14,12 @@ from broker.settings.base_model import (
     Folder,
     SettingsModel,
     UserName,
-    refused,
+    rule_error,
 )
 
 
 class Folders(SettingsModel):
-    """The folders on the host that the container sees."""
+    """The folders on the host that are mounted in the container."""
 
     config: Folder = Field(description="Mounted read-only at `/mosquitto/config`.")
     data: Folder = Field(
@@ -28,16 +28,20 @@ class Folders(SettingsModel):
     log: Folder = Field(description="Mounted at `/mosquitto/log`; kept when the broker is removed.")
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
+    def _not_nested(self) -> Self:
         folders = {"config": self.config, "data": self.data, "log": self.log}
-        for (one, first), (two, second) in combinations(folders.items(), 2):
-            inner, outer = PurePosixPath(first), PurePosixPath(second)
-            if inner == outer or inner in outer.parents or outer in inner.parents:
-                raise refused(
-                    two,
+        for (first_key, first), (second_key, second) in combinations(folders.items(), 2):
+            first_path, second_path = PurePosixPath(first), PurePosixPath(second)
+            if (
+                first_path == second_path
+                or first_path in second_path.parents
+                or second_path in first_path.parents
+            ):
+                raise rule_error(
+                    second_key,
                     second,
-                    f"must be apart from {one!r} ({first}), not in it or around it: a change of "
-                    "one would reach into the other",
+                    f"must be separate from {first_key!r} ({first}), neither in it nor above it: "
+                    "a change of one folder would change the other",
                 )
         return self
 
@@ -51,33 +55,33 @@ class Files(SettingsModel):
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        taken = ("health", "canary", "logins", "tls")
-        names = (self.conf, self.passwords, self.acl, *taken)
+        reserved = ("health", "canary", "logins", "tls")
+        names = (self.conf, self.passwords, self.acl, *reserved)
         if len(set(names)) < len(names):
-            raise refused(
+            raise rule_error(
                 "",
                 f"{self.conf}, {self.passwords}, {self.acl}",
-                f"must be three different names, none of them {', '.join(map(repr, taken))}",
+                f"must be three different names, none of them {', '.join(map(repr, reserved))}",
             )
         return self
 
 
 class Owner(SettingsModel):
-    """Whom files on the host belong to, in numbers: names differ between host and image."""
+    """Owner of files on the host, as numeric ids: names differ between host and image."""
 
     uid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric user id.")
     gid: int = Field(default=1883, ge=0, le=4_294_967_294, description="Numeric group id.")
 
 
 class EnvFileOwner(Owner):
-    """Root where nothing is said: Docker and systemd read env files before they drop privileges."""
+    """Owner of an env file; root by default, as Docker and systemd read env files as root."""
 
     uid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric user id.")
     gid: int = Field(default=0, ge=0, le=4_294_967_294, description="Numeric group id.")
 
 
 class EnvFile(SettingsModel):
-    """A file on the host from which a service reads how to log in."""
+    """A file on the host with the login that a service uses."""
 
     path: AbsolutePath = Field(description="Written with mode 0600.")
     user: UserName = Field(description="User whose login the file contains.")
@@ -88,4 +92,4 @@ class EnvFile(SettingsModel):
             "the loopback."
         ),
     )
-    owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Whom the file belongs to.")
+    owner: EnvFileOwner = Field(default=EnvFileOwner(), description="Owner of the file.")

@@ -6,16 +6,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from broker.settings.base_model import SettingsModel, refused
+from broker.settings.base_model import SettingsModel, rule_error
 
-# Below this many descriptors beside the clients' own there is no room for listeners, the
-# database, the log and the health check's connection.
+# The minimum of descriptors beside those of the clients: for listeners, the database, the log and
+# the connection of the health check.
 SPARE_FILES = 100
 DEFAULT_SPARE_FILES = 240
 
 
 class Limits(SettingsModel):
-    """What a client, or all of them, may use of the broker."""
+    """Limits for one client and for the broker as a whole."""
 
     max_connections: int = Field(
         default=1000,
@@ -40,8 +40,8 @@ class Limits(SettingsModel):
         default=None,
         ge=64,
         le=1_048_576,
-        description="File descriptors of the container, so clients in all; "
-        f"`maxConnections` + {DEFAULT_SPARE_FILES} where not given.",
+        description="File descriptors of the container, which limit the number of all clients; "
+        f"`maxConnections` + {DEFAULT_SPARE_FILES} by default.",
     )
 
     memory: int = Field(
@@ -52,13 +52,13 @@ class Limits(SettingsModel):
     )
 
     @model_validator(mode="after")
-    def _files_for_every_client(self) -> Self:
+    def _enough_descriptors(self) -> Self:
         least = self.max_connections + SPARE_FILES
         if self.open_files is not None and self.open_files < least:
-            raise refused(
+            raise rule_error(
                 "openFiles",
                 self.open_files,
-                f"must be at least {least}: a descriptor for each of the "
+                f"must be at least {least}: one descriptor for each of the "
                 f"{self.max_connections} connections and {SPARE_FILES} for the broker itself",
             )
         return self

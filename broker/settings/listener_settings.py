@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from broker.settings.base_model import refused
+from broker.settings.base_model import rule_error
 from broker.settings.exposed_port import ExposedPort
 from broker.settings.tls_settings import Tls
 
@@ -14,7 +14,7 @@ Protocol = Literal["mqtt", "websockets"]
 
 
 class Listener(ExposedPort):
-    """A port that clients dial."""
+    """A port to which clients connect."""
 
     protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
     max_connections: int | None = Field(
@@ -34,13 +34,15 @@ class Listener(ExposedPort):
     )
 
     @model_validator(mode="after")
-    def _plain_or_not(self) -> Self:
+    def _plain_or_tls(self) -> Self:
         if self.plain and self.tls is not None:
-            raise refused("plain", self.plain, "a listener with tls is not; take one of them out")
+            raise rule_error(
+                "plain", self.plain, "is for a listener without tls; remove 'plain' or 'tls'"
+            )
         return self
 
     @property
     def scheme(self) -> str:
-        """What a URL of this listener begins with."""
+        """The scheme of this listener's URL."""
         plain = "mqtt" if self.protocol == "mqtt" else "ws"
         return f"{plain}s" if self.tls else plain

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from broker.settings.base_model import FROM_LIST, FileName, SettingsModel, refused
+from broker.settings.base_model import FROM_LIST, FileName, SettingsModel, rule_error
 from broker.settings.validators import check_log_size
 
 LogType = Literal[
@@ -15,7 +15,7 @@ LogType = Literal[
 
 
 class Logging(SettingsModel):
-    """What is logged, and how much of it is kept."""
+    """What the broker logs, and how much of the log is kept."""
 
     types: Annotated[tuple[LogType, ...], FROM_LIST] = Field(
         default=("error", "warning", "notice", "information"),
@@ -60,7 +60,7 @@ class Logging(SettingsModel):
 
     @field_validator("types")
     @classmethod
-    def _some(cls, types: tuple[LogType, ...]) -> tuple[LogType, ...]:
+    def _at_least_one(cls, types: tuple[LogType, ...]) -> tuple[LogType, ...]:
         if not types:
-            raise refused("", [], "needs at least one type, such as 'error'")
+            raise rule_error("", [], "needs at least one type, such as 'error'")
         return types

@@ -8,7 +8,7 @@ from broker.settings.base_model import SettingsModel
 
 
 class Passwords(SettingsModel):
-    """How passwords are drawn and hashed. Changing a length or alphabet rotates all of them."""
+    """How passwords are generated and hashed. A changed length or alphabet rotates all of them."""
 
     length: int = Field(default=32, ge=16, le=128, description="Number of characters.")
     special: bool = Field(
@@ -24,7 +24,7 @@ class Passwords(SettingsModel):
         default=210_000,
         ge=10_000,
         le=1_000_000,
-        description="PBKDF2 iterations of supplied passwords.",
+        description="PBKDF2 iterations of passwords from the secret `passwords`.",
     )
     max_age_days: int | None = Field(
         default=None, ge=1, le=3650, description="A preview warns of a password older than this."

@@ -101,8 +101,8 @@ def test_what_is_no_such_sentence_is_told_the_grammar(sentence):
 @pytest.mark.parametrize(
     ("sentence", "says"),
     [
-        ("sensr may read a", "'sensr' is no user. Did you mean 'sensor'?"),
-        ("nobody but zoe may read a", "'zoe' is no user."),
+        ("sensr may read a", "'sensr' is not a user. Did you mean 'sensor'?"),
+        ("nobody but zoe may read a", "'zoe' is not a user."),
         ("sensor may read a/#/b", "'#' must be the last level"),
     ],
 )

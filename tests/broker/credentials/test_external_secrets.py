@@ -84,7 +84,7 @@ def test_an_adopted_password_can_not_be_written_to_an_env_file():
     raw = smallest(envFiles=[{"path": "/etc/one.env", "user": "sensor"}])
     raw["users"]["sensor"]["password"] = "adopted"
 
-    with pytest.raises(ValueError, match="only its clients know"):
+    with pytest.raises(ValueError, match="only the hash is known"):
         Settings.parse(raw)
 
 

@@ -82,17 +82,20 @@ def test_ten_thousand_names_are_read_in_no_time():
     [
         ({}, "needs either 'names' or 'count'"),
         ({"names": ["a"], "count": 2, "prefix": "b"}, "needs either 'names' or 'count'"),
-        ({"count": 2}, "goes with 'count'"),
-        ({"names": ["a"], "prefix": "b"}, "goes with 'count'"),
-        ({"names": ["a", "a"]}, "stands there twice"),
+        ({"count": 2}, "requires 'count'"),
+        ({"names": ["a"], "prefix": "b"}, "requires 'count'"),
+        ({"names": ["a", "a"]}, "is listed twice"),
         ({"names": ["sensor"]}, "is the name of users.sensor already"),
         ({"names": ["healthcheck"]}, "is the name of broker.health.user already"),
-        ({"names": ["a"], "read": ["paragon/all"]}, "needs the level '%u'"),
+        ({"names": ["a"], "read": ["paragon/all"]}, "must contain the level '%u'"),
         ({"count": 2, "prefix": "a" * 62}, "shorten it"),
-        ({"names": ["sentient-mqtt-canary"]}, "is kept for the check"),
+        ({"names": ["sentient-mqtt-canary"]}, "is reserved for the check"),
         ({"count": 0, "prefix": "d"}, "count: 0: must be at least 1"),
         ({"count": 1_000_000, "prefix": "d"}, "count: 1000000: must be at most 100000"),
-        ({"names": [f"n{each}" for each in range(100_001)]}, "names: 100001: must be 100,000"),
+        (
+            {"names": [f"n{each}" for each in range(100_001)]},
+            "names: 100001: must be at most 100,000",
+        ),
     ],
 )
 def test_a_fleet_that_could_not_log_in_is_refused(fleet, says):

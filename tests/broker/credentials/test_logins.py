@@ -77,7 +77,7 @@ def test_both_logins_have_one_set_of_rights_in_the_acl():
         ({"s": SENSOR | {"rotation": "overlap", "generation": "2026-11"}}, {}, "whole number"),
         ({"s": SENSOR | {"rotation": "overlap", "generation": 0}}, {}, "whole number"),
         ({"s": SENSOR | {"rotation": "overlap", "password": "adopted"}}, {}, "generated passwords"),
-        ({"s": SENSOR | {"previous": "revoke"}}, {}, "goes with rotation 'overlap'"),
+        ({"s": SENSOR | {"previous": "revoke"}}, {}, "requires rotation 'overlap'"),
         (
             {"s": SENSOR | {"rotation": "overlap"}, "s-green": SENSOR},
             {},
@@ -87,7 +87,7 @@ def test_both_logins_have_one_set_of_rights_in_the_acl():
         (
             {"s": SENSOR | {"rotation": "overlap"}},
             {"patterns": {"read": ["inbox/%u"]}},
-            "give rights to a name",
+            "grant access by name",
         ),
     ],
 )

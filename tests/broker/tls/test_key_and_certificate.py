@@ -168,7 +168,7 @@ def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"key": "/k.pem"}, "tls.key: '/k.pem': is in the secret beside a supplied certificate"),
+        ({"key": "/k.pem"}, "tls.key: '/k.pem': must not be set: it is in the secret"),
         ({"names": ["a.example"]}, "tls.names: "),
         ({"certificate": "suplied"}, "tls.certificate: 'suplied': "),
     ],
