@@ -12,8 +12,8 @@ from broker.settings.users import Fleet
 
 SPECIAL = "-_.+=@%^,"
 """
-Punctuation that no reader of env files (``broker.credentials.env_files.SAFE_PUNCTUATION``), shell or
-INI file treats as syntax. Do not change it: that would replace all passwords made of it.
+Punctuation that no shell, INI file or reader of env files treats as syntax: ``SAFE_PUNCTUATION`` in
+broker/credentials/env_files.py. Do not change it: that would replace all passwords made of it.
 """
 
 
