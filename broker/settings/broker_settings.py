@@ -42,7 +42,10 @@ class Persistence(SettingsModel):
     """When the broker saves its database; a crash loses later changes."""
 
     autosave_interval: int = Field(
-        default=300, ge=1, le=86_400, description="Seconds, or changes with `autosaveOnChanges`."
+        default=300,
+        ge=1,
+        le=86_400,
+        description="Seconds between saves, or changes with `autosaveOnChanges`.",
     )
     autosave_on_changes: bool = Field(
         default=False, description="Count changes instead of seconds."

@@ -23,8 +23,8 @@ class Limits(SettingsModel):
         le=1_000_000,
         description=(
             "Maximum number of clients per listener. Mosquitto 2.0 does not count "
-            "WebSocket clients, and no clients after a reload: then `openFiles` is the "
-            "limit."
+            "WebSocket clients, and counts no clients after a reload; then `openFiles` is "
+            "the limit."
         ),
     )
     max_queued_messages: int = Field(

@@ -44,8 +44,8 @@ class Logging(SettingsModel):
         le=1_000_000,
         description=(
             "Refused logins per hour above which `./brokerctl check` and `./brokerctl "
-            "refused` fail. Logins of the check itself do not count, for one check per "
-            "minute."
+            "refused` fail. Logins of the check itself are excluded, for up to one check "
+            "per minute."
         ),
     )
     denied_per_hour: int = Field(
@@ -53,8 +53,8 @@ class Logging(SettingsModel):
         ge=1,
         le=1_000_000,
         description=(
-            "Denied messages per hour above which `./brokerctl check` fails. They are in "
-            "the log only with type `debug`."
+            "Denied messages per hour above which `./brokerctl check` fails. Mosquitto "
+            "logs them only with type `debug`."
         ),
     )
 

@@ -9,9 +9,7 @@ from broker.host.transport import SSH_HOST, UNIX_HOST
 from broker.settings.cron_schedule import CronSchedule
 
 HELPER_SUFFIXES = ("-candidate", "-rehearsal", "-exporter")
-"""
-Suffixes of a broker's helper containers (host/, broker/monitoring/mqtt_exporter.py).
-"""
+"""Suffixes of a broker's helper containers (host/, broker/monitoring/mqtt_exporter.py)."""
 
 
 # mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
