@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bench.brokers import folders, found, in_a_container, until_there
 from bench.clients import CONNACK, Address, connect_packet
 from bootstrap.daemon import Daemon, ensure_daemon
-from broker.settings.broker_settings import Passwords
+from broker.settings.password_settings import Passwords
 
 CLIENTS = 10_000
 MANY = 10_000

@@ -15,8 +15,8 @@ from typing import Any
 
 from broker.access.review import review_access
 from broker.credentials.external_secrets import (
+    external_certificates,
     misread_in_env_files,
-    pairs,
     required_secrets,
     secret_errors,
     secret_warnings,
@@ -131,7 +131,7 @@ class Plan:
     @property
     def supplied_certificates(self) -> dict[str, str]:
         """Each supplied certificate with its key, by listener."""
-        return pairs(self.settings, self.secrets)
+        return external_certificates(self.settings, self.secrets)
 
     @property
     def known_logins(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.backup.backups import SCRIPTS, Report, backup_calls
-from broker.settings.broker_settings import Backups
+from broker.settings.backup_settings import Backups
 from cli.docker import image_for_root
 from cli.refusals import Refusal
 from cli.run_on_host import run_scripts

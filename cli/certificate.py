@@ -94,7 +94,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
 def _wanted(stack: Stack) -> None:
     listeners = stack.settings.broker.tls_listeners
     if not any(
-        each.tls is not None and each.tls.clients_named and each.tls.client_ca is None
+        each.tls is not None and each.tls.requires_client_certificate and each.tls.client_ca is None
         for each in listeners.values()
     ):
         raise Refusal(

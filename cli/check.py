@@ -16,7 +16,7 @@ from broker.host.facts import HostFacts
 from broker.host.requirements import host_requirements, probe_calls
 from broker.host.scripts import HostScript
 from broker.logs.log_parser import LogSummary
-from broker.settings.broker_settings import Listener
+from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 from cli.broker_log import read_log
 from cli.credentials import Credential, all_logins
@@ -55,7 +55,7 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
     guess = secrets.token_urlsafe(24)
 
     def ask(listener: Listener, user: str | None, password: str | None) -> str:
-        if listener.tls is not None and listener.tls.clients_named:
+        if listener.tls is not None and listener.tls.requires_client_certificate:
             return ""
         return login(broker.address, listener, user, password, ca)
 

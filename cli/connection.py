@@ -12,7 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.credentials.env_files import endpoint
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from cli.credentials import Credential, all_logins, check_declared
 from cli.deployed import not_up_yet
 from cli.refusals import Refusal

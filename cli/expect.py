@@ -18,7 +18,7 @@ from broker.access.effective_rules import effective_rules
 from broker.access.evaluate import evaluate
 from broker.access.expectations import Expectation
 from broker.access.rules import Principal
-from broker.settings.broker_settings import Listener
+from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 from cli.refusals import Finding, Refusal
 from cli.trusted_ca import trust

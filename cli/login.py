@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.checks.observations import LET_IN, REFUSED
 from broker.logs.log_parser import CHECK
-from broker.settings.broker_settings import Listener
+from broker.settings.listener_settings import Listener
 from cli.trusted_ca import trust
 
 SECONDS = 5

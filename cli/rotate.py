@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from broker.credentials.logins import disconnected, stamps
-from broker.credentials.password_ages import set_another
+from broker.credentials.password_ages import set_password_fix
 from broker.settings.stack_settings import PROJECT, Settings
 from cli.deployed import require_up
 from cli.pulumi import Pulumi
@@ -94,7 +94,7 @@ def raise_generations(settings: Settings, named: list[str], file: str) -> dict[s
     keys: dict[str, str] = {}
     for name in named:
         if name in chosen(settings):
-            raise NotAsked(f"user {name}: its password is supplied. {set_another(name)}")
+            raise NotAsked(f"user {name}: its password is supplied. {set_password_fix(name)}")
         keys |= _raised(settings, name, file)
     if not named:
         for name in settings.users:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from broker.settings.broker_settings import Listener
+from broker.settings.listener_settings import Listener
 
 
 def trust(listener: Listener, ca: str) -> ssl.SSLContext:

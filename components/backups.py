@@ -6,7 +6,7 @@ from broker.backup.backups import backup_timer
 from broker.host.script_calls import assemble
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
-from broker.settings.broker_settings import Backups as Declared
+from broker.settings.backup_settings import Backups as Declared
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
 from components.host_command import host_command, read_script

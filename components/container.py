@@ -134,7 +134,9 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
                 ),
-                docker.ContainerLabelArgs(label="sentient-mqtt.address", value=broker.inside),
+                docker.ContainerLabelArgs(
+                    label="sentient-mqtt.address", value=broker.address_in_container
+                ),
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.ports",
                     value=" ".join(str(each) for each in ports_on_host(broker, reserved=reserved)),

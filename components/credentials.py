@@ -6,14 +6,14 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_random import RandomPassword
 
 from broker.credentials.fleets import member_generations, member_passwords
-from broker.credentials.password_hashes import hash_generated, hash_supplied, render_passwd
-from broker.settings.broker_settings import Passwords
+from broker.credentials.password_hashes import hash_external, hash_generated, render_passwd
+from broker.settings.password_settings import Passwords
 from broker.settings.users import Fleet
 
 SPECIAL = "-_.+=@%^,"
 """
-Punctuation that no reader of env files takes for syntax (``broker.env.READ_ALIKE``), nor a shell or
-an INI file. It stays as it is: another alphabet replaces every password drawn from this one.
+Punctuation that no shell, INI file or reader of env files treats as syntax: ``SAFE_PUNCTUATION`` in
+broker/credentials/env_files.py. Do not change it: that would replace all passwords made of it.
 """
 
 
@@ -96,7 +96,7 @@ class Credentials(ComponentResource):
                     generations={**generations, **member_generations(fleets or {})},
                     iterations=passwords.iterations,
                 )
-                | hash_supplied(secret[3], seed=secret[0], iterations=passwords.supplied_iterations)
+                | hash_external(secret[3], seed=secret[0], iterations=passwords.supplied_iterations)
                 | secret[4]
             )
         )

@@ -9,7 +9,8 @@ from broker.credentials.env_files import host_env_file
 from broker.host.script_calls import ScriptCall
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
-from broker.settings.broker_settings import Broker, EnvFile
+from broker.settings.broker_settings import Broker
+from broker.settings.file_settings import EnvFile
 from components.host_command import host_command
 
 

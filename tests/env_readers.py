@@ -16,7 +16,7 @@ from declared import ROOT, smallest
 from dotenv import dotenv_values
 from hypothesis import strategies as st
 
-from broker.credentials.env_files import MISREAD, READ_ALIKE, env_file_mark, render_env
+from broker.credentials.env_files import MISREAD, SAFE_PUNCTUATION, env_file_mark, render_env
 from broker.settings.stack_settings import Settings
 from components.credentials import SPECIAL
 
@@ -77,7 +77,7 @@ class Login(NamedTuple):
 
 _SUPPLIED = st.text(
     st.one_of(
-        st.sampled_from(READ_ALIKE),
+        st.sampled_from(SAFE_PUNCTUATION),
         st.characters(exclude_categories=["C", "Z"], exclude_characters=MISREAD),
     ),
     min_size=16,

@@ -386,7 +386,7 @@ def test_a_password_in_clear_is_refused_before_anything_is_looked_at(program):
         program.run("prod", config=with_a_chosen_password())
 
     line, fix = str(refused.value).splitlines()
-    assert line.startswith("sentient-mqtt:passwords.lamp: is in clear")
+    assert line.startswith("sentient-mqtt:passwords.lamp: is in plain text")
     assert "pulumi config set --secret" in fix
     assert CHOSEN not in line + fix
     assert program.asked == []
@@ -404,7 +404,7 @@ def test_one_in_clear_beside_one_that_is_not_is_found_in_the_file(
     monkeypatch.setattr(stackfile, "PROJECT_FOLDER", tmp_path)
 
     with (
-        pytest.raises(pulumi.RunError, match=r"passwords\.door: is in clear")
+        pytest.raises(pulumi.RunError, match=r"passwords\.door: is in plain text")
         if refused
         else nullcontext()
     ):
@@ -426,9 +426,9 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
         program.run("dev", config={})
 
     assert str(refused.value).splitlines() == [
-        "sentient-mqtt:broker: is required and not there.",
+        "sentient-mqtt:broker: is required and missing.",
         "  Fix: Add it to the stack file.",
-        "sentient-mqtt:users: is required and not there.",
+        "sentient-mqtt:users: is required and missing.",
         "  Fix: Add it to the stack file.",
     ]
 

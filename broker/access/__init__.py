@@ -1,1 +1,1 @@
-"""Who may do what: rules, topic filters, evaluation, expectations, guardrails, diff."""
+"""Access: rules, topic filters, evaluation, expectations, guardrails, diff, graph."""

@@ -1,4 +1,4 @@
-"""Who may receive and publish what, as plain data: what a preview shows of a changed rule."""
+"""The access of users and fleets as plain data, which a preview compares."""
 
 from broker.access.effective_rules import effective_rules, pattern_rules
 from broker.access.rules import Rule
@@ -7,20 +7,21 @@ from broker.settings.stack_settings import Settings
 
 def describe_access(settings: Settings) -> dict[str, dict[str, list[str]]]:
     """
-    Return the ``read`` and ``write`` filters of each user and fleet, and ``deny`` where there are.
+    Return the filters of each user and fleet by ``read``, ``write`` and, if any, ``deny``.
 
-    In the order of the stack file: sorted, an added filter would shift the others, and a preview
-    would show them all as changed. A user's own name stands for ``%u``; a fleet keeps it.
+    Filters are in the order of the stack file. If they were sorted, an added one would shift the
+    others, and a preview would show all of them as changed. ``%u`` is replaced by the user's name;
+    a fleet keeps it.
     """
-    everybody = effective_rules(settings)
+    principals = effective_rules(settings)
     access = {
         name: _by_direction(
-            [(rule, rule.written_for(name)) for rule in (*each.topics, *each.patterns)]
+            [(rule, rule.filter_for(name)) for rule in principals[name].all_rules()]
         )
-        for name, each in ((name, everybody[name]) for name in settings.users)
+        for name in settings.users
     }
-    everybodys = [(rule, rule.filter) for rule in pattern_rules(settings)]
-    return access | {f"fleet {kind}": _by_direction(everybodys) for kind in settings.fleets}
+    patterns = [(rule, rule.filter) for rule in pattern_rules(settings)]
+    return access | {f"fleet {kind}": _by_direction(patterns) for kind in settings.fleets}
 
 
 def _by_direction(rules: list[tuple[Rule, str]]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""A map of who talks to whom: writers, the branches they write, and who reads those."""
+"""The access graph as a diagram of writers, branches and readers, in Mermaid and in SVG."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from html import escape
 from broker.access.graph import AccessGraph, Branch, Extent, Party
 
 ROW, BOX, WIDTH, GAP, TOP = 46, 32, 270, 190, 64
-"""Pixels: from row to row, of a box, of a column, between columns, above the first row."""
+"""Pixels: row height, box height, column width, gap between columns, top margin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """A party that writes a branch (or reads it), all of it or some."""
+    """A party that writes or reads a branch, all of it or some."""
 
     party: int
     branch: int
     extent: Extent
 
 
-def edges(relations: AccessGraph) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
-    """Return who writes what, and who reads what."""
+def edges(graph: AccessGraph) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
+    """Return the edges from writers to branches, and those from branches to readers."""
     writes, reads = (
         tuple(
             Edge(party=row, branch=column, extent=extent)
-            for row, party in enumerate(relations.parties)
-            for column, branch in enumerate(relations.branches)
+            for row, party in enumerate(graph.parties)
+            for column, branch in enumerate(graph.branches)
             if (extent := party.extent(branch, direction)) != "none"
         )
         for direction in ("write", "read")
@@ -35,32 +35,33 @@ def edges(relations: AccessGraph) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
     return writes, reads
 
 
-def render_mermaid(relations: AccessGraph) -> str:
-    """Return a Mermaid flowchart, from writers over branches to readers."""
-    writes, reads = edges(relations)
+def render_mermaid(graph: AccessGraph) -> str:
+    """Return a Mermaid flowchart from writers through branches to readers."""
+    writes, reads = edges(graph)
     lines = ["flowchart LR"]
     lines += [
-        f"  w{row}[{_quoted(relations.parties[row].name)}]"
-        for row in dict.fromkeys(each.party for each in writes)
+        f"  w{row}[{_quoted(graph.parties[row].name)}]"
+        for row in dict.fromkeys(edge.party for edge in writes)
     ]
     lines += [
-        f"  t{column}([{_quoted(branch.name)}])" for column, branch in enumerate(relations.branches)
+        f"  t{column}([{_quoted(branch.name)}])" for column, branch in enumerate(graph.branches)
     ]
     lines += [
-        f"  r{row}[{_quoted(relations.parties[row].name)}]"
-        for row in dict.fromkeys(each.party for each in reads)
+        f"  r{row}[{_quoted(graph.parties[row].name)}]"
+        for row in dict.fromkeys(edge.party for edge in reads)
     ]
-    lines += [f"  w{each.party} {_arrow(each.extent)} t{each.branch}" for each in writes]
-    lines += [f"  t{each.branch} {_arrow(each.extent)} r{each.party}" for each in reads]
+    lines += [f"  w{edge.party} {_arrow(edge.extent)} t{edge.branch}" for edge in writes]
+    lines += [f"  t{edge.branch} {_arrow(edge.extent)} r{edge.party}" for edge in reads]
     return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:
-    """Quote a label; Mermaid knows entities by number, with a # for HTML's &#."""
+    """Quote a label; Mermaid's entities are numeric and begin with # in place of HTML's &#."""
     return (
         '"'
         + "".join(
-            each if each.isalnum() or each in " _.-,()/" else f"#{ord(each)};" for each in text
+            character if character.isalnum() or character in " _.-,()/" else f"#{ord(character)};"
+            for character in text
         )
         + '"'
     )
@@ -70,12 +71,12 @@ def _arrow(extent: Extent) -> str:
     return "-->" if extent == "all" else "-.->"
 
 
-def render_svg(relations: AccessGraph, title: str) -> str:
-    """Return an SVG of its own: writers on the left, branches, readers on the right."""
-    writes, reads = edges(relations)
-    writers = list(dict.fromkeys(each.party for each in writes))
-    readers = list(dict.fromkeys(each.party for each in reads))
-    rows = max(len(writers), len(readers), len(relations.branches), 1)
+def render_svg(graph: AccessGraph, title: str) -> str:
+    """Return a self-contained SVG: writers on the left, branches, readers on the right."""
+    writes, reads = edges(graph)
+    writers = list(dict.fromkeys(edge.party for edge in writes))
+    readers = list(dict.fromkeys(edge.party for edge in reads))
+    rows = max(len(writers), len(readers), len(graph.branches), 1)
     height = TOP + rows * ROW + 44
     width = 3 * WIDTH + 2 * GAP + 40
     columns = [20, 20 + WIDTH + GAP, 20 + 2 * (WIDTH + GAP)]
@@ -83,34 +84,34 @@ def render_svg(relations: AccessGraph, title: str) -> str:
         *_headings(columns),
         *(
             _curve(
-                (columns[0] + WIDTH, _middle(writers.index(each.party), len(writers), rows)),
-                (columns[1], _middle(each.branch, len(relations.branches), rows)),
-                "write command" if relations.branches[each.branch].name == "commands" else "write",
-                each.extent,
-                _told(relations, each, "writes"),
+                (columns[0] + WIDTH, _middle(writers.index(edge.party), len(writers), rows)),
+                (columns[1], _middle(edge.branch, len(graph.branches), rows)),
+                "write command" if graph.branches[edge.branch].name == "commands" else "write",
+                edge.extent,
+                _edge_title(graph, edge, "writes"),
             )
-            for each in writes
+            for edge in writes
         ),
         *(
             _curve(
-                (columns[1] + WIDTH, _middle(each.branch, len(relations.branches), rows)),
-                (columns[2], _middle(readers.index(each.party), len(readers), rows)),
+                (columns[1] + WIDTH, _middle(edge.branch, len(graph.branches), rows)),
+                (columns[2], _middle(readers.index(edge.party), len(readers), rows)),
                 "read",
-                each.extent,
-                _told(relations, each, "reads"),
+                edge.extent,
+                _edge_title(graph, edge, "reads"),
             )
-            for each in reads
+            for edge in reads
         ),
         *(
-            _box(columns[0], _middle(index, len(writers), rows), relations.parties[row])
+            _box(columns[0], _middle(index, len(writers), rows), graph.parties[row])
             for index, row in enumerate(writers)
         ),
         *(
-            _box(columns[1], _middle(index, len(relations.branches), rows), branch)
-            for index, branch in enumerate(relations.branches)
+            _box(columns[1], _middle(index, len(graph.branches), rows), branch)
+            for index, branch in enumerate(graph.branches)
         ),
         *(
-            _box(columns[2], _middle(index, len(readers), rows), relations.parties[row])
+            _box(columns[2], _middle(index, len(readers), rows), graph.parties[row])
             for index, row in enumerate(readers)
         ),
     ]
@@ -127,12 +128,12 @@ width="{width}" height="{height}" role="img" aria-labelledby="title desc">
 """
 
 
-def _told(relations: AccessGraph, edge: Edge, verb: str) -> str:
-    return f"{relations.parties[edge.party].name} {verb} {relations.branches[edge.branch].name}"
+def _edge_title(graph: AccessGraph, edge: Edge, verb: str) -> str:
+    return f"{graph.parties[edge.party].name} {verb} {graph.branches[edge.branch].name}"
 
 
 def _middle(index: int, count: int, rows: int) -> float:
-    """Return the height of a box's middle: a short column is spread over the tallest one's."""
+    """Return y of the middle of a box; a short column is spread over the height of the tallest."""
     return TOP + (index + 0.5) * rows * ROW / max(count, 1)
 
 
@@ -141,32 +142,33 @@ def _headings(columns: list[int]) -> Iterator[str]:
         yield f'<text class="heading" x="{x + WIDTH / 2}" y="40">{text}</text>'
 
 
-def _box(x: int, middle: float, what: Party | Branch) -> str:
-    branch = isinstance(what, Branch)
-    kind = "commands" if branch and what.name == "commands" else "branch" if branch else "party"
-    told = what.filter if isinstance(what, Branch) else ", ".join(what.members)
-    shown = what.name if len(what.name) <= 34 else f"{what.name[:33]}…"  # noqa: PLR2004 (fits WIDTH)
-    radius = BOX / 2 if branch else 5
+def _box(x: int, middle: float, node: Party | Branch) -> str:
+    if isinstance(node, Branch):
+        kind = "commands" if node.name == "commands" else "branch"
+        title, radius = node.filter, BOX / 2
+    else:
+        kind, title, radius = "party", ", ".join(node.members), 5
+    label = node.name if len(node.name) <= 34 else f"{node.name[:33]}…"  # noqa: PLR2004 (fits WIDTH)
     return (
-        f'<g class="{kind}"><title>{escape(told)}</title>'
+        f'<g class="{kind}"><title>{escape(title)}</title>'
         f'<rect x="{x}" y="{middle - BOX / 2:.1f}" width="{WIDTH}" height="{BOX}" rx="{radius}"/>'
-        f'<text x="{x + WIDTH / 2}" y="{middle + 5:.1f}">{escape(shown)}</text></g>'
+        f'<text x="{x + WIDTH / 2}" y="{middle + 5:.1f}">{escape(label)}</text></g>'
     )
 
 
 def _curve(
-    start: tuple[float, float], end: tuple[float, float], kind: str, extent: Extent, told: str
+    start: tuple[float, float], end: tuple[float, float], kind: str, extent: Extent, title: str
 ) -> str:
     bend = (end[0] - start[0]) / 2
     path = (
         f"M{start[0]:.1f} {start[1]:.1f}C{start[0] + bend:.1f} {start[1]:.1f} "
         f"{end[0] - bend:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
     )
-    part = " part" if extent == "some" else ""
-    return f'<path class="{kind}{part}" d="{path}"><title>{escape(told)}</title></path>'
+    style = f"{kind} part" if extent == "some" else kind
+    return f'<path class="{style}" d="{path}"><title>{escape(title)}</title></path>'
 
 
-# Orange and blue of a palette that colour-blind readers tell apart (Okabe and Ito).
+# Orange and blue of the palette of Okabe and Ito, for colour-blind readers.
 _STYLE = """
 svg { --ink: #1b1f24; --ground: #fff; --box: #f2f4f7; --edge: #9aa4b0; --write: #d55e00;
   --read: #0072b2; --commands: #fbe3d0; }

@@ -1,4 +1,4 @@
-"""Two revisions of one stack file compared: who gains and loses what, and what that costs."""
+"""Compare two revisions of a stack file: changed access, and the effect on the broker."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from broker.settings.base_model import SettingsModel
 from broker.settings.stack_settings import Settings
 
 Change = Literal["added", "removed", "widened", "narrowed", "changed", "equivalent"]
-"""``changed`` is both wider and narrower; ``equivalent`` is other rules to the same effect."""
+"""``changed`` is both widened and narrowed; ``equivalent``: other rules, the same access."""
 Effect = Literal["none", "reload", "replace"]
 _Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserDiff:
-    """What changed for one user or fleet; each topic is one for which it is true."""
+    """What changed for one user or fleet; the topics are examples."""
 
     name: str
     change: Change
@@ -42,24 +42,24 @@ class UserDiff:
 
 @dataclass(frozen=True, kw_only=True)
 class AccessDiff:
-    """What a reviewer wants to know of a change."""
+    """The effects of a change on access, logins, connections and the container."""
 
     stack: str
     users: tuple[UserDiff, ...]
     rotated: tuple[str, ...]
-    """Users, fleets and members of fleets whose password changes though they stay."""
+    """Users, fleets and members of fleets that remain and get another password."""
     disconnected: tuple[str, ...]
-    """Logins whose clients are disconnected by a reload; by a replacement everybody's are."""
+    """Logins whose clients a reload disconnects; a replacement disconnects all clients."""
     effect: Effect
     because: tuple[str, ...]
-    """Settings, as paths, that need a new container."""
+    """Paths of the settings that replace the container."""
     errors: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
 
     @property
     def changes(self) -> set[str]:
-        """The kinds of change there are, as ``--fail-on`` names them."""
-        kinds: set[str] = {each.change for each in self.users}
+        """The kinds of change in the diff, as in ``--fail-on``."""
+        kinds: set[str] = {user.change for user in self.users}
         if "changed" in kinds:
             kinds |= {"widened", "narrowed"}
         return (
@@ -70,15 +70,15 @@ class AccessDiff:
 
 
 def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
-    """Compare by what rules let through, not by their text."""
-    reviewed = review_access(after, stack)
+    """Compare two revisions by the access that the rules grant, and not by their text."""
+    findings = review_access(after, stack)
     because = tuple(_container_changes(before, after))
     users = tuple(_user_diffs(before, after))
     rotated = tuple(_rotated(before, after))
     effect: Effect = "none"
     if because:
         effect = "replace"
-    elif _read_by_a_reload(before) != _read_by_a_reload(after):
+    elif _reloaded_files(before) != _reloaded_files(after):
         effect = "reload"
     return AccessDiff(
         stack=stack,
@@ -87,28 +87,28 @@ def diff(stack: str, before: Settings, after: Settings) -> AccessDiff:
         disconnected=disconnected_logins(stamps(before), stamps(after)),
         effect=effect,
         because=because,
-        errors=of_severity("error", reviewed),
-        warnings=of_severity("warning", reviewed),
+        errors=of_severity("error", findings),
+        warnings=of_severity("warning", findings),
     )
 
 
-def _read_by_a_reload(settings: Settings) -> tuple[object, ...]:
+def _reloaded_files(settings: Settings) -> tuple[object, ...]:
     return (stamps(settings), render_acl(settings), render_conf(settings.broker))
 
 
-def _spoken_of(settings: Settings) -> dict[str, Principal]:
-    """Return users, and one member for each fleet: members differ in nothing but their name."""
-    everybody = effective_rules(settings)
-    spoken = {name: everybody[name] for name in settings.users}
+def _users_and_fleets(settings: Settings) -> dict[str, Principal]:
+    """Return the rules of users and, for each fleet, of one member, as ``fleet KIND``."""
+    principals = effective_rules(settings)
+    compared = {name: principals[name] for name in settings.users}
     for kind, fleet in settings.fleets.items():
-        spoken[f"fleet {kind}"] = Principal(
-            name="%u", patterns=everybody[next(iter(fleet.admitted))].patterns
+        compared[f"fleet {kind}"] = Principal(
+            name="%u", patterns=principals[next(iter(fleet.admitted))].patterns
         )
-    return spoken
+    return compared
 
 
 def _user_diffs(before: Settings, after: Settings) -> Iterator[UserDiff]:
-    old, new = _spoken_of(before), _spoken_of(after)
+    old, new = _users_and_fleets(before), _users_and_fleets(after)
     for name in dict.fromkeys((*old, *new)):
         was, now = old.get(name), new.get(name)
         if was == now:
@@ -124,7 +124,7 @@ def _user_diffs(before: Settings, after: Settings) -> Iterator[UserDiff]:
             change = "changed"
         elif gained or lost:
             change = "widened" if gained else "narrowed"
-        lines = (_lines(was), _lines(now))
+        old_lines, new_lines = _lines(was), _lines(now)
         yield UserDiff(
             name=name,
             change=change,
@@ -132,64 +132,64 @@ def _user_diffs(before: Settings, after: Settings) -> Iterator[UserDiff]:
             may_now_write=write.gained,
             no_longer_reads=read.lost,
             no_longer_writes=write.lost,
-            added_rules=tuple(each for each in lines[1] if each not in lines[0]),
-            removed_rules=tuple(each for each in lines[0] if each not in lines[1]),
+            added_rules=tuple(line for line in new_lines if line not in old_lines),
+            removed_rules=tuple(line for line in old_lines if line not in new_lines),
         )
 
 
 def _lines(principal: Principal | None) -> dict[str, None]:
     if principal is None:
         return {}
-    return dict.fromkeys(rule.line for rule in (*principal.topics, *principal.patterns))
+    return dict.fromkeys(rule.line for rule in principal.all_rules())
 
 
 def _rotated(before: Settings, after: Settings) -> Iterator[str]:
-    """Yield who is there before and after and has another password; a whole fleet by its kind."""
+    """Yield the users and members that remain and get another password, or their whole fleet."""
     old, new = _passwords(before), _passwords(after)
     changed = {name for name, password in new.items() if old.get(name, password) != password}
     yield from (name for name in after.users if name in changed)
-    lengths = before.broker.passwords.length, after.broker.passwords.length
+    same_length = before.broker.passwords.length == after.broker.passwords.length
     for kind, fleet in after.fleets.items():
-        former = before.fleets.get(kind)
-        if former and (former.generation, lengths[0]) != (fleet.generation, lengths[1]):
+        previous = before.fleets.get(kind)
+        if previous and (previous.generation != fleet.generation or not same_length):
             yield f"fleet {kind}"
         else:
             yield from (member for member in fleet.admitted if member in changed)
 
 
 def _passwords(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return what the password of each user and each member hangs on, by name."""
-    by_login = stamps(settings)
+    """Return, by name, values that change whenever the password of a user or member does."""
+    stamp_of_login = stamps(settings)
     active = {name: logins_of(name, user)[0].name for name, user in settings.users.items()}
     passwords: dict[str, tuple[str, ...]] = {
-        name: (login, by_login[login]) for name, login in active.items()
+        name: (login, stamp_of_login[login]) for name, login in active.items()
     }
     for kind, fleet in settings.fleets.items():
-        passwords |= {member: ("fleet", kind, by_login[member]) for member in fleet.admitted}
+        passwords |= {member: ("fleet", kind, stamp_of_login[member]) for member in fleet.admitted}
     return passwords
 
 
 def _container_changes(before: Settings, after: Settings) -> Iterator[str]:
     """
-    Yield the settings that need a new container, as paths.
+    Yield the paths of the settings that replace the container.
 
-    A setting does if it alone, changed in *before* or put back in *after*, changes what a
-    container has from its start.
+    A setting is one of them if its change alone, made in *before* or reverted in *after*, changes
+    the start digest's inputs.
     """
     old, new = before.broker, after.broker
-    # With the reserved listener: its port is a setting, too.
-    needs = partial(start_needs, reserved=True)
-    needed_before, needed_after = needs(old), needs(new)
-    if needed_before == needed_after:
+    # The reserved listener is included, because its port is a setting.
+    inputs_of = partial(start_needs, reserved=True)
+    old_inputs, new_inputs = inputs_of(old), inputs_of(new)
+    if old_inputs == new_inputs:
         return
     for path in _differing(old, new):
-        changed, put_back = _with(old, path, _at(new, path)), _with(new, path, _at(old, path))
-        if needs(changed) != needed_before or needs(put_back) != needed_after:
-            yield _spelled("broker", old, path)
+        changed, reverted = _with(old, path, _at(new, path)), _with(new, path, _at(old, path))
+        if inputs_of(changed) != old_inputs or inputs_of(reverted) != new_inputs:
+            yield _stack_file_path("broker", old, path)
 
 
 def _differing(was: object, now: object, path: _Path = ()) -> Iterator[_Path]:
-    """Yield the path of each difference, in the names of fields and keys."""
+    """Yield the path of each difference, as names of fields and keys."""
     if isinstance(was, SettingsModel) and type(was) is type(now):
         for name in type(was).model_fields:
             yield from _differing(getattr(was, name), getattr(now, name), (*path, name))
@@ -207,19 +207,19 @@ def _at(value: Any, path: _Path) -> Any:
 
 
 def _with(value: Any, path: _Path, leaf: Any) -> Any:
-    """Return *value* with *leaf* at *path*; not validated, for it is nobody's stack file."""
+    """Return *value* with *leaf* at *path*, without validation."""
     name, *rest = path
     inner = _with(_at(value, (name,)), tuple(rest), leaf) if rest else leaf
     if isinstance(value, SettingsModel):
         return value.model_copy(update={name: inner})
-    # No value of a mapping is None: that is one which is not there.
-    return {key: part for key, part in {**value, name: inner}.items() if part is not None}
+    # None means that the key is absent; no mapping has None as a value.
+    return {key: item for key, item in {**value, name: inner}.items() if item is not None}
 
 
-def _spelled(parent: str, value: Any, path: _Path) -> str:
+def _stack_file_path(parent: str, value: Any, path: _Path) -> str:
     """Return *path* as the stack file spells it."""
     if not path:
         return parent
     name, *rest = path
     alias = type(value).model_fields[name].alias if isinstance(value, SettingsModel) else name
-    return _spelled(f"{parent}.{alias}", _at(value, (name,)) if rest else None, tuple(rest))
+    return _stack_file_path(f"{parent}.{alias}", _at(value, (name,)) if rest else None, tuple(rest))

@@ -1,4 +1,4 @@
-"""What rules let through, decided for all topics at once, with a topic to show for it."""
+"""Find a topic that a user may or may not use; exact for all topics, wildcards included."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from broker.access.evaluate import BRIDGE_STATE
 from broker.access.rules import Direction, Principal, Rule
 from broker.access.topic_filters import includes, overlaps
 
-# Stand for all levels that no rule names; the second for those that begin with '$', which only
-# matters at the first place.
+# They represent all levels that no rule names; the second one represents those that begin with
+# '$', which matters only for the first level.
 OTHER = "anything"
 OTHER_SYSTEM = "$anything"
 
-# In place of %c: a client is called what it likes, and 2.0 lets an id with '/' stand for several
-# levels, one that begins with '$' for $SYS.
-_ANY_NAME = "\0"
-_BRIDGE = tuple(BRIDGE_STATE.split("/"))
+# Replaces %c: a client chooses its id. In 2.0, an id with '/' spans several levels, and one that
+# begins with '$' can match $SYS.
+_ANY_CLIENT_ID = "\0"
+_BRIDGE_STATE_LEVELS = tuple(BRIDGE_STATE.split("/"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What changed for one user in one direction; each is a topic for which it is true."""
+    """An example of a topic that a user may use now, and of one that it no longer may."""
 
     gained: str | None
     lost: str | None
 
 
 def compare(before: Principal | None, after: Principal | None, direction: Direction) -> Difference:
-    """Return a topic that *after* may and *before* may not, and one the other way round."""
-    machines = (_Machine.of(before, direction), _Machine.of(after, direction))
+    """Return a topic that only *after* may use, and a topic that only *before* may use."""
+    automata = (_RuleAutomaton.of(before, direction), _RuleAutomaton.of(after, direction))
     return Difference(
-        gained=_find(machines, lambda was, now: now and not was),
-        lost=_find(machines, lambda was, now: was and not now),
+        gained=_find(automata, lambda was, now: now and not was),
+        lost=_find(automata, lambda was, now: was and not now),
     )
 
 
@@ -47,56 +47,57 @@ def find_example_topic(
     outside: Iterable[str] = (),
 ) -> str | None:
     """
-    Return a topic of *filter_* that *principal* may (or, if not *allowed*, may not) use.
+    Return a topic that *filter_* matches and that *principal* may (if not *allowed*: may not) use.
 
-    None of the filters *outside* matches it.
+    The topic matches none of the filters *outside*.
     """
     outside = tuple(outside)
     within = Principal(
         name="",
         topics=(
-            *(Rule(kind="topic", access="deny", filter=each) for each in outside),
+            *(Rule(kind="topic", access="deny", filter=excluded) for excluded in outside),
             Rule(kind="topic", access="readwrite", filter=filter_),
         ),
     )
-    machines = (
-        _Machine.of(principal, direction, within=filter_, outside=outside),
-        _Machine.of(within, direction),
+    automata = (
+        _RuleAutomaton.of(principal, direction, within=filter_, outside=outside),
+        _RuleAutomaton.of(within, direction),
     )
-    if allowed and not machines[0].allows:
+    if allowed and not automata[0].allows:
         return None
-    # Not even a rule for it opens $SYS for writing: the filter itself is not judged so.
-    machines[1].guarded = None
-    return _find(machines, lambda may, inside: inside and may == allowed)
+    # *filter_* is matched, not evaluated as a rule: the broker's restrictions do not apply to it.
+    automata[1].restricted = None
+    return _find(automata, lambda may, inside: inside and may == allowed)
 
 
-def _find(machines: Sequence[_Machine], wanted: Callable[..., bool]) -> str | None:
+def _find(automata: Sequence[_RuleAutomaton], condition: Callable[..., bool]) -> str | None:
     """
-    Return a shortest topic for which *wanted* is true of the machines' verdicts.
+    Return a shortest topic for which *condition* is true of the automata's decisions.
 
-    Exact for any number of rules, denials included: it walks all levels that the rules can tell
-    apart, breadth first, and topics that no rule tells apart are looked at once.
+    The result is exact for any number of rules, denials included. A breadth-first search visits
+    all combinations of levels that the rules distinguish, and equivalent topics only once.
     """
-    literals = sorted(set[str]().union(*(machine.literals for machine in machines)))
-    start = tuple(machine.start for machine in machines)
-    # Not the start: no topic ends there, and a filter of # alone comes back to it.
-    seen: set[tuple[_State, ...]] = set()
+    literals = sorted(set[str]().union(*(automaton.literals for automaton in automata)))
+    start = tuple(automaton.start for automaton in automata)
+    # Without the start: it is no topic, and the filter # returns to the same state.
+    visited: set[tuple[_State, ...]] = set()
     queue: deque[tuple[tuple[_State, ...], tuple[str, ...]]] = deque([(start, ())])
     while queue:
         states, path = queue.popleft()
         for level in _alphabet(literals, first=not path):
             topic = (*path, level)
             following = tuple(
-                machine.step(state, topic) for machine, state in zip(machines, states, strict=True)
+                automaton.step(state, topic)
+                for automaton, state in zip(automata, states, strict=True)
             )
-            if following in seen:
+            if following in visited:
                 continue
-            seen.add(following)
-            verdicts = (
-                machine.verdict(state, topic)
-                for machine, state in zip(machines, following, strict=True)
+            visited.add(following)
+            decisions = (
+                automaton.allows(state, topic)
+                for automaton, state in zip(automata, following, strict=True)
             )
-            if wanted(*verdicts):
+            if condition(*decisions):
                 return "/".join(topic)
             if any(following):
                 queue.append((following, topic))
@@ -104,28 +105,27 @@ def _find(machines: Sequence[_Machine], wanted: Callable[..., bool]) -> str | No
 
 
 def _alphabet(literals: Iterable[str], *, first: bool) -> Iterator[str]:
-    # What rules don't name comes first: a witness should be a topic of its own, where one will do.
+    # Levels that no rule names come first, so that an example does not repeat a rule if possible.
     yield OTHER
     yield from literals
     if first:
         yield OTHER_SYSTEM
 
 
-# For each rule that still may match: its place among the rules, and how many of its levels the
-# topic has used up.
+# For each rule that may still match: its index, and how many of its levels are matched.
 _State = tuple[tuple[int, int], ...]
 
 
-class _Machine:
-    """The rules of one user in one direction, read level by level."""
+class _RuleAutomaton:
+    """An automaton that evaluates the rules of one user in one direction, level by level."""
 
     def __init__(
-        self, rules: Sequence[tuple[Rule, tuple[str, ...]]], *, guarded: Direction | None
+        self, rules: Sequence[tuple[Rule, tuple[str, ...]]], *, restricted: Direction | None
     ) -> None:
         self.rules = rules
-        """In the order in which Mosquitto asks them, with the levels of their filters."""
-        self.guarded = guarded
-        """The direction in which the broker keeps some topics to itself, whatever rules say."""
+        """The rules in order of evaluation, with the levels of their filters."""
+        self.restricted = restricted
+        """The direction whose restrictions by the broker itself (``$SYS``, ``$share``) apply."""
 
     @classmethod
     def of(
@@ -135,29 +135,32 @@ class _Machine:
         *,
         within: str | None = None,
         outside: tuple[str, ...] = (),
-    ) -> _Machine:
-        """Return the rules of *principal*: where *within* is given, those that matter inside it."""
+    ) -> _RuleAutomaton:
+        """
+        Return the automaton of the rules of *principal*.
+
+        Where *within* is given, rules that decide about none of its topics are left out.
+        """
         if principal is None:
-            return cls([], guarded=direction)
-        rules = [
+            return cls([], restricted=direction)
+        rules = (
             (rule, _levels(rule, principal.name))
-            for asked in principal.asked()
-            for rule in asked
-            if rule.speaks_of(direction)
-        ]
-        # Whom a denial names by client id is whoever calls itself so: it keeps nobody out.
+            for rule in principal.in_order_of_evaluation()
+            if rule.covers(direction)
+        )
+        # A denial by client id has no effect, because a client can choose another id.
         return cls(
             [
                 (rule, levels)
                 for rule, levels in rules
-                if (rule.access != "deny" or _ANY_NAME not in levels)
+                if (rule.access != "deny" or _ANY_CLIENT_ID not in levels)
                 and (
                     within is None
                     or rule.kind == "pattern"
                     or _decides(rule.filter, within, outside)
                 )
             ],
-            guarded=direction,
+            restricted=direction,
         )
 
     @property
@@ -168,44 +171,47 @@ class _Machine:
     @property
     def literals(self) -> set[str]:
         named = {level for _, levels in self.rules for level in levels}
-        return (named | {*_BRIDGE}) - {"+", "#", _ANY_NAME}
+        return (named | {*_BRIDGE_STATE_LEVELS}) - {"+", "#", _ANY_CLIENT_ID}
 
     @property
     def start(self) -> _State:
-        # Behind the rules, the branch of $SYS that is open: it decides nothing by itself.
+        # The last index is BRIDGE_STATE, which is tracked but is not a rule.
         return tuple((index, 0) for index in range(len(self.rules) + 1))
 
     def step(self, state: _State, topic: tuple[str, ...]) -> _State:
         level = topic[-1]
         system = len(topic) == 1 and level.startswith("$")
         following: list[tuple[int, int]] = []
-        for index, place in state:
+        for index, position in state:
             levels = self._levels_of(index)
-            if place == len(levels) or (system and levels[place] in ("+", "#")):
+            if position == len(levels) or (system and levels[position] in ("+", "#")):
                 continue
-            if levels[place] in ("#", _ANY_NAME):
-                following.append((index, place))
-            if levels[place] in ("+", level, _ANY_NAME):
-                following.append((index, place + 1))
+            if levels[position] in ("#", _ANY_CLIENT_ID):
+                following.append((index, position))
+            if levels[position] in ("+", level, _ANY_CLIENT_ID):
+                following.append((index, position + 1))
         return tuple(dict.fromkeys(following))
 
-    def verdict(self, state: _State, topic: tuple[str, ...]) -> bool:
-        """Decide for the topic that ends here: the first rule whose filter ends here, too."""
-        ended = [
+    def allows(self, state: _State, topic: tuple[str, ...]) -> bool:
+        """Return the decision for *topic*, whose last step led to *state*: the first match wins."""
+        matching = [
             index
-            for index, place in state
-            if place == len(self._levels_of(index)) or self._levels_of(index)[place] == "#"
+            for index, position in state
+            if position == len(self._levels_of(index)) or self._levels_of(index)[position] == "#"
         ]
-        if self.guarded and topic[0].startswith("$share"):
+        if self.restricted and topic[0].startswith("$share"):
             return False
-        if self.guarded == "write" and topic[0].startswith("$SYS") and len(self.rules) not in ended:
+        bridge_state = len(self.rules) in matching
+        if self.restricted == "write" and topic[0].startswith("$SYS") and not bridge_state:
             return False
         return any(
-            self.rules[index][0].access != "deny" for index in ended[:1] if index < len(self.rules)
+            self.rules[index][0].access != "deny"
+            for index in matching[:1]
+            if index < len(self.rules)
         )
 
     def _levels_of(self, index: int) -> tuple[str, ...]:
-        return self.rules[index][1] if index < len(self.rules) else _BRIDGE
+        return self.rules[index][1] if index < len(self.rules) else _BRIDGE_STATE_LEVELS
 
 
 def _decides(filter_: str, within: str, outside: tuple[str, ...]) -> bool:
@@ -217,4 +223,4 @@ def _levels(rule: Rule, user: str) -> tuple[str, ...]:
     levels = rule.filter.split("/")
     if rule.kind == "topic":
         return tuple(levels)
-    return tuple({"%u": user, "%c": _ANY_NAME}.get(level, level) for level in levels)
+    return tuple({"%u": user, "%c": _ANY_CLIENT_ID}.get(level, level) for level in levels)

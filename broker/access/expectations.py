@@ -1,4 +1,4 @@
-"""Sentences about who may do what, held against the rules for every topic at once."""
+"""Expectations: statements about access that the rules must satisfy for every topic."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ GRAMMAR = (
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What somebody who declares users relies on."""
+    """A statement such as ``sensor may not read FILTER``."""
 
     text: str
     filter: str
     direction: Direction
     allowed: bool
     user: str | None = None
-    """The one it speaks of; None for everybody."""
+    """The user that the statement is about; None for all users."""
     but: tuple[str, ...] = ()
-    """Users that a sentence about everybody does not speak of."""
+    """Users that are excepted from a statement about all users."""
 
     @classmethod
     def parse(cls, text: str) -> Expectation:
         """
-        Read a sentence.
+        Parse a statement.
 
         Raises:
-            ValueError: it isn't one, or is a double negative.
+            ValueError: *text* is not a statement, or has two negations.
 
         """
-        found = _SENTENCE.fullmatch(text)
-        if found is None or (found["nobody"] and found["not"]):
+        match = _SENTENCE.fullmatch(text)
+        if match is None or (match["nobody"] and match["not"]):
             raise ValueError(GRAMMAR)
         return cls(
             text=text,
-            filter=found["filter"],
-            direction="read" if found["direction"] == "read" else "write",
-            allowed=not (found["nobody"] or found["not"]),
-            user=found["user"],
-            but=tuple(re.split(r", ?", found["but"])) if found["but"] else (),
+            filter=match["filter"],
+            direction="read" if match["direction"] == "read" else "write",
+            allowed=not (match["nobody"] or match["not"]),
+            user=match["user"],
+            but=tuple(re.split(r", ?", match["but"])) if match["but"] else (),
         )
 
     def about(self, principals: Mapping[str, Principal]) -> Iterator[Principal]:
-        """Yield those of whom it speaks."""
+        """Yield the principals that the statement is about."""
         if self.user is not None:
             yield principals[self.user]
         else:
-            yield from (each for name, each in principals.items() if name not in self.but)
+            yield from (principal for name, principal in principals.items() if name not in self.but)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breach:
-    """An expectation that is not true, and a topic to show it."""
+class Violation:
+    """An expectation that is false, with a user and a topic for which it is false."""
 
     expectation: Expectation
     user: str
@@ -71,14 +71,14 @@ class Breach:
 
     def __str__(self) -> str:
         may = "may not" if self.expectation.allowed else "may"
-        return f"not so: {self.user} {may} {self.expectation.direction} {self.topic}"
+        return f"expectation violated: {self.user} {may} {self.expectation.direction} {self.topic}"
 
 
-def breaches(expectation: Expectation, principals: Mapping[str, Principal]) -> list[Breach]:
-    """Return a breach for each user for whom the sentence is false; of a fleet, for one member."""
+def violations(expectation: Expectation, principals: Mapping[str, Principal]) -> list[Violation]:
+    """Return a violation for each user for whom the statement is false; one per fleet."""
     return [
-        Breach(expectation=expectation, user=principal.name, topic=topic)
-        for principal in _apart(expectation, expectation.about(principals))
+        Violation(expectation=expectation, user=principal.name, topic=topic)
+        for principal in _without_equivalents(expectation, expectation.about(principals))
         if (
             topic := find_example_topic(
                 principal,
@@ -90,19 +90,22 @@ def breaches(expectation: Expectation, principals: Mapping[str, Principal]) -> l
     ]
 
 
-def _apart(expectation: Expectation, principals: Iterable[Principal]) -> Iterator[Principal]:
+def _without_equivalents(
+    expectation: Expectation, principals: Iterable[Principal]
+) -> Iterator[Principal]:
     """
-    Yield those for whom the answer can be another one than for somebody before them.
+    Yield the principals without those whose result must equal that of an earlier one.
 
-    Members of fleets have patterns alone, and the same ones: they differ in their name, so only
-    where a rule or the sentence spells it out. Ten thousand would take seconds, one by one.
+    Members of fleets have only patterns, and all have the same. Their results can differ only if
+    a rule or the statement contains a member's name. To check ten thousand one by one would take
+    seconds.
     """
-    spelt: dict[tuple[Rule, ...], set[str]] = {}
+    literal_levels: dict[tuple[Rule, ...], set[str]] = {}
     for principal in principals:
         if not principal.topics:
             rules = principal.patterns
-            if rules in spelt and principal.name not in spelt[rules]:
+            if rules in literal_levels and principal.name not in literal_levels[rules]:
                 continue
             filters = (expectation.filter, *(rule.filter for rule in rules))
-            spelt[rules] = {level for filter_ in filters for level in filter_.split("/")}
+            literal_levels[rules] = {level for filter_ in filters for level in filter_.split("/")}
         yield principal

@@ -1,4 +1,4 @@
-"""Why somebody may, or may not: the rule that decides, in a sentence."""
+"""Explain access in sentences: what a user may do, and which rule decides."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CLAIMS: dict[Direction, str] = {
 
 def explain(settings: Settings, user: str, topic: str) -> list[str]:
     """
-    Return what *user* may publish to *topic* and receive of it, in sentences.
+    Return in sentences what *user* may publish to *topic* and receive from it.
 
-    *topic* may be a filter: then there is a sentence for what is allowed of it and one for what
-    is not, where there is both.
+    *topic* may be a filter. If only some of its topics are allowed, there is a sentence about
+    those that are allowed, and another about those that are not.
     """
     principal = effective_rules(settings)[user]
     return [
@@ -37,17 +37,17 @@ def explain(settings: Settings, user: str, topic: str) -> list[str]:
 
 def who_can(settings: Settings, direction: Direction, topic: str) -> dict[str, str]:
     """
-    Return the rule that lets each user write (or read) *topic*, by user.
+    Return the users that may write (or read) *topic*, each with the rule that grants it.
 
-    *topic* may be a filter: then everybody for whom one of their rules speaks of some of it.
+    *topic* may be a filter: then the users are those that may use at least one of its topics.
     """
-    found: dict[str, str] = {}
+    granted: dict[str, str] = {}
     for name, principal in effective_rules(settings).items():
         example = find_example_topic(principal, direction, topic, allowed=True)
         if example is not None:
-            said = _why(principal, direction, example)
-            found[name] = f"{said}, for example {example}" if _is_filter(topic) else said
-    return found
+            reason = _reason(principal, direction, example)
+            granted[name] = f"{reason}, for example {example}" if _is_filter(topic) else reason
+    return granted
 
 
 def _explain_filter(principal: Principal, direction: Direction, filter_: str) -> Iterator[str]:
@@ -64,52 +64,54 @@ def _explain_filter(principal: Principal, direction: Direction, filter_: str) ->
                 negation="" if topic is allowed else "not ",
                 topic=f"{extent} of {filter_}",
             )
-            yield f"{claim}, for example {topic}: {_why(principal, direction, topic)}."
+            yield f"{claim}, for example {topic}: {_reason(principal, direction, topic)}."
 
 
 def _sentence(principal: Principal, direction: Direction, topic: str) -> str:
-    verdict, _ = _decide(principal, direction, topic)
+    decision, _ = _decide(principal, direction, topic)
     claim = _CLAIMS[direction].format(
-        user=principal.name, negation="" if verdict.allowed else "not ", topic=topic
+        user=principal.name, negation="" if decision.allowed else "not ", topic=topic
     )
-    return f"{claim}: {_why(principal, direction, topic)}."
+    return f"{claim}: {_reason(principal, direction, topic)}."
 
 
-def _why(principal: Principal, direction: Direction, topic: str) -> str:
-    verdict, client_id = _decide(principal, direction, topic)
-    if verdict.rule is None:
-        return verdict.reason
-    said = f"'{verdict.rule.line}' ({verdict.rule.origin})"
-    return f"{said}, with the client id {client_id!r}" if client_id else said
+def _reason(principal: Principal, direction: Direction, topic: str) -> str:
+    decision, client_id = _decide(principal, direction, topic)
+    if decision.rule is None:
+        return decision.reason
+    rule = f"'{decision.rule.line}' ({decision.rule.origin})"
+    return f"{rule}, with the client id {client_id!r}" if client_id else rule
 
 
 def _decide(principal: Principal, direction: Direction, topic: str) -> tuple[Decision, str]:
     """
-    Return the verdict, and the client id that it needs; empty where any will do.
+    Return the decision, and the client id on which it depends; empty if it depends on none.
 
-    A client chooses its id, so a rule with ``%c`` grants what it grants to some id.
+    A client chooses its id, so a rule with ``%c`` grants access if it does so for any id.
     """
     action: Action = "publish" if direction == "write" else "receive"
-    unnamed = "client"
-    while unnamed in topic:
-        unnamed += "-"
-    usual = evaluate(principal, action, topic, client_id=unnamed)
-    if usual.allowed:
-        return usual, ""
+    unrelated_id = "client"
+    while unrelated_id in topic:
+        unrelated_id += "-"
+    default = evaluate(principal, action, topic, client_id=unrelated_id)
+    if default.allowed:
+        return default, ""
     for client_id in _client_ids(principal, topic):
-        verdict = evaluate(principal, action, topic, client_id=client_id)
-        if verdict.allowed:
-            return verdict, client_id
-    return usual, ""
+        decision = evaluate(principal, action, topic, client_id=client_id)
+        if decision.allowed:
+            return decision, client_id
+    return default, ""
 
 
 def _client_ids(principal: Principal, topic: str) -> list[str]:
-    """Return what can stand for ``%c`` in *topic*: in 2.0 one level or more."""
+    """Return the client ids with which a pattern may match *topic*: in 2.0 one level or more."""
     levels = topic.split("/")
     patterns = [rule.filter.split("/") for rule in principal.patterns]
-    places = {pattern.index("%c") for pattern in patterns if "%c" in pattern}
-    found = [levels[place:end] for place in places for end in range(place + 1, len(levels) + 1)]
-    return ["/".join(name) for name in sorted(found, key=len)]
+    positions = {pattern.index("%c") for pattern in patterns if "%c" in pattern}
+    client_ids = [
+        levels[start:end] for start in positions for end in range(start + 1, len(levels) + 1)
+    ]
+    return ["/".join(id_levels) for id_levels in sorted(client_ids, key=len)]
 
 
 def _is_filter(topic: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who reads and writes which branch of the topic tree: all, some or none of it, exactly."""
+"""The access graph: how much of each branch of the topic tree each party reads and writes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from broker.settings.stack_settings import Settings
 
 Extent = Literal["all", "some", "none"]
 SYSTEM = "$SYS/#"
-LONGEST = 40
-"""Characters of a party's name; beyond that its members are counted."""
+MAX_NAME_LENGTH = 40
+"""Maximum length of a list of names; a longer one is abbreviated to a name and a count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A part of the topic tree."""
+    """A branch of the topic tree."""
 
     name: str
     filter: str
     outside: tuple[str, ...] = ()
-    """Filters of other branches, which are not of this one."""
+    """Filters whose topics do not belong to this branch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Party:
     name: str
     members: tuple[str, ...]
     extents: Mapping[tuple[str, Direction], Extent]
-    """By the name of a branch, and direction."""
+    """How much of a branch the party may use, by the branch's name and the direction."""
 
     def extent(self, branch: Branch, direction: Direction) -> Extent:
         return self.extents[branch.name, direction]
@@ -51,67 +51,67 @@ class AccessGraph:
 
 def access_graph(settings: Settings) -> AccessGraph:
     """
-    Return who reads and writes what.
+    Return the access graph of all users and fleets.
 
-    Users whose extents are the same in every branch are one party; a fleet is one whatever its
-    size. What a fleet's patterns give a user as well, under a name that no member has, is left
-    out: the ACL file knows no groups, and nobody sends there. The health check's user is not
-    among them: it reads one topic of ``$SYS``.
+    Users with the same extents in every branch are one party, and so is a fleet of any size. The
+    patterns of a fleet apply to users, too, because the ACL file has no groups; this access is
+    omitted, as it concerns topics with the user's name that no member uses. The health check's
+    user is omitted as well: it reads one topic of ``$SYS``.
     """
-    everybody = effective_rules(settings)
-    branches = _branches(settings, everybody)
-    found: dict[tuple[tuple[tuple[str, Direction], Extent], ...], list[str]] = {}
+    principals = effective_rules(settings)
+    branches = _branches(settings, principals)
+    names_by_extents: dict[tuple[tuple[tuple[str, Direction], Extent], ...], list[str]] = {}
     for name in settings.users:
-        extents = _extents(_own(everybody[name]), branches)
-        found.setdefault(tuple(extents.items()), []).append(name)
+        extents = _extents(_without_fleet_patterns(principals[name]), branches)
+        names_by_extents.setdefault(tuple(extents.items()), []).append(name)
     parties = [
-        Party(name=_named(names), members=tuple(names), extents=dict(extents))
-        for extents, names in found.items()
+        Party(name=_party_name(names), members=tuple(names), extents=dict(extents))
+        for extents, names in names_by_extents.items()
     ]
     parties += [
         Party(
             name=f"fleet {kind} ({len(fleet.admitted):,})",
             members=tuple(fleet.admitted),
-            extents=_extents(everybody[next(iter(fleet.admitted))], branches),
+            extents=_extents(principals[next(iter(fleet.admitted))], branches),
         )
         for kind, fleet in settings.fleets.items()
     ]
     return AccessGraph(branches=branches, parties=tuple(parties))
 
 
-def _own(principal: Principal) -> Principal:
-    patterns = tuple(each for each in principal.patterns if not each.origin.startswith("fleets."))
+def _without_fleet_patterns(principal: Principal) -> Principal:
+    patterns = tuple(rule for rule in principal.patterns if not rule.origin.startswith("fleets."))
     return Principal(name=principal.name, topics=principal.topics, patterns=patterns)
 
 
-def _named(names: list[str]) -> str:
-    shown = ", ".join(names)
-    return shown if len(shown) <= LONGEST else f"{names[0]} and {len(names) - 1} alike"
+def _party_name(names: list[str]) -> str:
+    joined = ", ".join(names)
+    return joined if len(joined) <= MAX_NAME_LENGTH else f"{names[0]} and {len(names) - 1} alike"
 
 
-def _branches(settings: Settings, everybody: Mapping[str, Principal]) -> tuple[Branch, ...]:
-    """Return the declared tree, or the widest filters in use; and $SYS where a rule names it."""
+def _branches(settings: Settings, principals: Mapping[str, Principal]) -> tuple[Branch, ...]:
+    """Return the declared branches or the widest filters in use, and $SYS if a rule names it."""
     used = dict.fromkeys(
-        rule.written_for("+")
-        for name, each in everybody.items()
+        rule.filter_for("+")
+        for name, principal in principals.items()
         if name != settings.broker.health.user
-        for rule in (*each.topics, *each.patterns)
+        for rule in principal.all_rules()
         if rule.access != "deny"
     )
     if settings.topics:
-        branches = [Branch(name=name, filter=each) for name, each in settings.topics.items()]
+        branches = [Branch(name=name, filter=filter_) for name, filter_ in settings.topics.items()]
     else:
-        plain = [each for each in used if not each.startswith("$") and each != "#"]
+        plain = [filter_ for filter_ in used if not filter_.startswith("$") and filter_ != "#"]
         widest = [
-            each
-            for each in plain
-            if not any(other != each and includes(other, each) for other in plain)
+            filter_
+            for filter_ in plain
+            if not any(other != filter_ and includes(other, filter_) for other in plain)
         ]
-        branches = [Branch(name=each, filter=each) for each in widest or ["#"]]
-    named = tuple(each.filter for each in branches)
-    if not any(includes(each, "#") for each in named):
+        branches = [Branch(name=filter_, filter=filter_) for filter_ in widest or ["#"]]
+    named = tuple(branch.filter for branch in branches)
+    if not any(includes(filter_, "#") for filter_ in named):
         branches.append(Branch(name="elsewhere", filter="#", outside=named))
-    if any(each.startswith("$SYS") for each in used):
+    if any(filter_.startswith("$SYS") for filter_ in used):
         branches.append(Branch(name="$SYS", filter=SYSTEM))
     return tuple(branches)
 

@@ -1,4 +1,4 @@
-"""What is allowed and seldom meant: each guardrail by name, and how loud it is in this stack."""
+"""Guardrails: checks for settings that are valid and rarely intended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.settings.stack_settings import PROJECT, GuardrailName, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class _Concern:
-    """What one guardrail has against one place in the stack file."""
+    """A finding of a guardrail, before its severity is known."""
 
     guardrail: GuardrailName
     path: str
@@ -24,12 +24,12 @@ class _Concern:
 
 
 def guardrail_findings(settings: Settings, stack: str) -> list[Finding]:
-    """Return what the guardrails say: errors in prod, warnings elsewhere, unless switched."""
-    usual = "error" if stack == "prod" else "warning"
+    """Return the findings: errors in prod, otherwise warnings, unless ``guardrails`` says so."""
+    default = "error" if stack == "prod" else "warning"
     findings = []
     for concern in _concerns(settings):
-        switch = settings.guardrails.get(concern.guardrail)
-        level = switch.level if switch else usual
+        configured = settings.guardrails.get(concern.guardrail)
+        level = configured.level if configured else default
         if level != "off":
             report = error if level == "error" else warning
             message = f"{concern.message} (guardrail {concern.guardrail})"
@@ -38,13 +38,13 @@ def guardrail_findings(settings: Settings, stack: str) -> list[Finding]:
 
 
 def _concerns(settings: Settings) -> Iterator[_Concern]:
-    everybody = effective_rules(settings)
-    users = {name: everybody[name] for name in settings.users}
+    principals = effective_rules(settings)
+    users = {name: principals[name] for name in settings.users}
     yield from _one_admin(users)
-    yield from _system_topics(everybody)
+    yield from _system_topics(principals)
     yield from _idle_user(users)
-    yield from _device_commands(settings, everybody)
-    yield from _stray_filter(settings, everybody)
+    yield from _device_commands(settings, principals)
+    yield from _stray_filter(settings, principals)
     yield from _same_name(settings)
     yield from _needless_readwrite(settings)
     yield from _open_listener(settings)
@@ -54,72 +54,72 @@ def _concerns(settings: Settings) -> Iterator[_Concern]:
 def _one_admin(users: Mapping[str, Principal]) -> Iterator[_Concern]:
     admins = [
         name
-        for name, each in users.items()
-        if any(rule.access != "deny" and includes(rule.filter, "#") for rule in each.topics)
+        for name, user in users.items()
+        if any(rule.access != "deny" and includes(rule.filter, "#") for rule in user.topics)
     ]
     for name in admins[1:]:
         yield _Concern(
             guardrail="oneAdmin",
             path=f"users.{name}",
-            message=f"{name} has '#', and {admins[0]} has it too",
-            fix="Name the topics that it needs.",
+            message=f"{name} has the filter '#', and {admins[0]} has it, too",
+            fix="List the topics that the user needs.",
         )
 
 
-def _system_topics(everybody: Mapping[str, Principal]) -> Iterator[_Concern]:
-    seen: set[str] = set()
-    for rule in _rules(everybody):
+def _system_topics(principals: Mapping[str, Principal]) -> Iterator[_Concern]:
+    reported: set[str] = set()
+    for rule in _rules(principals):
         if rule.access in ("write", "readwrite") and rule.filter.split("/")[0] == "$SYS":
-            if rule.origin not in seen:
+            if rule.origin not in reported:
                 yield _Concern(
                     guardrail="systemTopics",
                     path=rule.origin,
                     message=f"{rule.filter!r}: the broker lets nobody write to $SYS",
-                    fix="Say 'read'.",
+                    fix="Move it to 'read'.",
                 )
-            seen.add(rule.origin)
+            reported.add(rule.origin)
 
 
 def _idle_user(users: Mapping[str, Principal]) -> Iterator[_Concern]:
-    for name, each in users.items():
-        if not any(rule.access != "deny" for rule in (*each.topics, *each.patterns)):
+    for name, user in users.items():
+        if not any(rule.access != "deny" for rule in user.all_rules()):
             yield _Concern(
                 guardrail="idleUser",
                 path=f"users.{name}",
-                message=f"{name} may log in and nothing else",
-                fix="Give it filters, or take it out.",
+                message=f"{name} may log in, and may neither read nor write any topic",
+                fix="Add filters, or remove the user.",
             )
 
 
-def _device_commands(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[_Concern]:
+def _device_commands(settings: Settings, principals: Mapping[str, Principal]) -> Iterator[_Concern]:
     commands = settings.topics.get("commands")
     if commands is None:
         return
     devices = {name: f"users.{name}" for name, user in settings.users.items() if user.device}
-    # Members of a fleet differ in nothing but their name: one speaks for all.
+    # Members of a fleet differ only in their name, so one of them is checked.
     devices |= {
-        next(iter(each.admitted)): f"fleets.{kind}" for kind, each in settings.fleets.items()
+        next(iter(fleet.admitted)): f"fleets.{kind}" for kind, fleet in settings.fleets.items()
     }
     for name, path in devices.items():
-        if topic := find_example_topic(everybody[name], "write", commands, allowed=True):
+        if topic := find_example_topic(principals[name], "write", commands, allowed=True):
             yield _Concern(
                 guardrail="deviceCommands",
                 path=path,
-                message=f"a device may write commands ({topic}); whoever takes one takes the room",
-                fix="Give devices read access to their commands only.",
+                message=f"a device may write commands ({topic}): a stolen one can command others",
+                fix="Give devices only read access to commands.",
             )
 
 
-def _stray_filter(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[_Concern]:
+def _stray_filter(settings: Settings, principals: Mapping[str, Principal]) -> Iterator[_Concern]:
     if not settings.topics:
         return
-    seen: set[str] = set()
-    for rule in _rules(everybody):
-        if rule.origin in seen or rule.filter.startswith("$"):
+    checked: set[str] = set()
+    for rule in _rules(principals):
+        if rule.origin in checked or rule.filter.startswith("$"):
             continue
-        seen.add(rule.origin)
-        filter_ = rule.written_for("+")
-        if not any(overlaps(filter_, each) for each in settings.topics.values()):
+        checked.add(rule.origin)
+        filter_ = rule.filter_for("+")
+        if not any(overlaps(filter_, branch) for branch in settings.topics.values()):
             yield _Concern(
                 guardrail="strayFilter",
                 path=rule.origin,
@@ -142,8 +142,8 @@ def _same_name(settings: Settings) -> Iterator[_Concern]:
             yield _Concern(
                 guardrail="sameName",
                 path=path,
-                message=f"{name!r} and the name of {other} differ in capitals only",
-                fix="Rename one.",
+                message=f"{name!r} and the name of {other} differ only in upper and lower case",
+                fix="Rename one of them.",
             )
 
 
@@ -155,31 +155,31 @@ def _needless_readwrite(settings: Settings) -> Iterator[_Concern]:
             yield _Concern(
                 guardrail="needlessReadwrite",
                 path=f"users.{name}.readwrite[{index}]",
-                message=f"{filter_!r}: {name} uses {user.uses[0]!r} only",
+                message=f"{filter_!r}: {name} has uses: [{user.uses[0]}]",
                 fix=f"Move it to {user.uses[0]!r}.",
             )
 
 
 def _open_listener(settings: Settings) -> Iterator[_Concern]:
     broker = settings.broker
-    for name, each in broker.listeners.items():
-        if each.bound.is_loopback:
+    for name, listener in broker.listeners.items():
+        if listener.bound.is_loopback:
             continue
-        path = f"broker.listeners.{name}"
-        if not each.allow_from:
-            why = "has no allowFrom"
-        elif each.for_anybody:
-            why = f"has an allowFrom of everybody ({', '.join(map(str, each.allow_from))})"
+        if not listener.allow_from:
+            reason = "has no allowFrom"
+        elif listener.open_to_everyone:
+            networks = ", ".join(map(str, listener.allow_from))
+            reason = f"has an allowFrom that includes every address ({networks})"
         elif broker.firewall.backend == "none":
-            why = "has an allowFrom that firewall.backend 'none' doesn't enforce"
+            reason = "has an allowFrom that firewall.backend 'none' doesn't enforce"
         else:
             continue
         yield _Concern(
             guardrail="openListener",
-            path=path,
-            message=f"port {each.port} on {each.bind_address} {why}: whoever can send a packet to "
-            "the host reaches it",
-            fix="Name the networks, or bind it to 127.0.0.1.",
+            path=f"broker.listeners.{name}",
+            message=f"port {listener.port} on {listener.bind_address} {reason}: every network that "
+            "reaches the host reaches the port",
+            fix="List the networks in allowFrom, or set bindAddress to 127.0.0.1.",
         )
 
 
@@ -187,17 +187,17 @@ def _plain_listener(settings: Settings) -> Iterator[_Concern]:
     broker = settings.broker
     if not broker.tls_listeners:
         return
-    for name, each in broker.listeners.items():
-        if each.tls is None and not each.plain and not each.bound.is_loopback:
+    for name, listener in broker.listeners.items():
+        if listener.tls is None and not listener.plain and not listener.bound.is_loopback:
             yield _Concern(
                 guardrail="plainListener",
                 path=f"broker.listeners.{name}",
-                message=f"passwords cross the network unencrypted on port {each.port}, though "
-                f"there is TLS ({', '.join(broker.tls_listeners)})",
-                fix="Bind it to 127.0.0.1 or, for clients that can't do TLS, say plain: true.",
+                message=f"port {listener.port} transmits passwords unencrypted, although there are "
+                f"listeners with TLS ({', '.join(broker.tls_listeners)})",
+                fix="Set bindAddress to 127.0.0.1 or, for clients without TLS, plain: true.",
             )
 
 
-def _rules(everybody: Mapping[str, Principal]) -> Iterator[Rule]:
-    for each in everybody.values():
-        yield from (*each.topics, *each.patterns)
+def _rules(principals: Mapping[str, Principal]) -> Iterator[Rule]:
+    for principal in principals.values():
+        yield from principal.all_rules()

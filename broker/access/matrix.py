@@ -1,4 +1,4 @@
-"""Access as a matrix: parties by branches, in Markdown and as a page of its own."""
+"""The access graph as a matrix of parties and branches, in Markdown and in HTML."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MARKS: dict[tuple[Direction, Extent], str] = {
 _DIRECTIONS: tuple[Direction, ...] = ("read", "write")
 
 
-def render_matrix(relations: AccessGraph) -> str:
+def render_matrix(graph: AccessGraph) -> str:
     """Return a Markdown table."""
-    head = " | ".join(_heading(each) for each in relations.branches)
-    lines = [f"| who | {head} |", "| --- |" + " --- |" * len(relations.branches)]
-    for party in relations.parties:
-        cells = " | ".join(_said(party, each) or " " for each in relations.branches)
+    head = " | ".join(_heading(branch) for branch in graph.branches)
+    lines = [f"| who | {head} |", "| --- |" + " --- |" * len(graph.branches)]
+    for party in graph.parties:
+        cells = " | ".join(_access(party, branch) or " " for branch in graph.branches)
         lines.append(f"| `{party.name}` | {cells} |")
     return "\n".join(lines) + "\n"
 
@@ -32,24 +32,26 @@ def _heading(branch: Branch) -> str:
     )
 
 
-def _said(party: Party, branch: Branch) -> str:
-    said = (_MARKS.get((each, party.extent(branch, each)), "") for each in _DIRECTIONS)
-    return ", ".join(each for each in said if each)
+def _access(party: Party, branch: Branch) -> str:
+    marks = (
+        _MARKS.get((direction, party.extent(branch, direction)), "") for direction in _DIRECTIONS
+    )
+    return ", ".join(mark for mark in marks if mark)
 
 
-def render_matrix_page(relations: AccessGraph, title: str) -> str:
-    """Return an HTML page without scripts, fonts or links to anywhere."""
+def render_matrix_page(graph: AccessGraph, title: str) -> str:
+    """Return a self-contained HTML page without scripts, fonts or links."""
     head = "".join(
-        f'<th scope="col">{escape(each.name)}'
-        + (f"<br><code>{escape(each.filter)}</code>" if each.name != each.filter else "")
+        f'<th scope="col">{escape(branch.name)}'
+        + (f"<br><code>{escape(branch.filter)}</code>" if branch.name != branch.filter else "")
         + "</th>"
-        for each in relations.branches
+        for branch in graph.branches
     )
     rows = "\n".join(
-        f'<tr><th scope="row">{_who(party)}</th>'
-        + "".join(_cell(party, each) for each in relations.branches)
+        f'<tr><th scope="row">{_party_name(party)}</th>'
+        + "".join(_cell(party, branch) for branch in graph.branches)
         + "</tr>"
-        for party in relations.parties
+        for party in graph.parties
     )
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -74,23 +76,23 @@ def render_matrix_page(relations: AccessGraph, title: str) -> str:
 """
 
 
-def _who(party: Party) -> str:
+def _party_name(party: Party) -> str:
     if len(party.members) == 1:
         return escape(party.name)
-    listed = ", ".join(escape(each) for each in party.members)
+    listed = ", ".join(escape(member) for member in party.members)
     return f"<details><summary>{escape(party.name)}</summary>{listed}</details>"
 
 
 def _cell(party: Party, branch: Branch) -> str:
-    read, write = (party.extent(branch, each) for each in _DIRECTIONS)
+    read, write = (party.extent(branch, direction) for direction in _DIRECTIONS)
     if read == write == "none":
         return "<td></td>"
     kind = "both" if "none" not in (read, write) else "write" if read == "none" else "read"
-    part = " part" if "some" in (read, write) else ""
-    return f'<td><span class="{kind}{part}">{escape(_said(party, branch))}</span></td>'
+    style = f"{kind} part" if "some" in (read, write) else kind
+    return f'<td><span class="{style}">{escape(_access(party, branch))}</span></td>'
 
 
-# Blue, orange and purple of a palette that colour-blind readers tell apart (Okabe and Ito).
+# Blue, orange and purple of the palette of Okabe and Ito, for colour-blind readers.
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --ground: #fff; --line: #d5dae0;
   --read: #cfe6f7; --write: #ffdca8; --both: #ecd3e4; }

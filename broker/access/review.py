@@ -1,4 +1,4 @@
-"""Check who may do what: expectations, guardrails, and whether the exporter can read."""
+"""Findings about access: expectations, guardrails, and the exporter's access to statistics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from broker.access.effective_rules import effective_rules
 from broker.access.evaluate import evaluate
-from broker.access.expectations import Expectation, breaches
+from broker.access.expectations import Expectation, violations
 from broker.access.guardrails import guardrail_findings
 from broker.access.rules import Principal
 from broker.findings import Finding, error
@@ -15,26 +15,28 @@ from broker.settings.stack_settings import PROJECT, Settings
 
 
 def review_access(settings: Settings, stack: str) -> list[Finding]:
-    """Hold the rules against what the stack file expects of them, and against the guardrails."""
-    everybody = effective_rules(settings)
+    """Return the findings of the expectations and the guardrails, and of the exporter's user."""
+    principals = effective_rules(settings)
     violated = [
-        error(f"{PROJECT}:expect[{index}]", f"{sentence!r}: {breach}")
+        error(f"{PROJECT}:expect[{index}]", f"{sentence!r}: {violation}")
         for index, sentence in enumerate(settings.expect)
-        for breach in breaches(Expectation.parse(sentence), everybody)
+        for violation in violations(Expectation.parse(sentence), principals)
     ]
     return [
         *violated,
-        *_unreadable_status(settings, everybody),
+        *_exporter_without_access(settings, principals),
         *guardrail_findings(settings, stack),
     ]
 
 
-def _unreadable_status(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[Finding]:
+def _exporter_without_access(
+    settings: Settings, principals: Mapping[str, Principal]
+) -> Iterator[Finding]:
     monitoring = settings.broker.monitoring
-    if monitoring is None or evaluate(everybody[monitoring.user], "receive", READ_OF_ALL).allowed:
+    if monitoring is None or evaluate(principals[monitoring.user], "receive", READ_OF_ALL).allowed:
         return
     yield error(
         f"{PROJECT}:broker.monitoring.user",
-        f"{monitoring.user!r}: may not read {READ_OF_ALL}, so the exporter would see nothing",
-        f'Give that user read: ["{SYSTEM}#"], or name another.',
+        f"{monitoring.user!r}: may not read {READ_OF_ALL}, so the exporter would have no data",
+        f'Give this user read: ["{SYSTEM}#"], or set another user.',
     )

@@ -1,8 +1,8 @@
-"""The rules of one user, in the order in which Mosquitto asks them."""
+"""The rules of one user, in the order in which Mosquitto evaluates them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,7 +13,7 @@ Kind = Literal["topic", "pattern"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A line of the ACL file (mosquitto.conf(5), ``acl_file``), and who says it."""
+    """A line of the ACL file (mosquitto.conf(5), ``acl_file``), and where it is declared."""
 
     kind: Kind
     access: Access
@@ -21,14 +21,14 @@ class Rule:
     origin: str = field(default="", compare=False)
     """Path in the stack file."""
 
-    def speaks_of(self, direction: Direction) -> bool:
+    def covers(self, direction: Direction) -> bool:
         return self.access in (direction, "readwrite", "deny")
 
-    def written_for(self, user: str) -> str:
+    def filter_for(self, user: str) -> str:
         """
-        Return the filter as it stands for *user*.
+        Return the filter with the variables of a pattern replaced for *user*.
 
-        A client id is whatever a client says it is, so ``%c`` stands for any level.
+        A client chooses its client id, so ``%c`` becomes ``+``.
         """
         if self.kind == "topic":
             return self.filter
@@ -42,23 +42,25 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Someone who logs in, with all rules that can decide about them."""
+    """A name that can log in, with all rules that apply to it."""
 
     name: str
     topics: tuple[Rule, ...] = ()
-    """``topic`` rules of the user's own block, in file order."""
+    """``topic`` rules of the user's own block, in the order of the file."""
     patterns: tuple[Rule, ...] = ()
-    """``pattern`` rules: everybody's, in file order."""
+    """``pattern`` rules, which apply to every user, in the order of the file."""
 
-    def asked(self) -> Iterable[tuple[Rule, ...]]:
+    def all_rules(self) -> tuple[Rule, ...]:
+        """Return the topic rules and the patterns, in the order of the file."""
+        return (*self.topics, *self.patterns)
+
+    def in_order_of_evaluation(self) -> Iterator[Rule]:
         """
-        Yield the rules in two rounds, each with its denials first.
+        Yield the rules in the order in which Mosquitto evaluates them; the first match decides.
 
-        Mosquitto puts ``deny`` lines at the head of their list, and asks the patterns only where
-        no topic rule decided: so a pattern's denial doesn't reach what a topic rule allows.
+        Mosquitto puts ``deny`` lines at the head of their list, and evaluates the patterns only
+        if no topic rule matches: a denying pattern does not restrict what a topic rule grants.
         """
         for rules in (self.topics, self.patterns):
-            yield (
-                *(each for each in rules if each.access == "deny"),
-                *(each for each in rules if each.access != "deny"),
-            )
+            yield from (rule for rule in rules if rule.access == "deny")
+            yield from (rule for rule in rules if rule.access != "deny")

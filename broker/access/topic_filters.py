@@ -1,30 +1,30 @@
-"""Topic filters, checked as MQTT 5 (section 4.7) and the ACL file's syntax allow them."""
+"""Topic filters: validity (MQTT 5, section 4.7, and the ACL file's syntax) and matching."""
 
 MAX_BYTES = 65_535
-"""A topic is an MQTT string: its length travels in two bytes (MQTT 5, 1.5.4)."""
+"""A topic is an MQTT string, whose length is encoded in two bytes (MQTT 5, 1.5.4)."""
 
-# C0 and C1 controls and DEL. A line break would start a rule of its own in the ACL file, which
-# has no escaping; the others reach logs and terminals.
+# C0 and C1 controls and DEL. A line break would start a new rule in the ACL file, which has no
+# escaping; the others would be written to logs and terminals.
 _CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)))
 
 
 def check_filter(text: str) -> str:
     """
-    Return *text* if it is a topic filter that the ACL file can hold.
+    Return *text* if it is a topic filter that can be written to the ACL file.
 
     Raises:
-        ValueError: the rule that it breaks, and the way out.
+        ValueError: the violated rule, and a fix.
 
     """
     if not text:
         raise ValueError("a topic filter has at least one character; '#' stands for every topic")
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise ValueError(f"a topic filter has at most {MAX_BYTES:,} bytes")
-    if any(0xD800 <= ord(each) <= 0xDFFF for each in text):  # noqa: PLR2004 (UTF-16 surrogates)
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):  # noqa: PLR2004 (UTF-16 surrogates)
         raise ValueError("not valid UTF-8; remove the lone surrogate")
-    if any(each in _CONTROL for each in text):
+    if any(character in _CONTROL for character in text):
         raise ValueError(
-            "holds a NUL, line break or other control character; the ACL file can't escape it"
+            "contains a NUL, line break or other control character; the ACL file can't escape it"
         )
     if text != text.strip():
         raise ValueError("begins or ends with a space, which the ACL file drops; remove it")
@@ -48,36 +48,36 @@ def _check_level(level: str, *, last: bool) -> None:
 
 def matches(filter_: str, topic: str) -> bool:
     """
-    Say whether a subscription to *filter_* receives what is published to *topic*.
+    Return whether *filter_* matches *topic*.
 
     MQTT 5, 4.7.1 and 4.7.2: ``a/#`` matches ``a`` too, and a filter that begins with a wildcard
     matches no topic that begins with ``$``.
     """
-    wanted, levels = filter_.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in {"#", "+"}:
+    filter_levels, topic_levels = filter_.split("/"), topic.split("/")
+    if topic.startswith("$") and filter_levels[0] in {"#", "+"}:
         return False
-    for index, level in enumerate(wanted):
+    for index, level in enumerate(filter_levels):
         if level == "#":
             return True
-        if index == len(levels):
+        if index == len(topic_levels):
             return False
-        if level not in ("+", levels[index]):
+        if level not in ("+", topic_levels[index]):
             return False
-    return len(levels) == len(wanted) or wanted[len(levels) :] == ["#"]
+    return len(topic_levels) == len(filter_levels) or filter_levels[len(topic_levels) :] == ["#"]
 
 
 def includes(outer: str, inner: str) -> bool:
-    """Say whether every topic that *inner* matches is matched by *outer* too."""
+    """Return whether *outer* matches every topic that *inner* matches."""
     return _includes(_levels(outer), _levels(inner), first=True)
 
 
-def overlaps(one: str, other: str) -> bool:
-    """Say whether some topic is matched by both."""
-    return _overlaps(_levels(one), _levels(other), first=True)
+def overlaps(left: str, right: str) -> bool:
+    """Return whether there is a topic that both filters match."""
+    return _overlaps(_levels(left), _levels(right), first=True)
 
 
 def _levels(filter_: str) -> list[str]:
-    # A topic has at least one level, so '#' is '+/#': only the second can be compared by level.
+    # A topic has at least one level, so '#' equals '+/#', which can be compared level by level.
     return ["+", "#"] if filter_ == "#" else filter_.split("/")
 
 
@@ -92,15 +92,15 @@ def _includes(outer: list[str], inner: list[str], *, first: bool) -> bool:
     return (same or wider) and _includes(outer[1:], inner[1:], first=False)
 
 
-def _overlaps(one: list[str], other: list[str], *, first: bool) -> bool:
-    if one == ["#"] or other == ["#"]:
+def _overlaps(left: list[str], right: list[str], *, first: bool) -> bool:
+    if left == ["#"] or right == ["#"]:
         return True
-    if not one or not other:
-        return one == other
-    if one[0] != other[0]:
-        if "+" not in (one[0], other[0]):
+    if not left or not right:
+        return left == right
+    if left[0] != right[0]:
+        if "+" not in (left[0], right[0]):
             return False
-        literal = other[0] if one[0] == "+" else one[0]
+        literal = right[0] if left[0] == "+" else left[0]
         if first and literal.startswith("$"):
             return False
-    return _overlaps(one[1:], other[1:], first=False)
+    return _overlaps(left[1:], right[1:], first=False)

@@ -14,15 +14,10 @@ from broker.adopt.login_files import Notes
 from broker.adopt.mosquitto_conf_parser import LOG_TYPES, HandConf, HandListener
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, RESERVED_CONNECTIONS
 from broker.settings.base_model import SettingsModel
-from broker.settings.broker_settings import (
-    RESERVED_PORTS,
-    Broker,
-    Files,
-    Health,
-    Limits,
-    Logging,
-    Persistence,
-)
+from broker.settings.broker_settings import FIRST_RESERVED_PORT, Broker, Health, Persistence
+from broker.settings.file_settings import Files
+from broker.settings.limit_settings import Limits
+from broker.settings.logging_settings import Logging
 from broker.settings.validators import check_file_name, check_folder
 
 CONTAINER = "mosquitto-shared"
@@ -174,7 +169,7 @@ def _without_reserved(found: list[HandListener], notes: Notes) -> Iterator[HandL
     for listener in found:
         if listener.line is not None and (
             (listener.address, listener.protocol) == ("127.0.0.1", "mqtt")
-            and listener.port >= RESERVED_PORTS
+            and listener.port >= FIRST_RESERVED_PORT
             and listener.most == RESERVED_CONNECTIONS
         ):
             notes.remark(listener.line, "is the reserved listener of this program, which adds it")

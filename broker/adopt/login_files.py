@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from broker.access.rules import Access
 from broker.credentials.password_hashes import check_hash, derive_salt, hash_password
 from broker.settings.base_model import OneLine, SettingsModel
-from broker.settings.broker_settings import Passwords
+from broker.settings.password_settings import Passwords
 from broker.settings.validators import check_user_name
 
 _MOST = 80

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import get_args
 
 from broker.adopt.login_files import Line, Notes, lines_of, split
-from broker.settings.broker_settings import LogType
+from broker.settings.logging_settings import LogType
 
 BRIDGE = (
     *("address", "addresses", "bridge_alpn", "bridge_attempt_unsubscribe", "bridge_bind_address"),

@@ -10,7 +10,8 @@ from broker.host.layout import HEALTH_DIR, database_call, ready_call
 from broker.host.script_calls import ScriptCall, render_stdin
 from broker.host.scripts import HostScript
 from broker.host.timer import Timer
-from broker.settings.broker_settings import Backups, Broker
+from broker.settings.backup_settings import Backups
+from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import DAYS, CronSchedule
 
 SCRIPTS = (HostScript.BACKUP,)

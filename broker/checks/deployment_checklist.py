@@ -15,7 +15,8 @@ from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 
 
@@ -227,7 +228,7 @@ def _certificates(settings: Settings, sight: Observations, mend: str) -> CheckRe
             verdict = "fail"
             said[-1] += "".join(f"; {each}" for each in wrong)
         elif left is None or (
-            certificate.state == "unknown" and not (listener.tls and listener.tls.supplied)
+            certificate.state == "unknown" and not (listener.tls and listener.tls.external)
         ):
             verdict = "unknown" if verdict == "pass" else verdict
     return CheckResult(
@@ -250,8 +251,8 @@ def open_to_all(broker: Broker) -> list[str]:
     """Return the ports that anybody reaches, by the name of their gate."""
     return [
         name
-        for name, each in broker.gates.items()
-        if not each.bound.is_loopback and (each.for_anybody or not is_declared(broker))
+        for name, each in broker.exposed_ports.items()
+        if not each.bound.is_loopback and (each.open_to_everyone or not is_declared(broker))
     ]
 
 
@@ -262,7 +263,7 @@ def _networks(
     lines, problem = report(broker, sight.host)
     lists = "; ".join(lines[: len(broker.listeners)])
     state = sight.host.rules(broker.container).state
-    local = all(each.bound.is_loopback for each in broker.gates.values())
+    local = all(each.bound.is_loopback for each in broker.exposed_ports.values())
     devices = [each.name for each in logins(settings) if settings.users[each.user].device]
     devices += [each for fleet in settings.fleets.values() for each in fleet.admitted]
     shut = [name for name in devices if sight.logins.get(name, "").startswith(REFUSED)]

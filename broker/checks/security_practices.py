@@ -38,7 +38,7 @@ def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[C
     public = [f"{each}: anybody" for each in open_to_all(broker)]
     public += [
         f"{name}: {each}"
-        for name, gate in broker.gates.items()
+        for name, gate in broker.exposed_ports.items()
         for each in gate.allow_from
         if not each.is_private
     ]

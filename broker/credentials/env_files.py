@@ -1,11 +1,13 @@
-"""How to log in, as a service wants to read it: URLs, and the text of an env file."""
+"""Logins in the forms that services and controllers read: URLs, env files and C headers."""
 
 from collections.abc import Mapping
 from string import punctuation
 from urllib.parse import quote
 
 from broker.host.layout import HostFile
-from broker.settings.broker_settings import Broker, EnvFile, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.file_settings import EnvFile
+from broker.settings.listener_settings import Listener
 from broker.tls.certificates import ca_file
 
 READERS: Mapping[str, str] = {
@@ -16,62 +18,63 @@ READERS: Mapping[str, str] = {
     "python-dotenv": "python-dotenv",
 }
 """
-What reads an env file, and how a sentence calls it. Docker takes whatever follows ``=``, quotes
-included: so no value is quoted, and the others must take it as it stands.
+The programs that read env files, with the names that messages use. Docker takes everything after
+``=`` as the value, quotes included. So values are not quoted, and all readers must read them as
+Docker does.
 """
 
-_QUOTES_AND_BLANKS = ("sh", "compose", "systemd", "python-dotenv")
-# As measured by tests/broker/credentials/test_env_file_readers.py, for each line.
-# The reasons are in docs/explanation/decisions/0019.
+_ALL_BUT_DOCKER = ("sh", "compose", "systemd", "python-dotenv")
+# Measured by tests/broker/credentials/test_env_file_readers.py; reasons:
+# docs/explanation/decisions/0019.
 MISREAD: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(" \"'", _QUOTES_AND_BLANKS),
+    **dict.fromkeys(" \"'", _ALL_BUT_DOCKER),
     "$": ("sh", "compose", "python-dotenv"),
     "\\": ("sh", "systemd"),
     **dict.fromkeys("&();<>`|~", ("sh",)),
 }
-"""The characters that some readers take for syntax, and which readers do."""
+"""The characters that some readers treat as syntax, with these readers."""
 
-READ_ALIKE = "".join(mark for mark in punctuation if mark not in MISREAD)
-"""The ASCII punctuation that every reader takes as it stands, wherever it stands in a value."""
+SAFE_PUNCTUATION = "".join(mark for mark in punctuation if mark not in MISREAD)
+"""The ASCII punctuation that every reader reads literally at any position of a value."""
 
-ONLY_THESE = f"letters, digits and {READ_ALIKE}"
-"""What a password may hold that is written to an env file."""
+SAFE_CHARACTERS = f"letters, digits and {SAFE_PUNCTUATION}"
+"""The characters of passwords that can be written to an env file, for messages."""
 
 
 def misreaders(value: str) -> tuple[str, ...]:
-    """Return the readers that don't read *value* as Docker does; none where all read it alike."""
+    """Return the readers that do not read *value* as Docker does."""
     if not value.isprintable():
-        # A line break ends the value, and the readers differ about the rest: none is relied on.
+        # A line break ends the value, and readers treat other control characters differently.
         return tuple(READERS)
-    found = {reader for character in value for reader in MISREAD.get(character, ())}
-    return tuple(reader for reader in READERS if reader in found)
+    misreading = {reader for character in value for reader in MISREAD.get(character, ())}
+    return tuple(reader for reader in READERS if reader in misreading)
 
 
 def why_misread(readers: tuple[str, ...]) -> str:
-    """Return why an env file can't hold a password: who misreads it, and nothing of what it is."""
+    """Return why a password can't be written to an env file, without quoting the password."""
     *others, last = [READERS[reader] for reader in readers]
-    named = f"{', '.join(others)} and {last}" if others else last
-    return f"holds characters that {named} would not read as they stand in an env file"
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f"contains characters that {names} would misread in an env file"
 
 
 def endpoint(broker: Broker, listener: Listener) -> str:
-    """Return the URL that clients dial, such as ``mqtt://192.168.2.3:1883``."""
-    return f"{listener.scheme}://{_dialled(broker)}:{listener.port}"
+    """Return the URL to which clients connect, such as ``mqtt://192.168.2.3:1883``."""
+    return f"{listener.scheme}://{_url_host(broker)}:{listener.port}"
 
 
 def endpoints(broker: Broker) -> dict[str, str]:
     """Return the URL of each listener, by name."""
-    return {name: endpoint(broker, each) for name, each in broker.listeners.items()}
+    return {name: endpoint(broker, listener) for name, listener in broker.listeners.items()}
 
 
 def login_url(broker: Broker, listener: Listener, user: str, password: str) -> str:
-    """Return the URL with user and password in it (RFC 3986, 3.2.1)."""
+    """Return the URL of a listener with user name and password (RFC 3986, 3.2.1)."""
     scheme, _, rest = endpoint(broker, listener).partition("://")
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def login(broker: Broker, listener: Listener, user: str, password: str) -> dict[str, str]:
-    """Return ``username``, ``password`` and ``url``: all that a client needs."""
+    """Return ``username``, ``password`` and ``url``, which are all that a client needs."""
     url = login_url(broker, listener, user, password)
     return {"username": user, "password": password, "url": url}
 
@@ -80,12 +83,12 @@ def render_env(
     broker: Broker, listener: Listener, user: str, password: str, *, ca: str | None = None
 ) -> str:
     """
-    Return the text of an env file that each of ``READERS`` reads alike.
+    Return the text of an env file that all ``READERS`` read alike.
 
-    *ca* is the path of the CA where the file is read.
+    *ca* is the path of the CA certificate on the machine where the file is read.
 
     Raises:
-        ValueError: a value is one that they don't read alike; the value isn't in the message.
+        ValueError: some readers would misread a value; the message does not contain the value.
 
     """
     values = {
@@ -117,16 +120,16 @@ def render_header(broker: Broker, listener: Listener, user: str, password: str) 
 
 
 def env_file_mark(stack: str) -> str:
-    """Return the first line of the env files that a stack writes on its host."""
+    """Return the first line of a stack's env files, by which the host recognizes them."""
     return (
         f"# Written by Pulumi, stack {stack}. The next `pulumi up` overwrites what is edited here."
     )
 
 
 def host_env_file(broker: Broker, stack: str, file: EnvFile, login: str, password: str) -> HostFile:
-    """Return one of the files of ``broker.envFiles``, with its user's active login."""
+    """Return a file of ``broker.envFiles`` with the active login of its user."""
     listener = _env_listener(broker, file)
-    # A given certificate's CA is somebody else's, and mostly in the system's list.
+    # The CA of a given certificate is not the stack's, and is usually in the system's CA list.
     ca = ca_file(broker) if listener.tls is not None and not listener.tls.given else None
     text = render_env(broker, listener, login, password, ca=ca)
     return HostFile(path=file.path, owner=file.owner, text=f"{env_file_mark(stack)}\n{text}")
@@ -137,10 +140,10 @@ def _env_listener(broker: Broker, file: EnvFile) -> Listener:
 
 
 def _c_string(text: str) -> str:
-    """Quote *text*: names and passwords hold neither control characters nor other alphabets."""
+    """Return *text* as a C string; it must contain neither control nor non-ASCII characters."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _dialled(broker: Broker) -> str:
+def _url_host(broker: Broker) -> str:
     return f"[{broker.address}]" if ":" in broker.address else broker.address

@@ -1,4 +1,4 @@
-"""The passwords of a fleet's members, all derived from one secret seed."""
+"""The passwords of fleet members, which are derived from the fleet's secret seed."""
 
 import hmac
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from broker.settings.users import Fleet
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# Bytes above this would make some characters likelier than others: they are left out.
+# Bytes from this value are skipped: they would make some characters more likely than others.
 _LIMIT = 256 - 256 % len(ALPHABET)
-_LEFT_OUT = bytes(range(_LIMIT, 256))
+_SKIPPED = bytes(range(_LIMIT, 256))
 _CHARACTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 
 
@@ -16,21 +16,21 @@ def derive_password(seed: str, member: str, length: int) -> str:
     """
     Return the password of *member*: HKDF-SHA256 (RFC 5869) over *seed*, as letters and digits.
 
-    Whoever has one password learns nothing of the others or of the seed.
+    A password reveals nothing about the seed or about other passwords.
     """
     key = hmac.digest(b"sentient-mqtt fleet", seed.encode(), "sha256")
     text, block, counter = b"", b"", 0
     while len(text) < length:
         counter += 1
         block = hmac.digest(key, block + member.encode() + bytes([counter]), "sha256")
-        text += block.translate(_CHARACTERS, _LEFT_OUT)
+        text += block.translate(_CHARACTERS, _SKIPPED)
     return text[:length].decode()
 
 
 def member_passwords(
     fleets: Mapping[str, Fleet], seeds: Mapping[str, str], length: int
 ) -> dict[str, str]:
-    """Return the password of every member that may log in, of every fleet, by name."""
+    """Return the passwords of all members that may log in, of all fleets, by name."""
     return {
         member: derive_password(seeds[kind], _info(member, fleet), length)
         for kind, fleet in fleets.items()
@@ -39,7 +39,7 @@ def member_passwords(
 
 
 def member_generations(fleets: Mapping[str, Fleet]) -> dict[str, str]:
-    """Return the generation of every member: its fleet's, and its own where it has one."""
+    """Return the generation of all members: the fleet's, followed by the member's if it has one."""
     return {
         member: generation
         for fleet in fleets.values()
@@ -48,6 +48,6 @@ def member_generations(fleets: Mapping[str, Fleet]) -> dict[str, str]:
 
 
 def _info(member: str, fleet: Fleet) -> str:
-    """Return what tells a member's password from the others', and from the one before it."""
+    """Return the HKDF info of a member: its name and, if it has one, its generation."""
     override = fleet.overrides.get(member)
     return f"{member}\0{override.generation}" if override and override.generation else member

@@ -1,4 +1,4 @@
-"""Everybody who can log in: a login each, and two for a user whose rotation overlaps."""
+"""Logins: one per user, or two for a user with ``rotation: overlap``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from broker.settings.users import User, second_login
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """A name and a password that the broker knows."""
+    """A name with which a client can log in."""
 
     name: str
     user: str
-    """Whose rights it has."""
+    """The user whose access the login has."""
     generation: str
-    """The password is another one where this is."""
+    """Changes whenever the password does."""
     active: bool = True
-    """The one to hand out; the other is what consumers still have."""
+    """Whether this is the login to use; the other is the previous one, which is still valid."""
 
     @property
     def slot(self) -> str:
-        """``blue`` is the login under the user's own name, ``green`` the other."""
+        """``blue`` is the login with the user's own name, ``green`` the other."""
         return "blue" if self.name == self.user else "green"
 
 
@@ -31,8 +31,8 @@ def logins_of(name: str, user: User) -> tuple[Login, ...]:
     """
     Return the logins of *user*, the active one first.
 
-    With ``rotation: overlap`` odd generations log in under the user's own name and even ones
-    under a second: a rotation renews one of the two, and whoever uses the other isn't refused.
+    With ``rotation: overlap``, odd generations use the user's own name and even generations the
+    second name. A rotation renews one of the two logins, and the other stays valid.
     """
     if user.rotation == "immediate":
         return (Login(name=name, user=name, generation=user.generation),)
@@ -42,32 +42,33 @@ def logins_of(name: str, user: User) -> tuple[Login, ...]:
 
 
 def logins(settings: Settings) -> Iterator[Login]:
-    """Yield the logins of all users, in the order of the stack file; not those of fleets."""
+    """Yield the logins of all users, without fleets, in the order of the stack file."""
     for name, user in settings.users.items():
         yield from logins_of(name, user)
 
 
 def stamps(settings: Settings) -> dict[str, str]:
     """
-    Return what the password of each login hangs on, by name: another stamp, another password.
+    Return a stamp of each login, by name: a text that changes whenever the password does.
 
-    Plain text that tells nothing of a password. Fleets and the health check are in it.
+    Stamps reveal nothing about passwords. Fleets and the health check are included.
     """
     broker = settings.broker
-    drawn = f"{broker.passwords.length}{'s' if broker.passwords.special else ''}"
-    kinds = {name: user.password for name, user in settings.users.items()}
-    hows = {name: drawn if kind == "generated" else kind for name, kind in kinds.items()}
-    found = {each.name: f"{each.generation} {hows[each.user]}" for each in logins(settings)}
-    # A fleet's passwords are letters and digits, whatever generated ones are
-    # (broker/credentials/fleets.py).
     length = broker.passwords.length
+    generated = f"{length}{'s' if broker.passwords.special else ''}"
+    kinds = {
+        name: generated if user.password == "generated" else user.password  # noqa: S105 (a kind, no password)
+        for name, user in settings.users.items()
+    }
+    result = {login.name: f"{login.generation} {kinds[login.user]}" for login in logins(settings)}
+    # `special` does not apply to fleets (broker/credentials/fleets.py).
     for fleet in settings.fleets.values():
-        found |= {name: f"{generation} {length}" for name, generation in fleet.admitted.items()}
-    return found | {broker.health.user: f"{broker.health.generation} {drawn}"}
+        result |= {name: f"{generation} {length}" for name, generation in fleet.admitted.items()}
+    return result | {broker.health.user: f"{broker.health.generation} {generated}"}
 
 
 def disconnected(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the logins whose clients a reload disconnects: removed, or with another password."""
+    """Return the logins whose clients a reload disconnects: those removed or rotated."""
     return tuple(name for name, stamp in before.items() if after.get(name) != stamp)
 
 

@@ -1,4 +1,4 @@
-"""Since when each password is the one it is, and which are too old."""
+"""Ages of passwords: when they were rotated, and warnings about old ones."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from broker.settings.stack_settings import PROJECT, Settings
 
 def generations(settings: Settings) -> dict[str, str]:
     """
-    Return the generation of each party that can be rotated, by name without spaces.
+    Return the generation of everything that can be rotated, by name without spaces.
 
-    A fleet is one party, ``fleet.KIND``, and each member of it that was rotated alone another.
+    A fleet is named ``fleet.KIND``. Members with a generation of their own are listed as well.
     """
-    found = {name: user.generation for name, user in settings.users.items()}
+    result = {name: user.generation for name, user in settings.users.items()}
     for kind, fleet in settings.fleets.items():
-        found[f"fleet.{kind}"] = fleet.generation
-        found |= {name: each for name, each in fleet.admitted.items() if each != fleet.generation}
-    return found | {settings.broker.health.user: settings.broker.health.generation}
+        result[f"fleet.{kind}"] = fleet.generation
+        result |= {
+            member: generation
+            for member, generation in fleet.admitted.items()
+            if generation != fleet.generation
+        }
+    return result | {settings.broker.health.user: settings.broker.health.generation}
 
 
 def read_rotations(text: str) -> dict[str, str]:
     """
-    Read what ``host/commands/password_ages.sh`` says: ``NAME GENERATION TIME`` a line, packed where
-    long.
+    Parse the output of ``host/commands/password_ages.sh`` to times by name.
+
+    It has lines of ``NAME GENERATION TIME``; a long output is compressed.
     """
     kind, _, packed = text.partition(" ")
     if kind == "gzip":
@@ -36,7 +41,7 @@ def read_rotations(text: str) -> dict[str, str]:
 
 
 def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return generation and time of each party, and the login and slot that are in use."""
+    """Return generation and rotation time by name; with an overlap also the active login."""
     described: dict[str, dict[str, str]] = {}
     for name, generation in generations(settings).items():
         described[name] = {"generation": generation, "rotatedAt": times.get(name, "")}
@@ -48,34 +53,35 @@ def describe_rotations(settings: Settings, times: Mapping[str, str]) -> dict[str
 
 
 def rotation_fixes(settings: Settings) -> dict[str, str]:
-    """Return how to give each party another password, by name."""
-    found = {name: f"Rotate it: ./brokerctl rotate {name}" for name in generations(settings)}
-    found |= {
+    """Return the fix for an old password, by name."""
+    fixes = {name: f"Rotate it: ./brokerctl rotate {name}" for name in generations(settings)}
+    fixes |= {
         f"fleet.{kind}": f"Rotate it: ./brokerctl rotate {kind}"
         for kind in settings.fleets
         if kind not in settings.users
     }
-    found |= {
-        name: set_another(name)
+    fixes |= {
+        name: set_password_fix(name)
         for name, user in settings.users.items()
         if user.password == "supplied"  # noqa: S105 (a kind, no password)
     }
-    return found | {settings.broker.health.user: "Say another broker.health.generation"}
+    return fixes | {settings.broker.health.user: "Change broker.health.generation"}
 
 
-def set_another(user: str) -> str:
-    """Return how *user* gets another password of a person's choosing."""
+def set_password_fix(user: str) -> str:
+    """Return how to set another external password for *user*."""
     return (
-        f"Set another one: pulumi config set --secret --path '{PROJECT}:passwords[\"{user}\"]'; "
-        f"and say another users.{user}.generation, so that it is dated and a preview names whom it "
-        "disconnects"
+        "Set another password: "
+        f"pulumi config set --secret --path '{PROJECT}:passwords[\"{user}\"]'; "
+        f"and change users.{user}.generation, so that its age is recorded and a preview lists the "
+        "clients that it disconnects"
     )
 
 
 def old_passwords(
     ages: Mapping[str, int], max_age_days: int, fixes: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Yield a warning for each of *fixes* whose age, in days, is above *max_age_days*."""
+    """Yield a warning for each password in *fixes* that is older than *max_age_days*."""
     for name, days in ages.items():
         if days > max_age_days and name in fixes:
             yield warning(

@@ -39,7 +39,7 @@ def short_name(container: str) -> str:
 def is_declared(broker: Broker) -> bool:
     """Return whether there is anything to enforce; where nobody is named, nothing is touched."""
     return broker.firewall.backend != "none" and any(
-        each.allow_from for each in broker.gates.values()
+        each.allow_from for each in broker.exposed_ports.values()
     )
 
 
@@ -110,22 +110,22 @@ def firewall_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
         )
         found += [
             error(
-                f"{PROJECT}:broker.{broker.path_of(name)}",
+                f"{PROJECT}:broker.{broker.port_path(name)}",
                 f"{why}: iptables on this host is for IPv4 only",
                 f"{mend}, or set broker.firewall.backend to 'nftables'.",
             )
-            for name, each in broker.gates.items()
+            for name, each in broker.exposed_ports.items()
             if (why := _sixth(each, unspecified=True))
         ]
     if choice.backend == "ufw" and tools.ufw_for_ipv4_only:
         found += [
             error(
-                f"{PROJECT}:broker.{broker.path_of(name)}",
+                f"{PROJECT}:broker.{broker.port_path(name)}",
                 f"{why}: ufw on the host is for IPv4 only",
                 "Say IPV6=yes in /etc/default/ufw and reload it (ufw reload), or set "
                 "broker.firewall.backend to 'nftables'.",
             )
-            for name, each in broker.gates.items()
+            for name, each in broker.exposed_ports.items()
             if (why := _sixth(each, unspecified=False))
         ]
     if tools.bridge_name_taken:
@@ -153,7 +153,7 @@ def _sixth(listener: ExposedPort, *, unspecified: bool) -> str:
 
 def gates(broker: Broker) -> dict[str, ExposedPort]:
     """Return what anybody but the host itself could reach."""
-    return {name: each for name, each in broker.gates.items() if not each.bound.is_loopback}
+    return {name: each for name, each in broker.exposed_ports.items() if not each.bound.is_loopback}
 
 
 def networks_of(listener: ExposedPort, version: int) -> list[IPv4Network | IPv6Network]:

@@ -74,7 +74,7 @@ def report(broker: Broker, seen: HostFacts) -> tuple[list[str], str]:
             if each.bound.is_loopback
             else ", ".join(map(str, each.allow_from)) or "anybody"
         )
-        for name, each in broker.gates.items()
+        for name, each in broker.exposed_ports.items()
     ]
     if not is_declared(broker):
         return [*lines, "No firewall is declared: no rule of ours is on the host."], ""

@@ -132,7 +132,7 @@ def describe_firewall(broker: Broker, choice: Choice | None) -> dict[str, Any]:
             "bindAddress": each.bind_address,
             "allowFrom": [str(network) for network in each.allow_from] or ["anybody"],
         }
-        for name, each in broker.gates.items()
+        for name, each in broker.exposed_ports.items()
     }
     if choice is None:
         return {"backend": "none", "listeners": listeners}

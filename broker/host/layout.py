@@ -9,7 +9,8 @@ from broker.mosquitto.acl_file import HEALTH_TOPIC
 from broker.mosquitto.canary import NAME as CANARY
 from broker.mosquitto.canary import canary_password, passwd_line
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, TLS_DIR
-from broker.settings.broker_settings import Broker, Owner
+from broker.settings.broker_settings import Broker
+from broker.settings.file_settings import Owner
 
 KEEPS = "/etc/sentient-mqtt"
 UNITS = "/etc/systemd/system"
@@ -252,7 +253,9 @@ def ready_call(broker: Broker) -> ScriptCall:
     """Return the call of ``host/commands/await_ready.sh``."""
     _, listener = broker.mqtt_listener()
     most = str(broker.limits.processes)
-    return ScriptCall(words=("broker", broker.inside, str(listener.port), str(READY_SECONDS), most))
+    return ScriptCall(
+        words=("broker", broker.address_in_container, str(listener.port), str(READY_SECONDS), most)
+    )
 
 
 def health_environment() -> list[str]:
@@ -265,6 +268,6 @@ def health_test(broker: Broker) -> list[str]:
     _, listener = broker.mqtt_listener()
     wait = str(max(1, broker.health.timeout - 1))
     return [
-        *("CMD", "mosquitto_sub", "-h", broker.inside, "-p", str(listener.port)),
+        *("CMD", "mosquitto_sub", "-h", broker.address_in_container, "-p", str(listener.port)),
         *("-t", HEALTH_TOPIC, "-C", "1", "-W", wait, "-I", "health-"),
     ]

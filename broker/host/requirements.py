@@ -68,7 +68,8 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
         exporter=exporter,
         exporter_stand_in=EXPORTER_STAND_IN if exporter and broker.allow_stand_in else "",
         ports={
-            f"broker.{broker.path_of(name)}.port": each.port for name, each in broker.gates.items()
+            f"broker.{broker.port_path(name)}.port": each.port
+            for name, each in broker.exposed_ports.items()
         },
         reserved_port=broker.reserved_port if broker.network == "host" else 0,
         folders={

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from broker.host.layout import UNITS, HostFile, folder_of
 from broker.host.script_calls import ScriptCall
-from broker.settings.broker_settings import Broker, Owner
+from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
+from broker.settings.file_settings import Owner
 
 CRON = "/etc/cron.d"
 ROOT = Owner(uid=0, gid=0)

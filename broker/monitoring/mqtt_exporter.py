@@ -70,7 +70,7 @@ def config_folder(broker: Broker) -> str:
 def dialled(broker: Broker) -> str:
     """Return the broker's URL as the exporter dials it: on a network of Docker's, by its name."""
     _, listener = broker.mqtt_listener()
-    host = broker.container if broker.network == "published" else broker.inside
+    host = broker.container if broker.network == "published" else broker.address_in_container
     return f"tcp://{f'[{host}]' if ':' in host else host}:{listener.port}"
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
 CONFIG_DIR = "/mosquitto/config"
@@ -96,7 +97,7 @@ def _tls_lines(name: str, tls: Tls) -> Iterator[str]:
     yield f"keyfile {folder}/{PAIR_FILE}"
     # The oldest that is spoken, in both release lines.
     yield f"tls_version tlsv{tls.minimum_version}"
-    if tls.clients_named:
+    if tls.requires_client_certificate:
         yield f"cafile {folder}/{CLIENTS_FILE}"
         yield "require_certificate true"
         yield f"use_identity_as_username {_word(tls.identity_as_username)}"

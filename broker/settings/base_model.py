@@ -1,4 +1,4 @@
-"""What every part of a stack file is: camelCase keys, none unknown, values checked, frozen."""
+"""The base class of all settings: camelCase keys, unknown keys are errors, values are frozen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _as_tuple(raw: Any) -> Any:
     return tuple(raw) if isinstance(raw, list) else raw
 
 
-# A stack file has lists; a frozen model has tuples, which strict pydantic won't make of them.
+# A stack file has lists; a frozen model has tuples. Strict pydantic does not convert them.
 FROM_LIST = BeforeValidator(_as_tuple)
 
 
@@ -43,11 +43,11 @@ Generation = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(che
 
 
 class SettingsModel(BaseModel):
-    """A part of the stack file: camelCase keys, no unknown ones, frozen once read."""
+    """A mapping of the stack file: keys are camelCase, an unknown key is an error."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        # Validators are built once, for what is parsed, and not for each model on the way.
+        # Validators are built once, for the model that is parsed, not for every nested model.
         defer_build=True,
         extra="forbid",
         frozen=True,
@@ -57,7 +57,7 @@ class SettingsModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, raw: Any) -> Any:
+    def _reject_unknown_keys(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
         known = sorted(str(field.alias) for field in cls.model_fields.values())
@@ -71,6 +71,6 @@ class SettingsModel(BaseModel):
         return raw
 
 
-def refused(key: str, value: object, rule: str) -> PydanticCustomError:
-    """Return the error of a check that looks at more than one value: *key* is below its part."""
+def rule_error(key: str, value: object, rule: str) -> PydanticCustomError:
+    """Return the error of a rule between several settings; *key* is relative to the model."""
     return PydanticCustomError("rule", "{rule}", {"key": key, "value": value, "rule": rule})

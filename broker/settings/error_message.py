@@ -1,4 +1,4 @@
-"""A refused value, said in one line: its path in the stack file, the value, the rule."""
+"""Errors of pydantic as findings of one line: path in the stack file, value, rule."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from broker.findings import Finding
 
 
 def error_finding(project: str, error: ErrorDetails) -> Finding:
-    """Return the finding ``project:path: value: rule``, in words for a stack file's author."""
+    """Return the finding ``project:path: value: rule``, worded for the author of a stack file."""
     context = error.get("ctx", {})
     location = error["loc"]
     if location[-1:] == ("[key]",):
-        # So pydantic marks that it speaks of a mapping's key, not of what stands under it.
+        # pydantic marks an error about the key of a mapping, rather than its value, in this way.
         location = (*location[:-2], _name(_text(error["input"])))
     elif error["type"] == "unknown_key":
         location = (*location, _name(context["key"]))
@@ -24,41 +24,41 @@ def error_finding(project: str, error: ErrorDetails) -> Finding:
     if error["type"] == "unknown_key":
         return findings.error(path, f"unknown key. {context['hint']}")
     if error["type"] == "missing":
-        return findings.error(path, "is required and not there", "Add it to the stack file.")
+        return findings.error(path, "is required and missing", "Add it to the stack file.")
     value = _shown(context.get("value", error["input"]))
     rule = str(context.get("error", "") or context.get("rule", "") or _plain(error))
     return findings.error(path, f"{value}: {rule}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    parts = [f"[{each}]" if isinstance(each, int) else _name(each) for each in location]
-    return "".join(each if each.startswith("[") else f".{each}" for each in parts).lstrip(".")
+    keys = [f"[{key}]" if isinstance(key, int) else _name(key) for key in location]
+    return "".join(key if key.startswith("[") else f".{key}" for key in keys).lstrip(".")
 
 
 def _name(key: str) -> str:
-    """Return *key* as a part of a path: whole where it can be read in one line."""
-    return key if key and key.isprintable() and len(key) <= _MOST else f"[{_shown(key)}]"
+    """Return *key* for use in a path: as is if it is short and printable, otherwise quoted."""
+    return key if key and key.isprintable() and len(key) <= _MAX_CHARACTERS else f"[{_shown(key)}]"
 
 
 def _text(key: object) -> str:
     return key if isinstance(key, str) else _shown(key)
 
 
-_MOST = 80
+_MAX_CHARACTERS = 80
 
 
 def _shown(value: object) -> str:
-    """Return *value* short enough for one line, as YAML has it where Python's word differs."""
+    """Return *value* shortened to one line, spelled as in YAML where Python differs."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    # repr keeps control characters visible.
+    # repr() escapes control characters.
     text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= _MOST else f"{text[:60]}... ({len(text):,} characters)"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:60]}... ({len(text):,} characters)"
 
 
-# pydantic's words, in those of somebody who writes a stack file.
+# Wording of pydantic -> wording for the author of a stack file.
 _PLAIN: Mapping[str, str] = {
     r"^Input should ": "must ",
     r"greater than or equal to": "at least",
@@ -78,6 +78,6 @@ def _plain(error: ErrorDetails) -> str:
     message = error["msg"]
     for technical, plain in _PLAIN.items():
         message = re.sub(technical, plain, message)
-    # YAML takes 7 for a number and true for a truth value, wherever text is meant.
+    # YAML reads 7 as a number and true as a boolean even where text is meant.
     scalar = isinstance(error["input"], bool | int | float)
     return f"{message}; put it in quotes" if scalar and message == "must be text" else message

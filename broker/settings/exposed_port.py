@@ -1,4 +1,4 @@
-"""A port of the host that something of the broker's answers on, and who may reach it."""
+"""Settings of a port that the broker or its exporter opens on the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from broker.settings.base_model import SettingsModel, refused
+from broker.settings.base_model import SettingsModel, rule_error
 from broker.settings.validators import check_bind_address
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -43,45 +43,45 @@ class ExposedPort(SettingsModel):
     @field_validator("allow_from", mode="before")
     @classmethod
     def _networks(cls, raw: Any) -> Any:
-        """Read each network; a bad one is told in one sentence, not once for each IP version."""
+        """Parse the networks here: pydantic would report an error for each IP version."""
         if not isinstance(raw, list):
             return raw
         networks: list[IPv4Network | IPv6Network] = []
-        for index, each in enumerate(raw):
+        for index, text in enumerate(raw):
             try:
-                networks.append(_network(each))
-            except ValueError as wrong:
-                raise refused(f"[{index}]", each, str(wrong)) from None
-        for index, each in enumerate(networks):
+                networks.append(_network(text))
+            except ValueError as error:
+                raise rule_error(f"[{index}]", text, str(error)) from None
+        for index, network in enumerate(networks):
             for other in networks[:index] + networks[index + 1 :]:
-                if each.version == other.version and each.subnet_of(other):  # type: ignore[arg-type]
-                    raise refused(
+                if network.version == other.version and network.subnet_of(other):  # type: ignore[arg-type]
+                    raise rule_error(
                         f"[{index}]",
-                        str(each),
-                        f"lies in {other}, which is listed too; take one of them out",
+                        str(network),
+                        f"is part of {other}, which is listed, too; remove one of them",
                     )
         return tuple(networks)
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        for index, each in enumerate(self.allow_from):
-            if self.bound.version == 4 and each.version == 6:  # noqa: PLR2004 (IP versions)
-                raise refused(
+        for index, network in enumerate(self.allow_from):
+            if self.bound.version == 4 and network.version == 6:  # noqa: PLR2004 (IP versions)
+                raise rule_error(
                     f"allowFrom[{index}]",
-                    str(each),
+                    str(network),
                     f"no IPv6 client reaches {self.bind_address}; set bindAddress to '::', which "
-                    "is for both versions, or take the network out",
+                    "accepts both IP versions, or remove the network",
                 )
         return self
 
     @property
-    def for_anybody(self) -> bool:
-        """Whether no network is named, or those that are hold every address of an IP version."""
-        fourth = (each for each in self.allow_from if isinstance(each, IPv4Network))
-        sixth = (each for each in self.allow_from if isinstance(each, IPv6Network))
-        joined: list[IPv4Network | IPv6Network] = [*collapse_addresses(fourth)]
-        joined += collapse_addresses(sixth)
-        return not joined or any(each.prefixlen == 0 for each in joined)
+    def open_to_everyone(self) -> bool:
+        """Whether ``allowFrom`` is empty or covers every address of an IP version."""
+        ipv4 = (network for network in self.allow_from if isinstance(network, IPv4Network))
+        ipv6 = (network for network in self.allow_from if isinstance(network, IPv6Network))
+        merged: list[IPv4Network | IPv6Network] = [*collapse_addresses(ipv4)]
+        merged += collapse_addresses(ipv6)
+        return not merged or any(network.prefixlen == 0 for network in merged)
 
     @property
     def bound(self) -> IPv4Address | IPv6Address:
@@ -90,10 +90,11 @@ class ExposedPort(SettingsModel):
 
 def _network(raw: Any) -> IPv4Network | IPv6Network:
     """
-    Return the network that *raw* says.
+    Parse a network in CIDR form.
 
     Raises:
-        ValueError: it isn't CIDR. An address alone is not: 192.168.3.0 would be one machine.
+        ValueError: *raw* is not in CIDR form. An address without a prefix length is an error,
+            because 192.168.3.0 would mean one host.
 
     """
     rule = "must be a network in CIDR form, such as 192.168.3.0/24"
@@ -104,7 +105,7 @@ def _network(raw: Any) -> IPv4Network | IPv6Network:
     except ValueError:
         raise ValueError(rule) from None
     if "/" not in raw:
-        raise ValueError(f"{rule}; for one machine: {network}")
+        raise ValueError(f"{rule}; for one host: {network}")
     if str(network.network_address) != str(ip_address(raw.partition("/")[0])):
-        raise ValueError(f"{rule}; it holds one machine's address, the network's is {network}")
+        raise ValueError(f"{rule}; this is the address of a host, and its network is {network}")
     return network

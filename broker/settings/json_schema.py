@@ -1,4 +1,4 @@
-"""The JSON schema of a stack file, made from the settings model; editors check a file with it."""
+"""The JSON schema of a stack file, generated from the settings model, for use in editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from broker.settings.stack_settings import PROJECT, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# What `pulumi config set --secret` writes; a value in clear stops the preview.
+# The form that `pulumi config set --secret` writes; a value in plain text stops the preview.
 _ENCRYPTED: dict[str, Any] = {
     "type": "object",
     "properties": {"secure": {"type": "string"}},
@@ -30,15 +30,15 @@ _ROLE_USE: tuple[dict[str, Any], ...] = (
         "additionalProperties": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 )
-"""``monitor`` and ``{controller: {room: clockwork}}``, beside the long form of the model."""
+"""The short forms ``monitor`` and ``{controller: {room: clockwork}}``."""
 
 
 def stack_file_schema() -> dict[str, Any]:
     """
     Return the schema (JSON Schema 2020-12) of ``Pulumi.STACK.yaml``.
 
-    It accepts every file that ``Settings.parse`` accepts. Rules that hold between settings, such
-    as "this user exists", are checked by a preview alone.
+    It accepts every file that ``Settings.parse`` accepts. Only a preview checks rules between
+    settings, such as "this user exists".
     """
     model = Settings.model_json_schema(by_alias=True)
     definitions = _plain(model["$defs"])

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the broker, as the stack file says it."""
+"""Settings of monitoring: the exporter and the metrics of node_exporter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker.settings.base_model import Folder, UserName, refused
+from broker.settings.base_model import Folder, UserName, rule_error
 from broker.settings.exposed_port import ExposedPort, Port
 from broker.settings.validators import check_bind_address, check_image
 
 
 class Monitoring(ExposedPort):
-    """An exporter of the broker's statistics, and what the host tells beside them."""
+    """An exporter of the broker's statistics, and metrics that the host writes."""
 
     user: UserName = Field(description="User of the exporter; it must be allowed to read `$SYS/#`.")
     port: Port = Field(
@@ -39,13 +39,13 @@ class Monitoring(ExposedPort):
     )
 
     @model_validator(mode="after")
-    def _not_anybodys(self) -> Self:
-        # Whoever reaches it reads it: /metrics asks for no login.
+    def _allow_from_or_loopback(self) -> Self:
+        # /metrics requires no login.
         if not self.bound.is_loopback and not self.allow_from:
-            raise refused(
+            raise rule_error(
                 "allowFrom",
                 [],
-                f"must name who may read the statistics on {self.bind_address}, such as "
-                "Prometheus' own [192.168.2.5/32]; or bind it to 127.0.0.1",
+                f"must list the networks that may read the statistics on {self.bind_address}, such "
+                "as the address of Prometheus, [192.168.2.5/32]; or set bindAddress to 127.0.0.1",
             )
         return self

@@ -1,4 +1,4 @@
-"""The table of settings, as Markdown, made from the model: it can't say what the code doesn't."""
+"""The table of settings as Markdown, generated from the settings model."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,38 +13,38 @@ _WORDS = {str: "text", int: "number", bool: "true or false"}
 
 
 def render_settings_table() -> str:
-    """Return one row a setting: its path in the stack file, its type, default and meaning."""
+    """Return one row per setting: path in the stack file, type, default and meaning."""
     rows = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     rows += [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in _rows(Settings, "")]
     return "\n".join(rows) + "\n"
 
 
-def _rows(model: type[BaseModel], above: str) -> Iterator[tuple[str, str, str, str]]:
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
     for field in model.model_fields.values():
-        path = f"{above}{field.alias}"
-        part, suffix = _part(field.annotation)
-        if part is None:
+        path = f"{prefix}{field.alias}"
+        nested, suffix = _nested_model(field.annotation)
+        if nested is None:
             yield f"`{path}`", _type(field), _default(field), field.description or ""
         else:
-            yield from _rows(part, f"{path}{suffix}.")
+            yield from _rows(nested, f"{path}{suffix}.")
 
 
-def _part(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """Return the model below a field, and how one of it is written in a path."""
+def _nested_model(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    """Return the model of a field's value or items, if any, and the suffix of its path."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is dict:
-        return _part(arguments[1])[0], ".NAME"
+        return _nested_model(arguments[1])[0], ".NAME"
     if origin is tuple:
-        return _part(arguments[0])[0], "[]"
+        return _nested_model(arguments[0])[0], "[]"
     if type(None) in arguments:
-        return _part(next(each for each in arguments if each is not type(None)))
+        return _nested_model(next(type_ for type_ in arguments if type_ is not type(None)))
     return None, ""
 
 
 def _type(field: FieldInfo) -> str:
-    limits = {type(each).__name__: each for each in field.metadata}
+    limits = {type(limit).__name__: limit for limit in field.metadata}
     least, most = (getattr(limits.get(name), name.lower(), None) for name in ("Ge", "Le"))
     word = _word(field.annotation)
     if least is not None and most is not None:
@@ -57,14 +57,14 @@ def _word(annotation: Any) -> str:
     if origin is Annotated:
         return _word(arguments[0])
     if origin is Literal:
-        return " or ".join(f"`{each}`" for each in arguments)
+        return " or ".join(f"`{value}`" for value in arguments)
     if origin is tuple:
         return f"list of {_word(arguments[0])}"
     if annotation in _WORDS:
         return _WORDS[annotation]
     if origin is Union or arguments:
         return " or ".join(
-            dict.fromkeys(_word(each) for each in arguments if each is not type(None))
+            dict.fromkeys(_word(type_) for type_ in arguments if type_ is not type(None))
         )
     return "network" if "Network" in annotation.__name__ else str(annotation.__name__)
 
@@ -78,5 +78,5 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
     if isinstance(value, tuple):
-        return f"`[{', '.join(str(each) for each in value)}]`"
+        return f"`[{', '.join(str(item) for item in value)}]`"
     return f"`{value}`"

@@ -1,4 +1,4 @@
-"""What one environment says about its broker, checked once and frozen."""
+"""The settings of a stack file, and the rules between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.access.expectations import Expectation
 from broker.access.topic_filters import check_filter
 from broker.findings import PROJECT, Finding, render_findings
 from broker.mosquitto import canary
-from broker.settings.base_model import FROM_LIST, Name, SettingsModel, UserName, refused
+from broker.settings.base_model import FROM_LIST, Name, SettingsModel, UserName, rule_error
 from broker.settings.broker_settings import Broker
 from broker.settings.error_message import error_finding
 from broker.settings.users import Fleet, Guardrail, PatternRules, Role, User, second_login
@@ -22,7 +22,7 @@ __all__ = ["PROJECT", "GuardrailName", "Settings", "SettingsError"]
 
 
 class SettingsError(ValueError):
-    """A stack file that no broker could be built from; one line for each thing to fix."""
+    """An invalid stack file; one line per error."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -48,7 +48,7 @@ def _check_sentence(text: str) -> str:
 
 
 class Settings(SettingsModel):
-    """Everything that a stack file says under ``sentient-mqtt:``."""
+    """All settings of a stack file, the keys below ``sentient-mqtt:``."""
 
     broker: Broker = Field(description="The broker and its host.")
     users: dict[UserName, User] = Field(description="Who may log in, by name.")
@@ -65,41 +65,41 @@ class Settings(SettingsModel):
         Field(default=(), description="Statements about access that must stay true.")
     )
     guardrails: dict[GuardrailName, Guardrail] = Field(
-        default={}, description="Guardrails that speak otherwise here, by name."
+        default={}, description="Guardrails with another level than the default, by name."
     )
 
     @model_validator(mode="after")
-    def _names_agree(self) -> Self:
+    def _names_are_declared(self) -> Self:
         if not self.users:
-            raise refused(
+            raise rule_error(
                 "users",
                 {},
-                "nobody could log in; declare at least one user, such as "
+                "no user is declared, so nobody can log in; declare one, such as "
                 '{sensor: {write: ["paragon/+/sensors/#"]}}',
             )
         if self.broker.health.user in self.users:
-            raise refused(
+            raise rule_error(
                 "broker.health.user",
                 self.broker.health.user,
-                "is a user of its own already; give the health check another name",
+                "is the name of a user already; give the health check another name",
             )
         for index, file in enumerate(self.broker.env_files):
             key = f"broker.envFiles[{index}]"
             if file.user not in self.users:
                 guess = get_close_matches(file.user, self.users, n=1)
                 hint = f" Did you mean {guess[0]!r}?" if guess else ""
-                raise refused(f"{key}.user", file.user, f"is not a user.{hint}")
+                raise rule_error(f"{key}.user", file.user, f"is not a user.{hint}")
             if not self.users[file.user].password_known:
-                raise refused(
+                raise rule_error(
                     f"{key}.user",
                     file.user,
-                    "has a password that only its clients know (adopted); rotate it first",
+                    "has an adopted password, of which only the hash is known; rotate it first",
                 )
             if file.listener is not None and file.listener not in self.broker.listeners:
-                raise refused(
+                raise rule_error(
                     f"{key}.listener",
                     file.listener,
-                    f"is not a listener; there are {', '.join(self.broker.listeners)}",
+                    f"is not a listener; declared are: {', '.join(self.broker.listeners)}",
                 )
         return self
 
@@ -112,15 +112,17 @@ class Settings(SettingsModel):
         if user is None:
             guess = get_close_matches(name, self.users, n=1)
             hint = f"Did you mean {guess[0]!r}?" if guess else "Declare it under 'users'."
-            raise refused(key, name, f"is not a user. {hint}")
+            raise rule_error(key, name, f"is not a user. {hint}")
         if not user.password_known:
-            raise refused(
-                key, name, "has a password that only its clients know (adopted); rotate it first"
+            raise rule_error(
+                key,
+                name,
+                "has an adopted password, of which only the hash is known; rotate it first",
             )
         return self
 
     @model_validator(mode="after")
-    def _roles_agree(self) -> Self:
+    def _roles_are_declared(self) -> Self:
         for name, user in self.users.items():
             for index, use in enumerate(user.roles):
                 key = f"users.{name}.roles[{index}]"
@@ -128,37 +130,38 @@ class Settings(SettingsModel):
                 if role is None:
                     guess = get_close_matches(use.role, self.roles, n=1)
                     hint = f"Did you mean {guess[0]!r}?" if guess else "Declare it under 'roles'."
-                    raise refused(key, use.role, f"is not a role. {hint}")
+                    raise rule_error(key, use.role, f"is not a role. {hint}")
                 if role.parameters != set(use.values):
-                    wanted = ", ".join(sorted(role.parameters)) or "none"
-                    raise refused(
-                        key, dict(use.values), f"role {use.role!r} has the parameters: {wanted}"
+                    parameters = ", ".join(sorted(role.parameters)) or "none"
+                    raise rule_error(
+                        key, dict(use.values), f"role {use.role!r} has the parameters: {parameters}"
                     )
         return self
 
     @model_validator(mode="after")
-    def _two_names_one_set_of_rights(self) -> Self:
+    def _second_login_has_the_same_access(self) -> Self:
         patterns = self.patterns
-        named = (*patterns.readwrite, *patterns.read, *patterns.write, *patterns.deny)
+        filters = (*patterns.readwrite, *patterns.read, *patterns.write, *patterns.deny)
+        by_user_name = any("%u" in filter_.split("/") for filter_ in filters)
         for name, user in self.users.items():
-            if user.rotation == "overlap" and any("%u" in each.split("/") for each in named):
-                raise refused(
+            if user.rotation == "overlap" and by_user_name:
+                raise rule_error(
                     f"users.{name}.rotation",
                     "overlap",
-                    "gives the user a second name, and 'patterns' with '%u' give rights to a name; "
-                    "write the filters of these users out",
+                    "adds a second login with another name, and 'patterns' with '%u' grant access "
+                    "by name; declare these filters under the user instead",
                 )
             try:
                 if user.rotation == "overlap":
                     check_user_name(second_login(name))
-            except ValueError as wrong:
-                raise refused(
-                    f"users.{name}.rotation", "overlap", f"second login: {wrong}"
+            except ValueError as error:
+                raise rule_error(
+                    f"users.{name}.rotation", "overlap", f"second login: {error}"
                 ) from None
         return self
 
     @model_validator(mode="after")
-    def _one_login_a_name(self) -> Self:
+    def _login_names_differ(self) -> Self:
         owners = {name: f"users.{name}" for name in self.users}
         owners[self.broker.health.user] = "broker.health.user"
         others = [
@@ -167,53 +170,57 @@ class Settings(SettingsModel):
             if user.rotation == "overlap"
         ]
         others += [
-            (f"fleets.{kind}", each)
+            (f"fleets.{kind}", member)
             for kind, fleet in self.fleets.items()
-            for each in fleet.members
+            for member in fleet.members
         ]
         for path, login in others:
             if login in owners:
-                raise refused(path, login, f"is the name of {owners[login]} already")
+                raise rule_error(path, login, f"is the name of {owners[login]} already")
             owners[login] = path
         for kind in self.fleets:
             if (name := f"fleet.{kind}") in owners:
-                raise refused(
+                raise rule_error(
                     owners[name],
                     name,
-                    f"so the output 'rotations' calls the fleet {kind!r}; choose another name",
+                    f"is the name of the fleet {kind!r} in the output 'rotations'; choose another "
+                    "name",
                 )
         if canary.NAME in owners:
-            raise refused(
+            raise rule_error(
                 owners[canary.NAME],
                 canary.NAME,
-                "is kept for the check that follows a change; choose another name",
+                "is reserved for the check that follows a change; choose another name",
             )
         return self
 
     @model_validator(mode="after")
     def _expectations_name_users(self) -> Self:
         users = {self.broker.health.user, *self.users}
-        users |= {each for fleet in self.fleets.values() for each in fleet.admitted}
+        users |= {member for fleet in self.fleets.values() for member in fleet.admitted}
         for index, sentence in enumerate(self.expect):
-            spoken = Expectation.parse(sentence)
-            for each in (*((spoken.user,) if spoken.user else ()), *spoken.but):
-                if each not in users:
-                    guess = get_close_matches(each, users, n=1)
+            expectation = Expectation.parse(sentence)
+            named = (expectation.user,) if expectation.user else expectation.but
+            for name in named:
+                if name not in users:
+                    guess = get_close_matches(name, users, n=1)
                     hint = f" Did you mean {guess[0]!r}?" if guess else ""
-                    raise refused(f"expect[{index}]", sentence, f"{each!r} is no user.{hint}")
+                    raise rule_error(f"expect[{index}]", sentence, f"{name!r} is not a user.{hint}")
         return self
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], project: str = PROJECT) -> Settings:
         """
-        Read the values of a stack file's ``config:``, without their ``sentient-mqtt:``.
+        Parse the ``config:`` of a stack file, given without the prefix ``sentient-mqtt:``.
 
         Raises:
-            SettingsError: one line for each thing to mend, naming its path, value, rule.
+            SettingsError: one line per error: path, value, rule.
 
         """
         try:
             return cls.model_validate(raw)
-        except ValidationError as wrong:
-            found = (error_finding(project, detail) for detail in wrong.errors(include_url=False))
-            raise SettingsError(dict.fromkeys(found)) from None
+        except ValidationError as error:
+            findings = (
+                error_finding(project, detail) for detail in error.errors(include_url=False)
+            )
+            raise SettingsError(dict.fromkeys(findings)) from None

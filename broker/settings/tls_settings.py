@@ -1,4 +1,4 @@
-"""What a listener with TLS serves, and what it asks of its clients, as the stack file says it."""
+"""Settings of TLS: the listener's certificate, and the certificates of its clients."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker.settings.base_model import FROM_LIST, AbsolutePath, SettingsModel, refused
+from broker.settings.base_model import FROM_LIST, AbsolutePath, SettingsModel, rule_error
 from broker.settings.validators import check_absolute, check_address
 
-SUPPLIED = "supplied"
-"""Instead of a path: key and certificate are in the stack's secrets."""
+EXTERNAL = "supplied"
+"""In place of a path: key and certificate are in the secret ``certificates``."""
 
 
 def _check_source(text: str) -> str:
-    return text if text == SUPPLIED else check_absolute(text)
+    return text if text == EXTERNAL else check_absolute(text)
 
 
 class Tls(SettingsModel):
-    """A certificate of the stack's own CA; or, with ``certificate`` and ``key``, a given one."""
+    """A certificate of the stack's own CA, or the one in ``certificate`` and ``key``."""
 
     certificate: Annotated[str, AfterValidator(_check_source)] | None = Field(
         default=None,
@@ -57,8 +57,8 @@ class Tls(SettingsModel):
         ge=0,
         le=3650,
         description=(
-            "An `up` within this many days of the end creates a new certificate, or "
-            "copies a given one with a warning."
+            "From this many days before the certificate expires, an `up` creates a new "
+            "one, or copies a given one with a warning."
         ),
     )
     minimum_version: Literal["1.2", "1.3"] = Field(
@@ -76,56 +76,60 @@ class Tls(SettingsModel):
     )
     identity_as_username: bool = Field(
         default=False,
-        description="The certificate's common name is the user; no password is asked for.",
+        description="The certificate's common name is the user name; no password is required.",
     )
 
     @property
     def given(self) -> bool:
+        """Whether the certificate comes from elsewhere than the stack's own CA."""
         return self.certificate is not None
 
     @property
-    def supplied(self) -> bool:
-        return self.certificate == SUPPLIED
+    def external(self) -> bool:
+        """Whether key and certificate are in the secret ``certificates``."""
+        return self.certificate == EXTERNAL
 
     @property
-    def clients_named(self) -> bool:
+    def requires_client_certificate(self) -> bool:
         return self.client_certificates == "required"
 
     @property
     def needs_own_ca(self) -> bool:
-        return not self.given or (self.clients_named and self.client_ca is None)
+        return not self.given or (self.requires_client_certificate and self.client_ca is None)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
-        beside = (("key", self.key), ("ca", self.ca))
-        if self.given and not self.supplied and self.key is None:
-            raise refused("certificate", self.certificate, "has no key beside it; name 'key' too")
-        for name, path in beside if self.certificate is None else ():
+    def _certificate_with_key(self) -> Self:
+        files = (("key", self.key), ("ca", self.ca))
+        if self.given and not self.external and self.key is None:
+            raise rule_error("certificate", self.certificate, "has no key; set 'key', too")
+        for name, path in files if self.certificate is None else ():
             if path is not None:
-                raise refused(
-                    name, path, "belongs to a certificate; name 'certificate' too, or leave it"
+                raise rule_error(
+                    name, path, "requires 'certificate'; set it, too, or remove this key"
                 )
-        for name, path in beside if self.supplied else ():
+        for name, path in files if self.external else ():
             if path is not None:
-                raise refused(name, path, "is in the secret beside a supplied certificate")
+                raise rule_error(
+                    name, path, "must not be set: it is in the secret, next to the certificate"
+                )
         return self
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> Self:
+    def _own_ca_or_given(self) -> Self:
         if self.given and self.names:
-            raise refused(
+            raise rule_error(
                 "names",
                 list(self.names),
-                "are for a certificate of the stack's own CA; a given one has its own",
+                "are for a certificate of the stack's own CA; a given one has its own names",
             )
         if self.given and "days" in self.model_fields_set:
-            raise refused(
+            raise rule_error(
                 "days",
                 self.days,
-                "is for a certificate of the stack's own CA; a given one ends when it says",
+                "is for a certificate of the stack's own CA; a given one has its own validity",
             )
         if not self.given and self.renew_before_days >= self.days:
-            raise refused(
+            raise rule_error(
                 "renewBeforeDays",
                 self.renew_before_days,
                 f"must be less than days ({self.days}): each `up` would make a new certificate",
@@ -133,15 +137,17 @@ class Tls(SettingsModel):
         return self
 
     @model_validator(mode="after")
-    def _of_clients(self) -> Self:
-        if self.clients_named:
+    def _client_certificate_settings(self) -> Self:
+        if self.requires_client_certificate:
             return self
         for key, value in (
             ("clientCa", self.client_ca),
             ("identityAsUsername", self.identity_as_username or None),
         ):
             if value is not None:
-                raise refused(
-                    key, value, "needs clientCertificates 'required': nobody else shows one"
+                raise rule_error(
+                    key,
+                    value,
+                    "needs clientCertificates 'required': otherwise clients present none",
                 )
         return self

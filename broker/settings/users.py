@@ -1,4 +1,4 @@
-"""Who may log in and what that opens, as the stack file says it."""
+"""Settings of users, roles, patterns, fleets and guardrails."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ from broker.settings.base_model import (
     OneLine,
     SettingsModel,
     UserName,
-    refused,
+    rule_error,
 )
 from broker.settings.validators import check_user_name
 
-PLACE = re.compile(r"\{([^{}]*)\}")
+PARAMETER = re.compile(r"\{([^{}]*)\}")
+"""A parameter in a filter of a role, such as ``{room}``."""
+
 Direction = Literal["read", "write"]
-MOST_MEMBERS = 100_000
-"""Of one fleet."""
+MAX_MEMBERS = 100_000
+"""Maximum number of members of one fleet."""
 
 
 def _check_template(text: str) -> str:
-    for name in PLACE.findall(text):
+    for name in PARAMETER.findall(text):
         if not re.fullmatch(r"[a-z][A-Za-z0-9]*", name):
             raise ValueError(f"{{{name}}}: a parameter is letters and digits, such as {{room}}")
-    check_filter(PLACE.sub("x", text))
+    check_filter(PARAMETER.sub("x", text))
     return text
 
 
-def _check_place_value(text: str) -> str:
-    if not text or any(each in text for each in "/+#{}%"):
+def _check_parameter_value(text: str) -> str:
+    if not text or any(character in text for character in "/+#{}%"):
         raise ValueError(
-            "a parameter's value is part of a level: no '/', '+', '#', '%', '{' or '}'"
+            "a parameter's value is text within a level; it must not contain '/', '+', '#', '%', "
+            "'{' or '}'"
         )
     return check_filter(text)
 
@@ -46,10 +49,10 @@ def _check_place_value(text: str) -> str:
 def _check_pattern(text: str) -> str:
     check_filter(text)
     levels = text.split("/")
-    for place in ("%u", "%c"):
-        if any(place in level and level != place for level in levels):
+    for variable in ("%u", "%c"):
+        if any(variable in level and level != variable for level in levels):
             raise ValueError(
-                f"{place!r} must be a level of its own: 2.1 takes it for text elsewhere"
+                f"{variable!r} must be a whole level: Mosquitto 2.1 does not replace it elsewhere"
             )
     return text
 
@@ -57,15 +60,15 @@ def _check_pattern(text: str) -> str:
 def _check_member_filter(text: str) -> str:
     if "%u" not in _check_pattern(text).split("/"):
         raise ValueError(
-            "needs the level '%u', the member's name: the ACL file has no groups, and without it "
-            "the rule would be everybody's"
+            "must contain the level '%u', the member's name: the ACL file has no groups, so "
+            "without it the rule would apply to every user"
         )
     return text
 
 
 def _check_literal(text: str) -> str:
     if "%u" in text or "%c" in text:
-        raise ValueError("'%u' and '%c' stand for names in 'patterns' and 'fleets' only")
+        raise ValueError("'%u' and '%c' are variables, valid in 'patterns' and 'fleets' only")
     return check_filter(text)
 
 
@@ -75,19 +78,19 @@ MemberFilters = Annotated[
     tuple[Annotated[str, AfterValidator(_check_member_filter)], ...], FROM_LIST
 ]
 UserFilters = Annotated[tuple[Annotated[str, AfterValidator(_check_literal)], ...], FROM_LIST]
-PlaceValue = Annotated[str, AfterValidator(_check_place_value)]
+ParameterValue = Annotated[str, AfterValidator(_check_parameter_value)]
 Directions = Annotated[tuple[Direction, ...], FROM_LIST]
 
 
 class RoleUse(SettingsModel):
-    """A role that a user takes, with its parameters."""
+    """A role that a user has, with the values of its parameters."""
 
     role: str = Field(description="Name of the role.")
-    values: dict[str, PlaceValue] = Field(default={}, alias="with", description="Parameters.")
+    values: dict[str, ParameterValue] = Field(default={}, alias="with", description="Parameters.")
 
 
 def _role_use(raw: Any) -> Any:
-    """Read ``monitor`` and ``{controller: {room: clockwork}}`` alike."""
+    """Convert the short forms ``monitor`` and ``{controller: {room: clockwork}}``."""
     if isinstance(raw, str):
         return {"role": raw}
     if isinstance(raw, Mapping) and len(raw) == 1 and "role" not in raw:
@@ -97,7 +100,7 @@ def _role_use(raw: Any) -> Any:
 
 
 class User(SettingsModel):
-    """Someone with a password, and what the password opens."""
+    """A user with a password, and the access that it has."""
 
     description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
     readwrite: UserFilters = Field(default=(), description="May receive and publish.")
@@ -133,36 +136,36 @@ class User(SettingsModel):
 
     @property
     def password_known(self) -> bool:
-        """Whether it can be handed out: of an adopted one there is only the hash."""
+        """Whether the password can be shown: of an adopted one, only the hash is known."""
         return self.password in ("generated", "supplied")
 
     @model_validator(mode="after")
-    def _overlap_counts(self) -> Self:
+    def _overlap_has_numbers(self) -> Self:
         if self.rotation == "overlap" and not re.fullmatch(r"[1-9][0-9]*", self.generation):
-            raise refused(
+            raise rule_error(
                 "generation",
                 self.generation,
-                "with rotation 'overlap' it must be a whole number from 1: odd ones and even ones "
-                "are the two logins",
+                "must be a whole number from 1 with rotation 'overlap': odd numbers use one login, "
+                "even numbers the other",
             )
         if self.rotation == "overlap" and self.password in ("supplied", "adopted"):
-            raise refused(
+            raise rule_error(
                 "rotation",
                 self.rotation,
-                f"goes with generated passwords, not {self.password} ones",
+                f"requires generated passwords, and this one is {self.password}",
             )
         if self.rotation == "immediate" and self.previous == "revoke":
-            raise refused("previous", self.previous, "goes with rotation 'overlap'")
+            raise rule_error("previous", self.previous, "requires rotation 'overlap'")
         return self
 
 
 def second_login(user: str) -> str:
-    """Return the name under which a user with ``rotation: overlap`` logs in every other time."""
+    """Return the name of the second login of a user with ``rotation: overlap``."""
     return f"{user}-green"
 
 
 class Role(SettingsModel):
-    """A named set of filters, with ``{parameters}`` that each user fills in."""
+    """A named set of filters, with ``{parameters}`` whose values each user sets."""
 
     description: OneLine | None = Field(default=None, description="Purpose of the role.")
     readwrite: Templates = Field(default=(), description="May receive and publish.")
@@ -173,25 +176,23 @@ class Role(SettingsModel):
     @property
     def parameters(self) -> set[str]:
         filters = (*self.readwrite, *self.read, *self.write, *self.deny)
-        return {name for each in filters for name in PLACE.findall(each)}
+        return {name for filter_ in filters for name in PARAMETER.findall(filter_)}
 
 
 class PatternRules(SettingsModel):
-    """Rules for everybody who logs in, with the levels ``%u`` (user) and ``%c`` (client id)."""
+    """Rules for all users, with the levels ``%u`` (user name) and ``%c`` (client id)."""
 
     readwrite: Patterns = Field(default=(), description="May receive and publish.")
     read: Patterns = Field(default=(), description="May receive.")
     write: Patterns = Field(default=(), description="May publish.")
     deny: Patterns = Field(
         default=(),
-        description=(
-            "May neither receive nor publish; does not apply to what a user's own rules grant."
-        ),
+        description=("May neither receive nor publish; a user's own rules have precedence."),
     )
 
 
 class Member(SettingsModel):
-    """One controller of a fleet, told apart from the others."""
+    """Settings of a single member of a fleet."""
 
     generation: Generation | None = Field(
         default=None, description="Change it to rotate the password of this member only."
@@ -200,7 +201,7 @@ class Member(SettingsModel):
 
 
 class Fleet(SettingsModel):
-    """Many controllers with one rule set: each under its own name, the level ``%u``."""
+    """Controllers with the same rules, in which the level ``%u`` is the member's name."""
 
     description: OneLine | None = Field(default=None, description="A comment in the ACL file.")
     names: Annotated[tuple[UserName, ...], FROM_LIST] = Field(
@@ -209,7 +210,7 @@ class Fleet(SettingsModel):
     count: int | None = Field(
         default=None,
         ge=1,
-        le=MOST_MEMBERS,
+        le=MAX_MEMBERS,
         description="Number of members, named `prefix` followed by 001, 002, ...",
     )
     prefix: Annotated[str, AfterValidator(check_user_name)] | None = Field(
@@ -224,29 +225,31 @@ class Fleet(SettingsModel):
     )
 
     @model_validator(mode="after")
-    def _names_or_count(self) -> Self:
+    def _valid_members(self) -> Self:
         if bool(self.names) == (self.count is not None):
-            raise refused("", self.count, "needs either 'names' or 'count' with 'prefix'")
+            raise rule_error("", self.count, "needs either 'names' or 'count' with 'prefix'")
         if (self.count is not None) != (self.prefix is not None):
-            raise refused("prefix", self.prefix, "goes with 'count', and 'count' with it")
-        if len(self.names) > MOST_MEMBERS:
-            raise refused("names", len(self.names), f"must be {MOST_MEMBERS:,} at most")
+            raise rule_error(
+                "prefix", self.prefix, "requires 'count', and 'count' requires 'prefix'"
+            )
+        if len(self.names) > MAX_MEMBERS:
+            raise rule_error("names", len(self.names), f"must be at most {MAX_MEMBERS:,}")
         if self.prefix is not None:
             try:
                 check_user_name(self.members[-1])
-            except ValueError as wrong:
-                raise refused("prefix", self.prefix, f"{wrong}; shorten it") from None
-        twice = sorted(each for each, times in Counter(self.names).items() if times > 1)
-        if twice:
-            raise refused("names", twice[0], "stands there twice")
+            except ValueError as error:
+                raise rule_error("prefix", self.prefix, f"{error}; shorten it") from None
+        duplicates = sorted(name for name, count in Counter(self.names).items() if count > 1)
+        if duplicates:
+            raise rule_error("names", duplicates[0], "is listed twice")
         members = set(self.members)
         for name in self.overrides:
             if name not in members:
                 guess = get_close_matches(name, self.members[:1000], n=1)
                 hint = f"; did you mean {guess[0]!r}?" if guess else ""
-                raise refused("overrides", name, f"is not a member of this fleet{hint}")
+                raise rule_error("overrides", name, f"is not a member of this fleet{hint}")
         if not self.admitted:
-            raise refused("overrides", len(members), "revokes every member; take the fleet out")
+            raise rule_error("overrides", len(members), "revokes every member; remove the fleet")
         return self
 
     @property
@@ -254,12 +257,12 @@ class Fleet(SettingsModel):
         """The names of all members, in order."""
         if self.count is None:
             return self.names
-        # The same width whatever the number: one member more must not rename the others.
+        # The width does not depend on `count`: another member must not rename the others.
         return tuple(f"{self.prefix}{number:03}" for number in range(1, self.count + 1))
 
     @property
     def revoked(self) -> tuple[str, ...]:
-        """The names of members that may not log in any more, in order."""
+        """The names of the members that can no longer log in, in order."""
         return tuple(
             name for name in self.members if name in self.overrides and self.overrides[name].revoked
         )
@@ -267,20 +270,20 @@ class Fleet(SettingsModel):
     @property
     def admitted(self) -> dict[str, str]:
         """The generation of each member that may log in, by name, in order."""
-        usual = Member()
-        found = ((name, self.overrides.get(name, usual)) for name in self.members)
+        default = Member()
+        members = ((name, self.overrides.get(name, default)) for name in self.members)
         return {
-            name: f"{self.generation}+{each.generation}" if each.generation else self.generation
-            for name, each in found
-            if not each.revoked
+            name: f"{self.generation}+{member.generation}" if member.generation else self.generation
+            for name, member in members
+            if not member.revoked
         }
 
 
 class Guardrail(SettingsModel):
-    """How a guardrail speaks in this stack, and why it was changed."""
+    """The level of a guardrail in this stack, and the reason for it."""
 
     level: Literal["error", "warning", "off"] = Field(
-        description="What a finding of the guardrail does."
+        description="Severity of the guardrail's findings."
     )
     reason: OneLine = Field(
         min_length=1, description="The reason for the level; shown with every change of access."

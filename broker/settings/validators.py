@@ -1,4 +1,4 @@
-"""Names, paths and addresses, each checked for the file or command line that it ends up in."""
+"""Checks of names, paths and addresses for the files and command lines that contain them."""
 
 import posixpath
 import re
@@ -8,15 +8,12 @@ from pathlib import PurePosixPath
 from broker.host.transport import SSH_HOST, UNIX_HOST
 from broker.settings.cron_schedule import CronSchedule
 
-HELPERS = ("-candidate", "-rehearsal", "-exporter")
-"""
-What names of containers end in that a broker has beside its own (host/,
-broker/monitoring/mqtt_exporter.py).
-"""
+HELPER_SUFFIXES = ("-candidate", "-rehearsal", "-exporter")
+"""Suffixes of a broker's helper containers (host/, broker/monitoring/mqtt_exporter.py)."""
 
 
 # mosquitto.conf, the ACL file and the password file have no escaping: a line break starts a
-# new directive and a colon ends a user name. So a bad value is refused, never quoted.
+# new directive and a colon ends a user name. So an invalid value is an error, never quoted.
 def check_user_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", text):
         raise ValueError(
@@ -46,28 +43,29 @@ def check_absolute(text: str) -> str:
         raise ValueError("must be an absolute path, such as /opt/sentient/...")
     if str(path) != text or ".." in path.parts or text.startswith("//"):
         plain = "/" + posixpath.normpath(text).lstrip("/")
-        raise ValueError(f"must be written plainly, without '..', '.' or extra '/': {plain!r}")
+        raise ValueError(f"must be without '..', '.' and extra '/': {plain!r}")
     if not text.isprintable() or ":" in text or "\\" in text:
-        raise ValueError("must not hold ':', '\\' or control characters (Docker splits at ':')")
+        raise ValueError("must not contain ':', '\\' or control characters (Docker splits at ':')")
     return text
 
 
 def check_folder(text: str) -> str:
     path = PurePosixPath(check_absolute(text))
     if len(path.parts) <= 2:  # noqa: PLR2004 ("/" and one name)
-        raise ValueError("must be at least two levels below /, so that no system folder is taken")
-    if any(path.is_relative_to(own) for own in OWN_FOLDERS):
+        raise ValueError(
+            "must be at least two levels below /, because folders directly below / are the system's"
+        )
+    if any(path.is_relative_to(folder) for folder in OWN_FOLDERS):
         return text
     for system in SYSTEM_FOLDERS:
         if path.is_relative_to(system):
             raise ValueError(
-                f"lies in {system}, which is the system's; choose a folder such as "
+                f"is in {system}, a system folder; choose a folder such as "
                 "/opt/sentient/... or /srv/..."
             )
     if path.parent in PARENTS_OF_SYSTEM_FOLDERS:
         raise ValueError(
-            f"is a folder of the system or of a person; choose one further down, such as "
-            f"{text}/mqtt"
+            f"is a system folder or a home folder; choose one below it, such as {text}/mqtt"
         )
     return text
 
@@ -85,25 +83,29 @@ SYSTEM_FOLDERS = tuple(
         ),
     )
 )
-"""Nothing in them may get the broker's owner and mode; a boot empties some of them."""
+"""No folder in them may get the broker's owner and mode; some of them are emptied at boot."""
 
 PARENTS_OF_SYSTEM_FOLDERS = tuple(map(PurePosixPath, ("/home", "/var")))
-"""What lies directly in them is a person's, or the whole of /var/lib."""
+"""Folders directly below them are home folders, or system folders such as /var/lib."""
 
 
 def check_file_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text):
-        raise ValueError("a file name is 1 to 100 of A-Z a-z 0-9 . _ - and begins with none of . -")
+        raise ValueError(
+            "a file name is 1 to 100 of A-Z a-z 0-9 . _ - and does not begin with . or -"
+        )
     return text
 
 
 def check_container_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}", text):
-        raise ValueError("Docker takes 2 to 63 of A-Z a-z 0-9 _ . - beginning with letter or digit")
-    if helper := next((each for each in HELPERS if text.endswith(each)), None):
         raise ValueError(
-            f"must not end in {helper!r}: a helper of the broker {text.removesuffix(helper)!r} is "
-            "called so, and removed without asking whose it is"
+            "a container name is 2 to 63 of A-Z a-z 0-9 _ . - and begins with a letter or digit"
+        )
+    if suffix := next((suffix for suffix in HELPER_SUFFIXES if text.endswith(suffix)), None):
+        raise ValueError(
+            f"must not end in {suffix!r}: a helper container of the broker "
+            f"{text.removesuffix(suffix)!r} has this name, and is removed without further checks"
         )
     return text
 
@@ -115,31 +117,33 @@ def check_image(text: str) -> str:
         raise ValueError("is not an image name such as eclipse-mosquitto:2.0.22")
     tag = text.partition("@")[0].rpartition("/")[2].partition(":")[2]
     if not tag and "@" not in text:
-        raise ValueError("names no tag; say which version, such as eclipse-mosquitto:2.0.22")
+        raise ValueError("has no tag; add a version, such as eclipse-mosquitto:2.0.22")
     if tag == "latest" and "@" not in text:
-        raise ValueError("'latest' is another broker tomorrow; name a version or a digest")
+        raise ValueError("'latest' changes without notice; set a version or a digest")
     return text
 
 
 def check_docker_host(text: str) -> str:
-    found = SSH_HOST.fullmatch(text)
-    if not found and not UNIX_HOST.fullmatch(text):
+    ssh = SSH_HOST.fullmatch(text)
+    if not ssh and not UNIX_HOST.fullmatch(text):
         raise ValueError("must be unix:///path/to/docker.sock or ssh://user@host[:port]")
-    if found and found["port"] and not 0 < int(found["port"]) < 65536:  # noqa: PLR2004 (TCP)
+    if ssh and ssh["port"] and not 0 < int(ssh["port"]) < 65536:  # noqa: PLR2004 (TCP)
         raise ValueError("the port must be 1 to 65535")
     return text
 
 
 def check_address(text: str) -> str:
-    # Digits and dots alone, or a colon: what can only be meant as an IP address.
+    # Text of digits and dots, or with a colon, can only be meant as an IP address.
     if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*", text):
         try:
             ip_address(text)
         except ValueError:
-            raise ValueError("is not an IP address; such as 192.168.2.3, or a host name") from None
+            raise ValueError(
+                "is not an IP address such as 192.168.2.3, and no host name either"
+            ) from None
         return text
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) or len(text) > 253:  # noqa: PLR2004 (RFC 1035)
-        raise ValueError("must be a host name or an IP address that clients dial")
+        raise ValueError("must be the host name or IP address that clients connect to")
     return text
 
 
@@ -153,7 +157,7 @@ def check_bind_address(text: str) -> str:
 
 def check_log_size(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,5}[kmg]", text):
-        raise ValueError("must be a number and k, m or g, such as 10m")
+        raise ValueError("must be a number followed by k, m or g, such as 10m")
     return text
 
 

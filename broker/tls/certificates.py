@@ -11,7 +11,8 @@ from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
 from broker.host.script_calls import ScriptCall
 from broker.mosquitto.mosquitto_conf import CLIENTS_FILE, PAIR_FILE, TLS_DIR
-from broker.settings.broker_settings import Broker, Listener
+from broker.settings.broker_settings import Broker
+from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
 FIRST = "there is none yet"
@@ -71,7 +72,7 @@ def certificate_calls(
     calls = [ScriptCall(words=each) for each in words]
     for name, listener, tls in _served(broker):
         where = (name, _on_host(listener), str(listener.port))
-        if tls.supplied:
+        if tls.external:
             calls.append(
                 ScriptCall(words=("supplied", *where), text=pairs[name].rstrip("\n") + "\n")
             )
@@ -82,7 +83,7 @@ def certificate_calls(
             span = (str(tls.days), str(tls.renew_before_days))
             names = render_subject_names(broker, tls)
             calls.append(ScriptCall(words=("own", *where, *span, names)))
-        if tls.clients_named:
+        if tls.requires_client_certificate:
             calls.append(ScriptCall(words=("clients", name, tls.client_ca or "")))
     return calls
 
@@ -110,9 +111,9 @@ def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
         folder = f"{broker.folders.config}/{TLS_DIR}/{name}"
         files = (tls.certificate or "", tls.key or "", tls.ca or "")
         before = str(tls.renew_before_days)
-        if not tls.supplied:
+        if not tls.external:
             yield ("certificate", name, f"{folder}/{PAIR_FILE}", before, *files)
-        if tls.clients_named:
+        if tls.requires_client_certificate:
             yield ("client_ca", name, tls.client_ca or "", f"{folder}/{CLIENTS_FILE}")
 
 

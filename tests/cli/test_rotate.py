@@ -77,8 +77,8 @@ def test_a_fleet_with_a_users_name_is_among_them_and_can_be_named():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("person", "and say another users.person.generation"),
-        ("person", "its password is supplied. Set another one: pulumi config set --secret"),
+        ("person", "and change users.person.generation"),
+        ("person", "its password is supplied. Set another password: pulumi config set --secret"),
         ("plane", "no such user or fleet in Pulumi.dev.yaml. Did you mean 'plain'?"),
         ("gone", "no such user or fleet"),
         ("zzzz", "There are: plain, two-logins, person, found, teensy."),

@@ -156,7 +156,7 @@ def test_what_settings_refuse_is_told_below_the_files_name(folder):
 
     name, line = said.splitlines()
     assert name == "Pulumi.test.yaml:"
-    assert line.startswith("sentient-mqtt:users: {}: nobody could log in")
+    assert line.startswith("sentient-mqtt:users: {}: no user is declared")
 
 
 def test_the_settings_of_others_are_none_of_our_business(folder):
@@ -186,6 +186,6 @@ def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passw
 def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, command):
     desk.file.write_text(text_of(SMALLEST | {"hashes": {"lamp": "$7$1$a$b"}}))
 
-    with pytest.raises(Refusal, match=r"hashes\.lamp: is in clear"):
+    with pytest.raises(Refusal, match=r"hashes\.lamp: is in plain text"):
         desk.run(*command.split())
     assert desk.calls() == []

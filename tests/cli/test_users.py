@@ -96,7 +96,7 @@ class TestCredentials:
         return ready
 
     def test_no_env_file_is_printed_that_a_shell_reads_otherwise(self, misread, capsys):
-        with pytest.raises(Refusal, match=r"^user person: the password holds characters") as why:
+        with pytest.raises(Refusal, match=r"^user person: the password contains characters") as why:
             misread.run("credentials", "person")
 
         assert capsys.readouterr().out == ""
@@ -112,7 +112,7 @@ class TestCredentials:
         folder.mkdir()
         (folder / "person.env").write_text("of before")
 
-        with pytest.raises(Refusal, match=r"^No file for user person: the password holds"):
+        with pytest.raises(Refusal, match=r"^No file for user person: the password contains"):
             misread.run("credentials", "--all", str(folder))
 
         assert [file.name for file in folder.iterdir()] == ["sensor.env"]

@@ -4,7 +4,7 @@ import pytest
 from fake_engine import PASSWORD, password_of
 
 from broker.credentials.env_files import misreaders
-from broker.settings.broker_settings import Passwords
+from broker.settings.password_settings import Passwords
 from broker.settings.users import Fleet
 from components import Credentials
 

@@ -182,7 +182,7 @@ def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(si
     site.edit(lambda config: config["users"].update(lamp={"read": ["a"], "password": "supplied"}))
     key = "sentient-mqtt:passwords.lamp"
     missing = site.preview(fails=True).diagnostics
-    assert "sentient-mqtt:users.lamp.password: 'supplied': nothing is there" in missing
+    assert "sentient-mqtt:users.lamp.password: 'supplied': the secret is missing" in missing
 
     def supply(text):
         words = ("config", "set", "--stack", "e2e", "--secret", "--path", key, text)
@@ -190,7 +190,7 @@ def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(si
 
     supply("quite short")
     refused = site.preview(fails=True).diagnostics
-    assert "sentient-mqtt:passwords.lamp: has 11 characters and must have 16 at least" in refused
+    assert "sentient-mqtt:passwords.lamp: has 11 characters and must have at least 16" in refused
     assert "quite short" not in refused
     supply(SUPPLIED)
     assert SUPPLIED not in site.stack_file.read_text()

@@ -44,7 +44,7 @@ def _user(name, **says):
             ["sentient-mqtt:users.lamp.read[0]", "'#' must be the last level"],
         ),
         (_user("la:mp", read=["#"]), ["users.la:mp", "a user name is"]),
-        (_in_broker(image="eclipse-mosquitto"), ["broker.image", "names no tag"]),
+        (_in_broker(image="eclipse-mosquitto"), ["broker.image", "has no tag"]),
         (
             lambda config: config["broker"]["listeners"]["mqtt"].update(port="1883"),
             ["broker.listeners.mqtt.port", "'1883'", "whole number"],
@@ -159,14 +159,14 @@ def test_a_secret_in_clear_until_it_is_replaced_by_the_command_that_is_told(site
 
     with site.edited(lambda config: config.update(passwords={"lamp": IN_CLEAR})):
         (line,) = _refused(site, lambda _: None)
-        assert "sentient-mqtt:passwords.lamp: is in clear" in line
+        assert "sentient-mqtt:passwords.lamp: is in plain text" in line
         assert "repository's history" in line
         assert """pulumi config set --secret --path 'sentient-mqtt:passwords["lamp"]'""" in line
         assert IN_CLEAR not in line
         supply("lamp", "another password")
         site.preview()
         (line,) = _refused(site, lambda config: config["passwords"].update(door=IN_CLEAR))
-        assert "sentient-mqtt:passwords.door: is in clear" in line
+        assert "sentient-mqtt:passwords.door: is in plain text" in line
         assert IN_CLEAR not in line
 
 

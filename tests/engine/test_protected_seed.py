@@ -11,7 +11,7 @@ PROGRAM = f"""
 import sys
 
 sys.path.insert(0, {str(ROOT)!r})
-from broker.settings.broker_settings import Passwords
+from broker.settings.password_settings import Passwords
 from components import Credentials
 
 Credentials("credentials", generations={{"sensor": "1"}}, passwords=Passwords())

@@ -1,4 +1,4 @@
-"""A change of a stack file is told by what it lets through, not by its text."""
+"""The diff of two stack files compares the access that they grant, and not their text."""
 
 import copy
 from pathlib import Path
@@ -23,17 +23,17 @@ def settings(*changes):
     return Stack.parse("prod", PROD, text).settings
 
 
-def after(*changes):
+def diff_of_prod(*changes):
     return diff("prod", settings(), settings(*changes))
 
 
 DEVICES_WRITE = 'write: ["paragon/+/sensors/#", "paragon/+/status/#", "paragon/+/events/#"]'
 
 
-def test_nothing_changed_is_nothing_to_tell():
-    found = after()
+def test_unchanged_stack_file_has_an_empty_diff():
+    result = diff_of_prod()
 
-    assert (found.users, found.effect, found.rotated) == ((), "none", ())
+    assert (result.users, result.effect, result.rotated) == ((), "none", ())
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_nothing_changed_is_nothing_to_tell():
         ),
     ],
 )
-def test_a_user_is_wider_narrower_both_or_neither(new, change):
-    (devices,) = after((DEVICES_WRITE, new)).users
+def test_changed_filters_widen_narrow_both_or_neither(new, change):
+    (devices,) = diff_of_prod((DEVICES_WRITE, new)).users
 
     assert (devices.name, devices.change) == ("paragon_devices", change)
     assert (devices.may_now_write is not None) == (change in ("widened", "changed"))
@@ -59,48 +59,48 @@ def test_a_user_is_wider_narrower_both_or_neither(new, change):
     assert devices.no_longer_reads is None
 
 
-def test_a_denial_narrows_and_its_removal_widens():
+def test_denial_narrows_and_its_removal_widens():
     denied = settings((DEVICES_WRITE, f'{DEVICES_WRITE}\n      deny: ["paragon/+/status/x"]'))
 
     assert diff("prod", settings(), denied).users[0].no_longer_writes == "paragon/anything/status/x"
     assert diff("prod", denied, settings()).users[0].may_now_write == "paragon/anything/status/x"
 
 
-def test_a_pattern_is_everybodys_and_so_everybody_changed():
-    found = after(
+def test_pattern_changes_the_access_of_every_user():
+    result = diff_of_prod(
         (
             "  sentient-mqtt:topics:",
             '  sentient-mqtt:patterns: {read: ["inbox/%u"]}\n  sentient-mqtt:topics:',
         )
     )
 
-    changed = {each.name: each.may_now_read for each in found.users}
-    assert changed["paragon_devices"] == "inbox/paragon_devices"
-    # Whoever may read '#' gains nothing by it.
-    assert changed["admin"] is None
+    gained = {user.name: user.may_now_read for user in result.users}
+    assert gained["paragon_devices"] == "inbox/paragon_devices"
+    # A user that may read '#' gains no access.
+    assert gained["admin"] is None
 
 
-def test_who_comes_and_who_goes():
+def test_added_and_removed_users_are_reported():
     block = TEXT[
         TEXT.index("    sentient_executor_prod:") : TEXT.index("    sentient_monitor_prod:")
     ]
 
-    gone = after((block, "")).users
-    come = diff("prod", settings((block, "")), settings()).users
+    (removed,) = diff_of_prod((block, "")).users
+    (added,) = diff("prod", settings((block, "")), settings()).users
 
-    assert [(each.name, each.change) for each in gone] == [("sentient_executor_prod", "removed")]
-    assert [(each.name, each.change) for each in come] == [("sentient_executor_prod", "added")]
+    assert (removed.name, removed.change) == ("sentient_executor_prod", "removed")
+    assert (added.name, added.change) == ("sentient_executor_prod", "added")
 
 
-def test_another_order_gives_nobody_anything_but_reloads():
+def test_reordered_users_reload_the_broker_without_changed_access():
     block = TEXT[
         TEXT.index("    sentient_executor_prod:") : TEXT.index("    sentient_monitor_prod:")
     ]
 
-    found = after((block, ""), ("    admin:\n", f"{block}    admin:\n"))
+    result = diff_of_prod((block, ""), ("    admin:\n", f"{block}    admin:\n"))
 
-    assert found.users == ()
-    assert found.effect == "reload"
+    assert result.users == ()
+    assert result.effect == "reload"
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_another_order_gives_nobody_anything_but_reloads():
         (("      device: true\n", "      generation: 7\n"), "reload", ()),
     ],
 )
-def test_what_the_broker_does(change, effect, because):
-    found = after(change)
+def test_effect_on_the_broker_and_its_cause(change, effect, because):
+    result = diff_of_prod(change)
 
-    assert (found.effect, found.because) == (effect, because)
+    assert (result.effect, result.because) == (effect, because)
 
 
-NOT_OF_A_CONTAINER = {
+NOT_REPLACING = {
     "address": "other.example.org",
     "become": "docker",
     "restart": "always",
@@ -142,7 +142,7 @@ NOT_OF_A_CONTAINER = {
     "logging": {"types": ["error"], "keep": 3, "refusedPerHour": 7, "deniedPerHour": 7},
     "persistence": {"autosaveInterval": 7, "oneWay": True},
 }
-OF_A_CONTAINER = {
+REPLACING = {
     "image": ("eclipse-mosquitto:2.1.2", "broker.image"),
     "owner": ({"uid": 2000}, "broker.owner.uid"),
     "folders": (
@@ -157,43 +157,46 @@ OF_A_CONTAINER = {
 }
 
 
-@pytest.mark.parametrize("setting", OF_A_CONTAINER)
-def test_only_what_replaces_the_container_is_its_cause(setting):
-    value, path = OF_A_CONTAINER[setting]
+@pytest.mark.parametrize("setting", REPLACING)
+def test_only_settings_that_replace_the_container_are_causes(setting):
+    value, path = REPLACING[setting]
     before = Settings.parse(smallest())
-    beside = Settings.parse(smallest(**NOT_OF_A_CONTAINER))
-    after = Settings.parse(smallest(**(NOT_OF_A_CONTAINER | {setting: value})))
+    other_settings = Settings.parse(smallest(**NOT_REPLACING))
+    after = Settings.parse(smallest(**(NOT_REPLACING | {setting: value})))
 
-    assert diff("x", before, beside).because == ()
+    assert diff("x", before, other_settings).because == ()
     assert diff("x", before, after).because == (path,)
     assert diff("x", after, before).because == (path,)
 
 
-def test_of_a_listener_only_what_a_start_applies_is_a_cause():
+def test_only_listener_settings_that_a_start_applies_are_causes():
     listener = {"port": 1883, "allowFrom": ["192.168.0.0/16"]}
     tls = {"port": 8883, "tls": {"minimumVersion": "1.3"}}
 
-    def between(before, after):
-        read = (Settings.parse(smallest(listeners=listeners)) for listeners in (before, after))
-        return diff("x", *read).because
+    def causes(before, after):
+        revisions = (Settings.parse(smallest(listeners=listeners)) for listeners in (before, after))
+        return diff("x", *revisions).because
 
     added = {"mqtt": listener | {"allowFrom": ["10.0.0.0/8"]}, "mqtts": tls}
-    assert between({"mqtt": listener}, added) == ("broker.listeners.mqtts",)
-    assert between(added, {"mqtt": listener}) == ("broker.listeners.mqtts",)
+    assert causes({"mqtt": listener}, added) == ("broker.listeners.mqtts",)
+    assert causes(added, {"mqtt": listener}) == ("broker.listeners.mqtts",)
     later = {**added, "mqtts": {"port": 8883, "tls": {"minimumVersion": "1.2", "days": 99}}}
-    assert between(added, later) == ("broker.listeners.mqtts.tls.minimumVersion",)
+    assert causes(added, later) == ("broker.listeners.mqtts.tls.minimumVersion",)
 
 
-def test_a_generation_rotates_its_user_and_a_length_rotates_all():
-    assert after(("      device: true\n", "      generation: 7\n")).rotated == ("paragon_devices",)
-    assert len(after(("    limits:", "    passwords: {length: 40}\n    limits:")).rotated) == 5
+def test_generation_rotates_one_user_and_length_rotates_all():
+    generation = ("      device: true\n", "      generation: 7\n")
+    length = ("    limits:", "    passwords: {length: 40}\n    limits:")
+
+    assert diff_of_prod(generation).rotated == ("paragon_devices",)
+    assert len(diff_of_prod(length).rotated) == 5
 
 
 def rotated(before, after):
-    def read(users, fleets, **broker):
+    def parse(users, fleets, **broker):
         return Settings.parse(smallest(**broker) | {"users": users, "fleets": fleets})
 
-    return diff("x", read(*before[:2], **before[2]), read(*after[:2], **after[2])).rotated
+    return diff("x", parse(*before[:2], **before[2]), parse(*after[:2], **after[2])).rotated
 
 
 USERS = {name: {"write": ["a"], "password": name} for name in ("generated", "supplied", "adopted")}
@@ -204,40 +207,42 @@ FLEET = {"door": {"names": ["door1", "door2"], "write": ["state/%u"]}}
     ("passwords", "expected"),
     [({"length": 40}, ("generated", "fleet door")), ({"special": True}, ("generated",))],
 )
-def test_another_length_or_alphabet_rotates_what_is_drawn_from_it_alone(passwords, expected):
+def test_length_and_alphabet_rotate_generated_passwords_only(passwords, expected):
     before, after = (USERS, FLEET, {}), (USERS, FLEET, {"passwords": passwords})
 
     assert rotated(before, after) == expected
     assert rotated(after, before) == expected
 
 
-@pytest.mark.parametrize("former", USERS)
-@pytest.mark.parametrize("latter", USERS)
-def test_a_password_of_another_kind_is_another_password(former, latter):
-    before, after = ({"sensor": {"write": ["a"], "password": kind}} for kind in (former, latter))
+@pytest.mark.parametrize("old_kind", USERS)
+@pytest.mark.parametrize("new_kind", USERS)
+def test_changed_kind_of_password_is_a_rotation(old_kind, new_kind):
+    before, after = (
+        {"sensor": {"write": ["a"], "password": kind}} for kind in (old_kind, new_kind)
+    )
 
-    found = rotated((before, {}, {}), (after, {}, {}))
+    names = rotated((before, {}, {}), (after, {}, {}))
 
-    assert found == (("sensor",) if former != latter else ())
+    assert names == (("sensor",) if old_kind != new_kind else ())
 
 
-def test_a_member_that_is_rotated_alone_is_named_and_the_others_are_not():
-    alone = {"door": FLEET["door"] | {"overrides": {"door2": {"generation": 2}}}}
-    whole = {"door": FLEET["door"] | {"generation": 2}}
+def test_rotation_of_one_member_names_only_that_member():
+    one_member = {"door": FLEET["door"] | {"overrides": {"door2": {"generation": 2}}}}
+    whole_fleet = {"door": FLEET["door"] | {"generation": 2}}
     revoked = {"door": FLEET["door"] | {"overrides": {"door2": {"revoked": True}}}}
 
-    def between(before, after):
+    def names(before, after):
         return rotated((USERS, before, {}), (USERS, after, {}))
 
-    assert between(FLEET, alone) == ("door2",)
-    assert between(alone, FLEET) == ("door2",)
-    assert between(FLEET, whole) == ("fleet door",)
-    assert between(alone, whole) == ("fleet door",)
-    assert between(FLEET, revoked) == ()
-    assert between(FLEET, {"gate": FLEET["door"]}) == ("door1", "door2")
+    assert names(FLEET, one_member) == ("door2",)
+    assert names(one_member, FLEET) == ("door2",)
+    assert names(FLEET, whole_fleet) == ("fleet door",)
+    assert names(one_member, whole_fleet) == ("fleet door",)
+    assert names(FLEET, revoked) == ()
+    assert names(FLEET, {"gate": FLEET["door"]}) == ("door1", "door2")
 
 
-def test_an_overlap_that_begins_rotates_where_the_active_login_is_another():
+def test_beginning_overlap_is_a_rotation_only_if_the_active_login_changes():
     def sensor(**more):
         return {"sensor": {"write": ["a"], **more}}, {}, {}
 
@@ -247,26 +252,26 @@ def test_an_overlap_that_begins_rotates_where_the_active_login_is_another():
     assert rotated(overlap, sensor(rotation="overlap", generation=3)) == ("sensor",)
 
 
-def test_a_broken_expectation_and_a_guardrail_are_told():
-    found = after((DEVICES_WRITE, 'write: ["paragon/#"]'))
+def test_violated_expectation_and_guardrail_are_errors():
+    errors = diff_of_prod((DEVICES_WRITE, 'write: ["paragon/#"]')).errors
 
-    assert any("may not write paragon/+/commands/#" in finding.message for finding in found.errors)
-    assert any("guardrail deviceCommands" in finding.message for finding in found.errors)
-    assert after().errors == ()
+    assert any("may not write paragon/+/commands/#" in error.message for error in errors)
+    assert any("guardrail deviceCommands" in error.message for error in errors)
+    assert diff_of_prod().errors == ()
 
 
-def test_the_report_says_it_in_markdown_and_in_data():
-    found = after((DEVICES_WRITE, 'write: ["paragon/+/#"]'), ("port: 9001", "port: 9002"))
-    text = as_markdown([found])
+def test_report_in_markdown_and_as_data():
+    result = diff_of_prod((DEVICES_WRITE, 'write: ["paragon/+/#"]'), ("port: 9001", "port: 9002"))
+    text = as_markdown([result])
 
     assert "| `paragon_devices` | **widened** | write `paragon/anything" in text
     assert "- topic write paragon/+/sensors/#" in text
     assert "**The broker is replaced**" in text
-    assert as_data(found)["users"][0]["change"] == "widened"
+    assert as_data(result)["users"][0]["change"] == "widened"
     assert "No stack file changed." in as_markdown([])
 
 
-def test_the_report_counts_what_it_does_not_name():
+def test_report_abbreviates_long_lists_of_names():
     members = [f"door{number}" for number in range(53)]
     fleet = {"door": {"names": members, "write": ["state/%u"]}}
     overrides = {member: {"generation": 2} for member in members}

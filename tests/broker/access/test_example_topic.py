@@ -1,4 +1,4 @@
-"""What rules let through is decided for all topics at once, as it is for each one alone."""
+"""Example topics agree with the evaluation of single topics."""
 
 from itertools import product
 
@@ -14,9 +14,9 @@ from broker.access.topic_filters import matches
 ACTIONS = {"read": "receive", "write": "publish"}
 LEVELS = ["a", "b", "alice", "$SYS", "anything"]
 FIRST = [*LEVELS, "$anything"]
-# Every topic that rules of up to three of these levels can tell apart, and longer ones.
+# Every topic that rules of up to three of these levels can distinguish, and longer ones.
 TOPICS = ["/".join(levels) for length in range(4) for levels in product(FIRST, *[LEVELS] * length)]
-# The one branch of $SYS that rules can open for writing.
+# The only topics of $SYS for which a rule can grant write access.
 TOPICS += [f"$SYS/broker/connection/{name}/state" for name in LEVELS]
 FILTERS = st.lists(st.sampled_from(["a", "b", "+", "$SYS"]), min_size=1, max_size=2).flatmap(
     lambda levels: st.sampled_from(["/".join(levels), "/".join([*levels, "#"]), "#"])
@@ -35,30 +35,33 @@ PRINCIPALS = st.builds(
 DIRECTIONS = st.sampled_from(["read", "write"])
 
 
-def may(principal, direction):
+def topics_allowed(principal, direction):
     return {topic for topic in TOPICS if evaluate(principal, ACTIONS[direction], topic).allowed}
 
 
 @settings(max_examples=60, deadline=None)
 @given(PRINCIPALS, PRINCIPALS, DIRECTIONS)
-def test_a_change_is_found_where_there_is_one_and_shown_by_a_topic(before, after, direction):
-    was, now = may(before, direction), may(after, direction)
+def test_compare_finds_a_topic_for_every_difference(before, after, direction):
+    old, new = topics_allowed(before, direction), topics_allowed(after, direction)
 
-    found = compare(before, after, direction)
+    difference = compare(before, after, direction)
 
-    assert (found.gained is not None) == bool(now - was)
-    assert (found.lost is not None) == bool(was - now)
-    for topic, there, not_there in ((found.gained, after, before), (found.lost, before, after)):
+    assert (difference.gained is not None) == bool(new - old)
+    assert (difference.lost is not None) == bool(old - new)
+    for topic, granting, denying in (
+        (difference.gained, after, before),
+        (difference.lost, before, after),
+    ):
         if topic is not None:
-            assert evaluate(there, ACTIONS[direction], topic).allowed
-            assert not evaluate(not_there, ACTIONS[direction], topic).allowed
+            assert evaluate(granting, ACTIONS[direction], topic).allowed
+            assert not evaluate(denying, ACTIONS[direction], topic).allowed
 
 
 @settings(max_examples=60, deadline=None)
 @given(PRINCIPALS, DIRECTIONS, FILTERS, st.booleans())
-def test_a_witness_is_of_the_filter_and_says_what_was_asked(principal, direction, filter_, allowed):
+def test_example_topic_is_of_the_filter_and_as_asked(principal, direction, filter_, allowed):
     inside = {topic for topic in TOPICS if matches(filter_, topic)}
-    granted = may(principal, direction)
+    granted = topics_allowed(principal, direction)
     expected = inside & granted if allowed else inside - granted
 
     topic = find_example_topic(principal, direction, filter_, allowed=allowed)
@@ -70,7 +73,7 @@ def test_a_witness_is_of_the_filter_and_says_what_was_asked(principal, direction
 
 
 @pytest.mark.parametrize("direction", ["read", "write"])
-def test_somebody_new_gains_and_somebody_who_left_loses(direction):
+def test_added_user_gains_and_removed_user_loses_access(direction):
     principal = Principal(
         name="alice", topics=(Rule(kind="topic", access="readwrite", filter="a/#"),)
     )
@@ -80,15 +83,15 @@ def test_somebody_new_gains_and_somebody_who_left_loses(direction):
     assert compare(principal, principal, direction).gained is None
 
 
-def test_the_same_rules_in_other_words_are_no_change():
-    one = Principal(
+def test_equivalent_rules_are_no_difference():
+    two_rules = Principal(
         name="alice",
         topics=(
             Rule(kind="topic", access="read", filter="a/+"),
             Rule(kind="topic", access="read", filter="a/+/#"),
         ),
     )
-    other = Principal(name="alice", topics=(Rule(kind="topic", access="read", filter="a/+/#"),))
+    one_rule = Principal(name="alice", topics=(Rule(kind="topic", access="read", filter="a/+/#"),))
 
-    assert compare(one, other, "read").gained is None
-    assert compare(one, other, "read").lost is None
+    assert compare(two_rules, one_rule, "read").gained is None
+    assert compare(two_rules, one_rule, "read").lost is None

@@ -1,4 +1,4 @@
-"""Questions about access have answers that name the rule."""
+"""Answers to questions about access name the rule that decides."""
 
 import pytest
 from declared import SMALLEST
@@ -10,7 +10,7 @@ from cli.stack import Stack
 PROD = Stack.read("prod").settings
 
 
-def test_the_rule_that_grants_is_named_with_its_place():
+def test_granting_rule_is_named_with_its_path():
     publish, receive = explain(PROD, "paragon_devices", "paragon/clockwork/status/door")
 
     assert publish == (
@@ -21,7 +21,7 @@ def test_the_rule_that_grants_is_named_with_its_place():
     assert "no rule grants it" in receive
 
 
-def test_who_may_and_who_may_not():
+def test_who_can_lists_users_with_access_only():
     writers = who_can(PROD, "write", "paragon/clockwork/commands/door")
 
     assert "admin" in writers
@@ -29,12 +29,12 @@ def test_who_may_and_who_may_not():
     assert "paragon_devices" in who_can(PROD, "read", "paragon/clockwork/commands/door")
 
 
-def test_a_filter_asks_for_anybody_who_may_some_of_it():
+def test_who_can_of_a_filter_lists_users_with_access_to_any_of_its_topics():
     assert set(who_can(PROD, "read", "$SYS/#")) == {"sentient_monitor_prod", "healthcheck"}
     assert who_can(PROD, "write", "$SYS/#") == {}
 
 
-def test_a_filter_is_explained_by_what_is_allowed_of_it_and_what_is_not():
+def test_filter_is_explained_with_allowed_and_denied_topics():
     assert explain(PROD, "sentient_monitor_prod", "$SYS/#") == [
         "sentient_monitor_prod may not publish to any of $SYS/#, for example $SYS: the broker "
         "lets nobody write to $SYS.",
@@ -47,7 +47,7 @@ def test_a_filter_is_explained_by_what_is_allowed_of_it_and_what_is_not():
     assert denied.startswith("paragon_devices may not publish to some of paragon/#, for example ")
 
 
-def test_a_wildcard_that_does_not_reach_system_topics_is_named():
+def test_denied_system_topic_mentions_that_wildcards_do_not_match_it():
     received = explain(PROD, "admin", "$SYS/broker/uptime")[1]
 
     assert received.startswith("admin may not receive")
@@ -70,7 +70,7 @@ def by_client_id():
         ("write", "room/a/b/state", "(patterns.write[0]), with the client id 'a/b'"),
     ],
 )
-def test_a_rule_for_a_client_id_names_the_id_that_it_needs(by_client_id, direction, topic, rule):
+def test_rule_with_a_client_id_is_named_with_the_id(by_client_id, direction, topic, rule):
     assert rule in who_can(by_client_id, direction, topic)["healthcheck"]
 
 
@@ -80,7 +80,7 @@ def test_explain_and_who_can_agree_about_client_ids(by_client_id):
     assert "may publish" in publish
     assert publish.endswith("with the client id 'a'.")
     assert "may receive" in receive
-    # A client that is denied something under one id connects with another.
+    # A client that is denied a topic under one id can connect with another id.
     assert "may receive" in explain(by_client_id, "healthcheck", "room/client/secret")[1]
     assert "healthcheck" in who_can(by_client_id, "read", "room/client/secret")
     assert who_can(by_client_id, "write", "room/a/other") == {}

@@ -1,4 +1,4 @@
-"""What is allowed and seldom meant is an error in prod and a word elsewhere, unless switched."""
+"""Findings of guardrails are errors in prod and warnings otherwise, unless configured."""
 
 import pytest
 from declared import settings_of, smallest
@@ -13,17 +13,17 @@ def listening(**listener):
     return {"broker": smallest(listeners={"mqtt": {"port": 1883} | listener})["broker"]}
 
 
-def found(stack="prod", **parts):
-    return guardrail_findings(Settings.parse(smallest() | parts), stack)
+def findings(stack="prod", **keys):
+    return guardrail_findings(Settings.parse(smallest() | keys), stack)
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_our_own_stack_files_run_into_none(stack):
+def test_the_stack_files_have_no_findings(stack):
     assert guardrail_findings(settings_of(stack), stack) == []
 
 
-# Where it speaks, of what, and what it is silent of.
-SLIPS = {
+# Path of the finding, settings with the finding, settings without it.
+CASES = {
     "oneAdmin": (
         "users.b",
         {"users": {"a": {"readwrite": ["#"]}, "b": {"read": ["#"]}}},
@@ -65,47 +65,47 @@ SLIPS = {
         listening(allowFrom=["10.0.0.0/8"]),
     ),
 }
-each_guardrail = pytest.mark.parametrize("name", SLIPS)
+for_every_guardrail = pytest.mark.parametrize("name", CASES)
 
 
-@each_guardrail
-def test_it_speaks_of_the_slip_by_name_and_place(name):
-    path, slip, _ = SLIPS[name]
+@for_every_guardrail
+def test_finding_has_path_guardrail_and_fix(name):
+    path, with_finding, _ = CASES[name]
 
-    (finding,) = found(**slip)
+    (finding,) = findings(**with_finding)
 
     assert (finding.path, finding.severity) == (f"sentient-mqtt:{path}", "error")
     assert finding.message.endswith(f"(guardrail {name})")
     assert finding.fix.endswith(".")
 
 
-@each_guardrail
-def test_it_is_silent_once_that_is_mended(name):
-    _, _, mended = SLIPS[name]
+@for_every_guardrail
+def test_no_finding_after_the_fix(name):
+    _, _, without_finding = CASES[name]
 
-    assert found(**mended) == []
-
-
-@each_guardrail
-def test_elsewhere_than_in_prod_it_warns(name):
-    _, slip, _ = SLIPS[name]
-
-    assert [finding.severity for finding in found("dev", **slip)] == ["warning"]
+    assert findings(**without_finding) == []
 
 
-@each_guardrail
+@for_every_guardrail
+def test_finding_is_a_warning_outside_prod(name):
+    _, with_finding, _ = CASES[name]
+
+    assert [finding.severity for finding in findings("dev", **with_finding)] == ["warning"]
+
+
+@for_every_guardrail
 @pytest.mark.parametrize("level", ["error", "warning", "off"])
-def test_it_can_be_switched_with_a_reason(name, level):
-    _, slip, _ = SLIPS[name]
-    switch = {name: {"level": level, "reason": "as it was agreed"}}
+def test_level_can_be_configured(name, level):
+    _, with_finding, _ = CASES[name]
+    guardrails = {name: {"level": level, "reason": "as agreed"}}
 
-    levels = [finding.severity for finding in found(**slip, guardrails=switch)]
+    levels = [finding.severity for finding in findings(**with_finding, guardrails=guardrails)]
 
     assert levels == ([] if level == "off" else [level])
 
 
 @pytest.mark.parametrize(
-    ("networks", "opens"),
+    ("networks", "open_to_everyone"),
     [
         (["0.0.0.0/0"], True),
         (["192.168.0.0/16", "::/0"], True),
@@ -113,17 +113,19 @@ def test_it_can_be_switched_with_a_reason(name, level):
         (["0.0.0.0/1", "192.168.0.0/16", "8000::/1"], False),
     ],
 )
-def test_a_list_that_names_everybody_is_none(networks, opens):
+def test_allow_from_with_every_address_is_a_finding(networks, open_to_everyone):
     listener = listening(bindAddress="::", allowFrom=networks)
 
-    assert ["of everybody" in finding.message for finding in found(**listener)] == [True] * opens
+    messages = [finding.message for finding in findings(**listener)]
+
+    assert ["includes every address" in text for text in messages] == [True] * open_to_everyone
 
 
-def test_a_switch_without_a_reason_is_refused():
+def test_level_without_a_reason_is_an_error():
     with pytest.raises(SettingsError, match=r"guardrails\.oneAdmin\.reason: is required"):
-        found(guardrails={"oneAdmin": {"level": "off"}})
+        findings(guardrails={"oneAdmin": {"level": "off"}})
 
 
-def test_a_switch_for_no_guardrail_is_told_those_that_there_are():
+def test_unknown_guardrail_is_an_error_that_lists_the_guardrails():
     with pytest.raises(SettingsError, match=r"guardrails\.oneAdmn: .*'oneAdmin'"):
-        found(guardrails={"oneAdmn": {"level": "off", "reason": "x"}})
+        findings(guardrails={"oneAdmn": {"level": "off", "reason": "x"}})

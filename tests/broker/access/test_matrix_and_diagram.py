@@ -1,4 +1,4 @@
-"""The matrix and the map say what the rules do, once for those who have the same access."""
+"""Matrix and diagram show the access that the rules grant, once per group of users."""
 
 import re
 from html.parser import HTMLParser
@@ -28,47 +28,47 @@ PROD = Stack.read("prod").settings
 
 
 def extents(settings):
-    relations = access_graph(settings)
+    graph = access_graph(settings)
     return {
         party.name: {
             (branch.name, direction): party.extent(branch, direction)
-            for branch in relations.branches
+            for branch in graph.branches
             for direction in ("read", "write")
             if party.extent(branch, direction) != "none"
         }
-        for party in relations.parties
+        for party in graph.parties
     }
 
 
-def test_prod_is_drawn_as_it_is():
-    found = extents(PROD)
+def test_extents_of_prod():
+    parties = extents(PROD)
 
-    assert found["paragon_devices"] == {
+    assert parties["paragon_devices"] == {
         ("commands", "read"): "all",
         ("sensors", "write"): "all",
         ("status", "write"): "all",
         ("events", "write"): "all",
     }
-    # '#' reaches beyond the tree, and not into $SYS.
-    assert found["admin"][("elsewhere", "write")] == "all"
-    assert ("$SYS", "read") not in found["admin"]
-    assert found["sentient_monitor_prod"][("$SYS", "read")] == "all"
-    assert "healthcheck" not in str(found)
+    # '#' includes topics outside the declared branches, but not $SYS.
+    assert parties["admin"][("elsewhere", "write")] == "all"
+    assert ("$SYS", "read") not in parties["admin"]
+    assert parties["sentient_monitor_prod"][("$SYS", "read")] == "all"
+    assert "healthcheck" not in str(parties)
 
 
-def test_each_extent_is_what_the_verdicts_say():
-    relations = access_graph(PROD)
-    everybody = effective_rules(PROD)
-    for party in relations.parties:
+def test_extents_agree_with_the_evaluation_of_single_topics():
+    graph = access_graph(PROD)
+    principals = effective_rules(PROD)
+    for party in graph.parties:
         for name in party.members:
-            for branch in relations.branches[:4]:
+            for branch in graph.branches[:4]:
                 topic = branch.filter.replace("+", "x").replace("#", "y")
                 for direction, action in (("read", "receive"), ("write", "publish")):
                     drawn = party.extent(branch, direction) != "none"
-                    assert evaluate(everybody[name], action, topic).allowed == drawn
+                    assert evaluate(principals[name], action, topic).allowed == drawn
 
 
-def test_a_denial_makes_all_some_and_some_none():
+def test_denial_reduces_the_extent():
     reads = "    a: {read: ['p/#']}\n"
     assert extents(declared(reads))["a"][("status", "read")] == "all"
 
@@ -79,63 +79,63 @@ def test_a_denial_makes_all_some_and_some_none():
     assert ("status", "read") not in none
 
 
-def test_a_pattern_is_in_it():
+def test_patterns_are_included():
     pattern = "  sentient-mqtt:patterns: {write: ['p/%u/status']}\n"
-    found = extents(
+    parties = extents(
         declared(
             "    a: {read: ['p/+/commands']}\n",
             more=f"{pattern}  sentient-mqtt:topics: {{status: p/+/status}}\n",
         )
     )
 
-    assert found["a"][("status", "write")] == "some"
+    assert parties["a"][("status", "write")] == "some"
 
 
-def test_sixty_users_are_few_boxes_and_a_fleet_is_one():
-    users = "".join(f"    {each}_display: {{read: ['p/{each}/status']}}\n" for each in ROOMS)
+def test_users_with_the_same_access_are_one_party_and_so_is_a_fleet():
+    users = "".join(f"    {room}_display: {{read: ['p/{room}/status']}}\n" for room in ROOMS)
     users += "".join(
-        f"    {each}_ctl{number}: {{write: ['p/{each}/status'], read: ['p/{each}/commands']}}\n"
-        for each in ROOMS
+        f"    {room}_ctl{number}: {{write: ['p/{room}/status'], read: ['p/{room}/commands']}}\n"
+        for room in ROOMS
         for number in range(4)
     )
     fleet = "  sentient-mqtt:fleets: {teensy: {count: 40, prefix: t-, write: ['p/%u/status']}}\n"
-    relations = access_graph(
+    graph = access_graph(
         declared(
             users,
             more=f"{fleet}  sentient-mqtt:topics: {{commands: p/+/commands, status: p/+/status}}\n",
         )
     )
 
-    assert [each.name for each in relations.parties] == [
+    assert [party.name for party in graph.parties] == [
         "room0_display and 11 alike",
         "room0_ctl0 and 47 alike",
         "fleet teensy (40)",
     ]
-    assert "room7_ctl3" in render_matrix_page(relations, "t")
+    assert "room7_ctl3" in render_matrix_page(graph, "t")
 
 
-def test_without_a_tree_the_widest_filters_are_the_branches():
-    found = access_graph(declared("    a: {read: ['p/#', 'p/x'], write: ['q/+']}\n", more=""))
+def test_without_declared_topics_the_widest_filters_are_the_branches():
+    graph = access_graph(declared("    a: {read: ['p/#', 'p/x'], write: ['q/+']}\n", more=""))
 
-    assert [each.name for each in found.branches] == ["p/#", "q/+", "elsewhere"]
+    assert [branch.name for branch in graph.branches] == ["p/#", "q/+", "elsewhere"]
 
 
 @pytest.mark.parametrize("title", ["plain", "<script>&\"'"])
-def test_svg_and_html_are_well_formed_and_alone(title):
-    relations = access_graph(PROD)
-    svg, page = render_svg(relations, title), render_matrix_page(relations, title)
+def test_svg_and_html_are_well_formed_and_self_contained(title):
+    graph = access_graph(PROD)
+    svg, page = render_svg(graph, title), render_matrix_page(graph, title)
 
-    root = ET.fromstring(svg)  # noqa: S314 (our own text)
+    root = ET.fromstring(svg)  # noqa: S314 (generated by this program)
     HTMLParser().feed(page)
 
-    writes, reads = edges(relations)
+    writes, reads = edges(graph)
     assert len(root.findall("{http://www.w3.org/2000/svg}path")) == len(writes) + len(reads)
     for text in (svg, page):
         assert "<script" not in text
         assert not re.search(r"(?:src|href|url\()", text)
 
 
-def test_the_mermaid_text_keeps_to_its_grammar():
+def test_mermaid_text_has_valid_nodes_and_edges():
     text = render_mermaid(access_graph(PROD))
 
     head, *lines = text.splitlines()
@@ -146,8 +146,8 @@ def test_the_mermaid_text_keeps_to_its_grammar():
     assert '(["#36;SYS"])' in text
 
 
-def test_the_markdown_has_a_row_a_party():
-    relations = access_graph(PROD)
+def test_markdown_matrix_has_one_row_per_party():
+    graph = access_graph(PROD)
 
-    assert len(render_matrix(relations).splitlines()) == 2 + len(relations.parties)
-    assert "| `paragon_devices` | reads | writes | writes | writes |" in render_matrix(relations)
+    assert len(render_matrix(graph).splitlines()) == 2 + len(graph.parties)
+    assert "| `paragon_devices` | reads | writes | writes | writes |" in render_matrix(graph)

@@ -1,4 +1,4 @@
-"""A filter that is accepted is one filter, one line, and matches what MQTT says it matches."""
+"""Valid filters are one line of the ACL file, and match topics as in MQTT."""
 
 import pytest
 from declared import smallest
@@ -35,7 +35,7 @@ TOPICS = st.lists(st.sampled_from(["a", "b", "$SYS", "c d", "é", "x"]), min_siz
         "a,b",
     ],
 )
-def test_these_are_filters(text):
+def test_valid_filter_is_accepted(text):
     assert check_filter(text) == text
 
 
@@ -67,19 +67,19 @@ def test_these_are_filters(text):
         ("a\N{NO-BREAK SPACE}", "space"),
     ],
 )
-def test_these_are_not_and_say_why(text, rule):
-    with pytest.raises(ValueError, match=r".") as wrong:
+def test_invalid_filter_is_an_error_with_the_rule(text, rule):
+    with pytest.raises(ValueError, match=r".") as raised:
         check_filter(text)
-    assert rule in str(wrong.value)
-    assert str(wrong.value).isprintable()
+    assert rule in str(raised.value)
+    assert str(raised.value).isprintable()
 
 
 @given(st.text() | st.lists(st.sampled_from([*"#+/ \n\0\tab$%", "a/"])).map("".join))
-def test_whatever_is_accepted_keeps_what_is_promised(text):
+def test_accepted_filter_satisfies_all_rules(text):
     try:
         check_filter(text)
     except ValueError:
-        return  # refused: half of all inputs are
+        return  # about half of the inputs are invalid
 
     assert 1 <= len(text.encode()) <= MAX_BYTES
     assert not {"\0", "\n", "\r"} & set(text)
@@ -92,7 +92,7 @@ def test_whatever_is_accepted_keeps_what_is_promised(text):
 
 
 @given(st.text() | st.lists(st.sampled_from([*"#+/ \n\0\ta$", "topic read "])).map("".join))
-def test_whatever_is_accepted_is_one_line_of_the_acl(text):
+def test_accepted_filter_is_one_line_of_the_acl_file(text):
     raw = smallest()
     raw["users"]["sensor"] = {"read": [text]}
     try:
@@ -128,21 +128,21 @@ def test_whatever_is_accepted_is_one_line_of_the_acl(text):
         ("a/#", "a/$b", True),
     ],
 )
-def test_what_a_filter_matches(filter_, topic, expected):
+def test_filter_matches_topics_as_in_mqtt(filter_, topic, expected):
     assert matches(filter_, topic) is expected
 
 
 @given(FILTERS, FILTERS, TOPICS)
-def test_a_filter_that_includes_another_matches_all_that_it_matches(outer, inner, topic):
+def test_including_filter_matches_every_topic_of_the_included_one(outer, inner, topic):
     if includes(outer, inner) and matches(inner, topic):
         assert matches(outer, topic)
 
 
 @given(FILTERS, FILTERS, TOPICS)
-def test_filters_that_do_not_overlap_share_no_topic(one, other, topic):
-    assert overlaps(one, other) == overlaps(other, one)
-    if matches(one, topic) and matches(other, topic):
-        assert overlaps(one, other)
+def test_filters_without_overlap_share_no_topic(left, right, topic):
+    assert overlaps(left, right) == overlaps(right, left)
+    if matches(left, topic) and matches(right, topic):
+        assert overlaps(left, right)
 
 
 @given(FILTERS)

@@ -44,10 +44,10 @@ def test_each_night_and_two_weeks_of_them_where_nothing_is_said():
     ("backups", "said"),
     [
         ({"keep": 0}, "broker.backups.keep: 0"),
-        ({"schedule": "0 3 31 2 *"}, "broker.backups.schedule: '0 3 31 2 *': never comes"),
+        ({"schedule": "0 3 31 2 *"}, "broker.backups.schedule: '0 3 31 2 *': never occurs"),
         ({"folder": "backups"}, "broker.backups.folder: 'backups'"),
-        ({"folder": "/srv/mqtt/data/backups"}, "must be apart from /srv/mqtt/data"),
-        ({"folder": "/srv/mqtt"}, "must be apart from"),
+        ({"folder": "/srv/mqtt/data/backups"}, "must be separate from /srv/mqtt/data"),
+        ({"folder": "/srv/mqtt"}, "must be separate from"),
         ({"recipient": "AGE-SECRET-KEY-1"}, "must be a public key of age(1)"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Env files that any reader reads alike: sh, Docker Compose, systemd and python-dotenv.
+"""Env files mean the same to sh, Docker Compose, systemd and python-dotenv.
 
-What they give is compared with what stands in the file, which is what Docker's --env-file gives:
+Their result is compared with the literal text of the file, which is what Docker's --env-file reads:
 tests/accepted/test_env_files_in_docker.py.
 """
 
@@ -28,7 +28,7 @@ from env_readers import (
 from hypothesis import Phase, given, settings
 
 from bootstrap import apt
-from broker.credentials.env_files import MISREAD, READ_ALIKE
+from broker.credentials.env_files import MISREAD, SAFE_PUNCTUATION
 
 SHELLS = ("dash", "bash", "busybox")
 NAMES = (*SHELLS, "compose", "systemd", "python-dotenv")
@@ -52,27 +52,27 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_misreads_the_characters_of_the_table_and_no_other(readers, name, tmp_path):
+def test_reader_misreads_exactly_the_characters_of_the_table(readers, name, tmp_path):
     values = {mark: in_all_places(mark) for mark in f" {punctuation}"}
-    flat = [(mark, value) for mark, found in values.items() for value in found]
-    # A file each: an open quote takes what follows along.
-    files = files_of(tmp_path, [f"MQTT_PASSWORD={value}\n" for _, value in flat])
+    cases = [(mark, value) for mark, placed in values.items() for value in placed]
+    # One file per value, because an open quote includes the lines that follow.
+    files = files_of(tmp_path, [f"MQTT_PASSWORD={value}\n" for _, value in cases])
 
-    given = readers[name](files)
+    variables = readers[name](files)
 
     misread = {
         mark
-        for number, (mark, value) in enumerate(flat)
-        if given.get(f"MQTT{number}_PASSWORD") != value
+        for number, (mark, value) in enumerate(cases)
+        if variables.get(f"MQTT{number}_PASSWORD") != value
     }
     kind = "sh" if name in SHELLS else name
     assert misread == {mark for mark, kinds in MISREAD.items() if kind in kinds}
 
 
-# Without shrinking, which would take minutes of processes: a failure shows one long file.
+# Without shrinking, which would start processes for minutes.
 @settings(max_examples=4, phases=(Phase.generate,))
 @given(logins=LOGINS)
-def test_every_variable_reads_back_as_it_was_written(readers, tmp_path_factory, logins):
+def test_every_variable_is_read_as_written(readers, tmp_path_factory, logins):
     files = files_of(tmp_path_factory.mktemp("env"), [login.text for login in logins])
     expected = {
         name: value
@@ -85,19 +85,19 @@ def test_every_variable_reads_back_as_it_was_written(readers, tmp_path_factory, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_two_characters_together_are_syntax(readers, name, tmp_path):
-    pairs = [
+def test_no_combination_of_two_safe_characters_is_syntax(readers, name, tmp_path):
+    combinations = [
         text
-        for one, other in product(READ_ALIKE, repeat=2)
-        for text in (f"{one}{other}a", f"a{one}b{other}c", f"a{one}{other}")
+        for first, second in product(SAFE_PUNCTUATION, repeat=2)
+        for text in (f"{first}{second}a", f"a{first}b{second}c", f"a{first}{second}")
     ]
-    # Of Latin, Greek, Cyrillic, Hebrew and Arabic all, in whose bytes a shell has marks of its own.
+    # Latin, Greek, Cyrillic, Hebrew and Arabic letters: shells use some of their bytes internally.
     letters = [chr(code) for code in range(0x80, 0x800) if chr(code).isprintable()]
-    values = [*pairs, *(f"{letter}a{letter}" for letter in letters)]
+    values = [*combinations, *(f"{letter}a{letter}" for letter in letters)]
     lines = [f"MQTT{number}_PASSWORD={value}\n" for number, value in enumerate(values)]
     file = tmp_path / "all.env"
     file.write_text("".join(lines), "utf-8")
 
-    given = readers[name]([file])
+    variables = readers[name]([file])
 
-    assert [given[f"MQTT{number}_PASSWORD"] for number in range(len(values))] == values
+    assert [variables[f"MQTT{number}_PASSWORD"] for number in range(len(values))] == values

@@ -1,4 +1,4 @@
-"""Passwords and hashes given as secrets: held against the users, and never quoted."""
+"""Passwords and hashes in the secrets of a stack file: findings, which never quote a secret."""
 
 import shlex
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from declared import smallest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.credentials.env_files import READ_ALIKE, host_env_file
+from broker.credentials.env_files import SAFE_PUNCTUATION, host_env_file
 from broker.credentials.external_secrets import (
     KEYS,
-    MOST,
+    MAX_NAMES,
     misread_in_env_files,
     required_secrets,
     secret_errors,
@@ -27,15 +27,15 @@ GOOD = "correct horse battery"
 HASH = hash_password("s3cret", bytes(SALT_BYTES), 101)
 
 
-def errors(*given):
-    return list(one_line(secret_errors(*given)))
+def errors(*arguments):
+    return list(one_line(secret_errors(*arguments)))
 
 
-def warnings(*given):
-    return list(one_line(secret_warnings(*given)))
+def warnings(*arguments):
+    return list(one_line(secret_warnings(*arguments)))
 
 
-def plain(values):
+def plain_text_errors(values):
     return list(one_line(secrets_in_clear(values)))
 
 
@@ -51,12 +51,12 @@ def settings(kind):
         ("adopted", {"hashes": {"sensor": HASH}}),
     ],
 )
-def test_what_is_wanted_is_there(kind, secrets):
+def test_required_secrets_that_are_set_are_no_error(kind, secrets):
     assert errors(settings(kind), secrets, NOW) == []
 
 
 @pytest.mark.parametrize(
-    ("kind", "secrets", "path", "said"),
+    ("kind", "secrets", "path", "message"),
     [
         ("supplied", {}, "users.sensor.password", "pulumi config set --secret --path"),
         ("adopted", {}, "users.sensor.password", 'sentient-mqtt:hashes["sensor"]'),
@@ -64,27 +64,31 @@ def test_what_is_wanted_is_there(kind, secrets):
         ("supplied", {"passwords": {"sensor": 1234567890123456}}, "passwords.sensor", "quotes"),
         ("supplied", {"passwords": {"sensor": f" {GOOD}"}}, "passwords.sensor", "space"),
         ("supplied", {"passwords": {"sensor": f"{GOOD}\n"}}, "passwords.sensor", "control"),
-        ("adopted", {"hashes": {"sensor": HASH[:-3]}}, "hashes.sensor", "copied in part"),
-        ("adopted", {"hashes": {"sensor": "in clear, long"}}, "hashes.sensor", "is no hash"),
+        ("adopted", {"hashes": {"sensor": HASH[:-3]}}, "hashes.sensor", "incomplete"),
+        ("adopted", {"hashes": {"sensor": "plain text, long"}}, "hashes.sensor", "is not a hash"),
         ("supplied", {"passwords": GOOD}, "passwords", "must be an object"),
     ],
 )
-def test_what_is_wrong_is_said_by_its_path_and_never_by_its_value(kind, secrets, path, said):
-    found = errors(settings(kind), secrets, NOW)
+def test_missing_or_invalid_secret_is_named_by_its_path_and_not_quoted(
+    kind, secrets, path, message
+):
+    lines = errors(settings(kind), secrets, NOW)
 
-    assert found
-    assert all(each.startswith(f"sentient-mqtt:{path}: ") for each in found[:1])
-    assert said in found[0]
-    text = str(found)
-    for value in (GOOD, HASH, HASH[:-3], "fifteen letters", "1234567890123456", "in clear, long"):
+    assert lines
+    assert lines[0].startswith(f"sentient-mqtt:{path}: ")
+    assert message in lines[0]
+    text = str(lines)
+    for value in (
+        *(GOOD, HASH, HASH[:-3], "fifteen letters", "1234567890123456", "plain text, long"),
+    ):
         assert value not in text
 
 
-def test_an_adopted_password_can_not_be_written_to_an_env_file():
+def test_env_file_of_a_user_with_an_adopted_password_is_an_error():
     raw = smallest(envFiles=[{"path": "/etc/one.env", "user": "sensor"}])
     raw["users"]["sensor"]["password"] = "adopted"
 
-    with pytest.raises(ValueError, match="only its clients know"):
+    with pytest.raises(ValueError, match="only the hash is known"):
         Settings.parse(raw)
 
 
@@ -107,27 +111,29 @@ def supplied(**broker):
         ("`", "sh"),
     ],
 )
-def test_an_env_file_takes_no_password_that_is_read_in_two_ways(mark, readers):
+def test_password_that_a_reader_misreads_is_an_error_for_env_files_only(mark, readers):
     password = f"Correct{mark}horse4battery"
 
-    (said,) = errors(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)
+    (error,) = errors(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)
 
-    assert said.startswith(
-        f"sentient-mqtt:passwords.sensor: holds characters that {readers} would not read as they "
-        "stand in an env file, and broker.envFiles[0] writes it to /etc/one.env: there it may hold "
-        f"letters, digits and {READ_ALIKE}. Set another one: pulumi config set --secret --path "
-        "'sentient-mqtt:passwords[\"sensor\"]'"
+    assert error.startswith(
+        f"sentient-mqtt:passwords.sensor: contains characters that {readers} would misread in an "
+        "env file, and broker.envFiles[0] writes it to /etc/one.env, where it may contain only "
+        f"letters, digits and {SAFE_PUNCTUATION}. Set another password: pulumi config set --secret "
+        "--path 'sentient-mqtt:passwords[\"sensor\"]'"
     )
-    assert "horse" not in said
-    # Where no file is written nothing is wrong: it has a URL, and the output goes without it.
+    assert "horse" not in error
+    # Without an env file on the host, it is no error: the output `envFiles` omits the user.
     assert errors(supplied(), {"passwords": {"sensor": password}}, NOW) == []
-    (left_out,) = warnings(supplied(), {"passwords": {"sensor": password}}, NOW)
-    assert left_out.startswith(f"sentient-mqtt:passwords.sensor: holds characters that {readers} ")
-    assert "the output 'envFiles' leaves the user out" in left_out
-    assert "horse" not in left_out
+    (warning,) = warnings(supplied(), {"passwords": {"sensor": password}}, NOW)
+    assert warning.startswith(
+        f"sentient-mqtt:passwords.sensor: contains characters that {readers} "
+    )
+    assert "the output 'envFiles' omits the user" in warning
+    assert "horse" not in warning
 
 
-def test_a_password_that_all_readers_read_alike_is_in_the_file_and_the_output():
+def test_password_of_safe_characters_is_in_env_file_and_output():
     secrets = {"passwords": {"sensor": READABLE}}
 
     assert errors(supplied(**IN_FILES), secrets, NOW) == []
@@ -136,12 +142,12 @@ def test_a_password_that_all_readers_read_alike_is_in_the_file_and_the_output():
 
 
 @pytest.mark.parametrize("password", ["$hort", "two\nlines of a password", 1234567890123456])
-def test_what_no_password_may_be_is_said_once(password):
+def test_invalid_password_is_one_error(password):
     assert len(errors(supplied(**IN_FILES), {"passwords": {"sensor": password}}, NOW)) == 1
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=16))
-def test_a_password_is_accepted_where_an_env_file_can_be_rendered_from_it(password):
+def test_password_is_valid_exactly_if_the_env_file_can_be_rendered(password):
     declared = supplied(**IN_FILES)
     (file,) = declared.broker.env_files
     if errors(declared, {"passwords": {"sensor": password}}, NOW):
@@ -152,19 +158,19 @@ def test_a_password_is_accepted_where_an_env_file_can_be_rendered_from_it(passwo
         assert text.endswith(f"\nMQTT_PASSWORD={password}\n")
 
 
-def test_what_nobody_wants_is_not_used_and_spoken_of():
+def test_unused_secret_is_a_warning():
     secrets = {"hashes": {"sensor": HASH, "gone": HASH}}
 
     assert required_secrets(settings("adopted"), secrets, "adopted") == {"sensor": HASH}
     assert list(warnings(settings("adopted"), secrets, NOW)) == [
-        "sentient-mqtt:hashes: nobody of password 'adopted' uses what is there for gone."
+        "sentient-mqtt:hashes: unused, as no user with password 'adopted' has the name: gone."
     ]
-    # Rotated: from now on it is drawn.
+    # After a rotation the password is generated.
     assert required_secrets(settings("generated"), secrets, "adopted") == {}
     assert errors(settings("generated"), secrets, NOW) == []
-    (said,) = warnings(settings("generated"), secrets, NOW)
-    assert "gone, sensor" in said
-    assert HASH not in said
+    (warning,) = warnings(settings("generated"), secrets, NOW)
+    assert "gone, sensor" in warning
+    assert HASH not in warning
 
 
 ENCRYPTED = {"secure": "v1:abc:def"}
@@ -179,8 +185,8 @@ ENCRYPTED = {"secure": "v1:abc:def"}
         {"sensor": ENCRYPTED, "lamp": None},
     ],
 )
-def test_what_pulumi_encrypted_is_not_in_clear(key, value):
-    assert plain({key: value, "users": {"sensor": {"password": "supplied"}}}) == []
+def test_encrypted_values_are_no_error(key, value):
+    assert plain_text_errors({key: value, "users": {"sensor": {"password": "supplied"}}}) == []
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_what_pulumi_encrypted_is_not_in_clear(key, value):
         ({"sensor": {"old": GOOD}}, ["sensor"]),
         ({"sensor": [ENCRYPTED, GOOD]}, ["sensor"]),
         ({"sensor": 1234567890123456}, ["sensor"]),
-        # Set as one text: nothing in it is encrypted, whatever it is called.
+        # A single JSON text: nothing in it is encrypted, not even below `secure`.
         (f'{{"sensor": "{GOOD}", "lamp": "{GOOD}"}}', ["sensor", "lamp"]),
         (f'{{"secure": "{GOOD}"}}', ["secure"]),
         ({"secure": GOOD, "sensor": GOOD}, ["secure", "sensor"]),
@@ -202,11 +208,11 @@ def test_what_pulumi_encrypted_is_not_in_clear(key, value):
     ],
 )
 @pytest.mark.parametrize("key", KEYS)
-def test_what_is_in_clear_is_told_by_its_name_and_how_to_mend_it(key, value, names):
-    found = plain({key: value})
+def test_plain_text_secret_is_named_with_the_command_that_encrypts_it(key, value, names):
+    lines = plain_text_errors({key: value})
 
-    assert len(found) == max(len(names), 1)
-    for line, name in zip(found, names or [""], strict=True):
+    assert len(lines) == max(len(names), 1)
+    for line, name in zip(lines, names or [""], strict=True):
         assert line.startswith(
             f"sentient-mqtt:{key}.{name}: is in" if name else f"sentient-mqtt:{key}: is in"
         )
@@ -218,13 +224,15 @@ def test_what_is_in_clear_is_told_by_its_name_and_how_to_mend_it(key, value, nam
         assert "1234567890123456" not in line
 
 
-def test_a_name_is_one_word_of_the_command():
-    (line,) = plain({"passwords": {"o'\"x; id": GOOD}})
+def test_name_is_quoted_for_the_shell():
+    (line,) = plain_text_errors({"passwords": {"o'\"x; id": GOOD}})
     command = line.partition("store it with ")[2].partition(" (it reads")[0]
     assert shlex.split(command)[-1] == 'sentient-mqtt:passwords["o\'\\"x; id"]'
 
 
-def test_many_are_counted():
-    found = plain({"passwords": {f"door{number}": GOOD for number in range(MOST + 3)}})
-    assert len(found) == MOST + 1
-    assert found[-1] == "sentient-mqtt:passwords: 3 more are in clear."
+def test_long_list_of_plain_text_secrets_is_abbreviated():
+    lines = plain_text_errors(
+        {"passwords": {f"door{number}": GOOD for number in range(MAX_NAMES + 3)}}
+    )
+    assert len(lines) == MAX_NAMES + 1
+    assert lines[-1] == "sentient-mqtt:passwords: 3 more are in plain text."

@@ -1,4 +1,4 @@
-"""A fleet's passwords all follow from one seed, and none of them tells of another."""
+"""The passwords of a fleet are derived from one seed, and reveal nothing about each other."""
 
 import hmac
 import time
@@ -20,8 +20,8 @@ def fleets(**fleet):
     return Settings.parse(raw).fleets
 
 
-def test_a_password_is_hkdf_of_the_seed_under_the_members_name():
-    """RFC 5869: extract, then expand; written down a second time here, byte by byte."""
+def test_password_is_hkdf_of_seed_and_member_name():
+    """RFC 5869, extract and expand, implemented a second time."""
     key = hmac.digest(b"sentient-mqtt fleet", b"seed", "sha256")
     first = hmac.digest(key, b"door001\x01", "sha256")
     second = hmac.digest(key, first + b"door001\x02", "sha256")
@@ -31,17 +31,17 @@ def test_a_password_is_hkdf_of_the_seed_under_the_members_name():
     assert derive_password("seed", "door001", 32) == expected[:32]
 
 
-def test_it_is_the_same_each_time_and_each_members_own():
+def test_password_is_reproducible_and_differs_between_members_and_seeds():
     members = fleets(count=500, prefix="door")["door"].members
 
-    passwords = {derive_password("seed", each, 32) for each in members}
+    passwords = {derive_password("seed", member, 32) for member in members}
     assert len(passwords) == 500
-    assert passwords == {derive_password("seed", each, 32) for each in members}
-    assert not passwords & {derive_password("another seed", each, 32) for each in members}
+    assert passwords == {derive_password("seed", member, 32) for member in members}
+    assert not passwords & {derive_password("another seed", member, 32) for member in members}
 
 
 @pytest.mark.parametrize("length", [16, 32, 128])
-def test_it_is_as_long_as_it_is_asked_to_be_and_letters_and_digits(length):
+def test_password_has_the_length_and_consists_of_letters_and_digits(length):
     password = derive_password("seed", "door", length)
 
     assert len(password) == length
@@ -49,14 +49,14 @@ def test_it_is_as_long_as_it_is_asked_to_be_and_letters_and_digits(length):
     assert password.isalnum()
 
 
-def test_no_character_is_likelier_than_another():
-    drawn = "".join(derive_password("seed", f"door{number}", 128) for number in range(500))
+def test_all_characters_are_equally_likely():
+    text = "".join(derive_password("seed", f"door{number}", 128) for number in range(500))
 
-    expected = len(drawn) / 62
-    assert all(abs(drawn.count(each) - expected) < expected * 0.2 for each in ALPHABET)
+    expected = len(text) / 62
+    assert all(abs(text.count(character) - expected) < expected * 0.2 for character in ALPHABET)
 
 
-def test_members_have_names_or_a_number():
+def test_members_are_listed_or_numbered():
     assert fleets(names=["north", "south"])["door"].members == ("north", "south")
     assert fleets(count=2, prefix="door-")["door"].members == ("door-001", "door-002")
     assert fleets(count=1000, prefix="d")["door"].members[-1] == "d1000"
@@ -64,47 +64,52 @@ def test_members_have_names_or_a_number():
 
 
 @pytest.mark.parametrize("count", [1, 9, 99, 999, 9999])
-def test_one_member_more_is_all_that_changes(count):
-    before, after = (fleets(count=each, prefix="d")["door"].members for each in (count, count + 1))
+def test_increased_count_renames_no_member(count):
+    before, after = (
+        fleets(count=number, prefix="d")["door"].members for number in (count, count + 1)
+    )
 
     assert after[:-1] == before
 
 
-def test_ten_thousand_names_are_read_in_no_time():
+def test_ten_thousand_names_are_parsed_in_half_a_second():
     began = time.process_time()
 
-    assert len(fleets(names=[f"n{each}" for each in range(10_000)])["door"].members) == 10_000
+    assert len(fleets(names=[f"n{number}" for number in range(10_000)])["door"].members) == 10_000
     assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
-    ("fleet", "says"),
+    ("fleet", "message"),
     [
         ({}, "needs either 'names' or 'count'"),
         ({"names": ["a"], "count": 2, "prefix": "b"}, "needs either 'names' or 'count'"),
-        ({"count": 2}, "goes with 'count'"),
-        ({"names": ["a"], "prefix": "b"}, "goes with 'count'"),
-        ({"names": ["a", "a"]}, "stands there twice"),
+        ({"count": 2}, "requires 'count'"),
+        ({"names": ["a"], "prefix": "b"}, "requires 'count'"),
+        ({"names": ["a", "a"]}, "is listed twice"),
         ({"names": ["sensor"]}, "is the name of users.sensor already"),
         ({"names": ["healthcheck"]}, "is the name of broker.health.user already"),
-        ({"names": ["a"], "read": ["paragon/all"]}, "needs the level '%u'"),
+        ({"names": ["a"], "read": ["paragon/all"]}, "must contain the level '%u'"),
         ({"count": 2, "prefix": "a" * 62}, "shorten it"),
-        ({"names": ["sentient-mqtt-canary"]}, "is kept for the check"),
+        ({"names": ["sentient-mqtt-canary"]}, "is reserved for the check"),
         ({"count": 0, "prefix": "d"}, "count: 0: must be at least 1"),
         ({"count": 1_000_000, "prefix": "d"}, "count: 1000000: must be at most 100000"),
-        ({"names": [f"n{each}" for each in range(100_001)]}, "names: 100001: must be 100,000"),
+        (
+            {"names": [f"n{number}" for number in range(100_001)]},
+            "names: 100001: must be at most 100,000",
+        ),
     ],
 )
-def test_a_fleet_that_could_not_log_in_is_refused(fleet, says):
-    with pytest.raises(SettingsError) as wrong:
+def test_invalid_fleet_is_an_error(fleet, message):
+    with pytest.raises(SettingsError) as raised:
         fleets(**fleet)
 
-    (line,) = str(wrong.value).splitlines()
+    (line,) = str(raised.value).splitlines()
     assert line.startswith("sentient-mqtt:fleets.door")
-    assert says in line
+    assert message in line
 
 
-def test_a_user_is_not_called_as_rotations_call_a_fleet():
+def test_user_name_must_differ_from_the_fleets_name_in_rotations():
     users = {"fleet.door": {"write": ["a"]}}
     door = {"names": ["a"], "write": ["paragon/%u/x"]}
 
@@ -112,48 +117,48 @@ def test_a_user_is_not_called_as_rotations_call_a_fleet():
         Settings.parse(smallest() | {"users": users, "fleets": {"door": door}})
 
 
-def test_a_rotation_is_the_fleets():
-    given = fleets(names=["a", "b"], generation=7)
+def test_generation_of_a_fleet_applies_to_all_members():
+    rotated = fleets(names=["a", "b"], generation=7)
 
-    assert member_generations(given) == {"a": "7", "b": "7"}
-    assert member_passwords(given, {"door": "one"}, 16).keys() == {"a", "b"}
+    assert member_generations(rotated) == {"a": "7", "b": "7"}
+    assert member_passwords(rotated, {"door": "one"}, 16).keys() == {"a", "b"}
 
 
-def test_one_member_is_rotated_alone_and_the_others_keep_what_they_have():
+def test_rotation_of_one_member_keeps_the_other_passwords():
     seeds = {"door": "one"}
     before = member_passwords(fleets(names=["a", "b"]), seeds, 16)
 
-    given = fleets(names=["a", "b"], overrides={"b": {"generation": 2}})
-    after = member_passwords(given, seeds, 16)
+    rotated = fleets(names=["a", "b"], overrides={"b": {"generation": 2}})
+    after = member_passwords(rotated, seeds, 16)
 
     assert after["a"] == before["a"]
     assert after["b"] != before["b"]
-    assert member_generations(given) == {"a": "1", "b": "1+2"}
+    assert member_generations(rotated) == {"a": "1", "b": "1+2"}
 
 
-def test_a_revoked_member_has_no_password_any_more():
-    given = fleets(names=["a", "b"], overrides={"b": {"revoked": True}})
+def test_revoked_member_has_no_password():
+    revoked = fleets(names=["a", "b"], overrides={"b": {"revoked": True}})
 
-    assert member_passwords(given, {"door": "one"}, 16).keys() == {"a"}
-    assert given["door"].members == ("a", "b")
+    assert member_passwords(revoked, {"door": "one"}, 16).keys() == {"a"}
+    assert revoked["door"].members == ("a", "b")
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         ({"c": {"revoked": True}}, "is not a member of this fleet"),
         ({"a": {"revoked": True}, "b": {"revoked": True}}, "revokes every member"),
         ({"a": {"revokd": True}}, "Did you mean 'revoked'?"),
     ],
 )
-def test_an_override_of_nobody_and_of_everybody_is_refused(overrides, says):
-    with pytest.raises(SettingsError, match=r"fleets\.door") as wrong:
+def test_invalid_override_is_an_error(overrides, message):
+    with pytest.raises(SettingsError, match=r"fleets\.door") as raised:
         fleets(names=["a", "b"], overrides=overrides)
 
-    assert says in str(wrong.value)
+    assert message in str(raised.value)
 
 
-def test_what_controllers_have_in_their_firmware_stays_what_it_is():
-    """Another derivation would lock every controller out; whatever is changed here, not this."""
+def test_derivation_of_passwords_does_not_change():
+    """Another derivation would lock out all controllers, so these values must never change."""
     assert derive_password("seed1", "m1", 32) == "Sobkwfg6sWjH22uxizq9NnO2dQizX0bG"
     assert derive_password("seed3", "m3", 16) == "V6U0TKuapnu4ALpj"

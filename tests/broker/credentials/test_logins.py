@@ -1,4 +1,4 @@
-"""A user has one login, or two that take turns; and who is disconnected by a change is known."""
+"""Logins with immediate and overlapping rotation, and the logins that a change disconnects."""
 
 import pytest
 from declared import smallest
@@ -13,14 +13,14 @@ def overlapping(generation, **more):
     return User.model_validate({"rotation": "overlap", "generation": generation, **more})
 
 
-def settings(users=None, **parts):
-    return Settings.parse(smallest() | ({"users": users} if users else {}) | parts)
+def settings(users=None, **keys):
+    return Settings.parse(smallest() | ({"users": users} if users else {}) | keys)
 
 
 SENSOR = {"write": ["paragon/+/sensors/#"]}
 
 
-def test_an_immediate_rotation_is_one_login_under_one_name():
+def test_immediate_rotation_has_one_login():
     (only,) = logins_of("sensor", User.model_validate({"generation": "2026-11"}))
 
     assert (only.name, only.generation, only.active, only.slot) == (
@@ -31,40 +31,45 @@ def test_an_immediate_rotation_is_one_login_under_one_name():
     )
 
 
-def test_with_an_overlap_the_two_logins_take_turns():
-    seen = [
-        [(each.name, each.generation, each.active) for each in logins_of("s", overlapping(number))]
+def test_overlapping_rotation_alternates_between_two_logins():
+    by_generation = [
+        [
+            (login.name, login.generation, login.active)
+            for login in logins_of("s", overlapping(number))
+        ]
         for number in (1, 2, 3)
     ]
 
-    assert seen == [
+    assert by_generation == [
         [("s", "1", True)],
         [("s-green", "2", True), ("s", "1", False)],
         [("s", "3", True), ("s-green", "2", False)],
     ]
 
 
-def test_whoever_has_the_login_of_today_has_it_after_the_next_rotation_too():
+def test_active_login_stays_valid_after_the_next_overlapping_rotation():
     for number in range(1, 9):
-        now, then = (logins_of("s", overlapping(each)) for each in (number, number + 1))
-        (active,) = [each for each in now if each.active]
-        assert (active.name, active.generation) in {(each.name, each.generation) for each in then}
+        (active,) = [login for login in logins_of("s", overlapping(number)) if login.active]
+        next_logins = logins_of("s", overlapping(number + 1))
+        assert (active.name, active.generation) in {
+            (login.name, login.generation) for login in next_logins
+        }
 
 
-def test_an_overlap_begins_without_anybody_noticing():
+def test_beginning_an_overlap_disconnects_nobody():
     before = settings({"sensor": SENSOR})
     after = settings({"sensor": SENSOR | {"rotation": "overlap"}})
 
     assert disconnected(stamps(before), stamps(after)) == ()
 
 
-def test_the_login_before_the_newest_ends_when_that_is_said():
+def test_previous_revoke_ends_the_previous_login():
     (only,) = logins_of("s", overlapping(2, previous="revoke"))
 
     assert (only.name, only.active) == ("s-green", True)
 
 
-def test_both_logins_have_one_set_of_rights_in_the_acl():
+def test_both_logins_have_the_same_rules_in_the_acl():
     text = render_acl(settings({"sensor": SENSOR | {"rotation": "overlap", "generation": 2}}))
 
     rule = "topic write paragon/+/sensors/#\n"
@@ -72,12 +77,12 @@ def test_both_logins_have_one_set_of_rights_in_the_acl():
 
 
 @pytest.mark.parametrize(
-    ("users", "parts", "said"),
+    ("users", "keys", "message"),
     [
         ({"s": SENSOR | {"rotation": "overlap", "generation": "2026-11"}}, {}, "whole number"),
         ({"s": SENSOR | {"rotation": "overlap", "generation": 0}}, {}, "whole number"),
         ({"s": SENSOR | {"rotation": "overlap", "password": "adopted"}}, {}, "generated passwords"),
-        ({"s": SENSOR | {"previous": "revoke"}}, {}, "goes with rotation 'overlap'"),
+        ({"s": SENSOR | {"previous": "revoke"}}, {}, "requires rotation 'overlap'"),
         (
             {"s": SENSOR | {"rotation": "overlap"}, "s-green": SENSOR},
             {},
@@ -87,37 +92,37 @@ def test_both_logins_have_one_set_of_rights_in_the_acl():
         (
             {"s": SENSOR | {"rotation": "overlap"}},
             {"patterns": {"read": ["inbox/%u"]}},
-            "give rights to a name",
+            "grant access by name",
         ),
     ],
 )
-def test_what_two_logins_can_not_be_is_one_clear_error(users, parts, said):
-    with pytest.raises(SettingsError) as refused:
-        settings(users, **parts)
+def test_invalid_rotation_is_one_error(users, keys, message):
+    with pytest.raises(SettingsError) as raised:
+        settings(users, **keys)
 
-    (line,) = str(refused.value).splitlines()
+    (line,) = str(raised.value).splitlines()
     assert line.startswith("sentient-mqtt:users.s")
-    assert said in line
+    assert message in line
 
 
-def test_a_reload_disconnects_whom_it_concerns_and_nobody_else():
+def test_reload_disconnects_removed_and_rotated_logins_only():
     users = {"a": SENSOR, "b": SENSOR, "c": SENSOR}
     before = stamps(settings(users))
 
-    def gone(changed, **parts):
-        return disconnected(before, stamps(settings(changed, **parts)))
+    def disconnected_by(changed, **keys):
+        return disconnected(before, stamps(settings(changed, **keys)))
 
-    assert gone(users) == ()
-    assert gone(users | {"d": SENSOR}) == ()
-    assert gone(users | {"a": {"read": ["x"]}}) == ()
-    assert gone({"a": SENSOR, "b": SENSOR}) == ("c",)
-    assert gone(users | {"b": SENSOR | {"generation": 2}}) == ("b",)
-    assert gone(users | {"b": SENSOR | {"password": "supplied"}}) == ("b",)
+    assert disconnected_by(users) == ()
+    assert disconnected_by(users | {"d": SENSOR}) == ()
+    assert disconnected_by(users | {"a": {"read": ["x"]}}) == ()
+    assert disconnected_by({"a": SENSOR, "b": SENSOR}) == ("c",)
+    assert disconnected_by(users | {"b": SENSOR | {"generation": 2}}) == ("b",)
+    assert disconnected_by(users | {"b": SENSOR | {"password": "supplied"}}) == ("b",)
     longer = smallest(passwords={"length": 40})["broker"]
-    assert set(gone(users, broker=longer)) == {"a", "b", "c", "healthcheck"}
+    assert set(disconnected_by(users, broker=longer)) == {"a", "b", "c", "healthcheck"}
 
 
-def test_the_member_of_a_fleet_that_is_rotated_or_revoked_is_the_only_one():
+def test_only_rotated_and_revoked_members_of_a_fleet_are_disconnected():
     fleet = {"names": ["x", "y", "z"], "write": ["paragon/%u/sensors/#"]}
     before = stamps(settings(fleets={"door": fleet}))
     overrides = {"x": {"generation": 2}, "z": {"revoked": True}}
@@ -127,15 +132,16 @@ def test_the_member_of_a_fleet_that_is_rotated_or_revoked_is_the_only_one():
     assert "z" not in after
 
 
-def test_punctuation_in_generated_passwords_disconnects_no_fleet():
+def test_special_rotates_users_and_no_fleet():
     fleets = {"door": {"names": ["x"], "write": ["paragon/%u/sensors/#"]}}
     special = smallest(passwords={"special": True})["broker"]
-    before, after = (stamps(settings(fleets=fleets, **more)) for more in ({}, {"broker": special}))
+    before = stamps(settings(fleets=fleets))
+    after = stamps(settings(fleets=fleets, broker=special))
 
     assert set(disconnected(before, after)) == {"sensor", "healthcheck"}
 
 
-def test_logins_are_told_in_the_order_of_the_stack_file():
+def test_logins_are_in_the_order_of_the_stack_file():
     users = {"b": SENSOR | {"rotation": "overlap", "generation": 4}, "a": SENSOR}
 
-    assert [each.name for each in logins(settings(users))] == ["b-green", "b", "a"]
+    assert [login.name for login in logins(settings(users))] == ["b-green", "b", "a"]

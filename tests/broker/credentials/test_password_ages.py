@@ -1,4 +1,4 @@
-"""Since when a password is the one it is: by party, with the slot that is in use."""
+"""Generations, rotation times and ages of passwords."""
 
 from declared import smallest
 
@@ -26,7 +26,7 @@ RAW = smallest() | {
 }
 
 
-def test_a_party_is_a_user_a_fleet_or_a_member_that_was_rotated_alone():
+def test_generations_of_users_fleets_and_members_rotated_alone():
     assert generations(Settings.parse(RAW)) == {
         "sensor": "3",
         "display": "2",
@@ -36,7 +36,7 @@ def test_a_party_is_a_user_a_fleet_or_a_member_that_was_rotated_alone():
     }
 
 
-def test_what_is_in_use_is_said_with_its_time():
+def test_rotations_are_described_with_time_and_active_login():
     times = read_rotations("sensor 3 2026-11-24T03:00:00Z\ndisplay 2 2026-11-24T04:00:00Z\n")
 
     described = describe_rotations(Settings.parse(RAW), times)
@@ -50,7 +50,7 @@ def test_what_is_in_use_is_said_with_its_time():
     }
 
 
-def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
+def test_password_older_than_max_age_days_is_a_warning():
     ages = {"sensor": 91, "display": 90, "fleet.door": 3}
     (finding,) = old_passwords(ages, 90, rotation_fixes(Settings.parse(RAW)))
 
@@ -62,19 +62,19 @@ def test_a_password_is_too_old_after_its_days_and_not_on_the_last_of_them():
     assert finding.fix == "Rotate it: ./brokerctl rotate sensor."
 
 
-def test_the_way_out_is_one_that_goes():
+def test_every_rotatable_password_has_a_fix():
     raw = RAW | {"users": {**RAW["users"], "lamp": {"read": ["a"], "password": "supplied"}}}
-    ways = rotation_fixes(Settings.parse(raw))
+    fixes = rotation_fixes(Settings.parse(raw))
 
-    assert ways.keys() == generations(Settings.parse(raw)).keys()
-    assert ways["fleet.door"] == "Rotate it: ./brokerctl rotate door"
-    assert ways["south"] == "Rotate it: ./brokerctl rotate south"
-    assert ways["healthcheck"] == "Say another broker.health.generation"
-    assert ways["lamp"].startswith("Set another one: pulumi config set --secret --path")
-    assert "and say another users.lamp.generation" in ways["lamp"]
+    assert fixes.keys() == generations(Settings.parse(raw)).keys()
+    assert fixes["fleet.door"] == "Rotate it: ./brokerctl rotate door"
+    assert fixes["south"] == "Rotate it: ./brokerctl rotate south"
+    assert fixes["healthcheck"] == "Change broker.health.generation"
+    assert fixes["lamp"].startswith("Set another password: pulumi config set --secret --path")
+    assert "and change users.lamp.generation" in fixes["lamp"]
 
 
-def test_a_fleet_with_a_users_name_is_called_by_all_of_its_own():
+def test_fix_of_a_fleet_with_a_users_name_has_the_full_name():
     raw = smallest() | {"users": {"door": {"read": ["a"]}}, "fleets": RAW["fleets"]}
 
     assert (

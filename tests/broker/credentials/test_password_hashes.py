@@ -1,4 +1,4 @@
-"""The password file is one that a real Mosquitto accepts, and the same on every run."""
+"""The password file has hashes that Mosquitto accepts, and is the same on every run."""
 
 from base64 import b64decode
 
@@ -10,9 +10,9 @@ from broker.credentials.password_hashes import (
     SALT_BYTES,
     check_hash,
     derive_salt,
+    hash_external,
     hash_generated,
     hash_password,
-    hash_supplied,
     render_passwd,
 )
 
@@ -20,7 +20,7 @@ SEED = "seed-of-the-salts"
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", fullmatch=True)
 
 
-def test_a_hash_is_the_one_that_mosquitto_computes():
+def test_hash_equals_that_of_mosquitto_passwd():
     """The line was written by mosquitto_passwd 2.0.11."""
     salt = b64decode("K/bnjvhnHcNiAEdq")
 
@@ -31,20 +31,20 @@ def test_a_hash_is_the_one_that_mosquitto_computes():
 
 
 @pytest.mark.parametrize("length", [0, 11, 13, 16, 64])
-def test_a_salt_that_mosquitto_drops_is_never_written(length):
+def test_salt_with_another_length_is_an_error(length):
     with pytest.raises(ValueError, match="a salt has 12 bytes"):
         hash_password("x", b"s" * length, 1)
 
 
 @given(NAMES, NAMES, st.text(max_size=32))
-def test_a_salt_is_twelve_bytes_and_the_same_each_time(seed, user, generation):
+def test_salt_is_twelve_bytes_and_reproducible(seed, user, generation):
     salt = derive_salt(seed, user, generation)
 
     assert len(salt) == SALT_BYTES == 12
     assert salt == derive_salt(seed, user, generation)
 
 
-def test_each_user_generation_and_seed_has_a_salt_of_its_own():
+def test_salt_differs_between_users_generations_and_seeds():
     salts = {
         derive_salt(seed, user, generation)
         for seed in ("one", "two")
@@ -55,7 +55,7 @@ def test_each_user_generation_and_seed_has_a_salt_of_its_own():
     assert len(salts) == 18
 
 
-def test_user_and_generation_can_not_be_shifted_into_each_other():
+def test_salt_separates_user_and_generation():
     assert derive_salt(SEED, "alice1", "1") != derive_salt(SEED, "alice", "11")
 
 
@@ -69,7 +69,7 @@ def rendered(passwords, *, generations=None, iterations=3, seed=SEED):
     return render_passwd(hashes)
 
 
-def test_one_line_a_user_and_no_password_in_it():
+def test_password_file_has_one_line_per_user_and_no_password():
     text = rendered({"alice": "s3cret-a", "bob": "s3cret-b"}, iterations=101)
 
     assert [line.split("$")[0:3] for line in text.splitlines()] == [
@@ -80,11 +80,11 @@ def test_one_line_a_user_and_no_password_in_it():
     assert "s3cret" not in text
 
 
-def test_a_reordered_stack_file_changes_nothing():
+def test_reordered_users_change_nothing():
     assert rendered({"bob": "2", "alice": "1"}) == rendered({"alice": "1", "bob": "2"})
 
 
-def test_a_rotation_changes_one_line():
+def test_rotation_changes_one_line():
     before = rendered({"alice": "1", "bob": "2"}).splitlines()
     after = rendered(
         {"alice": "another", "bob": "2"}, generations={"alice": "2", "bob": "1"}
@@ -94,41 +94,41 @@ def test_a_rotation_changes_one_line():
     assert before[1] == after[1]
 
 
-def test_two_users_with_one_password_have_two_hashes():
+def test_users_with_the_same_password_have_different_hashes():
     first, second = rendered({"alice": "same", "bob": "same"}).splitlines()
 
     assert first.partition(":")[2] != second.partition(":")[2]
 
 
-def test_nobody_is_an_empty_file():
+def test_password_file_without_users_is_empty():
     assert rendered({}) == ""
 
 
-def test_a_supplied_password_has_another_salt_when_it_is_another():
-    one, two = (
-        hash_supplied({"alice": text}, seed=SEED, iterations=7)["alice"].split("$")
+def test_salt_of_an_external_password_depends_on_the_password():
+    first, second = (
+        hash_external({"alice": text}, seed=SEED, iterations=7)["alice"].split("$")
         for text in ("a long enough one", "a long enough two")
     )
 
-    assert one[1:3] == two[1:3] == ["7", "7"]
-    assert one[3] != two[3]
-    assert hash_supplied({"alice": "x"}, seed=SEED, iterations=7) == hash_supplied(
+    assert first[1:3] == second[1:3] == ["7", "7"]
+    assert first[3] != second[3]
+    assert hash_external({"alice": "x"}, seed=SEED, iterations=7) == hash_external(
         {"alice": "x"}, seed=SEED, iterations=7
     )
 
 
-def test_what_mosquitto_takes_for_a_hash_is_kept():
-    ours = hash_password("s3cret", bytes(SALT_BYTES), 101)
-    old = "$6$" + "A" * 16 + "$" + "A" * 86 + "=="
+def test_hash_that_mosquitto_accepts_is_accepted():
+    pbkdf2 = hash_password("s3cret", bytes(SALT_BYTES), 101)
+    sha512 = "$6$" + "A" * 16 + "$" + "A" * 86 + "=="
 
-    assert check_hash(ours) == ours
-    assert check_hash(old) == old
+    assert check_hash(pbkdf2) == pbkdf2
+    assert check_hash(sha512) == sha512
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "in plain text",
+        "plain text",
         hash_password("s3cret", bytes(SALT_BYTES), 101)[:-4],
         "$7$101$" + "A" * 24 + "$" + "A" * 86 + "==",
         "$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA",
@@ -136,8 +136,8 @@ def test_what_mosquitto_takes_for_a_hash_is_kept():
         "",
     ],
 )
-def test_what_one_of_the_two_refuses_is_refused_and_never_quoted(text):
-    with pytest.raises(ValueError, match=r"\w") as refused:
+def test_hash_that_a_version_rejects_is_an_error_that_does_not_quote_it(text):
+    with pytest.raises(ValueError, match=r"\w") as raised:
         check_hash(text)
 
-    assert not text or text not in str(refused.value)
+    assert not text or text not in str(raised.value)

@@ -50,7 +50,7 @@ def parse(**more):
 def test_nothing_is_there_where_nothing_is_declared():
     settings = Settings.parse(smallest())
     assert settings.broker.monitoring is None
-    assert list(settings.broker.gates) == ["mqtt"]
+    assert list(settings.broker.exposed_ports) == ["mqtt"]
     assert host_requirements(settings, "test").exporter == ""
 
 
@@ -63,7 +63,10 @@ def test_it_is_this_hosts_alone_where_nothing_else_is_said():
 @pytest.mark.parametrize(
     ("monitoring", "said"),
     [
-        ({"bindAddress": "192.168.2.3"}, "broker.monitoring.allowFrom: []: must name who may read"),
+        (
+            {"bindAddress": "192.168.2.3"},
+            "broker.monitoring.allowFrom: []: must list the networks that may read",
+        ),
         ({"bindAddress": "0.0.0.0"}, "broker.monitoring.allowFrom"),
         ({"port": 1883}, "broker.monitoring.port: 1883: is the port of listener 'mqtt' already"),
         (
@@ -71,7 +74,7 @@ def test_it_is_this_hosts_alone_where_nothing_else_is_said():
             "broker.monitoring.user: 'sensr': is not a user. Did you mean 'sensor'?",
         ),
         ({"allowFrom": ["192.168.3.5/16"]}, "broker.monitoring.allowFrom[0]: '192.168.3.5/16'"),
-        ({"image": "mqtt2prometheus"}, "broker.monitoring.image: 'mqtt2prometheus': names no tag"),
+        ({"image": "mqtt2prometheus"}, "broker.monitoring.image: 'mqtt2prometheus': has no tag"),
         ({"textfile": "metrics"}, "broker.monitoring.textfile: 'metrics'"),
         ({"scrape": 1}, "broker.monitoring.scrape: unknown key"),
     ],
@@ -85,7 +88,7 @@ def test_bad_input_stops_with_its_path_and_the_rule(monitoring, said):
 def test_a_listener_can_not_have_the_exporters_name():
     raw = declared()
     raw["broker"]["listeners"]["exporter"] = {"port": 1884, "allowFrom": ["192.168.0.0/16"]}
-    with pytest.raises(SettingsError, match="is the name of what 'monitoring' makes"):
+    with pytest.raises(SettingsError, match="is reserved for the exporter of 'monitoring'"):
         Settings.parse(raw)
     del raw["broker"]["monitoring"]
     assert "exporter" in Settings.parse(raw).broker.listeners
@@ -94,7 +97,7 @@ def test_a_listener_can_not_have_the_exporters_name():
 def test_a_password_that_only_its_clients_know_is_no_login_for_it():
     raw = declared()
     raw["users"]["sensor"]["password"] = "adopted"
-    with pytest.raises(SettingsError, match="has a password that only its clients know"):
+    with pytest.raises(SettingsError, match="has an adopted password"):
         Settings.parse(raw)
 
 

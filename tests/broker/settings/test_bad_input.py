@@ -1,4 +1,4 @@
-"""Each slip of a stack file is one line: where, what, which rule, and mostly the way out."""
+"""Every error in a stack file is one line: path, value, rule and, mostly, a fix."""
 
 import pytest
 from declared import smallest
@@ -12,8 +12,8 @@ WRITE = ("users", "sensor", "write")
 ENV = ("broker", "envFiles")
 ENV_FILE = {"path": "/etc/mqtt.env", "user": "sensor"}
 
-# Where, what stands there, what the line begins with after "sentient-mqtt:", what else it says.
-SLIPS = {
+# Path, value, the start of the line after "sentient-mqtt:", another text in the line.
+ERRORS = {
     # Keys, at every depth
     "key of the file": (("borker",), {}, "borker: unknown key", "Did you mean 'broker'?"),
     "key of broker": ((B, "adress"), "x", "broker.adress: unknown key", "Did you mean 'address'?"),
@@ -37,7 +37,12 @@ SLIPS = {
         "broker.bind_address: unknown key",
         "Did you mean",
     ),
-    "key like none": ((B, "zzz"), 1, "broker.zzz: unknown key", "Known keys: address, allowStand"),
+    "key unlike any other": (
+        (B, "zzz"),
+        1,
+        "broker.zzz: unknown key",
+        "Known keys: address, allowStand",
+    ),
     "key with a line break": ((B, "a\nb"), 1, "broker['a\\nb']: unknown key", "Known keys:"),
     # Types
     "text for a number": ((*MQTT, "port"), "1883", "broker.listeners.mqtt.port: '1883': ", "whole"),
@@ -49,7 +54,7 @@ SLIPS = {
         (B, "container"),
         "mosquitto-shared-candidate",
         "broker.container: 'mosquitto-shared-candidate': must not end in '-candidate'",
-        "a helper of the broker 'mosquitto-shared'",
+        "a helper container of the broker 'mosquitto-shared'",
     ),
     "container with a backup's helper's name": (
         (B, "container"),
@@ -101,7 +106,7 @@ SLIPS = {
         "broker.listeners: ['mqtt']: ",
         "one listener must have protocol 'mqtt'",
     ),
-    "a protocol of its own": ((*MQTT, "protocol"), "tls", "broker.listeners.mqtt.protocol", "or"),
+    "unknown protocol": ((*MQTT, "protocol"), "tls", "broker.listeners.mqtt.protocol", "or"),
     "listener with a space": (
         (B, "listeners", "a b"),
         {"port": 1},
@@ -117,7 +122,7 @@ SLIPS = {
     "user without a name": (("users", ""), {}, "users['']: '': ", "1 to 64"),
     "user like an option": (("users", "-u"), {}, "users.-u: '-u': ", "begins with a letter"),
     "number for a user name": (("users", 7), {}, "users.7: 7: ", "put it in quotes"),
-    "no user": (("users",), {}, "users: {}: ", "declare at least one user, such as"),
+    "no user": (("users",), {}, "users: {}: ", "declare one, such as"),
     "the health check's name taken": (
         ("users", "healthcheck"),
         {},
@@ -166,7 +171,7 @@ SLIPS = {
         (*MQTT, "allowFrom"),
         ["10.0.0.0/8", "192.168.3.0"],
         "broker.listeners.mqtt.allowFrom[1]: '192.168.3.0': ",
-        "for one machine: 192.168.3.0/32",
+        "for one host: 192.168.3.0/32",
     ),
     "network with a netmask": (
         (*MQTT, "allowFrom"),
@@ -174,17 +179,27 @@ SLIPS = {
         "broker.listeners.mqtt.allowFrom[0]: ",
         "in CIDR form",
     ),
-    "network with a machine's address": (
+    "network with a host's address": (
         (*MQTT, "allowFrom"),
         ["192.168.3.7/24"],
         "broker.listeners.mqtt.allowFrom[0]: '192.168.3.7/24': ",
-        "the network's is 192.168.3.0/24",
+        "its network is 192.168.3.0/24",
     ),
     "number for a network": ((*MQTT, "allowFrom"), [10], "broker.listeners.mqtt.allow", "CIDR"),
     "text for networks": ((*MQTT, "allowFrom"), "::/0", "broker.listeners.mqtt.allow", "a list"),
     "name to listen on": ((*MQTT, "bindAddress"), "eth0", "broker.listeners.mqtt.bind", "an IP"),
-    "address with a hole": ((B, "address"), "192.168.2", "broker.address: '192.168.2': ", "not an"),
-    "address with a scheme": ((B, "address"), "mqtt://x", "broker.address: 'mqtt://x': ", "dial"),
+    "address with three numbers": (
+        (B, "address"),
+        "192.168.2",
+        "broker.address: '192.168.2': ",
+        "not an",
+    ),
+    "address with a scheme": (
+        (B, "address"),
+        "mqtt://x",
+        "broker.address: 'mqtt://x': ",
+        "connect",
+    ),
     "Docker over TCP": ((B, "host"), "tcp://x:2375", "broker.host: 'tcp://x:2375': ", "ssh://user"),
     "password in the host": ((B, "host"), "ssh://a:b@x", "broker.host: 'ssh://a:b@x': ", "ssh://"),
     "option as the host": ((B, "host"), "ssh://-oProxyCommand=x", "broker.host: ", "ssh://user@"),
@@ -193,7 +208,7 @@ SLIPS = {
     "relative path": ((*FOLDERS, "data"), "data", "broker.folders.data: 'data': ", "an absolute"),
     "home": ((*FOLDERS, "data"), "~/data", "broker.folders.data: '~/data': ", "an absolute path"),
     "'..'": ((*FOLDERS, "data"), "/srv/a/../b", "broker.folders.data: ", "extra '/': '/srv/b'"),
-    "slash at the end": ((*FOLDERS, "data"), "/srv/a/", "broker.folders.data: ", "'/srv/a'"),
+    "trailing slash": ((*FOLDERS, "data"), "/srv/a/", "broker.folders.data: ", "'/srv/a'"),
     "two slashes": ((*FOLDERS, "data"), "//srv/a", "broker.folders.data: '//srv/a': ", "'/srv/a'"),
     "system folder": ((*FOLDERS, "data"), "/etc", "broker.folders.data: '/etc': ", "two levels"),
     **{
@@ -204,20 +219,20 @@ SLIPS = {
             "choose",
         )
         for path, rule in {
-            "/root/.ssh": "lies in /root, which is the system's",
-            "/etc/ssl": "lies in /etc, which is the system's",
-            "/etc/sentient-mqttx/data": "lies in /etc, which is the system's",
-            "/usr/local/mqtt": "lies in /usr, which is the system's",
-            "/var/lib/docker/volumes": "lies in /var/lib/docker, which is the system's",
-            "/run/mqtt": "lies in /run, which is the system's",
-            "/home/user": "is a folder of the system or of a person; choose one further down",
-            "/var/lib": "is a folder of the system or of a person; choose one further down",
+            "/root/.ssh": "is in /root, a system folder",
+            "/etc/ssl": "is in /etc, a system folder",
+            "/etc/sentient-mqttx/data": "is in /etc, a system folder",
+            "/usr/local/mqtt": "is in /usr, a system folder",
+            "/var/lib/docker/volumes": "is in /var/lib/docker, a system folder",
+            "/run/mqtt": "is in /run, a system folder",
+            "/home/user": "is a system folder or a home folder; choose one below it",
+            "/var/lib": "is a system folder or a home folder; choose one below it",
         }.items()
     },
     "folder of archives in a system folder": (
         (B, "backups"),
         {"folder": "/root/backups"},
-        "broker.backups.folder: '/root/backups': lies in /root",
+        "broker.backups.folder: '/root/backups': is in /root",
         "/srv/",
     ),
     "colon in a path": ((*FOLDERS, "data"), "/srv/a:b", "broker.folders.data: ", "splits at ':'"),
@@ -225,14 +240,19 @@ SLIPS = {
         (*FOLDERS, "data"),
         "/srv/mqtt/config/data",
         "broker.folders.data: '/srv/mqtt/config/data': ",
-        "must be apart from 'config' (/srv/mqtt/config)",
+        "must be separate from 'config' (/srv/mqtt/config)",
     ),
-    "folder around another": ((*FOLDERS, "config"), "/srv/mqtt", "broker.folders.data: ", "apart"),
+    "folder around another": (
+        (*FOLDERS, "config"),
+        "/srv/mqtt",
+        "broker.folders.data: ",
+        "separate",
+    ),
     "the same folder twice": (
         (*FOLDERS, "log"),
         "/srv/mqtt/data",
         "broker.folders.log: ",
-        "apart from 'data'",
+        "separate from 'data'",
     ),
     "path for a file name": ((B, "files"), {"conf": "a/b"}, "broker.files.conf: 'a/b': ", "name"),
     "one name for two files": ((B, "files"), {"conf": "a", "acl": "a"}, "broker.files: ", "three"),
@@ -246,29 +266,39 @@ SLIPS = {
         (B, "limits"),
         {"maxConnections": 10_000, "openFiles": 1024},
         "broker.limits.openFiles: 1024: ",
-        "must be at least 10100: a descriptor for each of the 10000 connections",
+        "must be at least 10100: one descriptor for each of the 10000 connections",
     ),
     "password length": ((B, "passwords"), {"length": 15}, "broker.passwords.length: 15", "16"),
     "log types": ((B, "logging"), {"types": []}, "broker.logging.types: []: ", "at least one type"),
     "log type": ((B, "logging"), {"types": ["all"]}, "broker.logging.types[0]: 'all': ", "'error'"),
     # Images
-    "no tag": ((B, "image"), "eclipse-mosquitto", "broker.image: ", "names no tag; say which"),
-    "port for a tag": ((B, "image"), "registry.example.org:5000/mqtt", "broker.image: ", "no tag"),
-    "latest": ((B, "image"), "eclipse-mosquitto:latest", "broker.image: ", "name a version"),
+    "no tag": ((B, "image"), "eclipse-mosquitto", "broker.image: ", "has no tag; add a version"),
+    "port for a tag": (
+        (B, "image"),
+        "registry.example.org:5000/mqtt",
+        "broker.image: ",
+        "has no tag",
+    ),
+    "latest": ((B, "image"), "eclipse-mosquitto:latest", "broker.image: ", "set a version"),
     "no image": ((B, "image"), "Not An Image:1", "broker.image: 'Not An Image:1': ", "such as"),
     # Env files
-    "stranger's env file": (
+    "env file of an unknown user": (
         ENV,
         [{"path": "/etc/mqtt.env", "user": "sensr"}],
         "broker.envFiles[0].user: 'sensr': ",
         "is not a user. Did you mean 'sensor'?",
     ),
-    "two in one file": (ENV, [ENV_FILE, ENV_FILE], "broker.envFiles[1].path: ", "its own file"),
+    "two env files with one path": (
+        ENV,
+        [ENV_FILE, ENV_FILE],
+        "broker.envFiles[1].path: ",
+        "its own file",
+    ),
     "env file in a folder of the container": (
         ENV,
         [{"path": "/srv/mqtt/config/env", "user": "sensor"}],
         "broker.envFiles[0].path: '/srv/mqtt/config/env': ",
-        "put it elsewhere",
+        "choose another folder",
     ),
     "relative env file": (
         ENV,
@@ -276,32 +306,32 @@ SLIPS = {
         "broker.envFiles[0].path",
         "absolute",
     ),
-    "env file of no listener": (
+    "env file of an unknown listener": (
         ENV,
         [{**ENV_FILE, "listener": "web"}],
         "broker.envFiles[0].listener: 'web': ",
-        "there are mqtt",
+        "declared are: mqtt",
     ),
 }
 
 
-@pytest.mark.parametrize(("where", "what", "begins", "says"), SLIPS.values(), ids=[*SLIPS])
-def test_a_slip_is_one_line(where, what, begins, says):
+@pytest.mark.parametrize(("path", "value", "start", "text"), ERRORS.values(), ids=[*ERRORS])
+def test_error_is_one_line_with_path_value_and_rule(path, value, start, text):
     raw = smallest()
-    put(raw, where, what)
+    set_value(raw, path, value)
 
-    with pytest.raises(SettingsError) as wrong:
+    with pytest.raises(SettingsError) as raised:
         Settings.parse(raw)
 
-    (line,) = str(wrong.value).split("\n")
-    assert line.startswith(f"sentient-mqtt:{begins}")
-    assert says in line
+    (line,) = str(raised.value).split("\n")
+    assert line.startswith(f"sentient-mqtt:{start}")
+    assert text in line
     assert line.isprintable()
     assert len(line) < 400
 
 
 @pytest.mark.parametrize(
-    ("where", "path"),
+    ("keys", "path"),
     [
         (("broker",), "broker"),
         (("users",), "users"),
@@ -312,22 +342,22 @@ def test_a_slip_is_one_line(where, what, begins, says):
         ((*MQTT, "port"), "broker.listeners.mqtt.port"),
     ],
 )
-def test_what_is_left_out_is_asked_for(where, path):
+def test_missing_setting_is_named_with_a_fix(keys, path):
     raw = smallest()
-    above = raw
-    for key in where[:-1]:
-        above = above[key]
-    del above[where[-1]]
+    parent = raw
+    for key in keys[:-1]:
+        parent = parent[key]
+    del parent[keys[-1]]
 
-    with pytest.raises(SettingsError) as wrong:
+    with pytest.raises(SettingsError) as raised:
         Settings.parse(raw)
 
-    assert str(wrong.value) == (
-        f"sentient-mqtt:{path}: is required and not there.\n  Fix: Add it to the stack file."
+    assert str(raised.value) == (
+        f"sentient-mqtt:{path}: is required and missing.\n  Fix: Add it to the stack file."
     )
 
 
-def put(raw, where, what):
-    for key in where[:-1]:
+def set_value(raw, path, value):
+    for key in path[:-1]:
         raw = raw[key]
-    raw[where[-1]] = what
+    raw[path[-1]] = value

@@ -1,4 +1,4 @@
-"""A schedule says the same to cron and to systemd, and one that never comes is refused."""
+"""A schedule means the same to cron and to systemd, and occurs at least once."""
 
 import re
 import subprocess
@@ -21,36 +21,36 @@ from broker.settings.cron_schedule import CronSchedule
         ("0 3 29 2 *", "0 3 29 2 *", "*-2-29 3:0:00"),
     ],
 )
-def test_cron_and_systemd_are_told_the_same(text, cron, calendar):
-    found = CronSchedule.parse(text)
-    assert (found.cron(), found.on_calendar()) == (cron, calendar)
-    assert CronSchedule.parse(found.cron()) == found
-    said = subprocess.run(
+def test_cron_and_systemd_run_at_the_same_times(text, cron, calendar):
+    schedule = CronSchedule.parse(text)
+    assert (schedule.cron(), schedule.on_calendar()) == (cron, calendar)
+    assert CronSchedule.parse(schedule.cron()) == schedule
+    analyzed = subprocess.run(
         ["systemd-analyze", "calendar", calendar], capture_output=True, text=True, check=False
     )
-    assert said.returncode == 0, said.stderr
-    assert "never" not in said.stdout
+    assert analyzed.returncode == 0, analyzed.stderr
+    assert "never" not in analyzed.stdout
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "rule"),
     [
-        ("0 3 31 2 *", "never comes: no month of 2 has a day 31"),
-        ("0 3 31 2,4,6 *", "never comes"),
-        ("0 3 30 2 *", "never comes"),
+        ("0 3 31 2 *", "never occurs: no month of 2 has a day 31"),
+        ("0 3 31 2,4,6 *", "never occurs"),
+        ("0 3 30 2 *", "never occurs"),
         ("daily", "five fields"),
         ("", "five fields"),
-        ("60 3 * * *", "minute '60': must lie between 0 and 59"),
+        ("60 3 * * *", "minute '60': must be between 0 and 59"),
         ("0 24 * * *", "hour '24'"),
         ("0 3 0 * *", "day of the month '0'"),
         ("0 3 * * mon", "day of the week 'mon'"),
         ("5-1 3 * * *", "minute '5-1'"),
         ("*/0 * * * *", "minute '*/0'"),
-        ("0 3 1 * 1", "cron takes either, systemd both"),
+        ("0 3 1 * 1", "cron runs on days that match either"),
     ],
 )
-def test_what_is_no_schedule_is_refused_with_the_rule(text, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_invalid_schedule_is_an_error_with_the_rule(text, rule):
+    with pytest.raises(ValueError, match=re.escape(rule)):
         CronSchedule.parse(text)
 
 
@@ -66,11 +66,11 @@ def test_what_is_no_schedule_is_refused_with_the_rule(text, said):
         ("*/5 * * * *", timedelta(minutes=5)),
     ],
 )
-def test_how_long_it_may_be_until_the_next(text, gap):
+def test_longest_gap_between_two_runs(text, gap):
     assert longest_gap(CronSchedule.parse(text)) == gap
 
 
-def test_a_day_is_one_of_its_own_or_not():
+def test_schedule_includes_only_matching_days():
     sundays = CronSchedule.parse("0 2 * * 0")
     assert sundays.on(date(2026, 11, 29))
     assert not sundays.on(date(2026, 11, 28))

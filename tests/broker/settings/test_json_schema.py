@@ -1,4 +1,4 @@
-"""Editors refuse with the schema what a preview refuses, and nothing that a preview accepts."""
+"""The schema accepts every file that a preview accepts, and rejects unknown keys and types."""
 
 import copy
 import json
@@ -28,21 +28,21 @@ def changed(change):
     return content
 
 
-def test_the_committed_schema_is_the_models():
+def test_committed_schema_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == render_json_schema(), "run `make docs`"
 
 
-def test_it_is_a_schema():
+def test_schema_is_a_valid_json_schema():
     Draft202012Validator.check_schema(json.loads(render_json_schema()))
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
-def test_it_accepts_the_stack_files(name):
+def test_schema_accepts_the_stack_files(name):
     assert errors(stack_file(name)) == []
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
-def test_the_stack_files_refer_to_it(name):
+def test_stack_files_refer_to_the_schema(name):
     first, *_ = (ROOT / f"Pulumi.{name}.yaml").read_text(encoding="utf-8").splitlines()
     assert first == "# yaml-language-server: $schema=schema/stack.schema.json"
 
@@ -58,7 +58,7 @@ def test_the_stack_files_refer_to_it(name):
     ],
     ids=["generation-number", "generation-text", "role-short", "role-long", "no-backups"],
 )
-def test_it_accepts_what_the_model_accepts(change):
+def test_schema_accepts_what_the_model_accepts(change):
     assert errors(changed(change)) == []
 
 
@@ -73,13 +73,13 @@ def test_it_accepts_what_the_model_accepts(change):
         (lambda raw: raw["users"]["admin"].update(roles=[{"a": {}, "b": {}}]), "admin.roles[0]"),
     ],
 )
-def test_it_refuses_what_the_model_refuses(change, path):
+def test_schema_rejects_what_the_model_rejects(change, path):
     found = errors(changed(change))
     assert len(found) == 1
     assert path in found[0]
 
 
-def test_it_refuses_a_setting_that_does_not_exist_and_ignores_other_projects():
+def test_schema_rejects_unknown_settings_and_ignores_other_projects():
     content = stack_file("dev")
     content["config"]["aws:region"] = "eu-central-1"
     assert errors(content) == []
@@ -87,9 +87,9 @@ def test_it_refuses_a_setting_that_does_not_exist_and_ignores_other_projects():
     assert len(errors(content)) == 1
 
 
-def test_it_accepts_encrypted_secrets_alone():
+def test_schema_accepts_only_encrypted_secrets():
     content = stack_file("dev")
     content["config"]["sentient-mqtt:passwords"] = {"admin": {"secure": "v1:abc"}}
     assert errors(content) == []
-    content["config"]["sentient-mqtt:passwords"] = {"admin": "in clear"}
+    content["config"]["sentient-mqtt:passwords"] = {"admin": "plain text"}
     assert errors(content)

@@ -1,4 +1,4 @@
-"""The two stack files say the seed's site; any other slip is one line that says how to mend it."""
+"""The two stack files, defaults, and errors of settings that depend on each other."""
 
 import copy
 
@@ -10,12 +10,14 @@ from broker.settings.base_model import SettingsModel
 from broker.settings.stack_settings import Settings, SettingsError
 
 
-def test_prod_is_the_seeds_site():
+def test_prod_has_the_original_container_listeners_and_folders():
     broker = Settings.parse(stack_file("prod")).broker
 
     assert broker.container == "mosquitto-shared"
     assert broker.address == "192.168.2.3"
-    assert {name: (each.port, each.protocol) for name, each in broker.listeners.items()} == {
+    assert {
+        name: (listener.port, listener.protocol) for name, listener in broker.listeners.items()
+    } == {
         "mqtt": (1883, "mqtt"),
         "websocket": (9001, "websockets"),
     }
@@ -28,12 +30,12 @@ def test_prod_is_the_seeds_site():
         "acl": "mosquitto.acl",
     }
     assert (broker.owner.uid, broker.owner.gid) == (1883, 1883)
-    assert [(each.path, each.user) for each in broker.env_files] == [
+    assert [(file.path, file.user) for file in broker.env_files] == [
         ("/opt/sentient/.env.production", "sentient_api_prod")
     ]
 
 
-def test_prod_has_the_seeds_tuning_and_descriptors_to_match():
+def test_prod_has_the_original_limits_and_enough_descriptors():
     broker = Settings.parse(stack_file("prod")).broker
 
     assert broker.limits.max_connections == 10_000
@@ -44,7 +46,7 @@ def test_prod_has_the_seeds_tuning_and_descriptors_to_match():
     assert broker.limits.descriptors >= 10_000 + 100
 
 
-def test_prod_has_the_seeds_users_in_its_order_and_each_their_rules():
+def test_prod_has_the_original_users_and_rules_in_order():
     users = Settings.parse(stack_file("prod")).users
 
     assert {
@@ -65,23 +67,23 @@ def test_prod_has_the_seeds_users_in_its_order_and_each_their_rules():
     assert list(users)[-1] == "paragon_devices"
 
 
-def test_dev_is_a_broker_that_only_this_machine_reaches():
+def test_dev_listens_on_the_loopback_only():
     broker = Settings.parse(stack_file("dev")).broker
 
-    assert {str(each.bound) for each in broker.listeners.values()} == {"127.0.0.1"}
+    assert {str(listener.bound) for listener in broker.listeners.values()} == {"127.0.0.1"}
     assert broker.address == "127.0.0.1"
-    # Their paths would be a developer's production.
+    # On a developer's machine these paths may belong to a production broker.
     assert not any(folder.startswith("/opt") for folder in broker.folders.model_dump().values())
 
 
-def test_what_was_read_is_frozen():
+def test_settings_are_frozen():
     settings = Settings.parse(smallest())
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.broker.container = "another"
 
 
-def test_the_smallest_stack_file_is_enough():
+def test_smallest_stack_file_gets_the_defaults():
     broker = Settings.parse(smallest()).broker
 
     assert broker.host == "unix:///var/run/docker.sock"
@@ -102,32 +104,32 @@ GENERATIONS = [
 
 @pytest.mark.parametrize("path", GENERATIONS, ids=".".join)
 @pytest.mark.parametrize("written", [2, "2", "2026-11"])
-def test_a_generation_is_a_number_or_a_word(written, path):
+def test_generation_may_be_a_number_or_text(written, path):
     raw = smallest()
     raw["fleets"] = {"controller": {"names": ["ctl1"], "write": ["state/%u"]}}
-    part = raw
+    mapping = raw
     for key in path:
-        part = part.setdefault(key, {})
-    part["generation"] = written
+        mapping = mapping.setdefault(key, {})
+    mapping["generation"] = written
 
-    found = Settings.parse(raw).model_dump()
+    parsed = Settings.parse(raw).model_dump()
     for key in path:
-        found = found[key]
-    assert found["generation"] == str(written)
+        parsed = parsed[key]
+    assert parsed["generation"] == str(written)
 
 
-def test_every_generation_of_a_stack_file_is_held_to_that():
-    def parts(model):
+def test_every_generation_setting_is_tested():
+    def models(model):
         yield model
-        for part in model.__subclasses__():
-            yield from parts(part)
+        for subclass in model.__subclasses__():
+            yield from models(subclass)
 
-    assert sum("generation" in part.model_fields for part in parts(SettingsModel)) == len(
+    assert sum("generation" in model.model_fields for model in models(SettingsModel)) == len(
         GENERATIONS
     )
 
 
-def test_both_ip_versions_are_networks():
+def test_allow_from_takes_networks_of_both_ip_versions():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"] |= {
         "bindAddress": "::",
@@ -136,7 +138,7 @@ def test_both_ip_versions_are_networks():
 
     (listener,) = Settings.parse(raw).broker.listeners.values()
 
-    assert [str(each) for each in listener.allow_from] == raw["broker"]["listeners"]["mqtt"][
+    assert [str(network) for network in listener.allow_from] == raw["broker"]["listeners"]["mqtt"][
         "allowFrom"
     ]
 
@@ -150,40 +152,40 @@ def test_both_ip_versions_are_networks():
         "eclipse-mosquitto:2.0.22@sha256:" + "f" * 64,
     ],
 )
-def test_an_image_with_tag_or_digest_is_taken(image):
+def test_image_with_tag_or_digest_is_accepted(image):
     assert Settings.parse(smallest(image=image)).broker.image == image
 
 
 @pytest.mark.parametrize("address", ["192.168.2.3", "fd00::5", "broker", "broker.example.org"])
-def test_an_address_is_what_clients_can_dial(address):
+def test_address_may_be_an_ip_address_or_a_host_name(address):
     assert Settings.parse(smallest(address=address)).broker.address == address
 
 
-def test_every_slip_of_one_file_is_told_at_once():
+def test_all_errors_of_a_file_are_reported_at_once():
     raw = smallest(container="-", image="eclipse-mosquitto")
     raw["users"]["sensor"]["write"] = ["a+"]
 
-    assert len(told(raw)) == 3
+    assert len(error_lines(raw)) == 3
 
 
-def test_the_same_slip_is_told_once():
+def test_an_error_is_reported_once():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"]["allowFrom"] = ["everyone"]
 
-    assert len(told(raw)) == 1
+    assert len(error_lines(raw)) == 1
 
 
-def test_no_pydantic_reaches_the_person():
+def test_error_messages_contain_no_wording_of_pydantic():
     raw = smallest(restart="never", limits={"maxConnections": "many"}, envFiles="x")
     raw["users"]["sensor"] = None
 
-    for line in told(raw):
+    for line in error_lines(raw):
         assert "pydantic" not in line
         assert "Input should" not in line
         assert "instance of" not in line
 
 
-def test_a_refused_file_is_not_changed_by_being_read():
+def test_parsing_does_not_change_its_input():
     raw = stack_file("prod")
     before = copy.deepcopy(raw)
 
@@ -192,15 +194,14 @@ def test_a_refused_file_is_not_changed_by_being_read():
     assert raw == before
 
 
-def told(raw):
-    with pytest.raises(SettingsError) as wrong:
+def error_lines(raw):
+    with pytest.raises(SettingsError) as raised:
         Settings.parse(raw)
-    return str(wrong.value).splitlines()
+    return str(raised.value).splitlines()
 
 
-def test_a_page_shows_every_setting():
-    """`make docs` writes it; a setting that is not there is one that nobody finds."""
-    from cli.settings_reference import PAGE, with_table  # noqa: PLC0415 (the one test that reads a file)
+def test_settings_page_is_up_to_date():
+    from cli.settings_reference import PAGE, with_table  # noqa: PLC0415 (used by this test only)
 
     page = PAGE.read_text(encoding="utf-8")
 
@@ -210,7 +211,7 @@ def test_a_page_shows_every_setting():
 @pytest.mark.parametrize(
     "folder", ["/etc/sentient-mqtt/data", "/srv/mqtt", "/home/user/mqtt", "/var/lib/mqtt", "/mnt/a"]
 )
-def test_a_folder_of_the_brokers_own_is_taken(folder):
+def test_folder_outside_system_folders_is_accepted(folder):
     raw = smallest()
     raw["broker"]["folders"]["data"] = folder
     raw["broker"]["folders"] |= {"config": "/opt/a/config", "log": "/opt/a/log"}

@@ -1,4 +1,4 @@
-"""TLS as the stack file says it, and as mosquitto.conf then has it."""
+"""Settings of TLS, and the lines of mosquitto.conf that follow from them."""
 
 import pytest
 from declared import smallest
@@ -23,7 +23,7 @@ def block_of(tls, **listener):
     return render_conf(broker_of(tls, **listener)).split("\n\n")[-1].splitlines()
 
 
-def test_nothing_said_is_a_certificate_and_tls_1_2():
+def test_default_is_an_own_certificate_and_tls_1_2():
     assert block_of({}) == [
         "listener 8883",
         "protocol mqtt",
@@ -34,15 +34,15 @@ def test_nothing_said_is_a_certificate_and_tls_1_2():
     ]
 
 
-def test_websockets_are_encrypted_in_the_same_words():
+def test_websockets_have_the_same_tls_options():
     lines = block_of({}, protocol="websockets")
 
     assert "protocol websockets" in lines
     assert lines[-1] == "tls_version tlsv1.2"
 
 
-def test_1_3_is_promised_only_where_it_is_kept():
-    """The WebSockets of 2.0 speak 1.2 all the same."""
+def test_minimum_version_1_3_is_an_error_for_websockets_of_2_0():
+    """WebSocket listeners of Mosquitto 2.0 accept TLS 1.2 regardless."""
     newest = {"minimumVersion": "1.3"}
     assert block_of(newest)[-1] == "tls_version tlsv1.3"
     with pytest.raises(SettingsError, match=r"mqtts\.tls\.minimumVersion: '1\.3': .*2\.1"):
@@ -54,7 +54,7 @@ def test_1_3_is_promised_only_where_it_is_kept():
 
 
 @pytest.mark.parametrize(("identity", "word"), [(True, "true"), (False, "false")])
-def test_clients_may_be_asked_for_certificates(identity, word):
+def test_client_certificates_can_be_required(identity, word):
     lines = block_of({"clientCertificates": "required", "identityAsUsername": identity})
 
     assert lines[-3:] == [
@@ -64,28 +64,31 @@ def test_clients_may_be_asked_for_certificates(identity, word):
     ]
 
 
-def test_a_listener_without_tls_has_none_of_it():
+def test_listener_without_tls_has_no_tls_options():
     text = render_conf(Settings.parse(smallest()).broker)
 
     assert not {"tls_version", "certfile", "cafile"} & set(text.split())
 
 
-SLIPS = {
+ERRORS = {
     "certificate alone": ({"certificate": "/a/b.pem"}, "certificate: '/a/b.pem': has no key"),
-    "key alone": ({"key": "/a/b.key"}, "key: '/a/b.key': belongs to a certificate"),
-    "ca alone": ({"ca": "/a/ca.pem"}, "ca: '/a/ca.pem': belongs to a certificate"),
+    "key alone": ({"key": "/a/b.key"}, "key: '/a/b.key': requires 'certificate'"),
+    "ca alone": ({"ca": "/a/ca.pem"}, "ca: '/a/ca.pem': requires 'certificate'"),
     "a relative path": ({**GIVEN, "key": "b.key"}, "key: 'b.key': must be an absolute path"),
-    "names of a given one": ({**GIVEN, "names": ["x.org"]}, "names: .*a given one has its own"),
-    "days of a given one": ({**GIVEN, "days": 30}, "days: 30: .*a given one ends when it says"),
-    "a name that is none": ({"names": ["a b"]}, r"names\[0\]: 'a b': must be a host name"),
-    "renewed at once": ({"days": 30}, "renewBeforeDays: 30: must be less than days"),
+    "names of a given one": (
+        {**GIVEN, "names": ["x.org"]},
+        "names: .*a given one has its own names",
+    ),
+    "days of a given one": ({**GIVEN, "days": 30}, "days: 30: .*a given one has its own validity"),
+    "an invalid name": ({"names": ["a b"]}, r"names\[0\]: 'a b': must be the host name"),
+    "renewed by every up": ({"days": 30}, "renewBeforeDays: 30: must be less than days"),
     "old TLS": ({"minimumVersion": "1.1"}, "minimumVersion: '1.1': must be '1.2' or '1.3'"),
     "a number": ({"minimumVersion": 1.2}, "minimumVersion: 1.2: "),
     "identity without certificates": (
         {"identityAsUsername": True},
         "identityAsUsername: true: needs clientCertificates 'required'",
     ),
-    "their CA without certificates": (
+    "CA of clients without certificates": (
         {"clientCa": "/a/ca.pem"},
         "clientCa: '/a/ca.pem': needs clientCertificates 'required'",
     ),
@@ -93,31 +96,33 @@ SLIPS = {
 }
 
 
-@pytest.mark.parametrize(("tls", "said"), SLIPS.values(), ids=SLIPS)
-def test_a_slip_is_one_line_that_names_it(tls, said):
+@pytest.mark.parametrize(("tls", "message"), ERRORS.values(), ids=ERRORS)
+def test_error_is_one_line_with_path_value_and_rule(tls, message):
     with pytest.raises(
-        SettingsError, match=rf"^sentient-mqtt:broker\.listeners\.mqtts\.tls\.{said}"
-    ) as told:
+        SettingsError, match=rf"^sentient-mqtt:broker\.listeners\.mqtts\.tls\.{message}"
+    ) as raised:
         broker_of(tls)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_the_health_check_needs_a_listener_without_tls():
-    with pytest.raises(SettingsError, match=r"listeners: .*no tls.*bind it to 127\.0\.0\.1"):
+def test_a_listener_without_tls_is_required_for_the_health_check():
+    with pytest.raises(
+        SettingsError, match=r"listeners: .*no tls.*bind that listener to 127\.0\.0\.1"
+    ):
         Settings.parse(smallest(listeners={"mqtts": {"port": 8883, "tls": {}}}))
 
 
-def test_plain_and_tls_at_once_is_a_contradiction():
-    with pytest.raises(SettingsError, match=r"mqtts\.plain: true: a listener with tls is not"):
+def test_plain_with_tls_is_an_error():
+    with pytest.raises(SettingsError, match=r"mqtts\.plain: true: is for a listener without tls"):
         broker_of({}, plain=True)
 
 
-def test_no_file_of_ours_may_take_the_folder_of_the_certificates():
+def test_file_names_must_differ_from_the_certificate_folder():
     with pytest.raises(SettingsError, match=r"files: .*'tls'"):
         Settings.parse(smallest(files={"acl": "tls"}))
 
 
-def test_urls_say_that_they_are_encrypted():
+def test_urls_of_tls_listeners_have_the_schemes_mqtts_and_wss():
     listeners = {
         "mqtt": PLAIN,
         "mqtts": {"port": 8883, "tls": {}},
@@ -132,7 +137,7 @@ def test_urls_say_that_they_are_encrypted():
 
 
 @pytest.mark.parametrize(("bound", "scheme"), [("127.0.0.1", "mqtts"), ("0.0.0.0", "mqtt")])
-def test_clients_are_told_the_first_listener_that_they_can_reach(bound, scheme):
+def test_env_file_has_the_first_listener_off_the_loopback(bound, scheme):
     raw = {"mqtt": {"port": 1883, "bindAddress": bound}, "mqtts": {"port": 8883, "tls": {}}}
     broker = Settings.parse(smallest(listeners=raw)).broker
 
@@ -141,7 +146,7 @@ def test_clients_are_told_the_first_listener_that_they_can_reach(bound, scheme):
     assert text.startswith(f"MQTT_URL={scheme}://broker.example.org:")
 
 
-def test_how_tls_is_spoken_needs_a_start_and_how_long_a_certificate_lasts_does_not():
+def test_start_digest_depends_on_tls_protocol_settings_and_not_on_certificate_settings():
     digest = start_digest(broker_of({}))
 
     for tls in ({"minimumVersion": "1.3"}, {"clientCertificates": "required"}):
@@ -155,29 +160,29 @@ OPEN = {"port": 1883, **NETWORK}
 SECURE = {"port": 8883, "tls": {}, **NETWORK}
 
 
-def spoken(**listeners):
-    found = guardrail_findings(Settings.parse(smallest(listeners=listeners)), "prod")
+def plain_listener_findings(**listeners):
+    findings = guardrail_findings(Settings.parse(smallest(listeners=listeners)), "prod")
     return [
         finding.path.removeprefix("sentient-mqtt:")
-        for finding in found
+        for finding in findings
         if "(guardrail plainListener)" in finding.message
     ]
 
 
-def test_a_plain_listener_beside_tls_is_a_slip():
-    assert spoken(mqtt=OPEN, mqtts=SECURE) == ["broker.listeners.mqtt"]
+def test_plain_listener_beside_tls_is_a_finding():
+    assert plain_listener_findings(mqtt=OPEN, mqtts=SECURE) == ["broker.listeners.mqtt"]
 
 
-@pytest.mark.parametrize("meant", [{"plain": True}, {"bindAddress": "127.0.0.1"}], ids=str)
-def test_unless_it_is_meant_or_stays_on_the_host(meant):
-    assert spoken(mqtt=OPEN | meant, mqtts=SECURE) == []
+@pytest.mark.parametrize("option", [{"plain": True}, {"bindAddress": "127.0.0.1"}], ids=str)
+def test_confirmed_or_loopback_plain_listener_is_no_finding(option):
+    assert plain_listener_findings(mqtt=OPEN | option, mqtts=SECURE) == []
 
 
-def test_where_nobody_has_tls_nothing_is_said():
-    assert spoken(mqtt=OPEN) == []
+def test_without_any_tls_a_plain_listener_is_no_finding():
+    assert plain_listener_findings(mqtt=OPEN) == []
 
 
-def test_an_env_file_on_the_host_names_the_ca_that_is_there():
+def test_env_file_names_the_ca_of_own_certificates_only():
     raw = smallest(
         listeners={"mqtt": PLAIN, "mqtts": SECURE, "given": {"port": 8884, "tls": GIVEN}},
         envFiles=[
@@ -188,7 +193,7 @@ def test_an_env_file_on_the_host_names_the_ca_that_is_there():
     )
     broker = Settings.parse(raw).broker
 
-    texts = [host_env_file(broker, "prod", each, "sensor", "x").text for each in broker.env_files]
+    texts = [host_env_file(broker, "prod", file, "sensor", "x").text for file in broker.env_files]
 
     assert "MQTT_CA=/etc/sentient-mqtt/mosquitto-test/ca.pem\n" in texts[0]
     assert "MQTT_URL=mqtts://broker.example.org:8883\n" in texts[0]
@@ -197,7 +202,7 @@ def test_an_env_file_on_the_host_names_the_ca_that_is_there():
 
 
 @pytest.mark.parametrize("by_certificate", [True, False])
-def test_a_revoked_member_is_denied_by_name_where_a_certificate_is_the_login(by_certificate):
+def test_revoked_member_is_denied_in_the_acl_if_certificates_are_logins(by_certificate):
     tls = {"clientCertificates": "required", "identityAsUsername": by_certificate}
     raw = smallest(listeners={"mqtt": PLAIN, "mqtts": {"port": 8883, "tls": tls}})
     raw["fleets"] = {
@@ -215,14 +220,16 @@ def test_a_revoked_member_is_denied_by_name_where_a_certificate_is_the_login(by_
     assert "t-1" not in acl
 
 
-def test_passwords_are_asked_for_where_no_certificate_is():
+def test_password_listener_requires_no_client_certificate():
     listeners = {
         "mutual": {"port": 8884, "tls": {"clientCertificates": "required"}},
         "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
         "mqtts": {"port": 8883, "tls": {}},
     }
-    parse = lambda raw: Settings.parse(smallest(listeners=raw)).broker.password_listener().port  # noqa: E731
 
-    assert parse(listeners) == 8883
+    def port():
+        return Settings.parse(smallest(listeners=listeners)).broker.password_listener().port
+
+    assert port() == 8883
     del listeners["mqtts"]
-    assert parse(listeners) == 1883
+    assert port() == 1883

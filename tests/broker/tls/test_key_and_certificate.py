@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from declared import smallest
 
 from broker.credentials.external_secrets import (
-    pairs,
+    external_certificates,
     secret_errors,
     secret_warnings,
 )
@@ -137,7 +137,7 @@ def test_one_that_is_not_there_is_asked_for_with_the_command_that_sets_it():
     assert said.startswith("sentient-mqtt:broker.listeners.mqtts.tls.certificate: 'supplied': ")
     assert "pulumi config set --secret --path 'sentient-mqtt:certificates[\"mqtts\"]'" in said
     assert errors(settings(), {"certificates": "text"}, NOW) == [
-        "sentient-mqtt:certificates: must be an object, one text for each listener."
+        "sentient-mqtt:certificates: must be an object with one text per listener."
     ]
 
 
@@ -147,15 +147,15 @@ def test_one_that_ends_soon_or_that_nobody_serves_is_spoken_of():
 
     assert list(warnings(settings(), {"certificates": {"mqtts": later}}, NOW)) == []
     assert list(warnings(settings(), {"certificates": {"mqtts": soon, "wss": soon}}, NOW)) == [
-        "sentient-mqtt:certificates.mqtts: ends 2027-03-02T00:00:00Z. Set the renewed one.",
-        "sentient-mqtt:certificates: no listener with certificate 'supplied' uses what is there "
-        "for wss.",
+        "sentient-mqtt:certificates.mqtts: expires 2027-03-02T00:00:00Z. "
+        "Set the renewed certificate.",
+        "sentient-mqtt:certificates: unused: no listener with certificate 'supplied' is named wss.",
     ]
 
 
 def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
     broker, text = settings().broker, key_pem(KEY) + OWN
-    given = pairs(settings(), {"certificates": {"mqtts": text, "wss": "unused"}})
+    given = external_certificates(settings(), {"certificates": {"mqtts": text, "wss": "unused"}})
 
     *_, call = certificate_calls(broker, "unix:///s", "1", given)
 
@@ -168,7 +168,7 @@ def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"key": "/k.pem"}, "tls.key: '/k.pem': is in the secret beside a supplied certificate"),
+        ({"key": "/k.pem"}, "tls.key: '/k.pem': must not be set: it is in the secret"),
         ({"names": ["a.example"]}, "tls.names: "),
         ({"certificate": "suplied"}, "tls.certificate: 'suplied': "),
     ],
