@@ -102,7 +102,7 @@ async def _work(site: Any, script: Path) -> None:
         for each in ("paragon_devices", "sentient_api_prod")
     )
     guess = Address(host="127.0.0.1", port=site.ports[0], user="admin", password="guess")  # noqa: S106 (a wrong one)
-    site.keep_promises()
+    site.publish_durable_messages()
     draw = random.Random(1)  # noqa: S311 (a load, not a secret)
     reader = await Client.dial(api, "dashboard-api")
     await reader.subscribe("paragon/#")

@@ -63,7 +63,7 @@ def find_example_topic(
         _RuleAutomaton.of(principal, direction, within=filter_, outside=outside),
         _RuleAutomaton.of(within, direction),
     )
-    if allowed and not automata[0].allows:
+    if allowed and not automata[0].allows_anything:
         return None
     # *filter_* is matched, not evaluated as a rule: the broker's restrictions do not apply to it.
     automata[1].restricted = None
@@ -164,7 +164,7 @@ class _RuleAutomaton:
         )
 
     @property
-    def allows(self) -> bool:
+    def allows_anything(self) -> bool:
         """Whether one of the rules gives access to anything."""
         return any(rule.access != "deny" for rule, _ in self.rules)
 

@@ -1,4 +1,4 @@
-"""Production's stack file on a root folder of the test's own, brought up by the plain `pulumi`."""
+"""Fixtures of the end-to-end tests: sites, each a stack of production's stack file."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from typing import Any
 
 import pytest
 from ports import free_port
+from process_watcher import SECRET_VARIABLES, ProcessWatcher
 from site_under_test import Site
-from witness import PULUMIS, Witness
 
 from bootstrap.engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
 
-# Chapters of one story, and what the host's clock would start while another test waits for it.
-STORY = "main site"
-CLOCK = "the host's clock"
-BY_CLOCK = ("test_20_backup", "test_23_monitoring")
+MAIN_SITE_GROUP = "main site"
+HOST_SCHEDULE_GROUP = "the host's schedule"
+"""Tests that install or run scheduled jobs on the host; they must not run at the same time."""
+HOST_SCHEDULE_MODULES = ("test_20_backup", "test_23_monitoring")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With `pytest -n`, the main site's chapters run in one process, and other sites beside it."""
-    if {"site", "unborn"} & set(getattr(item, "fixturenames", ())):
-        item.add_marker(pytest.mark.group(STORY))
+    """Group the tests that must run in one process, in their order, with `pytest -n`."""
+    if {"site", "new_site"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.group(MAIN_SITE_GROUP))
         item.add_marker(pytest.mark.early)
-    elif item.path.stem in BY_CLOCK:
-        item.add_marker(pytest.mark.group(CLOCK))
+    elif item.path.stem in HOST_SCHEDULE_MODULES:
+        item.add_marker(pytest.mark.group(HOST_SCHEDULE_GROUP))
 
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    assert os.geteuid() == 0, "tests/e2e makes folders of uid 1883 and users: run it as root"
+    assert os.geteuid() == 0, "tests/e2e creates users and folders of uid 1883: run it as root"
     return ensure_engine()
 
 
 @pytest.fixture(scope="session")
-def ground() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own is for root alone."""
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own is for root only."""
     folder = Path(tempfile.mkdtemp(prefix="sentient-mqtt-e2e-"))
     folder.chmod(0o755)
     yield folder
@@ -53,60 +53,60 @@ def ground() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def make_site(
-    ground: Path, engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
+    shared_folder: Path, engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
 ) -> Iterator[MakeSite]:
-    """``make_site("name", change)``: a site that nothing has been brought up on yet."""
+    """``make_site("name", change)``: a site on which nothing has been deployed yet."""
     stand_in("trixie")
-    made: list[Site] = []
+    sites: list[Site] = []
 
     def make(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Site:
         site = Site(
             name=name,
-            folder=ground / name,
+            folder=shared_folder / name,
             container=f"e2e-{name}-{secrets.token_hex(4)}",
             ports=(free_port(), free_port()),
             engine=engine,
             docker=docker,
         )
-        made.append(site)
+        sites.append(site)
         site.lay_out()
         if change is not None:
             site.edit(change)
         return site
 
     yield make
-    for site in made:
+    for site in sites:
         docker("rm", "--force", "--volumes", site.container, check=False)
         site.forget()
 
 
 @pytest.fixture(scope="session")
-def witness() -> Iterator[Witness]:
-    """Everything that any process showed of itself to the others, until the end."""
-    with Witness() as present:
-        yield present
+def process_watcher() -> Iterator[ProcessWatcher]:
+    """Records the command lines and environments of all processes while ``watching()``."""
+    with ProcessWatcher() as watcher:
+        yield watcher
 
 
 @pytest.fixture(scope="session")
-def unborn(make_site: MakeSite) -> Site:
-    """The main site before anything is there."""
+def new_site(make_site: MakeSite) -> Site:
+    """The main site before its first `up`."""
     prod = make_site("prod")
-    prod.more_environment = dict(PULUMIS)
+    prod.more_environment = dict(SECRET_VARIABLES)
     return prod
 
 
 @pytest.fixture(scope="session")
-def site(unborn: Site, witness: Witness) -> Site:
-    """The main site, up; most chapters of the story share it."""
-    with witness.watching():
-        unborn.up()
-    unborn.keep_promises()
-    return unborn
+def site(new_site: Site, process_watcher: ProcessWatcher) -> Site:
+    """The main site, up. Most tests share it, in the order of their files."""
+    with process_watcher.watching():
+        new_site.up()
+    new_site.publish_durable_messages()
+    return new_site
 
 
 @pytest.fixture
 def untouched(site: Site) -> Iterator[None]:
-    """Whatever happens in the test, the broker of the main site and its files stay as they are."""
+    """Fail if the test restarts the main site's broker, disconnects a client or changes a file."""
     before = (site.inspect()["State"]["StartedAt"], site.files())
     with site.client("admin") as client:
         yield
@@ -116,15 +116,15 @@ def untouched(site: Site) -> Iterator[None]:
 
 @pytest.fixture
 def mount() -> Iterator[Callable[..., Path]]:
-    """``mount(path, "size=256k")``: a file system of its own at *path*, until the end."""
+    """``mount(path, "size=256k")``: a file system at *path* until the end of the test."""
     mounted: list[Path] = []
 
-    def at(path: Path, options: str) -> Path:
+    def mount_tmpfs(path: Path, options: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
         mounted.append(path)
         return path
 
-    yield at
+    yield mount_tmpfs
     for path in reversed(mounted):
         subprocess.run(["umount", "--lazy", path], check=True)

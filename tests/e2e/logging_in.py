@@ -1,4 +1,4 @@
-"""Somebody who logs in again and again while something happens, and how that went."""
+"""A client that logs in again and again while something else happens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from mqtt import Client, Refused
 
@@ -15,36 +16,35 @@ PAUSE = 0.05
 
 @dataclass
 class Logins:
-    """What came of each attempt."""
+    """The result of each attempt to log in."""
 
     refused: list[str] = field(default_factory=list)
-    """By a broker that answered."""
-    let_in: list[float] = field(default_factory=list)
-    """When (seconds of a clock that never goes back)."""
+    """The broker's reason for each refused login."""
+    accepted: list[float] = field(default_factory=list)
+    """The time of each accepted login, in seconds of a monotonic clock."""
 
     @property
     def longest_gap(self) -> float:
-        """The longest time between two that were let in, in seconds."""
+        """The longest time between two accepted logins, in seconds."""
         return max(
-            (after - before for before, after in zip(self.let_in, self.let_in[1:], strict=False)),
-            default=float("inf"),
+            (after - before for before, after in pairwise(self.accepted)), default=float("inf")
         )
 
 
 @contextmanager
 def logging_in(port: int, user: str, password: str) -> Iterator[Logins]:
-    """Log in as *user* from before until after what is done meanwhile."""
-    seen, ended, begun = Logins(), threading.Event(), threading.Event()
+    """Log in as *user* repeatedly, from before the block begins until after it ends."""
+    logins, ended, begun = Logins(), threading.Event(), threading.Event()
 
     def attempt() -> None:
         try:
             Client(port, user, password).close()
         except Refused as refusal:
-            seen.refused.append(str(refusal))
+            logins.refused.append(str(refusal))
         except (OSError, TimeoutError):
-            pass  # nobody answers: that is a gap
+            pass  # the broker does not answer: this becomes a gap
         else:
-            seen.let_in.append(time.monotonic())
+            logins.accepted.append(time.monotonic())
 
     def run() -> None:
         while not ended.is_set():
@@ -57,7 +57,7 @@ def logging_in(port: int, user: str, password: str) -> Iterator[Logins]:
     thread.start()
     try:
         assert begun.wait(120)
-        yield seen
+        yield logins
     finally:
         ended.set()
         thread.join()

@@ -1,4 +1,4 @@
-"""A Prometheus and a node_exporter of the test's own, on the rules and scrapes as shipped."""
+"""Run a Prometheus and a node_exporter with the shipped rules and scrape configuration."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ class Prometheus:
     port: int
 
     def ask(self, path: str, **query: str) -> Any:
-        """Return ``data`` of an answer of Prometheus' HTTP API."""
+        """Return ``data`` of the response of Prometheus' HTTP API."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return json.load(answer)["data"]
+        with urllib.request.urlopen(url, timeout=60) as response:
+            return json.load(response)["data"]
 
     def query(self, expression: str) -> dict[str, float]:
-        """Return the value of each series, by its label ``listener`` or, without one, broker."""
-        found = self.ask("query", query=expression)["result"]
+        """Return the value of each series, by its label ``listener``, otherwise ``broker``."""
+        result = self.ask("query", query=expression)["result"]
         return {
-            each["metric"].get("listener", each["metric"].get("broker", "")): float(
-                each["value"][1]
+            series["metric"].get("listener", series["metric"].get("broker", "")): float(
+                series["value"][1]
             )
-            for each in found
+            for series in result
         }
 
     def alerts(self) -> dict[str, set[str]]:
-        """Return the brokers of each alert that is pending or fires, by its name."""
-        named: dict[str, set[str]] = {}
-        for each in self.ask("alerts")["alerts"]:
-            labels = each["labels"]
-            named.setdefault(labels["alertname"], set()).add(labels.get("broker", ""))
-        return named
+        """Return the brokers of each alert that is pending or firing, by the alert's name."""
+        brokers: dict[str, set[str]] = {}
+        for alert in self.ask("alerts")["alerts"]:
+            labels = alert["labels"]
+            brokers.setdefault(labels["alertname"], set()).add(labels.get("broker", ""))
+        return brokers
 
 
 @contextmanager
 def scraped(binaries: Path, folder: Path, exporter: int, textfiles: Path) -> Iterator[Prometheus]:
-    """Run both, a look each second, until the end; what they log is in *folder*."""
+    """Run both with a scrape interval of one second; their logs are in *folder*."""
     ports = (free_port(), free_port())
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(MONITORING / each) for each in config["rule_files"]]
+    config["rule_files"] = [str(MONITORING / file) for file in config["rule_files"]]
     targets = {"sentient-mqtt": exporter, "node": ports[1]}
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [f"127.0.0.1:{targets[job['job_name']]}"]}]
@@ -76,13 +76,13 @@ def scraped(binaries: Path, folder: Path, exporter: int, textfiles: Path) -> Ite
         for command in commands:
             log = (folder / f"{Path(command[0]).name}.log").open("wb")
             running.append(subprocess.Popen(command, stdout=log, stderr=log))
-        found = Prometheus(ports[0])
-        eventually(lambda: _answers(found), 30)
-        yield found
+        prometheus = Prometheus(ports[0])
+        eventually(lambda: _answers(prometheus), 30)
+        yield prometheus
     finally:
-        for each in running:
-            each.terminate()
-            each.wait(30)
+        for process in running:
+            process.terminate()
+            process.wait(30)
 
 
 def _answers(prometheus: Prometheus) -> bool:

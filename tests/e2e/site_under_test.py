@@ -1,4 +1,4 @@
-"""A stack of Pulumi.prod.yaml whose folders, ports and state are the test's own."""
+"""A stack of Pulumi.prod.yaml with folders, ports and a state of the test's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import yaml
 from host_scripts import host_scripts
 from mqtt import Client, Refused
 from patience import eventually
-from witness import PASSPHRASE
+from process_watcher import PASSPHRASE
 
 from bootstrap.engine import Engine
 from broker.credentials.external_secrets import KEYS
@@ -36,7 +36,7 @@ STACK = "e2e"
 
 @dataclass(frozen=True)
 class Done:
-    """What came of one call of ``pulumi``."""
+    """The result of one call of ``pulumi``."""
 
     words: tuple[str, ...]
     code: int
@@ -44,7 +44,7 @@ class Done:
 
     @property
     def diagnostics(self) -> str:
-        """What the CLI says of an error, without the progress before it."""
+        """The CLI's messages, without the progress display before them."""
         return self.output.partition("Diagnostics:")[2]
 
 
@@ -56,13 +56,14 @@ class Site:
     ports: tuple[int, int]
     engine: Engine
     docker: Callable[..., str]
-    said: list[str] = field(default_factory=list, repr=False)
-    """All that any command printed, without those that were asked for secrets."""
+    printed: list[str] = field(default_factory=list, repr=False)
+    """The output of every command, except of commands that print secrets on purpose."""
     former_passwords: list[str] = field(default_factory=list, repr=False)
-    promised_at: float = 0.0
+    published_at: float = 0.0
+    """When ``publish_durable_messages`` ran."""
     more_environment: dict[str, str] = field(default_factory=dict)
     run_as: tuple[str, ...] = ()
-    """Put before ``pulumi``, such as ``setpriv`` with its options."""
+    """Words before ``pulumi``, such as ``setpriv`` with its options."""
     _outputs: dict[str, Any] = field(default_factory=dict, repr=False)
     _outputs_of: int = 0
 
@@ -72,7 +73,7 @@ class Site:
 
     @property
     def root(self) -> Path:
-        """Stands for the host's ``/``."""
+        """The folder that takes the place of the host's ``/``."""
         return self.folder / "root"
 
     @property
@@ -90,7 +91,7 @@ class Site:
         return Settings.parse({k: value for k, value in raw.items() if k not in KEYS})
 
     def lay_out(self) -> None:
-        """Copy the program, and write its stack file: production's, moved to this machine."""
+        """Copy the program, and write production's stack file with local folders and ports."""
         for path in (self.project, self.root, self.state):
             path.mkdir(parents=True)
         for name in PROGRAM:
@@ -101,22 +102,22 @@ class Site:
                 )
             else:
                 shutil.copy(source, self.project / name)
-        # A Pulumi that reads Pulumi.yaml's `virtualenv:` finds the one that runs these tests.
+        # Pulumi.yaml's `virtualenv:` is the environment that runs these tests.
         (self.project / ".venv").symlink_to(sys.prefix)
         (self.folder / "passphrase").write_text(f"{PASSPHRASE}\n")
         shutil.copy(ROOT / "Pulumi.prod.yaml", self.stack_file)
-        self.edit(self._move)
+        self.edit(self._make_local)
         self.pulumi("stack", "init", "--no-select", STACK)
 
-    def _move(self, config: dict[str, Any]) -> None:
+    def _make_local(self, config: dict[str, Any]) -> None:
         broker = config["broker"]
         broker["address"] = "127.0.0.1"
         broker["container"] = self.container
         broker["allowStandIn"] = True
         broker["health"] = {"interval": 2, "retries": 2}
-        # Its cron would go on through every test; tests/e2e/test_20_backup.py declares its own.
+        # Its timer would run during every test; test_20_backup.py declares a schedule of its own.
         del broker["backups"]
-        # The same of each minute's figures: tests/e2e/test_23_monitoring.py.
+        # It would run every minute; test_23_monitoring.py declares it.
         del broker["monitoring"]
         for listener, port in zip(broker["listeners"].values(), self.ports, strict=True):
             listener |= {"port": port, "bindAddress": "127.0.0.1"}
@@ -125,7 +126,7 @@ class Site:
             file["path"] = f"{self.root}{file['path']}"
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Let *change* work on what the stack file says, by key without the project's name."""
+        """Apply *change* to the stack file's settings, by key without the project's name."""
         content = yaml.safe_load(self.stack_file.read_text())
         config = {key.partition(":")[2]: value for key, value in content["config"].items()}
         change(config)
@@ -134,7 +135,7 @@ class Site:
 
     @contextmanager
     def edited(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """As :meth:`edit`, and back again."""
+        """Edit the stack file as :meth:`edit` does, and restore it after the block."""
         before = self.stack_file.read_text()
         self.edit(change)
         try:
@@ -148,11 +149,11 @@ class Site:
             for key, value in os.environ.items()
             if key == "PULUMI_HOME" or not key.startswith(("PULUMI_", "DOCKER_"))
         }
-        first = [str(Path(sys.prefix) / "bin"), *map(str, self.engine.bin)]
+        path = [str(Path(sys.prefix) / "bin"), *map(str, self.engine.bin)]
         return {
             **clean,
             **self.engine.environment,
-            "PATH": os.pathsep.join([*first, clean.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([*path, clean.get("PATH", os.defpath)]),
             "PULUMI_BACKEND_URL": self.state.as_uri(),
             "PULUMI_CREDENTIALS_PATH": str(self.folder / "credentials"),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
@@ -165,15 +166,19 @@ class Site:
         *words: str,
         fails: bool = False,
         quiet: bool = False,
-        given: str = "",
+        stdin: str = "",
         **environment: str,
     ) -> Done:
-        """Run ``pulumi``; with *fails* it must not end well. *quiet*: what it says is secret."""
+        """
+        Run ``pulumi``; with *fails*, its exit code must not be 0.
+
+        *quiet*: do not record the output, because it contains secrets.
+        """
         done = subprocess.run(
             [*self.run_as, "pulumi", "--non-interactive", "--color=never", *words],
             cwd=self.project,
             env={**self.environment(), **environment},
-            input=given,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -181,12 +186,12 @@ class Site:
             check=False,
         )
         if not quiet:
-            self.said.append(done.stdout)
+            self.printed.append(done.stdout)
         assert (done.returncode != 0) == fails, f"pulumi {' '.join(words)}:\n{done.stdout}"
         return Done(words, done.returncode, done.stdout)
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start ``pulumi`` as the leader of a process group, and do not wait for its end."""
+        """Start ``pulumi`` as the leader of a process group, and return without waiting for it."""
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color=never", *words],
             cwd=self.project,
@@ -213,16 +218,16 @@ class Site:
         return self.pulumi("stack", *words, "--stack", STACK, **more)
 
     def outputs(self) -> dict[str, Any]:
-        """Return the outputs, secrets included; asked anew where the state is another one."""
+        """Return the outputs with their secrets; they are read again when the state has changed."""
         (checkpoint,) = self.state.glob(".pulumi/stacks/*/*.json")
-        stamp = checkpoint.stat().st_mtime_ns
-        if stamp != self._outputs_of:
+        changed_at = checkpoint.stat().st_mtime_ns
+        if changed_at != self._outputs_of:
             done = self.stack("output", "--json", "--show-secrets", quiet=True)
-            self._outputs, self._outputs_of = json.loads(done.output), stamp
+            self._outputs, self._outputs_of = json.loads(done.output), changed_at
         return self._outputs
 
     def password(self, user: str) -> str:
-        """Return the password of *user*, also of the health check's."""
+        """Return the password of *user*, or of the health check's user."""
         if user == self.settings.broker.health.user:
             options = Path(self.settings.broker.folders.config, "health", "mosquitto_sub")
             return options.read_text().split("-P ")[1].strip()
@@ -231,8 +236,8 @@ class Site:
     def client(self, user: str, *, websocket: bool = False, **more: Any) -> Client:
         return Client(self.ports[websocket], user, self.password(user), websocket=websocket, **more)
 
-    def until_in(self, user: str) -> Client:
-        """Return a client, once the broker that was just started lets it in."""
+    def eventually_client(self, user: str) -> Client:
+        """Return a client as soon as the broker, which is starting, accepts its login."""
 
         def attempt() -> Client | None:
             try:
@@ -245,13 +250,13 @@ class Site:
         return client
 
     def inspect(self) -> dict[str, Any]:
-        """Return what ``docker inspect`` says of the container."""
-        (found,) = json.loads(self.docker("inspect", self.container))
-        assert isinstance(found, dict)
-        return found
+        """Return the container's ``docker inspect``."""
+        (container,) = json.loads(self.docker("inspect", self.container))
+        assert isinstance(container, dict)
+        return container
 
     def forget(self) -> None:
-        """Take away what lies outside the site's own folder, without `pulumi`: network, rules."""
+        """Remove, without `pulumi`, the site's network, firewall rules and logrotate file."""
         if not self.stack_file.exists():
             return
         broker = self.settings.broker
@@ -269,15 +274,15 @@ class Site:
         return self.container in names
 
     def files(self) -> dict[str, bytes]:
-        """Return the files that the program writes, by path."""
+        """Return the content of the files that the program writes, by path."""
         broker = self.settings.broker
-        below = [each for each in Path(broker.folders.config).rglob("*") if each.is_file()]
-        files = [*below, *(Path(each.path) for each in broker.env_files)]
-        return {str(each): each.read_bytes() for each in files if each.exists()}
+        config = [path for path in Path(broker.folders.config).rglob("*") if path.is_file()]
+        paths = [*config, *(Path(env_file.path) for env_file in broker.env_files)]
+        return {str(path): path.read_bytes() for path in paths if path.exists()}
 
-    def keep_promises(self) -> None:
-        """Leave what has to survive a kill later: a retained message, and one that is queued."""
-        self.promised_at = time.time()
+    def publish_durable_messages(self) -> None:
+        """Publish a retained message and a queued one, which test_13_survival.py expects back."""
+        self.published_at = time.time()
         with self.client("sentient_monitor_prod", session="survivor") as survivor:
             survivor.subscribe("paragon/+/events/#")
         with self.client("admin") as admin:

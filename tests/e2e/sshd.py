@@ -1,4 +1,4 @@
-"""An OpenSSH server on loopback with a key, a port and a user of its own; gone afterwards."""
+"""A temporary OpenSSH server on loopback, with a key, a port and a user of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 20
 
 
 class Sshd:
-    """``user`` may log in with a key, is in group docker, and may ``sudo -n``."""
+    """``user`` may log in with a key, is in the group docker, and may ``sudo -n``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Sshd:
 
     def __enter__(self) -> Self:
         self.folder.mkdir()
-        # '*' is a password that nobody has; without PAM sshd refuses an account that has none.
+        # '*' matches no password. Without PAM, sshd refuses an account whose password is unset.
         _run("useradd", "--create-home", "--groups", "docker", "--password", "*", self.user)
         try:
             self._allow_sudo()
@@ -58,12 +58,12 @@ class Sshd:
     def _make_keys(self) -> None:
         for name in ("host_key", "user_key"):
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name))
-        found = pwd.getpwnam(self.user)
-        folder = Path(found.pw_dir, ".ssh")
+        account = pwd.getpwnam(self.user)
+        folder = Path(account.pw_dir, ".ssh")
         folder.mkdir(mode=0o700)
         shutil.copy(self.folder / "user_key.pub", folder / "authorized_keys")
-        for each in (folder, folder / "authorized_keys"):
-            os.chown(each, found.pw_uid, found.pw_gid)
+        for path in (folder, folder / "authorized_keys"):
+            os.chown(path, account.pw_uid, account.pw_gid)
         key = (self.folder / "host_key.pub").read_text()
         (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
 
@@ -106,7 +106,7 @@ class Sshd:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """No server at all, for a while."""
+        """Stop the server during the block."""
         self.stop()
         try:
             yield
@@ -115,12 +115,12 @@ class Sshd:
 
     @contextmanager
     def without_docker(self) -> Iterator[None]:
-        """For a while, logins find all that is in Debian's PATH, except docker."""
+        """Remove docker from the PATH of logins during the block."""
         folder = self.folder / "bin"
         folder.mkdir()
-        for each in Path("/usr/bin").iterdir():
-            if not each.name.startswith("docker"):
-                (folder / each.name).symlink_to(each)
+        for program in Path("/usr/bin").iterdir():
+            if not program.name.startswith("docker"):
+                (folder / program.name).symlink_to(program)
         self.stop()
         self.start(str(folder))
         try:

@@ -1,10 +1,10 @@
-"""Before anything is there: a preview shows all of it and makes none of it."""
+"""A first preview shows everything that `up` would create, and creates nothing."""
 
 
-def test_a_first_preview_works_and_touches_nothing(unborn):
-    shown = unborn.preview("--diff").output
-    assert "docker:index/container:Container: (create)" in shown
-    assert "readOnly" in shown
-    assert "user admin" in shown
-    assert not unborn.is_there()
-    assert list(unborn.root.iterdir()) == []
+def test_first_preview_shows_all_resources_and_creates_nothing(new_site):
+    output = new_site.preview("--diff").output
+    assert "docker:index/container:Container: (create)" in output
+    assert "readOnly" in output
+    assert "user admin" in output
+    assert not new_site.is_there()
+    assert list(new_site.root.iterdir()) == []

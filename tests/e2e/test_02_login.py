@@ -1,9 +1,9 @@
-"""Every user of production logs in, over MQTT and over WebSocket, and nobody else does."""
+"""Every user of production can log in, over MQTT and over WebSocket, and nobody else can."""
 
 import pytest
 from mqtt import refusal
 
-BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
+PROTOCOLS = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
 USERS = (
     "admin",
     "sentient_api_prod",
@@ -13,13 +13,13 @@ USERS = (
 )
 
 
-def test_these_are_the_users_of_production(site):
+def test_stack_file_declares_the_users_of_production(site):
     assert tuple(site.settings.users) == USERS
 
 
-@BOTH
+@PROTOCOLS
 @pytest.mark.parametrize("user", USERS)
-def test_a_user_logs_in_and_not_with_a_wrong_password(site, user, websocket):
+def test_user_can_log_in_and_a_wrong_password_is_refused(site, user, websocket):
     site.client(user, websocket=websocket).close()
     port = site.ports[websocket]
     password = site.password(user)
@@ -27,8 +27,8 @@ def test_a_user_logs_in_and_not_with_a_wrong_password(site, user, websocket):
         assert refusal(port, user, wrong, websocket=websocket) == "Not authorized"
 
 
-@BOTH
-def test_without_a_name_or_with_an_unknown_one_nobody_is_let_in(site, websocket):
+@PROTOCOLS
+def test_missing_and_unknown_user_names_are_refused(site, websocket):
     port = site.ports[websocket]
     assert refusal(port, None, None, websocket=websocket) == "Not authorized"
     assert refusal(port, "somebody", "else", websocket=websocket) == "Not authorized"
@@ -36,7 +36,7 @@ def test_without_a_name_or_with_an_unknown_one_nobody_is_let_in(site, websocket)
     assert refusal(port, "admin", password, websocket=websocket) == "Not authorized"
 
 
-def test_the_url_of_a_credential_says_where_and_as_whom(site):
+def test_outputs_have_endpoints_and_a_url_per_user(site):
     outputs = site.outputs()
     assert outputs["endpoints"] == {
         "mqtt": f"mqtt://127.0.0.1:{site.ports[0]}",

@@ -1,4 +1,4 @@
-"""Every rule of production: one topic that passes, one that does not, proven by the broker."""
+"""Every rule of production against the broker: one topic that it matches, one that it does not."""
 
 import pytest
 import yaml
@@ -7,7 +7,7 @@ from site_under_test import ROOT
 
 USERS = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]["sentient-mqtt:users"]
 
-# For each filter: a topic that it matches, and a near miss.
+# For each filter: a topic that it matches, and a similar topic that it does not match.
 TOPICS = {
     "#": ("any/topic", "$SYS/any"),
     "paragon/#": ("paragon/room/any", "paragons/room/any"),
@@ -21,26 +21,26 @@ TOPICS = {
 
 def _rules(*kinds):
     return [
-        pytest.param(user, each, id=f"{user} {kind} {each}")
-        for user, says in USERS.items()
+        pytest.param(user, rule, id=f"{user} {kind} {rule}")
+        for user, settings in USERS.items()
         for kind in kinds
-        for each in says.get(kind, ())
+        for rule in settings.get(kind, ())
     ]
 
 
 @pytest.mark.parametrize(("user", "rule"), _rules("readwrite", "write"))
-def test_a_user_publishes_what_a_rule_permits_and_no_more(site, user, rule):
+def test_user_may_publish_only_what_a_rule_permits(site, user, rule):
     permitted, forbidden = TOPICS[rule]
     with site.client("admin") as observer, site.client(user) as publisher:
         observer.subscribe("#")
         assert publisher.publish(forbidden, "forbidden") == DENIED
         assert publisher.publish(permitted, "permitted") == SUCCESS
         observer.got(permitted, "permitted")
-        assert "forbidden" not in [each.text for each in observer.received]
+        assert "forbidden" not in [message.text for message in observer.received]
 
 
 @pytest.mark.parametrize(("user", "rule"), _rules("readwrite", "read"))
-def test_a_user_receives_what_a_rule_permits_and_no_more(site, user, rule):
+def test_user_receives_only_what_a_rule_permits(site, user, rule):
     permitted, forbidden = TOPICS[rule]
     with site.client("admin") as sender, site.client(user) as receiver:
         receiver.subscribe("#", "$SYS/#")
@@ -53,11 +53,11 @@ def test_a_user_receives_what_a_rule_permits_and_no_more(site, user, rule):
         else:
             sender.publish(permitted, "permitted")
             receiver.got(permitted, "permitted")
-        _answered(receiver)
-        assert "forbidden" not in [each.text for each in receiver.received]
+        _wait_for_retained(receiver)
+        assert "forbidden" not in [message.text for message in receiver.received]
 
 
-def test_a_user_who_may_only_write_or_only_read_does_not_do_the_other(site):
+def test_write_rule_does_not_grant_reading_and_read_rule_does_not_grant_writing(site):
     with site.client("admin") as admin, site.client("paragon_devices") as device:
         admin.subscribe("#")
         device.subscribe("#")
@@ -66,16 +66,16 @@ def test_a_user_who_may_only_write_or_only_read_does_not_do_the_other(site):
         admin.publish("paragon/room/commands/door", "for devices")
         device.got("paragon/room/commands/door", "for devices")
         admin.got("paragon/room/commands/door", "for devices")
-        assert {each.text for each in device.received} == {"for devices"}
-        assert "of a device" not in [each.text for each in admin.received]
+        assert {message.text for message in device.received} == {"for devices"}
+        assert "of a device" not in [message.text for message in admin.received]
 
 
 @pytest.mark.parametrize("user", [*USERS, "healthcheck"])
-def test_sys_reaches_whoever_was_given_it_and_nobody_else(site, user):
+def test_only_users_with_a_rule_for_sys_receive_it(site, user):
     with site.client(user) as client:
         client.subscribe("$SYS/#")
-        _answered(client)
-        received = {each.topic for each in client.received}
+        _wait_for_retained(client)
+        received = {message.topic for message in client.received}
     match user:
         case "sentient_monitor_prod":
             assert {"$SYS/broker/version", "$SYS/broker/uptime"} <= received
@@ -86,15 +86,15 @@ def test_sys_reaches_whoever_was_given_it_and_nobody_else(site, user):
             assert received == set()
 
 
-def test_the_health_user_may_do_nothing_else(site):
+def test_health_user_may_neither_publish_nor_receive_other_topics(site):
     with site.client("admin") as admin, site.client("healthcheck") as health:
         health.subscribe("#")
         assert health.publish("paragon/room/sensors/1", "forged") == DENIED
         admin.publish("any/topic", "not for you")
-        _answered(health)
-        assert "not for you" not in [each.text for each in health.received]
+        _wait_for_retained(health)
+        assert "not for you" not in [message.text for message in health.received]
 
 
-def _answered(client):
-    """Retained messages come with the subscription: all are there before the next answer."""
+def _wait_for_retained(client):
+    """Publish, and wait for the acknowledgement: retained messages arrive before it."""
     client.publish("$SYS/fence")

@@ -1,4 +1,4 @@
-"""Docker's health status tells a broker that answers from one that hangs."""
+"""Docker's health status distinguishes a broker that answers from one that hangs."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ def _status(site):
     return site.inspect()["State"]["Health"]["Status"]
 
 
-def test_a_broker_that_answers_is_healthy_and_one_that_hangs_is_not(site):
+def test_hanging_broker_is_unhealthy_until_it_answers_again(site):
     eventually(lambda: _status(site) == "healthy", 30)
     init = site.inspect()["State"]["Pid"]
     (broker,) = map(int, Path(f"/proc/{init}/task/{init}/children").read_text().split())
@@ -23,7 +23,7 @@ def test_a_broker_that_answers_is_healthy_and_one_that_hangs_is_not(site):
     eventually(lambda: _status(site) == "healthy", 30)
 
 
-def test_the_check_is_a_login_that_shows_no_password(site):
+def test_health_check_logs_in_without_a_password_in_its_command(site):
     command = site.inspect()["Config"]["Healthcheck"]["Test"]
     assert command[:2] == ["CMD", "mosquitto_sub"]
     assert not {"-P", "--pw", "-u"} & set(command)

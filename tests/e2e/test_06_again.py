@@ -1,30 +1,30 @@
-"""Run again, nothing changes: not by `up`, not by `refresh`, not by a preview."""
+"""A second `up`, a refresh and a preview change nothing."""
 
 import pytest
 import yaml
 
-SAME = "--expect-no-changes"
+NO_CHANGES = "--expect-no-changes"
 
 
 @pytest.fixture(autouse=True)
-def _same_broker(untouched):
-    """Each of these leaves the broker as it is."""
+def _untouched(untouched):
+    """No test of this file touches the broker or its files."""
 
 
-def test_a_second_up_changes_nothing(site):
-    assert "unchanged" in site.up(SAME).output
+def test_second_up_changes_nothing(site):
+    assert "unchanged" in site.up(NO_CHANGES).output
 
 
-def test_a_refresh_changes_nothing(site):
-    site.refresh(SAME)
+def test_refresh_changes_nothing(site):
+    site.refresh(NO_CHANGES)
 
 
-def test_a_preview_after_the_refresh_changes_nothing(site):
-    site.preview(SAME)
+def test_preview_after_a_refresh_changes_nothing_and_disconnects_nobody(site):
+    assert "Disconnected at once" not in site.preview(NO_CHANGES).output
 
 
-def test_the_salt_of_the_passphrase_may_be_missing_in_the_stack_file(site):
-    """The state has it too: `make` keeps it out of the repository for a phrase of its own."""
+def test_salt_of_the_passphrase_may_be_missing_in_the_stack_file(site):
+    """The state has it, too; `./brokerctl` removes it from the stack file of dev."""
 
     def drop_salt():
         content = yaml.safe_load(site.stack_file.read_text())
@@ -33,22 +33,22 @@ def test_the_salt_of_the_passphrase_may_be_missing_in_the_stack_file(site):
 
     before = site.outputs()
     drop_salt()
-    site.preview(SAME)
+    site.preview(NO_CHANGES)
     drop_salt()
-    site.up(SAME)
+    site.up(NO_CHANGES)
     drop_salt()
     assert site.outputs() == before
     drop_salt()
 
 
-def test_a_wrong_passphrase_is_refused(site):
+def test_wrong_passphrase_is_refused(site):
     wrong = {"PULUMI_CONFIG_PASSPHRASE": "a wrong one"}
     before = site.stack_file.read_text()
-    for refused in (
+    for failed in (
         site.stack("output", "--show-secrets", fails=True, **wrong),
         site.preview(fails=True, **wrong),
         site.up(fails=True, **wrong),
     ):
-        assert "incorrect passphrase" in refused.output
-    # Pulumi has written a salt that only the wrong phrase fits.
+        assert "incorrect passphrase" in failed.output
+    # Pulumi has written a salt for the wrong passphrase.
     site.stack_file.write_text(before)

@@ -1,4 +1,4 @@
-"""A user more, one fewer, other rules, a new password: in force at once, noticed by no other."""
+"""Added, removed, changed and rotated users: applied by one `up` that disconnects nobody else."""
 
 import json
 from pathlib import Path
@@ -17,15 +17,15 @@ def _change(config):
 
 @pytest.fixture(scope="module")
 def preview(site):
-    """The stack file is another one from here on; this is what a preview shows of it."""
+    """Change the stack file for the rest of this file; return the preview of the change."""
     before = (site.files(), site.inspect()["State"]["StartedAt"])
     site.edit(_change)
-    shown = site.preview("--diff").output
+    output = site.preview("--diff").output
     assert (site.files(), site.inspect()["State"]["StartedAt"]) == before
-    return shown
+    return output
 
 
-def test_a_preview_shows_changed_rules_line_by_line(preview):
+def test_preview_shows_changed_lines_of_the_access_file(preview):
     lines = [line.strip() for line in preview.splitlines()]
     for line in (
         "- user sentient_executor_prod",
@@ -37,33 +37,31 @@ def test_a_preview_shows_changed_rules_line_by_line(preview):
         assert line in lines, preview
 
 
-def test_a_preview_shows_who_gains_and_loses_what(preview):
+def test_preview_shows_the_changed_output_access(preview):
     outputs = preview.partition("--outputs:--")[2]
-    assert "lamp" in outputs
-    for gone, come in (("paragon/+/events/#", "paragon/+/alarms/#"),):
-        assert gone in outputs
-        assert come in outputs
+    for text in ("lamp", "paragon/+/events/#", "paragon/+/alarms/#"):
+        assert text in outputs
 
 
-def test_a_preview_says_that_the_container_stays(preview):
+def test_preview_does_not_replace_the_container(preview):
     assert "docker:index/container:Container" not in preview
 
 
-def test_changes_take_effect_and_an_unaffected_client_does_not_notice(site, preview, witness):
+def test_changes_take_effect_and_unaffected_clients_stay_connected(site, preview, process_watcher):
     assert preview
     before = site.inspect()
     rotated_password = site.password("sentient_api_prod")
     site.former_passwords.append(rotated_password)
     with (
         site.client("admin") as unaffected,
-        site.client("sentient_monitor_prod", websocket=True) as unaffected_too,
+        site.client("sentient_monitor_prod", websocket=True) as unaffected_websocket,
         site.client("paragon_devices") as narrowed,
         site.client("sentient_api_prod") as rotated,
         site.client("sentient_executor_prod") as removed,
     ):
         unaffected.subscribe("#")
         port = unaffected.local_port
-        with witness.watching():
+        with process_watcher.watching():
             site.up()
 
         assert rotated.is_dropped()
@@ -77,31 +75,31 @@ def test_changes_take_effect_and_an_unaffected_client_does_not_notice(site, prev
             unaffected.publish("paragon/room/status/x", "not for lamps")
             unaffected.publish("paragon/room/lamp", "on")
             lamp.got("paragon/room/lamp", "on")
-            assert {each.text for each in lamp.received} == {"on"}
+            assert {message.text for message in lamp.received} == {"on"}
         assert narrowed.publish("paragon/room/events/x") == DENIED
         assert narrowed.publish("paragon/room/alarms/x", "fire") == SUCCESS
         unaffected.got("paragon/room/alarms/x", "fire")
 
         assert unaffected.disconnected is None
         assert unaffected.local_port == port
-        assert unaffected_too.disconnected is None
+        assert unaffected_websocket.disconnected is None
         assert narrowed.disconnected is None
     after = site.inspect()
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
 
 
-def test_the_env_file_has_the_new_password(site):
+def test_env_file_has_the_new_password(site):
     path = Path(f"{site.root}/opt/sentient/.env.production")
     assert f"MQTT_PASSWORD={site.password('sentient_api_prod')}\n" in path.read_text()
 
 
-def test_the_outputs_name_who_is_there_now(site):
+def test_outputs_list_the_present_users(site):
     access = json.loads(site.stack("output", "access", "--json").output)
     assert access["lamp"] == {"read": ["paragon/+/lamp"], "write": []}
     assert "sentient_executor_prod" not in access
     assert set(site.outputs()["credentials"]) == set(access)
 
 
-def test_and_then_nothing_is_left_to_change(site):
+def test_second_up_after_the_change_changes_nothing(site):
     site.up("--expect-no-changes")

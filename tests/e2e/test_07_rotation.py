@@ -1,4 +1,4 @@
-"""A rotation is noticed by whom it concerns, by nobody where two logins overlap, and is dated."""
+"""Rotations disconnect only the clients concerned, nobody with `overlap`, and are dated."""
 
 import json
 import re
@@ -17,48 +17,44 @@ OVERLAPPING = "sentient_monitor_prod"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_it_was(site):
-    """Later chapters find the stack file that they know."""
+def restored_stack_file(site):
+    """Restore the stack file and apply it at the end: later tests expect it."""
     before = site.stack_file.read_text()
     yield
     site.stack_file.write_text(before)
     site.up()
 
 
-def given_out(site, user):
+@pytest.fixture(scope="module")
+def issued():
+    """The logins of ``OVERLAPPING``, by generation."""
+    return {}
+
+
+def current_login(site, user):
+    """Return user name and password of *user*; test_08_secrets.py searches for the password."""
     login = site.outputs()["credentials"][user]
     site.former_passwords.append(login["password"])
     return login["username"], login["password"]
 
 
-def times(site):
-    return {name: each["rotatedAt"] for name, each in site.outputs()["rotations"].items()}
+def rotation_times(site):
+    return {name: values["rotatedAt"] for name, values in site.outputs()["rotations"].items()}
 
 
 def set_user(name, **values):
     return lambda config: config["users"][name].update(values)
 
 
-def test_a_preview_names_those_whom_a_rotation_disconnects(site):
-    assert "Disconnected at once" not in site.preview().output
+def test_preview_names_the_users_whom_a_rotation_disconnects(site):
     with site.edited(set_user("admin", generation=2)):
-        shown = " ".join(site.preview().output.split())
+        output = " ".join(site.preview().output.split())
 
-    assert "A reload, no restart. Disconnected at once: clients of admin. Nobody else." in shown
-
-
-def test_a_preview_says_that_another_container_is_everybody(site):
-    def change(config):
-        config["broker"]["limits"]["maxQueuedMessages"] = 77
-
-    with site.edited(change):
-        shown = " ".join(site.preview().output.split())
-
-    assert f"Container {site.container} is replaced: every client is disconnected once" in shown
-    assert "docker:index:Container broker replace" in shown
+    assert "A reload, no restart. Disconnected at once: clients of admin. Nobody else." in output
 
 
-def test_more_of_the_log_is_a_reload(site):
+def test_log_types_are_reloaded(site):
+    """The stack file is restored without an `up`: the next test's `up` applies that, too."""
     before = site.inspect()["State"]["StartedAt"]
 
     def change(config):
@@ -66,89 +62,90 @@ def test_more_of_the_log_is_a_reload(site):
 
     with site.client("admin") as unaffected:
         with site.edited(change):
-            assert "replace" not in site.preview().output
-            site.up()
+            assert "replace" not in site.up().output
             unaffected.subscribe("paragon/of-the-log/#")
         log = Path(site.settings.broker.folders.log) / "mosquitto.log"
         assert "paragon/of-the-log/#" in log.read_text()
-        site.up()
         assert unaffected.disconnected is None
     assert site.inspect()["State"]["StartedAt"] == before
 
 
-def test_with_an_overlap_nobody_is_refused_at_any_moment(site):
+def test_rotation_with_overlap_refuses_no_login_at_any_moment(site, issued):
     port = site.ports[0]
-    first = given_out(site, OVERLAPPING)
+    started = site.inspect()["State"]["StartedAt"]
+    first = current_login(site, OVERLAPPING)
     with Client(port, *first) as consumer:
         site.edit(set_user(OVERLAPPING, rotation="overlap"))
         site.up()
-        assert given_out(site, OVERLAPPING) == first
+        assert current_login(site, OVERLAPPING) == first
 
         site.edit(set_user(OVERLAPPING, generation=2))
-        shown = " ".join(site.preview().output.split())
-        assert "A reload, no restart. Nobody is disconnected." in shown
-        with logging_in(port, *first) as earlier:
+        output = " ".join(site.preview().output.split())
+        assert "A reload, no restart. Nobody is disconnected." in output
+        with logging_in(port, *first) as logins:
             site.up()
-        assert not earlier.refused
-        assert len(earlier.let_in) > 10
-        second = given_out(site, OVERLAPPING)
+        assert not logins.refused
+        assert len(logins.accepted) > 10
+        second = current_login(site, OVERLAPPING)
         assert second[0] == f"{OVERLAPPING}-green"
         assert second[1] != first[1]
         assert consumer.disconnected is None
-    # Consumers move in between, each when it can: both logins are in, with the same rights.
+    # Until the next rotation both logins are valid, with the same rights.
     for login in (first, second, first):
         with Client(port, *login) as client:
             assert client.publish("paragon/room/status/x", "either") != DENIED
 
-    with Client(port, *first) as late, Client(port, *second) as moved:
+    with Client(port, *first) as old_client, Client(port, *second) as new_client:
         site.edit(set_user(OVERLAPPING, generation=3))
-        shown = " ".join(site.preview().output.split())
-        assert f"Disconnected at once: clients of {OVERLAPPING}. Nobody else." in shown
-        with logging_in(port, *second) as earlier:
+        output = " ".join(site.preview().output.split())
+        assert f"Disconnected at once: clients of {OVERLAPPING}. Nobody else." in output
+        with logging_in(port, *second) as logins:
             site.up()
-        assert not earlier.refused
-        assert late.is_dropped()
-        assert moved.disconnected is None
+        assert not logins.refused
+        assert old_client.is_dropped()
+        assert new_client.disconnected is None
     assert refusal(port, *first) == "Not authorized"
-    third = given_out(site, OVERLAPPING)
+    third = current_login(site, OVERLAPPING)
     assert third[0] == OVERLAPPING
     Client(port, *third).close()
+    issued.update({2: second, 3: third})
+    # Every `up` of this test was a reload, also the one that restored the log types.
+    assert site.inspect()["State"]["StartedAt"] == started
 
+
+def test_revoked_previous_login_is_refused_and_only_the_rotated_user_gets_a_new_date(site, issued):
+    """One `up` for both: ``previous: revoke`` is no rotation, and so has no date."""
+    port, before = site.ports[0], rotation_times(site)
+    Client(port, *issued[2]).close()
+    current_login(site, "admin")
     site.edit(set_user(OVERLAPPING, previous="revoke"))
+    site.edit(set_user("admin", generation=2))
+
     site.up()
-    assert refusal(port, *second) == "Not authorized"
-    Client(port, *third).close()
-    assert site.outputs()["rotations"][OVERLAPPING] | {"rotatedAt": ""} == {
+
+    assert refusal(port, *issued[2]) == "Not authorized"
+    Client(port, *issued[3]).close()
+    assert site.outputs()["rotations"][OVERLAPPING] == {
         "generation": "3",
-        "rotatedAt": "",
+        "rotatedAt": before[OVERLAPPING],
         "slot": "blue",
         "login": OVERLAPPING,
     }
-
-
-def test_a_rotation_is_dated_and_the_others_keep_their_date(site):
-    before = times(site)
-    site.edit(set_user("admin", generation=2))
-    given_out(site, "admin")
-
-    site.up()
-
-    after = times(site)
+    after = rotation_times(site)
     assert {name for name in after if after[name] != before[name]} == {"admin"}
     assert datetime.fromisoformat(after["admin"]) > datetime.fromisoformat(before["admin"])
 
 
-def test_an_old_password_is_worth_a_warning(site):
+def test_preview_warns_of_old_passwords_only(site):
     def change(config):
         config["broker"]["passwords"] = {"maxAgeDays": 1}
 
-    with site.edited(change):
-        assert "days old" not in site.preview().output
-        with aged(site, "admin"):
-            shown = " ".join(site.preview().output.split())
+    with site.edited(change), aged(site, "admin"):
+        output = " ".join(site.preview().output.split())
+    # The other passwords were generated during this run.
     (warning,) = set(
         re.findall(
-            r"warning: The password of .*? days old; .*? Fix: .*?brokerctl rotate \S+", shown
+            r"warning: The password of .*? days old; .*? Fix: .*?brokerctl rotate \S+", output
         )
     )
     assert warning.startswith("warning: The password of admin is ")
@@ -159,65 +156,64 @@ def test_an_old_password_is_worth_a_warning(site):
 
 @contextmanager
 def aged(site, user):
-    """The state says that the password of *user* was drawn years ago."""
+    """Have the state say that the password of *user* was generated in 2020."""
     before = site.stack("export", quiet=True).output
     state = json.loads(before)
     (times,) = [
-        each
-        for each in state["deployment"]["resources"]
-        if each["urn"].endswith("::rotations-times")
+        resource
+        for resource in state["deployment"]["resources"]
+        if resource["urn"].endswith("::rotations-times")
     ]
     times["outputs"]["stdout"], count = re.subn(
         rf"(?m)^({user} \S+) \S+$", r"\1 2020-01-01T00:00:00Z", times["outputs"]["stdout"]
     )
     assert count == 1
-    site.stack("import", quiet=True, given=json.dumps(state))
+    site.stack("import", quiet=True, stdin=json.dumps(state))
     try:
         yield
     finally:
-        site.stack("import", quiet=True, given=before)
+        site.stack("import", quiet=True, stdin=before)
 
 
-def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(site):
-    site.edit(lambda config: config["users"].update(lamp={"read": ["a"], "password": "supplied"}))
-    key = "sentient-mqtt:passwords.lamp"
-    missing = site.preview(fails=True).diagnostics
-    assert "sentient-mqtt:users.lamp.password: 'supplied': the secret is missing" in missing
+def test_supplied_password_is_used_and_a_short_or_missing_one_is_an_error(site):
+    """Its `up` also declares the fleet of the next test."""
 
-    def supply(text):
-        words = ("config", "set", "--stack", "e2e", "--secret", "--path", key, text)
-        site.pulumi(*words, quiet=True)
+    def supply(user, text):
+        words = ("config", "set", "--stack", "e2e", "--secret", "--path")
+        site.pulumi(*words, f"sentient-mqtt:passwords.{user}", text, quiet=True)
 
-    supply("quite short")
-    refused = site.preview(fails=True).diagnostics
-    assert "sentient-mqtt:passwords.lamp: has 11 characters and must have at least 16" in refused
-    assert "quite short" not in refused
-    supply(SUPPLIED)
+    lamp = {"read": ["a"], "password": "supplied"}
+    site.edit(lambda config: config["users"].update(lamp=lamp))
+    supply("lamp", "quite short")
+    with site.edited(lambda config: config["users"].update(door=lamp)):
+        errors = site.preview(fails=True).diagnostics
+    assert "sentient-mqtt:users.door.password: 'supplied': the secret is missing" in errors
+    assert "sentient-mqtt:passwords.lamp: has 11 characters and must have at least 16" in errors
+    assert "quite short" not in errors
+    supply("lamp", SUPPLIED)
     assert SUPPLIED not in site.stack_file.read_text()
-    assert SUPPLIED not in site.preview("--diff").output
-    site.up()
+    fleet = {"count": 3, "prefix": "teensy-", "write": ["paragon/%u/sensors/#"]}
+    site.edit(lambda config: config.update(fleets={"teensy": fleet}))
+    assert SUPPLIED not in site.up("--diff").output
 
     Client(site.ports[0], "lamp", SUPPLIED).close()
     assert site.outputs()["credentials"]["lamp"]["password"] == SUPPLIED
-    # It has blanks: no env file is one that sh reads as Docker does.
+    # It has blanks, which sh and Docker read differently in an env file.
     assert "lamp" not in site.outputs()["envFiles"]
     assert refusal(site.ports[0], "lamp", "quite short") == "Not authorized"
     passwd = Path(site.settings.broker.folders.config, "mosquitto_passwd").read_text()
-    (line,) = [each for each in passwd.splitlines() if each.startswith("lamp:")]
+    (line,) = [line for line in passwd.splitlines() if line.startswith("lamp:")]
     assert line.startswith("lamp:$7$210000$")
     assert SUPPLIED.encode() not in b"".join(
-        each.read_bytes() for each in site.state.rglob("*") if each.is_file()
+        path.read_bytes() for path in site.state.rglob("*") if path.is_file()
     )
 
 
-def test_a_member_of_a_fleet_is_rotated_or_revoked_alone(site):
+def test_single_members_of_a_fleet_are_rotated_and_revoked(site):
     def passwords():
         seeds = site.outputs()["fleetSeeds"]
         return member_passwords(site.settings.fleets, seeds, 32)
 
-    fleet = {"count": 3, "prefix": "teensy-", "write": ["paragon/%u/sensors/#"]}
-    site.edit(lambda config: config.update(fleets={"teensy": fleet}))
-    site.up()
     before = passwords()
     overrides = {"teensy-002": {"generation": 2}, "teensy-003": {"revoked": True}}
     port = site.ports[0]
@@ -239,5 +235,5 @@ def test_a_member_of_a_fleet_is_rotated_or_revoked_alone(site):
     site.former_passwords += [*before.values(), *after.values()]
 
 
-def test_nothing_of_this_is_a_change_when_nothing_changed(site):
+def test_second_up_after_the_rotations_changes_nothing(site):
     site.up("--expect-no-changes")

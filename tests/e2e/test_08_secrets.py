@@ -1,12 +1,12 @@
-"""No password and no hash is where anybody may look; whoever asks for them gets them."""
+"""No password and no hash is readable except where it was asked for."""
 
 import json
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from process_watcher import MARK, SECRET_VARIABLES, ProcessWatcher
 from site_under_test import STACK
-from witness import MARK, PULUMIS, Witness
 
 from broker.checks.checklist import checklist
 from cli.check import sight
@@ -17,7 +17,7 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 
 @pytest.fixture(scope="module")
 def secret_values(site):
-    """All that must not be seen, by what it is: as text, as base64, as JSON has it."""
+    """Every secret text, by what it is: passwords, hashes, salts, former passwords."""
     export = json.loads(site.stack("export", "--show-secrets", quiet=True).output)
     values = {}
     for resource in export["deployment"]["resources"]:
@@ -28,18 +28,20 @@ def secret_values(site):
                 values[f"{name} {key}"] = json.loads(text["plaintext"])
     passwd = Path(site.settings.broker.folders.config, "mosquitto_passwd").read_text()
     for line in passwd.splitlines():
-        user, _, whole = line.partition(":")
-        _, kind, _, salt, digest = whole.split("$")
+        user, _, hashed = line.partition(":")
+        _, kind, _, salt, digest = hashed.split("$")
         assert kind == "7"
-        values |= {f"{user} line": whole, f"{user} salt": salt, f"{user} digest": digest}
-    values |= {f"former {number}": each for number, each in enumerate(site.former_passwords)}
+        values |= {f"{user} line": hashed, f"{user} salt": salt, f"{user} digest": digest}
+    values |= {
+        f"former {number}": password for number, password in enumerate(site.former_passwords)
+    }
     assert len(values) > 20
     return values
 
 
 @pytest.fixture(scope="module")
 def found_in(secret_values):
-    """``found_in(bytes)``: the names of the secrets that can be read there."""
+    """``found_in(content)``: the names of the secrets in it, as text, in base64 or in JSON."""
     forms = {
         name: {
             text.encode(),
@@ -49,80 +51,85 @@ def found_in(secret_values):
         for name, text in secret_values.items()
     }
 
-    def look(seen: bytes) -> set[str]:
-        return {name for name, each in forms.items() if any(form in seen for form in each)}
+    def search(content: bytes) -> set[str]:
+        return {
+            name
+            for name, encodings in forms.items()
+            if any(encoding in content for encoding in encodings)
+        }
 
-    return look
+    return search
 
 
-def test_the_search_finds_what_is_there(site, found_in, secret_values):
-    shown = site.stack("output", "--show-secrets", quiet=True).output.encode()
-    assert {f"credentials-{user} result" for user in site.settings.users} <= found_in(shown)
+def test_search_finds_secrets_that_are_present(site, found_in, secret_values):
+    outputs = site.stack("output", "--show-secrets", quiet=True).output.encode()
+    assert {f"credentials-{user} result" for user in site.settings.users} <= found_in(outputs)
     folder = Path(site.settings.broker.folders.config)
     assert "admin digest" in found_in((folder / "mosquitto_passwd").read_bytes())
     assert found_in(b64encode(secret_values["admin digest"].encode())) == {"admin digest"}
 
 
-def test_not_in_what_previews_and_updates_print(site, found_in):
-    said = "".join(site.said)
-    for command in ("Previewing update", "Updating"):
-        assert command in said
-    assert found_in(said.encode()) == set()
+def test_no_secret_in_the_output_of_previews_and_updates(site, found_in):
+    printed = "".join(site.printed)
+    for title in ("Previewing update", "Updating"):
+        assert title in printed
+    assert found_in(printed.encode()) == set()
 
 
-def test_not_in_outputs_that_nobody_asked_to_see(site, found_in):
+def test_no_secret_in_outputs_without_show_secrets(site, found_in):
     for words in (("output",), ("output", "--json"), ("export",)):
         assert found_in(site.stack(*words).output.encode()) == set()
 
 
-def test_not_in_docker_inspect_and_not_in_the_log(site, found_in):
+def test_no_secret_in_docker_inspect_and_in_the_log(site, found_in):
     assert found_in(site.docker("inspect", site.container).encode()) == set()
     assert found_in(site.docker("logs", site.container).encode()) == set()
     image = site.inspect()["Image"]
     assert found_in(site.docker("inspect", image).encode()) == set()
 
 
-def test_not_in_command_lines_and_environments_during_an_up(witness, found_in):
-    everything = b"\n".join(witness.seen)
-    # It did look at the right moments.
-    assert b"pulumi-resource-docker" in everything
-    assert b"sh\0-s\0apply" in everything
-    assert found_in(everything) == set()
+def test_no_secret_in_command_lines_and_environments_during_an_up(process_watcher, found_in):
+    recorded = b"\n".join(process_watcher.texts)
+    # It was recording while the plugins and the host commands ran.
+    assert b"pulumi-resource-docker" in recorded
+    assert b"sh\0-s\0apply" in recorded
+    assert found_in(recorded) == set()
 
 
-def test_no_command_for_the_host_has_pulumis_secrets_in_its_environment(site, witness):
-    """While `up` runs, which was watched from its first moment."""
-    holders = {seen.program for seen in witness.processes if MARK in str(seen.environment)}
+def test_host_commands_of_an_up_do_not_inherit_pulumis_secrets(site, process_watcher):
+    processes = process_watcher.processes
+    holders = {process.program for process in processes if MARK in str(process.environment)}
     assert {"pulumi", "pulumi-resource-command"} <= holders
-    assert any(seen.line.endswith(b"sh\0-s\0apply\0") for seen in witness.processes)
-    assert witness.holders(PULUMIS | {"PULUMI_CONFIG": site.container}) == []
+    assert any(process.command_line.endswith(b"sh\0-s\0apply\0") for process in processes)
+    assert process_watcher.holders(SECRET_VARIABLES | {"PULUMI_CONFIG": site.container}) == []
 
 
-def test_nor_has_one_the_stacks_config_while_a_preview_or_a_check_runs(site, monkeypatch):
-    ours = f"a password of our own: {MARK}"
-    for name, value in PULUMIS.items():
+def test_host_commands_of_a_preview_and_a_check_do_not_inherit_the_config(site, monkeypatch):
+    password = f"a password of our own: {MARK}"
+    for name, value in SECRET_VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with Witness() as witness, site.edited(lambda _: None):
+    with ProcessWatcher() as watcher, site.edited(lambda _: None):
         words = ("config", "set", "--stack", STACK, "--secret", "--path")
-        site.pulumi(*words, 'sentient-mqtt:passwords["sealed"]', given=ours)
-        with witness.watching():
+        site.pulumi(*words, 'sentient-mqtt:passwords["sealed"]', stdin=password)
+        with watcher.watching():
             site.preview()
             stack = Stack.parse(STACK, site.stack_file, site.stack_file.read_text())
             checklist(stack.settings, STACK, sight(stack, site.outputs()))
-    holders = {seen.program for seen in witness.processes if ours in str(seen.environment)}
+    processes = watcher.processes
+    holders = {process.program for process in processes if password in str(process.environment)}
     assert any(program.startswith("python") for program in holders)
-    assert any(seen.line.endswith(b"sh\0-s\0look\0") for seen in witness.processes)
-    assert witness.holders(PULUMIS | {"PULUMI_CONFIG": ours}) == []
+    assert any(process.command_line.endswith(b"sh\0-s\0look\0") for process in processes)
+    assert watcher.holders(SECRET_VARIABLES | {"PULUMI_CONFIG": password}) == []
 
 
-def test_not_in_the_bytes_of_the_state_its_history_and_backups(site, found_in):
-    files = [each for each in site.state.rglob("*") if each.is_file()]
-    assert any("history" in str(each) for each in files)
+def test_no_secret_in_clear_in_the_state_its_history_and_backups(site, found_in):
+    files = [path for path in site.state.rglob("*") if path.is_file()]
+    assert any("history" in str(file) for file in files)
     for file in files:
         assert found_in(file.read_bytes()) == set(), file
 
 
-def test_not_in_the_project_folder(site, found_in):
+def test_no_secret_in_clear_in_the_project_folder(site, found_in):
     for file in site.project.rglob("*"):
         if file.is_file() and ".venv" not in file.parts:
             assert found_in(file.read_bytes()) == set(), file

@@ -1,4 +1,4 @@
-"""A disk that is full while files are written: an error, the old files, and a way on."""
+"""A disk that is full during an `up`: an error, unchanged files, and the next `up` completes."""
 
 from pathlib import Path
 
@@ -7,16 +7,17 @@ from mqtt import refusal
 
 
 @pytest.fixture
-def small(make_site, mount):
-    """A site, up, whose configuration folder has a file system of its own."""
+def small(make_site, mount, docker):
+    """A site, up, whose configuration folder is on a small file system."""
     site = make_site("small")
     mount(Path(site.settings.broker.folders.config), "size=256k,mode=755")
     site.up()
     yield site
-    site.destroy()
+    # Before its configuration folder is unmounted.
+    docker("rm", "--force", "--volumes", site.container)
 
 
-def test_the_running_broker_is_untouched_and_the_next_up_heals(small):
+def test_full_disk_leaves_the_broker_untouched_and_the_next_up_completes_the_change(small):
     folder = Path(small.settings.broker.folders.config)
     before, container = small.files(), small.inspect()
     filler = folder / "filler"
@@ -34,12 +35,12 @@ def test_the_running_broker_is_untouched_and_the_next_up_heals(small):
 
         old_password = small.password("admin")
         small.edit(change)
-        said = small.up(fails=True).output
-        assert "is the disk full?" in said
-        assert "The file in place is untouched" in said
+        output = small.up(fails=True).output
+        assert "is the disk full?" in output
+        assert "The file in place is untouched" in output
         for line in (folder / "mosquitto_passwd").read_text().splitlines():
-            assert line.rpartition("$")[2] not in said
-        assert old_password not in said
+            assert line.rpartition("$")[2] not in output
+        assert old_password not in output
         after = small.files()
         after.pop(str(filler))
         assert after == before

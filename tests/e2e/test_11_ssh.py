@@ -1,44 +1,46 @@
-"""A host over ssh, as a login that isn't root: the same story, and who is turned away."""
+"""A host over ssh with a login that is not root, and the errors of a host that cannot be used."""
 
 import re
 from pathlib import Path
 
 import pytest
+from process_watcher import SECRET_VARIABLES
 from sshd import Sshd
-from witness import PULUMIS
 
 
 @pytest.fixture(scope="module")
-def server(ground):
-    with Sshd(ground / "sshd") as sshd:
+def server(shared_folder):
+    with Sshd(shared_folder / "sshd") as sshd:
         yield sshd
 
 
 @pytest.fixture(scope="module")
 def remote(make_site, server):
-    """A site that is reached over ssh; nothing is there yet."""
+    """A site on a host that is reached over ssh, before its first `up`."""
 
     def change(config):
         config["broker"]["host"] = server.host
         config["broker"]["sshConfig"] = str(server.config)
 
-    made = make_site("remote", change)
-    made.more_environment = dict(PULUMIS)
-    return made
+    site = make_site("remote", change)
+    site.more_environment = dict(SECRET_VARIABLES)
+    return site
 
 
-def test_up_change_again_and_destroy(remote, witness):
-    with witness.watching():
+def test_up_change_and_destroy_over_ssh(remote, process_watcher):
+    with process_watcher.watching():
         remote.up()
     remote.client("admin").close()
-    passwords = [each["password"].encode() for each in remote.outputs()["credentials"].values()]
-    assert not any(each in seen for each in passwords for seen in witness.seen)
-    assert any(b"docker system dial-stdio" in seen.replace(b"\0", b" ") for seen in witness.seen)
-    assert any(process.line.startswith(b"ssh\0-T\0") for process in witness.processes)
-    # The Docker provider starts this one itself, with the environment that it has.
-    theirs = b"\0dial-stdio\0", b"docker system dial-stdio"
-    holders = witness.holders(PULUMIS | {"PULUMI_CONFIG": remote.container})
-    assert all(any(end in process.line for end in theirs) for process, _ in holders)
+    logins = remote.outputs()["credentials"].values()
+    passwords = [login["password"].encode() for login in logins]
+    texts, processes = process_watcher.texts, process_watcher.processes
+    assert not any(password in text for password in passwords for text in texts)
+    assert any(b"docker system dial-stdio" in text.replace(b"\0", b" ") for text in texts)
+    assert any(process.command_line.startswith(b"ssh\0-T\0") for process in processes)
+    # The Docker provider starts this command itself, with its own environment.
+    dial = b"\0dial-stdio\0", b"docker system dial-stdio"
+    holders = process_watcher.holders(SECRET_VARIABLES | {"PULUMI_CONFIG": remote.container})
+    assert all(any(words in process.command_line for words in dial) for process, _ in holders)
     env_file = Path(f"{remote.root}/opt/sentient/.env.production")
     assert (env_file.stat().st_uid, env_file.stat().st_mode & 0o777) == (0, 0o600)
 
@@ -57,57 +59,57 @@ def test_up_change_again_and_destroy(remote, witness):
 
     remote.destroy()
     assert not remote.is_there()
-    left = {each.name for each in remote.root.rglob("*") if each.is_file()}
-    assert left == {"mosquitto.db", "mosquitto.log"}
+    remaining = {path.name for path in remote.root.rglob("*") if path.is_file()}
+    assert remaining == {"mosquitto.db", "mosquitto.log"}
 
 
 @pytest.fixture
-def turned_away(remote, server):
-    """Return the one sentence of a preview that stops at the door; nothing is changed."""
+def host_error(remote, server):
+    """``host_error(setting=value)``: the one error of a preview that cannot use the host."""
 
-    def look(**broker):
+    def preview(**broker):
         before = sorted(remote.root.rglob("*"))
         with remote.edited(lambda config: config["broker"].update(broker)):
-            said = re.sub(r"\n\s*Fix: ", " ", remote.preview(fails=True).diagnostics)
-        assert "Traceback" not in said
+            errors = re.sub(r"\n\s*Fix: ", " ", remote.preview(fails=True).diagnostics)
+        assert "Traceback" not in errors
         assert sorted(remote.root.rglob("*")) == before
         assert not remote.is_there()
-        lines = [each.strip() for each in said.splitlines() if f"host {server.host}:" in each]
-        assert len(lines) == 1, said
+        lines = [line.strip() for line in errors.splitlines() if f"host {server.host}:" in line]
+        assert len(lines) == 1, errors
         return lines[0]
 
-    return look
+    return preview
 
 
-def test_an_unknown_host_key(turned_away, server):
-    line = turned_away(sshConfig=str(server.folder / "stranger"))
+def test_unknown_host_key_is_an_error(host_error, server):
+    line = host_error(sshConfig=str(server.folder / "stranger"))
     assert "its host key is not the one in known_hosts, or is not known yet" in line
 
 
-def test_a_key_that_is_not_let_in(turned_away, server):
+def test_refused_user_key_is_an_error(host_error, server):
     config = server.folder / "no_key"
     config.write_text(server.config.read_text().replace("user_key", "host_key"))
-    assert "it refused the login" in turned_away(sshConfig=str(config))
+    assert "it refused the login" in host_error(sshConfig=str(config))
 
 
-def test_a_server_that_is_down(turned_away, server):
+def test_unreachable_host_is_an_error(host_error, server):
     with server.down():
-        assert "it can't be reached" in turned_away()
+        assert "it can't be reached" in host_error()
 
 
-def test_a_login_without_the_right_to_sudo(turned_away, server):
+def test_login_without_sudo_is_an_error(host_error, server):
     with server.without_sudo():
-        line = turned_away()
+        line = host_error()
     assert f"the user '{server.user}' is not root and 'sudo -n' is refused" in line
 
 
-def test_a_login_that_may_not_use_docker(turned_away, server):
+def test_login_outside_the_docker_group_is_an_error(host_error, server):
     with server.without_group():
-        line = turned_away()
+        line = host_error()
     assert "Docker doesn't answer" in line
     assert "usermod -aG docker" in line
 
 
-def test_a_host_without_docker(turned_away, server):
+def test_host_without_docker_is_an_error(host_error, server):
     with server.without_docker():
-        assert "the docker command is not there" in turned_away()
+        assert "the docker command is not there" in host_error()

@@ -1,4 +1,4 @@
-"""Somebody who isn't root and may not sudo, but may use Docker: `become: docker` is enough."""
+"""A user without root and sudo, but in the group docker, deploys with `become: docker`."""
 
 import pwd
 import secrets
@@ -14,7 +14,7 @@ from site_under_test import ROOT
 
 @pytest.fixture(scope="module")
 def login():
-    """A user in group docker, until the end."""
+    """A temporary user in the group docker."""
     name = f"e2e-{secrets.token_hex(4)}"
     subprocess.run(["useradd", "--create-home", "--groups", "docker", name], check=True)
     yield name
@@ -22,31 +22,31 @@ def login():
 
 
 @pytest.fixture(scope="module")
-def theirs(make_site, login):
-    """A site whose project and state belong to that user, who runs `pulumi` too."""
+def unprivileged(make_site, login):
+    """A site whose project and state belong to that user, who also runs `pulumi`."""
     site = make_site("theirs", lambda config: config["broker"].update(become="docker"))
-    found = pwd.getpwnam(login)
-    # Reading goes past modes: the engine and Python may lie below root's home on this machine.
+    account = pwd.getpwnam(login)
+    # May read every file, because engine and Python may be in root's home on this machine.
     site.run_as = (
-        *("setpriv", f"--reuid={login}", f"--regid={found.pw_gid}", "--init-groups"),
+        *("setpriv", f"--reuid={login}", f"--regid={account.pw_gid}", "--init-groups"),
         *("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"),
     )
     home = site.folder / "home"
-    # Pulumi installs plugins for one user: each has their own.
+    # Pulumi looks for plugins in the home of its user.
     plugins = Path(site.environment().get("PULUMI_HOME", Path.home() / ".pulumi"), "plugins")
     for plugin in ("random", "docker", "command"):
-        for each in plugins.glob(f"resource-{plugin}-v*"):
-            if each.is_dir():
-                shutil.copytree(each, home / "plugins" / each.name)
-    site.more_environment = {"HOME": found.pw_dir, "PULUMI_HOME": str(home)}
-    # Where the broker's folders are to be, all that is above them is root's.
+        for folder in plugins.glob(f"resource-{plugin}-v*"):
+            if folder.is_dir():
+                shutil.copytree(folder, home / "plugins" / folder.name)
+    site.more_environment = {"HOME": account.pw_dir, "PULUMI_HOME": str(home)}
+    # All folders above the broker's must belong to root.
     (site.folder / "credentials").mkdir(exist_ok=True)
     owned = [path for path in site.folder.iterdir() if path != site.root]
     subprocess.run(["chown", "--recursive", login, *owned], check=True)
     return site
 
 
-PARTIES = """
+PRINT_PARTIES = """
 import pathlib, sys
 from cli.broker_log import read_log
 from cli.stack import Stack
@@ -56,9 +56,9 @@ print(*read_log(Stack.parse("e2e", file, file.read_text())).parties)
 
 
 def parties(site):
-    """Who was let in, as the log says to the user who runs `pulumi`."""
+    """Return the users in the log, read by the user who runs `pulumi`."""
     done = subprocess.run(
-        [*site.run_as, sys.executable, "-c", PARTIES, str(site.stack_file)],
+        [*site.run_as, sys.executable, "-c", PRINT_PARTIES, str(site.stack_file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -68,36 +68,36 @@ def parties(site):
     return done.stdout.split()
 
 
-def test_with_sudo_as_the_way_there_is_none(theirs, login):
-    with theirs.edited(lambda config: config["broker"].update(become="sudo")):
-        said = theirs.preview(fails=True).output
-    assert f"the user '{login}' is not root and 'sudo -n' is refused" in said
-    assert "set broker.become to 'docker'" in said
-    assert not theirs.is_there()
+def test_become_sudo_without_sudo_is_an_error(unprivileged, login):
+    with unprivileged.edited(lambda config: config["broker"].update(become="sudo")):
+        output = unprivileged.preview(fails=True).output
+    assert f"the user '{login}' is not root and 'sudo -n' is refused" in output
+    assert "set broker.become to 'docker'" in output
+    assert not unprivileged.is_there()
 
 
-def test_up_again_change_and_destroy(theirs):
-    theirs.up()
-    folders = theirs.settings.broker.folders
+def test_up_change_and_destroy_through_docker(unprivileged):
+    unprivileged.up()
+    folders = unprivileged.settings.broker.folders
     assert Path(folders.config, "mosquitto_passwd").stat().st_uid == 1883
-    env_file = Path(f"{theirs.root}/opt/sentient/.env.production")
+    env_file = Path(f"{unprivileged.root}/opt/sentient/.env.production")
     assert (env_file.stat().st_uid, env_file.stat().st_mode & 0o777) == (0, 0o600)
-    theirs.client("admin").close()
-    # The log is for its owner alone: read through Docker too.
-    assert eventually(lambda: "admin" in parties(theirs), 10)
+    unprivileged.client("admin").close()
+    # Only its owner may read the log: `pulumi`'s user reads it through Docker.
+    assert eventually(lambda: "admin" in parties(unprivileged), 10)
 
-    theirs.up("--expect-no-changes")
+    unprivileged.up("--expect-no-changes")
 
     def change(config):
         config["users"]["lamp"] = {"read": ["paragon/+/lamp"]}
 
-    theirs.edit(change)
-    with theirs.client("admin") as unaffected:
-        theirs.up()
-        theirs.client("lamp").close()
+    unprivileged.edit(change)
+    with unprivileged.client("admin") as unaffected:
+        unprivileged.up()
+        unprivileged.client("lamp").close()
         assert unaffected.disconnected is None
 
-    theirs.destroy()
-    assert not theirs.is_there()
+    unprivileged.destroy()
+    assert not unprivileged.is_there()
     assert not Path(folders.config).exists()
     assert Path(folders.data, "mosquitto.db").exists()

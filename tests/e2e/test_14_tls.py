@@ -1,4 +1,4 @@
-"""TLS from the stack file to a client: refused when bad, up, the same again, renewed, and gone."""
+"""TLS from the stack file to a client: errors, certificates, renewal, replacement, removal."""
 
 import ssl
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 from mqtt import Client
 from ports import free_port
 
-SAME = "--expect-no-changes"
+NO_CHANGES = "--expect-no-changes"
 
 
 def openssl(*words):
@@ -16,10 +16,10 @@ def openssl(*words):
 
 
 def self_signed(folder, name, *more):
-    key, made = folder / f"{name}.key", folder / f"{name}.pem"
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *ec, "-keyout", key, "-out", made, "-subj", f"/CN={name}", *more)
-    return made, key
+    openssl("req", "-x509", *ec, "-keyout", key, "-out", certificate, "-subj", f"/CN={name}", *more)
+    return certificate, key
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def tls_site(make_site):
     def change(config):
         broker = config["broker"]
         broker["firewall"] = {"backend": "none"}
-        for each in broker["listeners"].values():
-            each.pop("allowFrom", None)
+        for listener in broker["listeners"].values():
+            listener.pop("allowFrom", None)
         loopback = {"bindAddress": "127.0.0.1"}
         broker["listeners"]["mqtts"] = {"port": free_port(), **loopback, "tls": {}}
         broker["listeners"]["wss"] = {
@@ -51,11 +51,12 @@ def _port(site, name="mqtts"):
     return site.settings.broker.listeners[name].port
 
 
-def _pair(site, name="mqtts"):
+def _key_and_certificate(site, name="mqtts"):
     return Path(site.settings.broker.folders.config) / "tls" / name / "pair.pem"
 
 
-def _keeps(site):
+def _host_folder(site):
+    """Return the folder of the host's scripts and of the stack's own CA."""
     return Path("/etc/sentient-mqtt") / site.container
 
 
@@ -67,7 +68,11 @@ def _log_in(site, name="mqtts"):
     )
 
 
-def _served(site):
+def _output_fingerprint(site):
+    return site.outputs()["certificates"]["listeners"]["mqtts"]["sha256"]
+
+
+def _served_fingerprint(site):
     pem = ssl.get_server_certificate(("127.0.0.1", _port(site)))
     done = subprocess.run(
         ["openssl", "x509", "-noout", "-fingerprint", "-sha256"],
@@ -77,139 +82,6 @@ def _served(site):
         check=True,
     )
     return done.stdout.strip().partition("=")[2]
-
-
-def test_a_key_of_another_certificate_is_one_error_of_the_preview(tls_site, tmp_path):
-    certificate, _ = self_signed(tmp_path, "one")
-    _, key = self_signed(tmp_path, "two")
-
-    def given(config):
-        tls = {"certificate": str(certificate), "key": str(key)}
-        config["broker"]["listeners"]["mqtts"]["tls"] = tls
-
-    with tls_site.edited(given):
-        refused = tls_site.preview(fails=True)
-
-    said = f"sentient-mqtt:broker.listeners.mqtts.tls.key: '{key}': is not the key of {certificate}"
-    assert refused.diagnostics.count(said) == 1
-    assert "Traceback" not in refused.output
-    assert not tls_site.is_there()
-    assert not _keeps(tls_site).exists()
-
-
-@pytest.mark.parametrize("listener", ["mqtts", "wss"])
-def test_clients_log_in_with_nothing_but_the_outputs(up, listener):
-    with _log_in(up, listener) as client:
-        client.subscribe("paragon/#")
-        assert client.publish("paragon/room/status/x", "over tls") == "Success"
-
-
-def test_the_outputs_say_what_is_served(up):
-    said = up.outputs()["certificates"]["listeners"]
-
-    assert said["mqtts"]["sha256"] == _served(up)
-    assert said["mqtts"]["notAfter"].endswith("Z")
-    assert up.outputs()["endpoints"]["mqtts"] == f"mqtts://127.0.0.1:{_port(up)}"
-    # Plain, for whoever has no passphrase.
-    assert "BEGIN CERTIFICATE" in up.stack("output", "certificates", "--json").output
-
-
-def test_no_key_is_in_the_state_nor_anywhere_on_screen(up):
-    key = _pair(up).read_text().partition("\n")[2].partition("\n")[0]
-    state = up.stack("export", "--show-secrets", quiet=True).output
-
-    assert len(key) > 40
-    assert key not in state
-    assert not any("PRIVATE KEY" in each or key in each for each in up.said)
-
-
-def test_again_nothing_changes(up):
-    up.up(SAME)
-    up.preview(SAME)
-
-
-def test_one_that_is_about_to_end_is_renewed_and_then_nothing_changes(up):
-    ca = _keeps(up) / "certificates" / "ca"
-    pair = _pair(up)
-    openssl("req", "-new", "-key", pair, "-subj", "/CN=soon", "-out", ca / "csr")
-    openssl(
-        *("x509", "-req", "-in", ca / "csr", "-CA", ca / "ca.pem", "-CAkey", ca / "ca.key"),
-        *("-set_serial", "9", "-days", "29", "-out", ca / "soon"),
-    )
-    key = pair.read_text().partition("-----BEGIN CERT")[0]
-    pair.write_text(key + (ca / "soon").read_text())
-    for name in ("csr", "soon"):
-        (ca / name).unlink()
-    up.docker("exec", up.container, "kill", "-HUP", "1")
-    started = up.inspect()["State"]["StartedAt"]
-
-    with _log_in_anyhow(up) as connected:
-        preview = up.preview()
-        assert "Listener mqtts gets another certificate: it ends" in preview.output
-        assert "Listener wss" not in preview.output
-        up.up()
-        assert connected.disconnected is None
-
-    assert up.inspect()["State"]["StartedAt"] == started
-    assert up.outputs()["certificates"]["listeners"]["mqtts"]["sha256"] == _served(up)
-    _log_in(up).close()
-    up.up(SAME)
-
-
-def _log_in_anyhow(site):
-    return site.client("admin")
-
-
-def test_what_was_given_is_taken_instead(up, tmp_path):
-    certificate, key = self_signed(tmp_path, "given", "-days", "90")
-
-    def given(config):
-        tls = {"certificate": str(certificate), "key": str(key)}
-        config["broker"]["listeners"]["mqtts"]["tls"] = tls
-
-    container = up.inspect()["Id"]
-    with up.edited(given):
-        up.up()
-        assert "CN = given" in _subject(_pair(up))
-        assert up.outputs()["certificates"]["listeners"]["mqtts"]["sha256"] == _served(up)
-        # The files may be replaced at any time: the next `up` sees it.
-        up.up(SAME)
-        self_signed(tmp_path, "given", "-days", "91")
-        assert f"{certificate} is another one than before" in up.preview().output
-        up.up()
-        up.up(SAME)
-    assert up.inspect()["Id"] == container
-
-
-def test_a_pair_from_the_stacks_secrets_is_served_and_nowhere_in_clear(up, tmp_path):
-    certificate, key = self_signed(tmp_path, "supplied")
-    _, another = self_signed(tmp_path, "another")
-    secret = key.read_text().splitlines()[1]
-
-    def supplied(config):
-        config["broker"]["listeners"]["mqtts"]["tls"] = {"certificate": "supplied"}
-
-    def supply(text):
-        path = "sentient-mqtt:certificates.mqtts"
-        words = ("config", "set", "--stack", "e2e", "--secret", "--path", path)
-        up.pulumi(*words, given=text, quiet=True)
-
-    started = up.inspect()["State"]["StartedAt"]
-    with up.edited(supplied):
-        assert "tls.certificate: 'supplied': the secret is missing" in up.preview(fails=True).output
-        supply(another.read_text() + certificate.read_text())
-        refused = up.preview(fails=True).output
-        assert "sentient-mqtt:certificates.mqtts: the key is not that of the first" in refused
-        supply(key.read_text() + certificate.read_text())
-        shown = up.preview("--diff").output
-        up.up()
-        up.up(SAME)
-        assert up.outputs()["certificates"]["listeners"]["mqtts"]["sha256"] == _served(up)
-        assert "CN = supplied" in _subject(_pair(up))
-        for text in (shown, up.stack_file.read_text(), up.stack("export").output):
-            assert secret not in text
-        assert another.read_text().splitlines()[1] not in refused
-    assert up.inspect()["State"]["StartedAt"] == started
 
 
 def _subject(path):
@@ -222,8 +94,140 @@ def _subject(path):
     return done.stdout
 
 
-def test_destroyed_no_key_is_left(up):
+def test_key_of_another_certificate_is_one_error(tls_site, tmp_path):
+    certificate, _ = self_signed(tmp_path, "one")
+    _, key = self_signed(tmp_path, "two")
+
+    def declare(config):
+        tls = {"certificate": str(certificate), "key": str(key)}
+        config["broker"]["listeners"]["mqtts"]["tls"] = tls
+
+    with tls_site.edited(declare):
+        preview = tls_site.preview(fails=True)
+
+    error = (
+        f"sentient-mqtt:broker.listeners.mqtts.tls.key: '{key}': is not the key of {certificate}"
+    )
+    assert preview.diagnostics.count(error) == 1
+    assert "Traceback" not in preview.output
+    assert not tls_site.is_there()
+    assert not _host_folder(tls_site).exists()
+
+
+@pytest.mark.parametrize("listener", ["mqtts", "wss"])
+def test_clients_connect_with_the_ca_and_password_of_the_outputs(up, listener):
+    with _log_in(up, listener) as client:
+        client.subscribe("paragon/#")
+        assert client.publish("paragon/room/status/x", "over tls") == "Success"
+
+
+def test_outputs_describe_the_served_certificate_fingerprint(up):
+    described = up.outputs()["certificates"]["listeners"]
+
+    assert described["mqtts"]["sha256"] == _served_fingerprint(up)
+    assert described["mqtts"]["notAfter"].endswith("Z")
+    assert up.outputs()["endpoints"]["mqtts"] == f"mqtts://127.0.0.1:{_port(up)}"
+    # Readable without --show-secrets.
+    assert "BEGIN CERTIFICATE" in up.stack("output", "certificates", "--json").output
+
+
+def test_no_private_key_in_the_state_and_in_any_output(up):
+    key = _key_and_certificate(up).read_text().partition("\n")[2].partition("\n")[0]
+    state = up.stack("export", "--show-secrets", quiet=True).output
+
+    assert len(key) > 40
+    assert key not in state
+    assert not any("PRIVATE KEY" in output or key in output for output in up.printed)
+
+
+def test_preview_after_the_first_up_changes_nothing(up):
+    up.preview(NO_CHANGES)
+
+
+def test_certificate_near_its_end_is_renewed_and_then_nothing_changes(up):
+    ca = _host_folder(up) / "certificates" / "ca"
+    file = _key_and_certificate(up)
+    openssl("req", "-new", "-key", file, "-subj", "/CN=soon", "-out", ca / "csr")
+    openssl(
+        *("x509", "-req", "-in", ca / "csr", "-CA", ca / "ca.pem", "-CAkey", ca / "ca.key"),
+        *("-set_serial", "9", "-days", "29", "-out", ca / "soon"),
+    )
+    key = file.read_text().partition("-----BEGIN CERT")[0]
+    file.write_text(key + (ca / "soon").read_text())
+    for name in ("csr", "soon"):
+        (ca / name).unlink()
+    up.docker("exec", up.container, "kill", "-HUP", "1")
+    started = up.inspect()["State"]["StartedAt"]
+
+    with up.client("admin") as connected:
+        preview = up.preview()
+        assert "Listener mqtts gets another certificate: it ends" in preview.output
+        assert "Listener wss" not in preview.output
+        up.up()
+        assert connected.disconnected is None
+
+    assert up.inspect()["State"]["StartedAt"] == started
+    assert _output_fingerprint(up) == _served_fingerprint(up)
+    _log_in(up).close()
+    up.up(NO_CHANGES)
+
+
+def test_own_certificate_files_are_used_and_replaced_files_are_noticed(up, tmp_path):
+    certificate, key = self_signed(tmp_path, "given", "-days", "90")
+
+    def declare(config):
+        tls = {"certificate": str(certificate), "key": str(key)}
+        config["broker"]["listeners"]["mqtts"]["tls"] = tls
+
+    container = up.inspect()["Id"]
+    with up.edited(declare):
+        up.up()
+        assert "CN = given" in _subject(_key_and_certificate(up))
+        assert _output_fingerprint(up) == _served_fingerprint(up)
+        self_signed(tmp_path, "given", "-days", "91")
+        assert f"{certificate} is another one than before" in up.preview().output
+        up.up()
+        up.up(NO_CHANGES)
+    assert up.inspect()["Id"] == container
+
+
+def test_supplied_certificate_is_served_and_its_key_is_nowhere_in_clear(up, tmp_path):
+    certificate, key = self_signed(tmp_path, "supplied")
+    _, another = self_signed(tmp_path, "another")
+    secret = key.read_text().splitlines()[1]
+
+    def declare(*listeners):
+        def change(config):
+            for listener in listeners:
+                config["broker"]["listeners"][listener]["tls"] = {"certificate": "supplied"}
+
+        return change
+
+    def supply(text):
+        path = "sentient-mqtt:certificates.mqtts"
+        words = ("config", "set", "--stack", "e2e", "--secret", "--path", path)
+        up.pulumi(*words, stdin=text, quiet=True)
+
+    started = up.inspect()["State"]["StartedAt"]
+    with up.edited(declare("mqtts")):
+        supply(another.read_text() + certificate.read_text())
+        with up.edited(declare("mqtts", "wss")):
+            errors = up.preview(fails=True).output
+        assert "listeners.wss.tls.certificate: 'supplied': the secret is missing" in errors
+        assert "sentient-mqtt:certificates.mqtts: the key is not that of the first" in errors
+        supply(key.read_text() + certificate.read_text())
+        output = up.up("--diff").output
+        up.up(NO_CHANGES)
+        assert _output_fingerprint(up) == _served_fingerprint(up)
+        assert "CN = supplied" in _subject(_key_and_certificate(up))
+        for text in (output, up.stack_file.read_text(), up.stack("export").output):
+            assert secret not in text
+        assert another.read_text().splitlines()[1] not in errors
+    assert up.inspect()["State"]["StartedAt"] == started
+
+
+def test_destroy_deletes_every_key(up):
     up.destroy()
 
-    assert not _keeps(up).exists()
+    assert not _host_folder(up).exists()
     assert not Path(up.settings.broker.folders.config).exists()

@@ -1,4 +1,4 @@
-"""The rules alone, on a server without Docker: half a change is none, what is lost is missed."""
+"""The firewall rules alone, on a server without Docker: changes are atomic, losses are detected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from declared import stack_file
 from host_scripts import host_scripts
-from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, Person
+from lab import CONTROLLER, NEIGHBOUR, SERVER, STRANGER, STRANGER_6, Lab, NetworkClient
 
 from broker.firewall import backend, drift
 from broker.firewall import rules as firewall
@@ -27,8 +27,8 @@ OLD, NEW = 1883, 1884
 
 
 @pytest.fixture(scope="module")
-def lab(ground: Path) -> Iterator[Lab]:
-    server = Lab(ground / "rules", f"rules-{ground.name[-6:]}", with_docker=False)
+def lab(shared_folder: Path) -> Iterator[Lab]:
+    server = Lab(shared_folder / "rules", f"rules-{shared_folder.name[-6:]}", with_docker=False)
     yield server
     server.close()
 
@@ -42,7 +42,7 @@ def broker_of(port=OLD, container="mosquitto-shared", **listener) -> Broker:
 
 
 class Rules:
-    """What an ``up`` does about the rules, without the ``up``."""
+    """The calls of ``firewall.sh`` that an ``up`` makes, without the ``up``."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -53,40 +53,43 @@ class Rules:
         broker: Broker,
         choice: Choice = NFTABLES,
         *,
-        turn: str = "1",
+        revision: str = "1",
         change: tuple[str, str] = ("", ""),
     ) -> str:
-        """Put the rules in force, with one file's old text as another, and return what was said."""
+        """Apply the rules, with the text ``change[0]`` replaced by ``change[1]``; return errors."""
         self.applied.append((broker, choice))
         old, new = change
         calls = [
-            ScriptCall(words=each.words, text=each.text and each.text.replace(old or "\0", new))
-            for each in firewall.firewall_calls(broker, choice, turn)
+            ScriptCall(words=call.words, text=call.text and call.text.replace(old or "\0", new))
+            for call in firewall.firewall_calls(broker, choice, revision)
         ]
         return self._run(RULES, calls)
 
-    def leave(self, broker: Broker, choice: Choice = NFTABLES, *, turn: str = "1") -> str:
-        """Take away what the rules before said, as after the container has been replaced."""
+    def close_former_ports(
+        self, broker: Broker, choice: Choice = NFTABLES, *, revision: str = "1"
+    ) -> str:
+        """Remove the rules of former ports, as an ``up`` does after the container is replaced."""
         return self._run(
-            (*RULES, "commands/close_former_ports.sh"), firewall.left_calls(broker, choice, turn)
+            (*RULES, "commands/close_former_ports.sh"),
+            firewall.left_calls(broker, choice, revision),
         )
 
     def remove(self, broker: Broker, choice: Choice) -> str:
         return self._run(RULES, firewall.firewall_calls(broker, choice, "1"), "remove")
 
     def load(self, broker: Broker) -> None:
-        """As the host's start does, after everything in the kernel has gone."""
+        """Empty the kernel's rules and load those of *broker*, as at boot."""
         self.lab.run("nft", "flush", "ruleset")
         self.lab.run("sh", f"{firewall.folder_of(broker)}/load")
 
-    def seen(self, broker: Broker) -> HostFacts:
+    def host_facts(self, broker: Broker) -> HostFacts:
         words = ("firewall", broker.container, backend.short_name(broker.container))
         calls = [ScriptCall(words=("host", "unix:///nowhere.sock")), ScriptCall(words=words)]
         return HostFacts.parse(
             self._run(("lib/firewall_rules.sh", "commands/probe.sh"), calls, "look")
         )
 
-    def standing(self) -> tuple[str, str]:
+    def installed(self) -> tuple[str, str]:
         files = self.lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosq*/*", check=False)
         return files, self.lab.run("nft", "-s", "list", "ruleset")
 
@@ -97,31 +100,31 @@ class Rules:
 
 @pytest.fixture
 def rules(lab: Lab) -> Iterator[Rules]:
-    made = Rules(lab)
-    yield made
-    for broker, choice in reversed(made.applied):
-        assert made.remove(broker, choice) == ""
+    rules = Rules(lab)
+    yield rules
+    for broker, choice in reversed(rules.applied):
+        assert rules.remove(broker, choice) == ""
         assert "No such file" in lab.run("ls", firewall.folder_of(broker), check=False)
-    left = lab.run("nft", "list", "ruleset")
-    assert "sentient-mqtt" not in left
-    assert "MQTT-" not in left
+    remaining = lab.run("nft", "list", "ruleset")
+    assert "sentient-mqtt" not in remaining
+    assert "MQTT-" not in remaining
 
 
-def reaches(lab: Lab, people: Sequence[Person], port: int) -> list[bool]:
-    """Return who of *people* gets an answer, at one attempt, all at once."""
+def reaches(lab: Lab, clients: Sequence[NetworkClient], port: int) -> list[bool]:
+    """Return for each of *clients* whether it gets an answer; all try once, at the same time."""
 
-    def ask(each):
-        return lab.knockers[each].say("ask", [[each.gateway, port, "mqtt"]], 3.0)[0]
+    def try_port(client):
+        return lab.port_clients[client].request("try", [[client.gateway, port, "mqtt"]], 3.0)[0]
 
-    with ThreadPoolExecutor(len(people)) as pool:
-        return list(pool.map(ask, people))
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(try_port, clients))
 
 
-class TestWhatTheHostRefuses:
-    """The rules before stay in force, and an error says why."""
+class TestRulesThatTheHostRejects:
+    """The former rules stay in force, and an error says why."""
 
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             (
                 ("192.168.0.0/16", "192.168.0.0/61"),
@@ -130,30 +133,30 @@ class TestWhatTheHostRefuses:
             (("nft -f", "nft-is-gone -f"), "could not be put in force; those before are in place"),
         ],
     )
-    def test_half_a_change_is_none(self, lab, rules, change, said):
+    def test_rejected_change_leaves_the_former_rules(self, lab, rules, change, message):
         assert rules.apply(broker_of()) == ""
-        before = rules.standing()
+        before = rules.installed()
 
-        assert said in rules.apply(broker_of(NEW), change=change)
+        assert message in rules.apply(broker_of(NEW), change=change)
 
-        assert rules.standing() == before
-        # And a good one takes.
+        assert rules.installed() == before
+        # A valid change is applied afterwards.
         assert rules.apply(broker_of(allowFrom=["192.168.3.0/24"])) == ""
         assert "192.168.3.0/24" in lab.run("nft", "-s", "list", "ruleset")
 
-    def test_ufw_that_knows_no_ipv6_is_told_and_changes_nothing(self, lab, rules):
+    def test_ipv6_network_with_an_ipv4_only_ufw_is_an_error_and_changes_nothing(self, lab, rules):
         both = broker_of(bindAddress="::", allowFrom=["192.168.0.0/16", "fd00::/8"])
         before = lab.run("cat", "/etc/default/ufw")
         lab.run("sed", "-i", "s/^IPV6=.*/IPV6=no/", "/etc/default/ufw")
         lab.run("ufw", "--force", "enable")
         try:
-            (finding,) = backend.firewall_errors(both, rules.seen(both))
-            standing = rules.standing()
-            said = rules.apply(both, UFW)
+            (finding,) = backend.firewall_errors(both, rules.host_facts(both))
+            before_up = rules.installed()
+            message = rules.apply(both, UFW)
             assert "ufw on the host is for IPv4 only" in finding.text
             assert "broker.listeners.mqtt: allowFrom[1] is fd00::/8" in finding.text
-            assert "ufw refuses, nothing was changed: allow from fd00::/8" in said
-            assert rules.standing() == standing
+            assert "ufw refuses, nothing was changed: allow from fd00::/8" in message
+            assert rules.installed() == before_up
             assert "sentient-mqtt" not in lab.run("ufw", "show", "added")
         finally:
             lab.run("ufw", "--force", "disable")
@@ -161,8 +164,8 @@ class TestWhatTheHostRefuses:
 
 
 @pytest.mark.parametrize("choice", [NFTABLES, IPTABLES], ids=["nftables", "iptables"])
-class TestPortsOfBefore:
-    """The container that has them listens until it is replaced, and goes on if that is refused."""
+class TestFormerPorts:
+    """The old container listens on them until it is replaced, and longer if that is refused."""
 
     CHANGES = (
         {"port": NEW},
@@ -171,66 +174,69 @@ class TestPortsOfBefore:
     )
 
     @pytest.mark.parametrize("change", CHANGES, ids=["port", "address", "both"])
-    def test_they_keep_their_list_until_it_is_gone(self, lab, rules, choice, change):
+    def test_former_port_keeps_its_list_until_replacement(self, lab, rules, choice, change):
         before, after = broker_of(bindAddress="::"), broker_of(**change)
-        everybody = (CONTROLLER, NEIGHBOUR, STRANGER, STRANGER_6)
+        clients = (CONTROLLER, NEIGHBOUR, STRANGER, STRANGER_6)
         assert rules.apply(before, choice) == ""
         with lab.listening(OLD):
-            for happens in (lambda: rules.apply(after, choice), lambda: rules.load(after)):
-                happens()
-                assert reaches(lab, everybody, OLD) == [True, True, False, False]
-            assert rules.leave(after, choice) == ""
-            # Nobody's of ours any more: on the way back to whoever has it next.
+            for step in (lambda: rules.apply(after, choice), lambda: rules.load(after)):
+                step()
+                assert reaches(lab, clients, OLD) == [True, True, False, False]
+            assert rules.close_former_ports(after, choice) == ""
+            # The port is no longer the stack's, and is not guarded.
             assert reaches(lab, (STRANGER,), OLD) == [True]
         with lab.listening(NEW):
             assert reaches(lab, (CONTROLLER, STRANGER), NEW) == [True, "port" not in change]
 
-    def test_also_after_a_second_change_that_did_not_come_to_its_end(self, lab, rules, choice):
+    def test_former_port_keeps_its_list_after_several_interrupted_changes(self, lab, rules, choice):
         with lab.listening(OLD):
             for number, port in enumerate((OLD, NEW, NEW, 1885)):
-                assert rules.apply(broker_of(port), choice, turn=str(number)) == ""
+                assert rules.apply(broker_of(port), choice, revision=str(number)) == ""
                 assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [True, False]
 
-    def test_a_list_of_the_same_port_is_the_new_one_at_once(self, lab, rules, choice):
+    def test_changed_list_of_the_same_port_is_in_force_at_once(self, lab, rules, choice):
         rules.apply(broker_of(), choice)
         with lab.listening(OLD):
             assert rules.apply(broker_of(allowFrom=["192.168.3.0/24"]), choice) == ""
             assert reaches(lab, (CONTROLLER, NEIGHBOUR), OLD) == [True, False]
 
-    def test_the_next_look_says_that_an_up_did_not_end_and_the_next_up_ends_it(self, rules, choice):
+    def test_interrupted_up_is_reported_and_the_next_up_completes_it(self, rules, choice):
         broker = broker_of(NEW)
         rules.apply(broker_of(), choice)
-        rules.leave(broker_of(), choice)
+        rules.close_former_ports(broker_of(), choice)
         rules.apply(broker, choice)
-        seen = rules.seen(broker)
-        assert "did not come to its end" in drift.drift_warnings(broker, seen)[0].text
-        assert drift.revision(broker, seen) == "2"
-        assert rules.apply(broker, choice, turn="2") == rules.leave(broker, choice, turn="2") == ""
-        seen = rules.seen(broker)
-        assert drift.revision(broker, seen) == "2"
-        assert seen.line("rules", broker.container) == "in-force 2"
+        facts = rules.host_facts(broker)
+        assert "did not come to its end" in drift.drift_warnings(broker, facts)[0].text
+        assert drift.revision(broker, facts) == "2"
+        assert (
+            rules.apply(broker, choice, revision="2")
+            == rules.close_former_ports(broker, choice, revision="2")
+            == ""
+        )
+        facts = rules.host_facts(broker)
+        assert drift.revision(broker, facts) == "2"
+        assert facts.line("rules", broker.container) == "in-force 2"
 
 
-def test_another_backend_takes_the_place_of_the_one_before(lab, rules):
+def test_new_backend_replaces_the_former_one(lab, rules):
     broker = broker_of()
     with lab.listening(OLD):
         for choice in (NFTABLES, IPTABLES, NFTABLES):
             assert rules.apply(broker, choice) == ""
             assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [True, False]
-            assert rules.leave(broker, choice) == ""
+            assert rules.close_former_ports(broker, choice) == ""
             assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [True, False]
-            stands = [
+            present = [
                 "sentient-mqtt-mosquitto-shared" in lab.run("nft", "list", "ruleset"),
                 "MQTT-IN-" in lab.run("iptables", "-t", "mangle", "-S"),
                 "MQTT-IN-" in lab.run("ip6tables", "-t", "mangle", "-S"),
             ]
-            assert stands == [choice is NFTABLES, choice is IPTABLES, choice is IPTABLES]
+            assert present == [choice is NFTABLES, choice is IPTABLES, choice is IPTABLES]
             files = lab.run("ls", firewall.folder_of(broker)).split()
             assert set(files) == {*firewall.rules_texts(broker, choice), "load", "state"}
 
 
-def test_ufw_beside_iptables_is_obeyed_too(lab, rules):
-    """For hosts that have no nft."""
+def test_ufw_with_iptables_on_a_host_without_nft(lab, rules):
     broker, choice = broker_of(), Choice(backend="ufw", rules="iptables")
     lab.run("ufw", "--force", "enable")
     try:
@@ -240,7 +246,7 @@ def test_ufw_beside_iptables_is_obeyed_too(lab, rules):
             assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [True, False]
             assert rules.apply(broker_of(NEW), choice) == ""
             assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [True, False]
-            assert rules.leave(broker_of(NEW), choice) == ""
+            assert rules.close_former_ports(broker_of(NEW), choice) == ""
             assert reaches(lab, (CONTROLLER, STRANGER), OLD) == [False, False]
         assert f"port {NEW}" in lab.run("ufw", "show", "added")
         assert f"port {OLD}" not in lab.run("ufw", "show", "added")
@@ -249,49 +255,49 @@ def test_ufw_beside_iptables_is_obeyed_too(lab, rules):
 
 
 @pytest.mark.parametrize("choice", [IPTABLES, UFW], ids=["iptables", "ufw"])
-def test_a_dot_in_a_name_stands_for_itself(lab, rules, choice):
+def test_dot_in_a_container_name_is_not_a_pattern(lab, rules, choice):
     dashed, dotted = broker_of(container="mosq-a"), broker_of(NEW, container="mosq.a")
-    for each in (dashed, dotted):
-        assert rules.apply(each, choice) == ""
+    for broker in (dashed, dotted):
+        assert rules.apply(broker, choice) == ""
 
     assert rules.remove(dotted, choice) == ""
 
-    assert rules.seen(dashed).line("rules", "mosq-a") == "in-force 1"
-    assert rules.seen(dotted).line("rules", "mosq.a").startswith("never ")
+    assert rules.host_facts(dashed).line("rules", "mosq-a") == "in-force 1"
+    assert rules.host_facts(dotted).line("rules", "mosq.a").startswith("never ")
 
 
-def test_what_would_load_the_rules_at_the_next_start_is_missed(lab, rules):
+def test_lost_boot_script_and_unit_are_detected(lab, rules):
     broker = broker_of()
     rules.apply(broker)
-    rules.leave(broker)
-    assert drift.revision(broker, rules.seen(broker)) == "1"
+    rules.close_former_ports(broker)
+    assert drift.revision(broker, rules.host_facts(broker)) == "1"
     for lost in (("rm", f"{firewall.folder_of(broker)}/load"),
                  ("systemctl", "disable", firewall.unit_of(broker))):  # fmt: skip
         lab.run(*lost)
-        seen = rules.seen(broker)
-        assert drift.revision(broker, seen) == "2"
-        assert "the next start of the host leaves the ports open" in drift.report(broker, seen)[1]
-        assert rules.apply(broker) == rules.leave(broker) == ""
-        assert drift.revision(broker, rules.seen(broker)) == "1"
+        facts = rules.host_facts(broker)
+        assert drift.revision(broker, facts) == "2"
+        assert "the next start of the host leaves the ports open" in drift.report(broker, facts)[1]
+        assert rules.apply(broker) == rules.close_former_ports(broker) == ""
+        assert drift.revision(broker, rules.host_facts(broker)) == "1"
 
 
-def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_number(lab, rules):
+def test_rules_lost_with_their_folder_are_created_again_with_another_revision(lab, rules):
     broker = broker_of()
     rules.apply(broker)
     lab.run("rm", "-r", firewall.folder_of(broker))
 
-    seen = rules.seen(broker)
+    facts = rules.host_facts(broker)
 
-    assert drift.revision(broker, seen) == "1"
-    there = HostFacts(facts={**seen.facts, ("container", broker.container): "prod"})
-    assert int(drift.revision(broker, there)) > 1_000_000_000
-    assert "never made, or lost" in drift.drift_warnings(broker, there)[0].text
+    assert drift.revision(broker, facts) == "1"
+    with_container = HostFacts(facts={**facts.facts, ("container", broker.container): "prod"})
+    assert int(drift.revision(broker, with_container)) > 1_000_000_000
+    assert "never made, or lost" in drift.drift_warnings(broker, with_container)[0].text
 
 
-def test_a_name_that_an_interface_of_the_host_has_is_refused(lab, rules):
+def test_container_name_of_a_network_interface_is_an_error(lab, rules):
     for name, taken in (("ctl", True), ("mosquitto-shared", False)):
         broker = broker_of(container=name)
-        found = backend.firewall_errors(broker, rules.seen(broker))
+        findings = backend.firewall_errors(broker, rules.host_facts(broker))
         assert [
-            name in finding.text and "network interface" in finding.text for finding in found
+            name in finding.text and "network interface" in finding.text for finding in findings
         ] == [True] * taken

@@ -1,4 +1,4 @@
-"""Each of the page's troubles is staged, and the check names it; what is well passes."""
+"""Each fault of docs/explanation/faults.md is staged, and `check` reports it."""
 
 import json
 import os
@@ -23,22 +23,22 @@ PAGE = ROOT / "docs" / "explanation" / "faults.md"
 
 @pytest.fixture(scope="module")
 def table():
-    """What the check said of each fault that was staged: fault, point, words."""
+    """A row per staged fault: fault, failed point, words of its observation."""
     return []
 
 
 @pytest.fixture
-def names(checked, table):
-    """``names(fault, point=words, ...)``: the check fails in each point, and says so."""
+def assert_reported(checked, table):
+    """``assert_reported(fault, point=words, ...)``: each point fails with *words*."""
 
-    def check(fault, found=None, **said):
-        found = found or points(checked)
-        for name, words in said.items():
-            each = found[name.replace("_", " ")]
-            assert each.verdict == "fail", each
-            assert words in each.seen
-            table.append((fault, each.name, words))
-        return found
+    def check(fault, results=None, **expected):
+        results = results or check_results(checked)
+        for name, words in expected.items():
+            result = results[name.replace("_", " ")]
+            assert result.verdict == "fail", result
+            assert words in result.seen
+            table.append((fault, result.name, words))
+        return results
 
     return check
 
@@ -51,14 +51,18 @@ def checked(make_site):
     return site
 
 
-def points(site):
+def check_results(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
-    return {each.name: each for each in found}
+    results = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
+    return {result.name: result for result in results}
+
+
+def names_with(verdict, results):
+    return {name for name, result in results.items() if result.verdict == verdict}
 
 
 def failed(site):
-    return {name for name, each in points(site).items() if each.verdict == "fail"}
+    return names_with("fail", check_results(site))
 
 
 def config(site, name):
@@ -67,79 +71,76 @@ def config(site, name):
 
 @contextmanager
 def rewritten(site, name, change):
-    """A file of the broker as somebody edited it, which it is told to read, and back again."""
+    """Edit a file of the broker and reload it; restore it after the block."""
     file = config(site, name)
     before = file.read_text()
 
-    def put(text):
+    def write_and_reload(text):
         file.write_text(text)
         site.docker("exec", site.container, "kill", "-HUP", "1")
 
-    put(change(before))
+    write_and_reload(change(before))
     try:
         yield
     finally:
-        put(before)
+        write_and_reload(before)
 
 
-def test_what_is_well_passes_and_what_nobody_can_tell_is_unknown(checked):
-    found = points(checked)
+def test_healthy_broker_passes_and_what_cannot_be_determined_is_unknown(checked):
+    results = check_results(checked)
 
-    assert {name for name, each in found.items() if each.verdict == "fail"} == set()
-    # The database is not written yet; no backup and no age is declared; no controller has come, and
-    # what is denied is not logged.
-    unknown = {name for name, each in found.items() if each.verdict == "unknown"}
+    assert names_with("fail", results) == set()
+    # The database is not written yet, backups and a maximum age of passwords are not declared, no
+    # controller has connected, and denied messages are not logged.
+    unknown = names_with("unknown", results)
     assert unknown <= {"persistence", "backups", "rotation", "controllers", "denied messages"}
-    assert "controllers" in unknown, "the check's own login is no controller"
-    assert found["password hashes"].seen.startswith("7 logins with a hash, 7 are declared")
-    assert found["logins"].seen.startswith("5 of 5 let in")
+    assert "controllers" in unknown, "the check's own login must not count as a controller"
+    assert results["password hashes"].seen.startswith("7 logins with a hash, 7 are declared")
+    assert results["logins"].seen.startswith("5 of 5 let in")
 
 
-def test_a_controller_that_came_is_what_tells_that_they_can(checked):
+def test_login_of_a_controller_passes_the_point_controllers(checked):
     checked.client("paragon_devices", session="ctl-1").close()
-    found = eventually(
-        lambda: (each := points(checked)["controllers"]).verdict == "pass" and each, 10
+    passed = eventually(
+        lambda: (point := check_results(checked)["controllers"]).verdict == "pass" and point, 10
     )
-    assert "1 of 1 are in the log, the last paragon_devices from " in found.seen
+    assert "1 of 1 are in the log, the last paragon_devices from " in passed.seen
 
 
-def test_a_container_that_was_stopped_and_a_port_that_somebody_took(checked, names):
+def test_stopped_container_and_a_port_in_use_are_reported(checked, assert_reported):
     checked.docker("stop", checked.container)
     port = checked.ports[0]
     with socket.create_server(("127.0.0.1", port)):
-        found = points(checked)
+        results = check_results(checked)
     checked.docker("start", checked.container)
 
-    names(
+    assert_reported(
         "the container was stopped, and another program took its port",
-        found,
+        results,
         container="exited",
         ports="the port is in use by another program",
     )
-    assert f"({port}): no answer" in found["ports"].seen
+    assert f"({port}): no answer" in results["ports"].seen
     eventually(lambda: failed(checked) == set(), 30)
 
 
-def test_anonymous_clients_that_an_edit_lets_in(checked, names):
+def test_edit_that_allows_anonymous_clients_is_reported(checked, assert_reported):
     with rewritten(
         checked,
         "mosquitto.conf",
         lambda text: text.replace("allow_anonymous false", "allow_anonymous true"),
     ):
         eventually(lambda: "anonymous" in failed(checked), 10)
-        found = names(
-            "somebody's edit: allow_anonymous true",
+        results = assert_reported(
+            "mosquitto.conf was edited: allow_anonymous true",
             anonymous="let in",
             drift="mosquitto.conf is another one than declared",
         )
-        assert {each.name for each in found.values() if each.verdict == "fail"} == {
-            "anonymous",
-            "drift",
-        }
+        assert names_with("fail", results) == {"anonymous", "drift"}
     eventually(lambda: failed(checked) == set(), 10)
 
 
-def test_a_password_that_is_another_one(checked, names):
+def test_edited_hash_is_reported(checked, assert_reported):
     other = hash_password("somebody else's", bytes(SALT_BYTES), 101)
     with rewritten(
         checked,
@@ -147,152 +148,159 @@ def test_a_password_that_is_another_one(checked, names):
         lambda text: re.sub("(?m)^sentient_api_prod:.*$", f"sentient_api_prod:{other}", text),
     ):
         eventually(lambda: "logins" in failed(checked), 10)
-        found = names(
-            "a user's hash is another one",
+        results = assert_reported(
+            "a user's hash was replaced",
             logins="sentient_api_prod: refused: not authorized",
         )
-    assert "admin" not in found["logins"].seen
+    assert "admin" not in results["logins"].seen
     eventually(lambda: failed(checked) == set(), 10)
 
 
 @pytest.mark.parametrize(
-    ("fault", "password", "said"),
+    ("fault", "password", "words"),
     [
-        ("a password in clear in the file", "password", "1 lines of another kind"),
+        ("the password file has a password in clear", "password", "1 lines of another kind"),
         (
-            "a login that nobody declared",
+            "the password file has an undeclared login",
             hash_password("x", bytes(SALT_BYTES), 101),
             "8 logins with a hash, 7 are declared",
         ),
     ],
 )
-def test_a_line_of_the_password_file_that_nobody_declared(checked, names, fault, password, said):
+def test_undeclared_line_of_the_password_file_is_reported(
+    checked, assert_reported, fault, password, words
+):
     file = config(checked, "mosquitto_passwd")
     before = file.read_text()
     file.write_text(f"{before}lamp:{password}\n")
     try:
-        found = names(fault, password_hashes=said)
+        results = assert_reported(fault, password_hashes=words)
     finally:
         file.write_text(before)
-    assert "lamp" not in found["password hashes"].seen
+    assert "lamp" not in results["password hashes"].seen
 
 
-def test_a_rule_that_an_edit_took_away(checked, names):
+def test_edit_that_removes_a_rule_is_reported(checked, assert_reported):
     with rewritten(
         checked, "mosquitto.acl", lambda text: text.replace("topic readwrite paragon/#\n", "", 1)
     ):
-        found = names("a rule is gone", access_rules="the ACL file is another one")
-        assert {each.name for each in found.values() if each.verdict == "fail"} == {"access rules"}
+        results = assert_reported(
+            "a rule was removed from the ACL file", access_rules="the ACL file is another one"
+        )
+        assert names_with("fail", results) == {"access rules"}
     assert failed(checked) == set()
 
 
 @pytest.mark.parametrize(
     ("name", "point"), [("mosquitto_passwd", "password hashes"), ("mosquitto.db", "persistence")]
 )
-def test_a_file_that_belongs_to_somebody_else(checked, names, name, point):
+def test_file_with_the_wrong_owner_is_reported(checked, assert_reported, name, point):
     folders = checked.settings.broker.folders
     file = Path(folders.data if name.endswith(".db") else folders.config) / name
     if name.endswith(".db"):
         written = file.stat().st_ino if file.exists() else 0
         checked.docker("exec", checked.container, "kill", "-USR1", "1")
-        # Written beside it and renamed: another file, and it must not be that one's turn later.
+        # Mosquitto writes another file and renames it: wait, so that it does not replace this one.
         eventually(lambda: file.exists() and file.stat().st_ino != written, 10)
     os.chown(file, 0, 0)
     try:
-        said = {point.replace(" ", "_"): "owner 0:0"}
-        found = names(f"{name} belongs to root", **said)[point]
+        expected = {point.replace(" ", "_"): "owner 0:0"}
+        result = assert_reported(f"{name} belongs to root", **expected)[point]
     finally:
         os.chown(file, 1883, 1883)
-    assert "1883:1883" in found.mend
-    assert points(checked)[point].verdict == "pass"
+    assert "1883:1883" in result.mend
+    assert check_results(checked)[point].verdict == "pass"
 
 
 @pytest.mark.parametrize(
     ("name", "point"),
     [("config", "password hashes"), ("data", "persistence"), ("log", "log")],
 )
-def test_a_folder_that_belongs_to_somebody_else(checked, names, name, point):
+def test_folder_with_the_wrong_owner_is_reported(checked, assert_reported, name, point):
     folder = Path(getattr(checked.settings.broker.folders, name))
     before = folder.stat()
     os.chown(folder, 0, 0)
     try:
-        said = {point.replace(" ", "_"): "the folder belongs to 0:0"}
-        found = names(f"the {name} folder belongs to root", **said)[point]
+        expected = {point.replace(" ", "_"): "the folder belongs to 0:0"}
+        result = assert_reported(f"the {name} folder belongs to root", **expected)[point]
     finally:
         os.chown(folder, before.st_uid, before.st_gid)
-    assert f"chown -Rh 1883:1883 {folder}" in found.mend
-    assert points(checked)[point].verdict == "pass"
+    assert f"chown -Rh 1883:1883 {folder}" in result.mend
+    assert check_results(checked)[point].verdict == "pass"
 
 
-def test_an_address_that_is_not_the_brokers(checked, names):
+def test_wrong_address_in_the_stack_file_is_reported(checked, assert_reported):
     with checked.edited(lambda config: config["broker"].update(address="127.0.0.9")):
-        found = names("the stack file has another address", ports="no answer")["ports"]
-    assert "MQTT_URL" in found.mend
+        results = assert_reported("the stack file has another address", ports="no answer")
+    assert "MQTT_URL" in results["ports"].mend
 
 
-def test_an_env_file_with_another_address(checked, names):
-    """The page's `grep MQTT_URL .env.production`."""
+def test_wrong_address_in_an_env_file_is_reported(checked, assert_reported):
+    """Replaces `grep MQTT_URL .env.production` of the manual setup guide."""
     file = Path(checked.settings.broker.env_files[0].path)
     before = file.read_text()
-    assert points(checked)["env files"].verdict == "pass"
+    assert check_results(checked)["env files"].verdict == "pass"
     file.write_text(before.replace("MQTT_URL=mqtt://127.0.0.1", "MQTT_URL=mqtt://127.0.0.9"))
     assert file.read_text() != before
     try:
-        found = names(
+        result = assert_reported(
             "an env file's MQTT_URL names another address",
             env_files="MQTT_URL or another line is not what it ought to be",
         )["env files"]
     finally:
         file.write_text(before)
-    assert "./brokerctl credentials sentient_api_prod --stack e2e" in found.mend
-    assert checked.password("sentient_api_prod") not in found.seen + found.mend
+    assert "./brokerctl credentials sentient_api_prod --stack e2e" in result.mend
+    assert checked.password("sentient_api_prod") not in result.seen + result.mend
 
 
-def test_a_disk_that_is_full(checked, names, mount, tmp_path):
+def test_full_disk_is_reported(checked, assert_reported, mount, tmp_path):
     small = mount(tmp_path / "backups", "size=2m")
     (small / "filler").write_bytes(b"x" * 2**21)
     with checked.edited(lambda config: config["broker"].update(backups={"folder": str(small)})):
-        names("the backups' disk is full", room="0 of 2 MiB are free")
+        assert_reported("the backups' disk is full", room="0 of 2 MiB are free")
 
 
-def test_a_backup_that_did_not_come(checked, names, tmp_path):
+def test_missing_and_empty_backups_are_reported(checked, assert_reported, tmp_path):
     (tmp_path / "archive").touch()
     note = tmp_path / f".verified-{checked.container}"
     with checked.edited(lambda config: config["broker"].update(backups={"folder": str(tmp_path)})):
         note.write_text("1700000000 archive 3 1 3 8\n")
-        names("no backup was made for days", backups="days ago")
+        assert_reported("no backup was made for days", backups="days ago")
         note.write_text("17")
-        names("what is known of the last backup was cut short", backups="is garbled")
+        assert_reported("the record of the last backup was cut short", backups="is garbled")
         now = int(time.time())
         note.write_text(f"{now} archive 0 1 3 8\n")
         note.with_name(f".filled-{checked.container}").write_text(f"{now - 9} archive 3 1 3 8\n")
-        names(
-            "the last archive has lost its messages",
+        assert_reported(
+            "the last archive has no messages, the one before had",
             backups="it holds no retained message",
         )
 
 
-def test_firewall_rules_that_somebody_flushed(checked, names):
+def test_flushed_firewall_rules_are_reported(checked, assert_reported):
     table = f"sentient-mqtt-{checked.container}"
     subprocess.run(["nft", "delete", "table", "inet", table], check=True)
-    names("the firewall's rules were flushed", firewall="missing")
+    assert_reported("the firewall's rules were flushed", firewall="missing")
     checked.up()
     assert failed(checked) == set()
 
 
-def test_a_configuration_that_the_broker_does_not_start_with(checked, names):
+def test_configuration_that_mosquitto_rejects_is_reported(checked, assert_reported):
     file = config(checked, "mosquitto.conf")
     before = file.read_text()
     file.write_text("nonsense true\n" + before)
     checked.docker("restart", "--time", "5", checked.container)
     try:
-        # Between two attempts it may be seen running.
-        found = eventually(
-            lambda: "restarting" in (each := points(checked))["container"].seen and each, 20
+        # Between two attempts the container may be running.
+        results = eventually(
+            lambda: (
+                "restarting" in (current := check_results(checked))["container"].seen and current
+            ),
+            20,
         )
-        names(
-            "a line that Mosquitto doesn't take, and a restart",
-            found,
+        assert_reported(
+            "a line that Mosquitto rejects, and a restart",
+            results,
             container="restarting",
             ports="no answer",
             drift="mosquitto.conf is another one than declared",
@@ -303,7 +311,7 @@ def test_a_configuration_that_the_broker_does_not_start_with(checked, names):
     eventually(lambda: failed(checked) == set(), 40)
 
 
-def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path, monkeypatch):
+def test_json_and_markdown_results_show_no_secret(checked, capsys, tmp_path, monkeypatch):
     stack = Stack.parse("e2e", checked.stack_file, checked.stack_file.read_text())
     outputs = checked.outputs()
     monkeypatch.setattr(cli.check.Stack, "read", lambda _: stack)
@@ -313,19 +321,19 @@ def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path
 
     types_command("check", "--json", "--out", str(page))
 
-    said = capsys.readouterr().out
-    assert {each["verdict"] for each in json.loads(said)} <= {"pass", "unknown"}
+    printed = capsys.readouterr().out
+    assert {result["verdict"] for result in json.loads(printed)} <= {"pass", "unknown"}
     assert page.read_text().startswith("| | asked | seen | mended by |\n")
-    for each in outputs["credentials"].values():
-        assert each["password"] not in said + page.read_text()
+    for login in outputs["credentials"].values():
+        assert login["password"] not in printed + page.read_text()
 
 
-def test_the_page_says_what_the_check_said(table):
-    rows = ["| what was staged | point that fails | what it says |", "| --- | --- | --- |"]
+def test_table_of_the_documentation_is_what_check_reported(table):
+    rows = ["| staged fault | failed point | what it reports |", "| --- | --- | --- |"]
     last = ""
-    for fault, point, said in table:
+    for fault, point, words in table:
         rows.append(
-            f"| {fault if fault != last else ''} | {point} | {said} |".replace("|  |", "| |")
+            f"| {fault if fault != last else ''} | {point} | {words} |".replace("|  |", "| |")
         )
         last = fault
     lines = "\n".join(rows) + "\n"

@@ -1,4 +1,4 @@
-"""A broker is watched, spoken to, looked at and restarted, as one does every day."""
+"""The everyday commands: watch, publish, logs, status, restart."""
 
 import re
 import threading
@@ -22,141 +22,143 @@ def everyday(make_site):
 
 @pytest.fixture
 def types(everyday, monkeypatch, capfd):
-    """``types("watch", "admin", ...)``: what the command printed."""
+    """``types("watch", "admin", ...)``: run a command and return what it printed."""
     stack = Stack.parse("e2e", everyday.stack_file, everyday.stack_file.read_text())
     ready = type("Ready", (), {"outputs": lambda _: everyday.outputs()})()
     monkeypatch.setattr(Stack, "read", lambda _: stack)
     monkeypatch.setattr("cli.pulumi.Pulumi.ready", lambda _: ready)
 
-    def type_(*words):
+    def run(*words):
         capfd.readouterr()
         types_command(*words)
-        said = capfd.readouterr()
-        return said.out + said.err
+        printed = capfd.readouterr()
+        return printed.out + printed.err
 
-    return type_
+    return run
 
 
 def publish(types, user, topic, *more):
     return types("publish", user, topic, *more)
 
 
-def test_what_one_user_publishes_another_watches(types):
-    said = publish(types, "paragon_devices", "paragon/room/status/door", "open", "--retain")
-    assert "taken, retained, nobody subscribes to it now" in said
+def test_watch_shows_what_another_user_published(types):
+    printed = publish(types, "paragon_devices", "paragon/room/status/door", "open", "--retain")
+    assert "taken, retained, nobody subscribes to it now" in printed
 
-    seen = types(*("watch", "sentient_api_prod", "paragon/#", "--count", "1"))
+    printed = types(*("watch", "sentient_api_prod", "paragon/#", "--count", "1"))
 
-    assert seen == "paragon/room/status/door open\n"
+    assert printed == "paragon/room/status/door open\n"
 
 
-def test_what_comes_while_one_watches_is_seen(everyday, types):
-    """Whoever watches is connected first: the broker says so of the message that follows."""
-    seen: list[str] = []
+def test_watch_shows_messages_that_arrive_later(everyday, types):
+    """The broker acknowledges a message with "Success" only once somebody has subscribed."""
+    printed: list[str] = []
     watching = threading.Thread(
-        target=lambda: seen.append(types(*("watch", "admin", "paragon/live/#", "--count", "1")))
+        target=lambda: printed.append(types(*("watch", "admin", "paragon/live/#", "--count", "1")))
     )
     watching.start()
     with everyday.client("admin") as admin:
         eventually(lambda: admin.publish("paragon/live/x", "now") == "Success", 20)
     watching.join()
-    assert seen == ["paragon/live/x now\n"]
+    assert printed == ["paragon/live/x now\n"]
 
 
-def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
+def test_denied_publish_is_an_error(types):
     with pytest.raises(Refusal, match=r"did not take it: Not authorized.*./brokerctl explain"):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 
-def test_a_topic_that_holds_nothing_for_the_user_is_told_of(everyday, types, capfd):
+def test_watch_warns_of_a_topic_that_the_user_may_not_read(everyday, types, capfd):
     ending = threading.Thread(target=_end, args=(everyday,))
     ending.start()
     with pytest.raises(Refusal, match="the connection ended"):
         types("watch", "paragon_devices", "private/#")
     ending.join()
-    everyday.until_in("admin").close()
+    everyday.eventually_client("admin").close()
 
     assert "No rule lets paragon_devices receive anything of private/#" in capfd.readouterr().err
 
 
 def _end(site):
-    """End the connections once somebody watches."""
+    """Restart the broker once paragon_devices is connected."""
     eventually(lambda: "paragon_devices" in _last_connected(site), 20)
     site.docker("restart", "-t", "10", site.container)
 
 
 def _last_connected(site):
     lines = site.docker("logs", "--tail", "5", site.container, check=False).splitlines()
-    return [name for each in lines for name in re.findall(r"u'([^']*)'", each)][-1:]
+    return [name for line in lines for name in re.findall(r"u'([^']*)'", line)][-1:]
 
 
-def test_a_client_that_is_refused_is_told_why(everyday, types):
+def test_refused_login_is_an_error_with_its_reason(everyday, types):
     outputs = everyday.outputs()
-    right = outputs["credentials"]["admin"]["password"]
+    password = outputs["credentials"]["admin"]["password"]
     outputs["credentials"]["admin"]["password"] = "another"
     try:
         with pytest.raises(Refusal, match="refused the login of 'admin': Not authorized"):
             publish(types, "admin", "paragon/x")
     finally:
-        outputs["credentials"]["admin"]["password"] = right
+        outputs["credentials"]["admin"]["password"] = password
 
 
-def test_its_log_is_shown(types):
+def test_logs_shows_the_log(types):
     publish(types, "admin", "paragon/x")
 
     assert "u'admin'" in types("logs", "--lines", "20")
 
 
-def test_its_status_counts_who_is_there(everyday, types):
+def test_status_counts_connections_by_listener(everyday, types):
     with everyday.client("admin"), everyday.client("admin", websocket=True):
-        said = types("status")
+        printed = types("status")
 
-    assert f"container {everyday.container}: running since " in said
-    assert re.search(r"^memory: [0-9.]+MiB / 2GiB; processor: [0-9.]+%$", said, re.MULTILINE)
-    counted = re.search(r"^connections: \d+ \(mqtt (\d+), websocket (\d+)\)$", said, re.MULTILINE)
+    assert f"container {everyday.container}: running since " in printed
+    assert re.search(r"^memory: [0-9.]+MiB / 2GiB; processor: [0-9.]+%$", printed, re.MULTILINE)
+    counted = re.search(
+        r"^connections: \d+ \(mqtt (\d+), websocket (\d+)\)$", printed, re.MULTILINE
+    )
     assert counted is not None
     assert int(counted[1]) >= 1
     assert int(counted[2]) == 1
-    assert "(the last 4 lines as sentient_monitor_prod)" in said
-    assert re.search(r"^kept: retained \d+, subscriptions \d+$", said, re.MULTILINE)
+    assert "(the last 4 lines as sentient_monitor_prod)" in printed
+    assert re.search(r"^kept: retained \d+, subscriptions \d+$", printed, re.MULTILINE)
 
 
-def test_a_restart_keeps_what_it_knew_and_disconnects_once(everyday, types):
+def test_restart_keeps_messages_and_disconnects_once(everyday, types):
     publish(types, "admin", "paragon/kept/x", "still here", "--retain")
     before = everyday.inspect()
     with everyday.client("admin") as client:
-        said = types("restart")
+        printed = types("restart")
         assert client.disconnected is not None
 
     after = everyday.inspect()
-    assert "it lets its health user in" in said
+    assert "it lets its health user in" in printed
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
-    seen = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
-    assert seen == "paragon/kept/x still here\n"
+    printed = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
+    assert printed == "paragon/kept/x still here\n"
     assert not Path(everyday.settings.broker.folders.data, ".before-start").exists()
     assert not Path(everyday.settings.broker.folders.data, ".rehearsal").exists()
 
 
-def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
+def test_failed_restart_is_an_error_and_keeps_the_database(everyday, types):
     file = Path(everyday.settings.broker.folders.config) / "mosquitto.conf"
-    right = file.read_text()
-    file.write_text(f"nonsense true\n{right}")
+    before = file.read_text()
+    file.write_text(f"nonsense true\n{before}")
     try:
-        with pytest.raises(Refusal, match="its health user could not log in") as told:
+        with pytest.raises(Refusal, match="its health user could not log in") as error:
             types("restart")
-        assert "nonsense" in str(told.value)
+        assert "nonsense" in str(error.value)
         with pytest.raises(Refusal, match="not well"):
             types("status")
     finally:
-        file.write_text(right)
+        file.write_text(before)
     everyday.docker("start", everyday.container)
-    everyday.until_in("admin").close()
-    seen = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
-    assert seen == "paragon/kept/x still here\n"
+    everyday.eventually_client("admin").close()
+    printed = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
+    assert printed == "paragon/kept/x still here\n"
 
 
 def test_no_command_shows_a_password(everyday, types):
-    passwords = [each["password"] for each in everyday.outputs()["credentials"].values()]
-    said = types("status") + publish(types, "admin", "paragon/x")
-    assert not [each for each in passwords if each in said]
+    logins = everyday.outputs()["credentials"].values()
+    printed = types("status") + publish(types, "admin", "paragon/x")
+    assert not [login for login in logins if login["password"] in printed]

@@ -1,4 +1,4 @@
-"""The host makes backups by its own clock; by hand one is made, tried and restored."""
+"""Scheduled backups on the host, and the commands that create, verify and restore one."""
 
 import subprocess
 from pathlib import Path
@@ -13,12 +13,12 @@ from cli.stack import Stack
 
 
 @pytest.fixture(scope="module")
-def backed_up(make_site, ground):
+def backed_up(make_site, shared_folder):
     site = make_site("backed-up")
 
     def declare(config):
         config["broker"]["backups"] = {
-            "folder": str(ground / "backups"),
+            "folder": str(shared_folder / "backups"),
             "schedule": "* * * * *",
             "keep": 2,
         }
@@ -47,22 +47,22 @@ def types(backed_up, monkeypatch, capfd):
     stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
     monkeypatch.setattr(Stack, "read", lambda _: stack)
 
-    def type_(*words, answer="no"):
+    def run(*words, answer="no"):
         monkeypatch.setattr("builtins.input", lambda _: answer)
         capfd.readouterr()
         types_command(*words)
         return capfd.readouterr().out
 
-    return type_
+    return run
 
 
-def test_the_hosts_clock_makes_one(backed_up):
+def test_host_creates_backups_by_schedule(backed_up):
     file = cron_file(backed_up)
     assert file.stat().st_mode & 0o777 == 0o644
     script = Path(f"/etc/sentient-mqtt/{backed_up.container}/backup")
     assert script.stat().st_mode & 0o777 == 0o700
     text = script.read_text() + file.read_text()
-    assert not any(backed_up.password(each) in text for each in backed_up.settings.users)
+    assert not any(backed_up.password(user) in text for user in backed_up.settings.users)
 
     cron = subprocess.Popen(["cron", "-f"], stdin=subprocess.DEVNULL)
     try:
@@ -72,16 +72,16 @@ def test_the_hosts_clock_makes_one(backed_up):
         cron.wait(10)
 
 
-def test_up_again_has_nothing_to_do(backed_up):
+def test_second_up_changes_nothing(backed_up):
     backed_up.up("--expect-no-changes")
 
 
-def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
+def test_backup_is_created_verified_and_restored_by_commands(backed_up, types):
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "open", retain=True)
-    said = types("backup", "create")
-    assert "It holds 1 retained messages" in said
-    archive = said.partition(": ")[0]
+    printed = types("backup", "create")
+    assert "It holds 1 retained messages" in printed
+    archive = printed.partition(": ")[0]
     assert Path(archive) in archives(backed_up)
     assert f"{archive}: whole" in types("backup", "verify")
     with backed_up.client("admin") as admin:
@@ -92,30 +92,30 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
         types("backup", "restore", "latest")
     assert backed_up.inspect()["State"]["StartedAt"] == started
 
-    said = types("backup", "restore", "latest", answer="yes")
-    assert "It replaces what" in said
-    assert "nobody was served for" in said
-    with backed_up.until_in("admin") as admin:
+    printed = types("backup", "restore", "latest", answer="yes")
+    assert "It replaces what" in printed
+    assert "nobody was served for" in printed
+    with backed_up.eventually_client("admin") as admin:
         admin.subscribe("paragon/room/status/door")
         assert admin.got("paragon/room/status/door").text == "open"
     backed_up.up("--expect-no-changes")
 
 
-def test_without_a_name_nothing_is_restored(types):
+def test_restore_of_a_missing_archive_is_an_error(types):
     with pytest.raises(Refusal, match="name an archive"):
         types("backup", "restore", "")
     with pytest.raises(Refusal, match="is not on the host"):
         types("backup", "restore", "/nowhere/x.tar.gz", "--yes")
 
 
-def test_a_stack_that_declares_none_is_told_how(backed_up, types):
+def test_backup_without_declared_backups_is_an_error_with_an_example(backed_up, types):
     with backed_up.edited(lambda config: config["broker"].pop("backups")):
         stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
         with pytest.raises(Refusal, match="backups:\n      folder:"):
             cli.backup.backup(stack)
 
 
-def test_a_destroy_takes_the_clock_away_and_leaves_the_archives(backed_up):
+def test_destroy_removes_the_schedule_and_keeps_the_archives(backed_up):
     before = archives(backed_up)
     assert before
     backed_up.destroy()

@@ -1,4 +1,4 @@
-"""Who came and who was turned away, as `inventory`, `refused` and `check` say."""
+"""`inventory`, `refused` and `check` report who logged in and who was refused."""
 
 import json
 import subprocess
@@ -33,79 +33,81 @@ def types(logged, monkeypatch, capfd):
     stack = Stack.parse("e2e", logged.stack_file, logged.stack_file.read_text())
     monkeypatch.setattr(Stack, "read", lambda _: stack)
 
-    def type_(*words):
+    def run(*words):
         capfd.readouterr()
         types_command(*words)
         return capfd.readouterr().out
 
-    return type_
+    return run
 
 
-def refusals(types):
-    found = json.loads(types("refused", "--json"))
-    return sum(each["times"] for each in found["refused"])
+def refused_logins(types):
+    logins = json.loads(types("refused", "--json"))["refused"]
+    return sum(login["times"] for login in logins)
 
 
-def point(site):
+def check_result(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
-    return next(each for each in found if each.name == "refused logins")
+    results = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
+    return next(result for result in results if result.name == "refused logins")
 
 
-def test_who_is_here_who_is_silent_and_who_never_came(logged, types):
+def test_inventory_lists_connected_silent_and_absent_users(logged, types):
     logged.client("paragon_devices", session="ctl-1").close()
     with logged.client("admin", session="desk"):
-        said = eventually(lambda: (text := types("inventory")).count("silent since") and text, 10)
-    assert "where the log begins:" in said
-    assert "silent since " in said
-    assert ": paragon_devices (user), as ctl-1 from " in said
-    assert ": admin (user), as desk from " in said
-    assert "never connected: sentient_monitor_prod (user)" in said
-    # The host itself, through Docker, is nobody from outside.
-    assert "outside the declared networks" not in said
+        printed = eventually(
+            lambda: (text := types("inventory")).count("silent since") and text, 10
+        )
+    assert "where the log begins:" in printed
+    assert "silent since " in printed
+    assert ": paragon_devices (user), as ctl-1 from " in printed
+    assert ": admin (user), as desk from " in printed
+    assert "never connected: sentient_monitor_prod (user)" in printed
+    # The host itself, which connects through Docker's network, is not reported.
+    assert "outside the declared networks" not in printed
 
 
-def test_who_is_refused_is_told_of_with_the_id_that_it_chose(logged, types):
-    before = refusals(types)
+def test_refused_login_is_counted_and_its_client_id_is_listed(logged, types):
+    before = refused_logins(types)
     assert refusal(logged.ports[0], "admin", "a guess") == "Not authorized"
-    eventually(lambda: refusals(types) == before + 1, 10)
+    eventually(lambda: refused_logins(types) == before + 1, 10)
 
     data = json.loads(types("inventory", "--json"))
-    assert "auto-*" in {each["name"] for each in data["unknownClients"]}
-    assert {each["name"] for each in data["declared"]} == set(logged.settings.users)
-    said = types("refused", "--since", "1h")
-    assert f"{before + 1}" in said.splitlines()[0]
-    assert "not logged" in said
+    assert "auto-*" in {client["name"] for client in data["unknownClients"]}
+    assert {user["name"] for user in data["declared"]} == set(logged.settings.users)
+    printed = types("refused", "--since", "1h")
+    assert f"{before + 1}" in printed.splitlines()[0]
+    assert "not logged" in printed
 
 
-def test_a_time_that_is_none(types):
+def test_invalid_time_is_an_error(types):
     with pytest.raises(Refusal, match="--since yesterday: must be a number and m, h or d"):
         types("refused", "--since", "yesterday")
 
 
-def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
+def test_rotated_log_is_still_read(logged, types, tmp_path):
     path = logrotate_path(logged.settings.broker)
     assert Path(path).read_text() == render_logrotate(logged.settings.broker)
-    before = refusals(types)
+    before = refused_logins(types)
     subprocess.run(["logrotate", "-f", "-s", tmp_path / "state", path], check=True)
     assert Path(logged.settings.broker.folders.log, "mosquitto.log.1").exists()
 
-    assert refusals(types) == before
+    assert refused_logins(types) == before
     assert "as ctl-1 from " in types("inventory")
 
 
-def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
-    assert point(logged).verdict == "pass"
+def test_too_many_refused_logins_in_an_hour_fail_the_command_and_the_check(logged, types):
+    assert check_result(logged).verdict == "pass"
     for _ in range(LIMIT):
         refusal(logged.ports[0], "admin", "a guess")
 
-    eventually(lambda: point(logged).verdict == "fail", 10)
-    assert "in the last hour" in point(logged).seen
+    eventually(lambda: check_result(logged).verdict == "fail", 10)
+    assert "in the last hour" in check_result(logged).seen
     with pytest.raises(Refusal, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"):
         types("refused")
 
 
-def test_what_it_was_told_goes_with_the_broker(logged):
+def test_destroy_removes_the_logrotate_file_and_keeps_the_log(logged):
     logged.destroy()
     assert not Path(logrotate_path(logged.settings.broker)).exists()
     assert Path(logged.settings.broker.folders.log, "mosquitto.log").exists()

@@ -1,9 +1,10 @@
-"""A stack's exporter and its host's figures, scraped by a real Prometheus; the rules as shipped."""
+"""A real Prometheus scrapes the exporter and the host's metrics, with the shipped rules."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,25 @@ from bootstrap.image import EXPORTER, stand_in
 from broker.monitoring.mqtt_exporter import container_of
 from broker.monitoring.node_exporter_metrics import METRICS, file_name
 
-READER = "sentient_monitor_prod"
+MONITORING_USER = "sentient_monitor_prod"
 
 
 @pytest.fixture(scope="module")
-def watched(make_site, ground, daemon):
+def watched(make_site, shared_folder, daemon):
     stand_in("trixie", daemon, EXPORTER)
     site = make_site("watched")
 
     def declare(config):
         broker = config["broker"]
         broker["monitoring"] = {
-            "user": READER,
+            "user": MONITORING_USER,
             "port": free_port(),
-            "textfile": str(ground / "textfiles"),
+            "textfile": str(shared_folder / "textfiles"),
         }
-        broker["backups"] = {"folder": str(ground / "watched-backups"), "schedule": "30 3 * * *"}
+        broker["backups"] = {
+            "folder": str(shared_folder / "watched-backups"),
+            "schedule": "30 3 * * *",
+        }
         broker["listeners"]["mqtt"]["plain"] = True
         broker["listeners"]["mqtts"] = {
             "port": free_port(),
@@ -62,42 +66,42 @@ def textfile(watched) -> Path:
     return Path(broker.monitoring.textfile) / file_name(broker)
 
 
-def tick(script):
-    """What the host's clock does each minute."""
+def write_metrics(script):
+    """Run what the host's timer runs every minute."""
     subprocess.run(["sh", script, "apply"], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
-def prometheus_of(watched, ground, prometheus, script, textfile):
-    tick(script)
+def prometheus_of(watched, shared_folder, prometheus, script, textfile):
+    write_metrics(script)
     port = watched.settings.broker.monitoring.port
-    with scraped(prometheus, ground / "prometheus", port, textfile.parent) as found:
-        yield found
+    with scraped(prometheus, shared_folder / "prometheus", port, textfile.parent) as running:
+        yield running
 
 
-def test_the_hosts_clock_writes_its_figures(script, watched):
+def test_cron_runs_the_metrics_script_every_minute(script, watched):
     cron = Path("/etc/cron.d", f"sentient-mqtt-textfile-{watched.container}")
     assert f"* * * * * root sh {script} apply" in cron.read_text()
     assert script.stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_more_is_to_be_done(watched):
+def test_second_up_changes_nothing(watched):
     watched.up("--expect-no-changes")
 
 
-def test_the_password_is_in_one_file_of_the_brokers_own(watched, exporter, docker):
+def test_exporters_password_is_only_in_a_file_of_the_brokers_user(watched, exporter, docker):
     file = Path("/etc/sentient-mqtt", watched.container, "exporter", "config.yaml")
-    found = file.stat()
-    assert (found.st_mode & 0o777, found.st_uid) == (0o600, 1883)
-    password = watched.password(READER)
+    status = file.stat()
+    assert (status.st_mode & 0o777, status.st_uid) == (0o600, 1883)
+    password = watched.password(MONITORING_USER)
     assert password in file.read_text()
     assert password not in docker("inspect", exporter)
     assert password not in watched.up("--diff").output
 
 
-def test_every_figure_of_the_host_and_of_the_broker_is_scraped(prometheus_of, watched):
+def test_every_metric_of_host_and_broker_is_scraped(prometheus_of, watched):
     for name in METRICS:
-        eventually(lambda name=name: prometheus_of.query(name), 30)
+        eventually(partial(prometheus_of.query, name), 30)
     assert prometheus_of.query("sentient_mqtt_container_healthy") == {watched.container: 1}
     assert prometheus_of.query("sentient_mqtt_clients_limit") == {watched.container: 10_000}
     assert list(prometheus_of.query("sentient_mqtt_certificate_expiry_timestamp_seconds")) == [
@@ -105,28 +109,28 @@ def test_every_figure_of_the_host_and_of_the_broker_is_scraped(prometheus_of, wa
     ]
 
 
-def test_every_panel_has_something_to_show(prometheus_of, watched):
+def test_every_panel_of_the_dashboard_has_data(prometheus_of, watched):
     board = json.loads((MONITORING / "dashboard.json").read_text())
     for panel in board["panels"]:
         for target in panel["targets"]:
             expression = target["expr"].replace("$broker", watched.container)
-            eventually(lambda it=expression: prometheus_of.query(it), 60)
+            eventually(partial(prometheus_of.query, expression), 60)
 
 
-def test_a_broker_that_is_well_has_one_alert_the_backup_that_it_never_had(prometheus_of, watched):
+def test_only_alert_of_a_healthy_broker_is_its_missing_backup(prometheus_of, watched):
     firing = eventually(prometheus_of.alerts, 30)
     assert firing == {"BrokerBackupTooOld": {watched.container}}
 
 
-def test_after_a_backup_it_has_none(prometheus_of, watched, script):
+def test_backup_ends_the_alert(prometheus_of, watched, script):
     subprocess.run(["sh", script.with_name("backup"), "apply"], check=True, capture_output=True)
-    tick(script)
+    write_metrics(script)
     eventually(lambda: prometheus_of.alerts() == {}, 30)
 
 
-def test_refused_logins_are_counted_and_so_is_nobody_else(prometheus_of, watched, script):
+def test_refused_logins_are_counted_and_accepted_ones_are_not(prometheus_of, watched, script):
     def refused() -> float:
-        tick(script)
+        write_metrics(script)
         (count,) = prometheus_of.query("sentient_mqtt_refused_logins_total").values()
         return count
 
@@ -137,26 +141,23 @@ def test_refused_logins_are_counted_and_so_is_nobody_else(prometheus_of, watched
         eventually(lambda: refused() == before + 7, 30)
 
 
-def test_a_stopped_broker_is_an_alert_and_a_started_one_is_not(
-    prometheus_of, watched, script, docker
-):
+def test_stopped_broker_fires_an_alert_until_it_runs_again(prometheus_of, watched, script, docker):
     docker("stop", watched.container)
-    tick(script)
+    write_metrics(script)
     eventually(lambda: prometheus_of.alerts().get("BrokerDown") == {watched.container, ""}, 30)
     docker("start", watched.container)
     eventually(lambda: docker("inspect", watched.container).count('"healthy"'), 30)
-    tick(script)
+    write_metrics(script)
     eventually(lambda: "BrokerDown" not in prometheus_of.alerts(), 60)
 
 
-def test_a_rotated_reader_is_read_as_with_its_new_password(
+def test_rotation_of_the_monitoring_user_replaces_only_the_exporter(
     prometheus_of, watched, exporter, docker
 ):
-    """The exporter is made anew, and the broker is not."""
     before = (docker("inspect", "--format", "{{.Id}}", exporter), watched.inspect()["Id"])
 
     def raise_generation(config):
-        config["users"][READER]["generation"] = "2"
+        config["users"][MONITORING_USER]["generation"] = "2"
 
     watched.edit(raise_generation)
     watched.up()
@@ -166,8 +167,8 @@ def test_a_rotated_reader_is_read_as_with_its_new_password(
     eventually(lambda: prometheus_of.query("mqtt2prometheus_connected == 1"), 40)
 
 
-def test_after_destroy_nothing_of_it_is_there(watched, exporter, script, textfile, docker):
-    tick(script)
+def test_destroy_removes_exporter_and_metrics(watched, exporter, script, textfile, docker):
+    write_metrics(script)
     assert textfile.exists()
     watched.destroy()
     assert exporter not in docker("ps", "--all", "--format", "{{.Names}}").splitlines()

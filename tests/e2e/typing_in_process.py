@@ -1,10 +1,10 @@
-"""A command of brokerctl, typed in this process: a refusal is an exception that a test can name."""
+"""Run a command of brokerctl in this process, so that a test can name the exception it raises."""
 
 import cli.app
 
 
 def types_command(*words: str) -> None:
-    """Run it; one that ends well returns."""
+    """Run the command, and return if its exit code is 0."""
     try:
         cli.app.run(list(words))
     except SystemExit as ended:
