@@ -44,7 +44,7 @@ def _user(name, **values):
             ["sentient-mqtt:users.lamp.read[0]", "'#' must be the last level"],
         ),
         (_user("la:mp", read=["#"]), ["users.la:mp", "a user name is"]),
-        (_in_broker(image="eclipse-mosquitto"), ["broker.image", "names no tag"]),
+        (_in_broker(image="eclipse-mosquitto"), ["broker.image", "has no tag"]),
         (
             lambda config: config["broker"]["listeners"]["mqtt"].update(port="1883"),
             ["broker.listeners.mqtt.port", "'1883'", "whole number"],
