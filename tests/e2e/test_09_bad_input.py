@@ -49,7 +49,7 @@ def _user(name, **values):
             lambda config: config["broker"]["listeners"]["mqtt"].update(port="1883"),
             ["broker.listeners.mqtt.port", "'1883'", "whole number"],
         ),
-        (lambda config: config["users"].clear(), ["users", "at least one user"]),
+        (lambda config: config["users"].clear(), ["users", "no user is declared"]),
     ],
     ids=["unknown key", "filter", "user name", "image", "type", "no user"],
 )
