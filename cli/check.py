@@ -20,7 +20,8 @@ from broker.settings.broker_settings import Listener
 from broker.settings.stack_settings import Settings
 from cli.broker_log import read_log
 from cli.credentials import Credential, all_logins
-from cli.login import address_towards, login
+from cli.login import address_towards, try_login
+from cli.mqtt_client import stack_ca
 from cli.refusals import Finding, Refusal
 from cli.run_on_host import probe
 from cli.stack import Stack
@@ -46,7 +47,7 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
     """Log in as everybody, then look at the host: its log has by then been written."""
     settings = stack.settings
     broker = settings.broker
-    ca = str(outputs.get("certificates", {}).get("ca", ""))
+    ca = stack_ca(outputs)
     credentials = all_logins(settings, outputs)
     # The members of a fleet differ in their name alone: one stands for all.
     members = [next(iter(each.admitted), "") for each in settings.fleets.values()]
@@ -54,18 +55,20 @@ def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
     first = credentials[known[0]] if known else Credential("", "")
     guess = secrets.token_urlsafe(24)
 
-    def ask(listener: Listener, user: str | None, password: str | None) -> str:
+    def ask(listener: Listener, credential: Credential | None) -> str:
         if listener.tls is not None and listener.tls.clients_named:
             return ""
-        return login(broker.address, listener, user, password, ca)
+        return try_login(broker, listener, credential, ca)
 
     everywhere = list(broker.listeners.items())
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        good = [pool.submit(ask, each, *first) for _, each in everywhere]
-        none = [pool.submit(ask, each, None, None) for _, each in everywhere]
-        wrong = [pool.submit(ask, each, first.username, guess) for _, each in everywhere]
+        good = [pool.submit(ask, each, first) for _, each in everywhere]
+        none = [pool.submit(ask, each, None) for _, each in everywhere]
+        wrong = [
+            pool.submit(ask, each, Credential(first.username, guess)) for _, each in everywhere
+        ]
         users = {
-            name: pool.submit(ask, broker.password_listener(), *credentials[name]) for name in known
+            name: pool.submit(ask, broker.password_listener(), credentials[name]) for name in known
         }
         answers = {name: each.result() for (name, _), each in zip(everywhere, good, strict=True)}
         anonymous = {name: each.result() for (name, _), each in zip(everywhere, none, strict=True)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 
 from broker.access.topic_filters import check_filter
-from cli.connection import connect
 from cli.credentials import check_declared
 from cli.deployed import require_up
+from cli.mqtt_client import client_of_user
 from cli.pulumi import Pulumi
 from cli.refusals import NotAsked, Refusal
 from cli.stack import Stack
@@ -27,7 +27,7 @@ def publish(stack: Stack, user: str, topic: str, message: str, *, retain: bool) 
     _check_name(topic)
     check_declared(user, stack)
     require_up(stack)
-    with connect(stack, user, Pulumi.ready(stack).outputs()) as client:
+    with client_of_user(stack, user, Pulumi.ready(stack).outputs()) as client:
         code = client.publish(topic, message.encode(), retain=retain)
     if code.is_failure:
         raise Refusal(

@@ -14,9 +14,9 @@ from broker.monitoring.status import (
     connections,
     readers,
 )
-from cli.connection import connect
 from cli.credentials import all_logins
 from cli.docker import ask
+from cli.mqtt_client import client_of_user
 from cli.pulumi import Pulumi
 from cli.refusals import Finding, Refusal
 from cli.stack import Stack
@@ -74,11 +74,14 @@ def _statistics(stack: Stack) -> tuple[str, dict[str, str]]:
     reader = next((each for each in readers(stack.settings) if each in known), "")
     if not reader:
         return "", {}
-    with connect(stack, reader, outputs) as client:
+    with client_of_user(stack, reader, outputs) as client:
         for topics in TOPICS.values():
             for _, topic in topics:
-                client.subscribe(SYSTEM + topic)
+                client.require_subscription(SYSTEM + topic)
         # Retained messages stand before the answer to what is asked after them.
-        client.subscribe(f"{SYSTEM}version")
-        found = {each.topic: each.payload.decode("utf-8", "replace") for each in client.waiting()}
+        client.require_subscription(f"{SYSTEM}version")
+        found = {
+            message.topic: message.payload.decode("utf-8", "replace")
+            for message in client.pending_messages()
+        }
     return reader, found

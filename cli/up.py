@@ -12,8 +12,9 @@ from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.check import judge, sight
-from cli.expect import UnreachableError, ask_all, render
+from cli.expect import ask_all, render
 from cli.expect import judge as judge_answers
+from cli.mqtt_client import UnreachableError
 from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.terminal import print_lines

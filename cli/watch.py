@@ -10,9 +10,9 @@ from itertools import repeat
 from broker.access.effective_rules import effective_rules
 from broker.access.example_topic import find_example_topic
 from broker.access.topic_filters import check_filter
-from cli.connection import Message, connect
 from cli.credentials import check_declared
 from cli.deployed import require_up
+from cli.mqtt_client import Message, client_of_user
 from cli.pulumi import Pulumi
 from cli.refusals import NotAsked
 from cli.stack import Stack
@@ -33,7 +33,7 @@ def watch(stack: Stack, user: str, topic: str, *, count: int) -> Iterator[Messag
         raise NotAsked(f"topic {topic!r}: {wrong}") from None
     check_declared(user, stack)
     require_up(stack)
-    with connect(stack, user, Pulumi.ready(stack).outputs()) as client:
+    with client_of_user(stack, user, Pulumi.ready(stack).outputs()) as client:
         # The broker grants every subscription, and says nothing of what it holds back.
         if _nothing_to_see(stack, user, topic):
             print(
@@ -41,9 +41,9 @@ def watch(stack: Stack, user: str, topic: str, *, count: int) -> Iterator[Messag
                 f"./brokerctl explain {shlex.join((user, topic))} --stack {stack.name}",
                 file=sys.stderr,
             )
-        client.subscribe(topic)
+        client.require_subscription(topic)
         for _ in range(count) if count else repeat(None):
-            yield client.next()
+            yield client.next_message()
 
 
 def line(message: Message) -> str:

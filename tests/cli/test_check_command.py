@@ -23,12 +23,13 @@ def asked(desk, monkeypatch):
     """Who tried to log in, as whom and with what; the broker knows one password and refuses."""
     tried: list[tuple[str | None, str | None]] = []
 
-    def login(_host, _listener, user, password, _ca=""):
+    def login(_broker, _listener, credential, _ca=""):
+        user, password = credential or (None, None)
         tried.append((user, password))
         known = user == "sensor" and password == "s3cret"
         return LET_IN if known or str(user).startswith("teensy-") else f"{REFUSED}: not authorized"
 
-    monkeypatch.setattr(cli.check, "login", login)
+    monkeypatch.setattr(cli.check, "try_login", login)
     monkeypatch.setattr(cli.check, "look", lambda _: HostFacts(facts={}))
     monkeypatch.setattr(cli.check, "address_towards", lambda *_: "192.168.2.9")
     desk.outputs = UP
@@ -60,7 +61,7 @@ def test_a_guess_is_another_one_each_time(desk, asked):
 
 
 def test_a_point_that_failed_is_another_exit_code_than_no_answer(desk, asked, monkeypatch, capsys):
-    monkeypatch.setattr(cli.check, "login", lambda *_: LET_IN)
+    monkeypatch.setattr(cli.check, "try_login", lambda *_: LET_IN)
     with pytest.raises(SystemExit) as failed:
         finish(lambda: desk.run("check"))
     assert failed.value.code == 1

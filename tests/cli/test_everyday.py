@@ -3,7 +3,7 @@
 import pytest
 
 import cli.watch
-from cli.connection import Message
+from cli.mqtt_client import Message
 from cli.refusals import NotAsked, Refusal
 
 NO_CONTAINER = r"no container mosquitto-test\. Run: \./brokerctl up --stack test"

@@ -7,7 +7,6 @@ import pytest
 import yaml
 from owner_containers import OWNER_CONTAINERS
 
-import cli.expect
 import cli.up
 from bootstrap.backend import Backend
 from bootstrap.daemon import Daemon
@@ -15,6 +14,7 @@ from bootstrap.image import Image
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
 from cli.exit_codes import finish
+from cli.mqtt_client import UnreachableError
 from cli.refusals import NotAsked, Refusal
 
 IMAGE = "eclipse-mosquitto:2.0.22"
@@ -44,12 +44,15 @@ class TestUp:
         ready.file.write_text(yaml.safe_dump(content))
 
         def nobody(*_):
-            raise cli.expect.UnreachableError("mqtt://x:1: can't be reached from here")
+            raise UnreachableError("mqtt://x:1", "no route to host")
 
         monkeypatch.setattr(cli.up, "ask_all", nobody)
         ready.run("up")
 
-        assert "  not asked: mqtt://x:1: can't be reached from here\n" in capsys.readouterr().out
+        assert (
+            "  not asked: mqtt://x:1: can't be reached from here: no route to host\n"
+            in capsys.readouterr().out
+        )
 
     @pytest.mark.parametrize("state", ["running", "exited"])
     def test_it_ends_with_the_checklist_where_that_is_declared(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from declared import smallest
 
 from broker.settings.stack_settings import Settings
-from cli.trusted_ca import trust
+from cli.mqtt_client import tls_context
 
 GIVEN = {"certificate": "/c.pem", "key": "/k.pem"}
 SYSTEM = ssl.create_default_context().cert_store_stats()
@@ -44,4 +44,4 @@ def test_a_given_certificate_is_not_of_the_stacks_ca(ca, tls, trusted):
         "mqtts": {"port": 8883, "tls": tls},
     }
     listener = Settings.parse(smallest(listeners=listeners)).broker.listeners["mqtts"]
-    assert trust(listener, ca).cert_store_stats() == trusted
+    assert tls_context(listener, ca).cert_store_stats() == trusted

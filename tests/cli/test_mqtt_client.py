@@ -1,4 +1,4 @@
-"""Whatever a broker answers, no client of a command is left behind, nor connects again."""
+"""Whatever a broker answers, the client leaves no thread behind and does not reconnect."""
 
 import socket
 import threading
@@ -7,12 +7,12 @@ from contextlib import suppress
 import pytest
 from declared import smallest
 
-import cli.connection
-import cli.expect
 import cli.login
+import cli.mqtt_client
 from broker.settings.stack_settings import Settings
-from cli.connection import Connection
 from cli.credentials import Credential
+from cli.login import try_login
+from cli.mqtt_client import MqttClient, UnreachableError
 from cli.refusals import Refusal
 
 # MQTT 5, 3.2: packet type, length, flags, reason code, no properties.
@@ -67,7 +67,7 @@ def wait(monkeypatch):
 
     def shorten(answer):
         if not answer:
-            for module in (cli.connection, cli.expect, cli.login):
+            for module in (cli.mqtt_client, cli.login):
                 monkeypatch.setattr(module, "SECONDS", 1)
 
     return shorten
@@ -78,15 +78,10 @@ def declared(broker):
     return Settings.parse(smallest(address="127.0.0.1", listeners=listeners)).broker
 
 
-def of_expect(broker):
-    listener = declared(broker).password_listener()
-    return cli.expect._Client("127.0.0.1", listener, "", "sensor", "s3cret")
-
-
-def of_connection(broker):
+def client_of(broker):
     settings = declared(broker)
     login = Credential("sensor", "s3cret")
-    return Connection(settings, settings.password_listener(), login, "")
+    return MqttClient(settings, settings.password_listener(), login, "")
 
 
 def left_behind():
@@ -94,14 +89,16 @@ def left_behind():
     return [name for name in names if name.startswith("paho-mqtt-client")]
 
 
-@pytest.mark.parametrize("connect", [of_expect, of_connection])
-@pytest.mark.parametrize(("answer", "said"), [(REFUSED, "refused"), (b"", "no answer within 1 ")])
-def test_a_client_that_is_not_let_in_ends(serve, wait, connect, answer, said):
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [(REFUSED, "refused the login of 'sensor': Not authorized"), (b"", "no answer within 1 ")],
+)
+def test_a_client_that_is_not_let_in_ends(serve, wait, answer, message):
     wait(answer)
     broker = serve(answer)
 
-    with pytest.raises(Refusal, match=said):
-        connect(broker)
+    with pytest.raises(Refusal, match=message), client_of(broker):
+        pass
 
     assert left_behind() == []
     assert broker.connections == 1
@@ -110,24 +107,45 @@ def test_a_client_that_is_not_let_in_ends(serve, wait, connect, answer, said):
 @pytest.mark.parametrize(
     "ask", [lambda client: client.publish("a"), lambda client: client.subscribe("a")]
 )
-def test_an_expectation_that_ends_the_connection_is_not_taken_for_an_answer(serve, ask):
+def test_the_end_of_the_connection_is_not_taken_for_an_answer(serve, ask):
     broker = serve(LET_IN)
-    client = of_expect(broker)
 
-    with pytest.raises(Refusal, match="the broker ended the connection"):
+    with (
+        pytest.raises(Refusal, match="the broker ended the connection"),
+        client_of(broker) as client,
+    ):
         ask(client)
 
-    client.close()
     assert left_behind() == []
     assert broker.connections == 1
 
 
-@pytest.mark.parametrize("answer", [REFUSED, LET_IN, b""])
-def test_a_login_that_is_tried_leaves_nothing(serve, wait, answer):
+def test_a_closed_port_is_unreachable(serve):
+    broker = serve(LET_IN)
+    broker.server.close()
+
+    with pytest.raises(UnreachableError, match=r"can't be reached from here: ") as unreachable:
+        client_of(broker).connect()
+
+    assert unreachable.value.reason
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (REFUSED, "refused: not authorized"),
+        (LET_IN, "let in"),
+        (b"", "no answer within 1 seconds"),
+    ],
+)
+def test_a_tried_login_leaves_nothing_behind(serve, wait, answer, result):
     wait(answer)
     broker = serve(answer)
+    settings = declared(broker)
 
-    cli.login.login("127.0.0.1", declared(broker).password_listener(), "sensor", "s3cret")
+    said = try_login(settings, settings.password_listener(), Credential("sensor", "s3cret"))
 
+    assert said == result
     assert left_behind() == []
     assert broker.connections == 1
