@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from broker.backup.backups import SCRIPTS, Report, backup_calls
 from broker.settings.broker_settings import Backups
-from cli.docker import image_for_root
 from cli.refusals import Refusal
-from cli.run_on_host import run_scripts
+from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 
 SECONDS = 1800
@@ -37,16 +36,10 @@ def backup(stack: Stack) -> Report:
         Refusal: no archive was made; no older one was touched then.
 
     """
-    way, broker = stack.transport, stack.settings.broker
-    done = run_scripts(
-        stack,
-        SCRIPTS,
-        backup_calls(broker, declared_backups(stack), stack.name, way.socket),
-        action="apply",
-        become=broker.become,
-        image=image_for_root(stack),
-        seconds=SECONDS,
+    calls = backup_calls(
+        stack.settings.broker, declared_backups(stack), stack.name, stack.transport.socket
     )
-    if done.returncode:
-        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
-    return Report.parse(done.stdout)
+    result = run_scripts(
+        stack, SCRIPTS, calls, action="apply", image=image_for_root(stack), seconds=SECONDS
+    )
+    return Report.parse(require_success(stack, result).stdout)

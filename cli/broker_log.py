@@ -7,9 +7,8 @@ from datetime import datetime
 from broker.host.script_calls import ScriptCall
 from broker.host.scripts import HostScript
 from broker.logs.log_parser import EVER, LogSummary
-from cli.docker import ask, running_image
 from cli.refusals import Refusal
-from cli.run_on_host import run_scripts
+from cli.run_on_host import docker, run_scripts, running_image
 from cli.stack import Stack
 
 SECONDS = 60
@@ -31,7 +30,7 @@ def read_log(
     broker = stack.settings.broker
     path = f"{broker.folders.log}/{broker.logging.file}"
     image = image or _image(stack)
-    done = run_scripts(
+    result = run_scripts(
         stack,
         (HostScript.READ_LOG,),
         [
@@ -40,14 +39,13 @@ def read_log(
             )
         ],
         action="look",
-        become=broker.become,
         image=image,
         seconds=SECONDS,
     )
     # Not splitlines: a client id may hold what Python takes for a line's end, and Mosquitto not.
-    lines = done.stdout.removesuffix("\n").split("\n")
-    if done.returncode or lines[-1:] != ["end"]:
-        raise Refusal(f"host {stack.transport.host}: its log: {done.stderr.strip()}")
+    lines = result.stdout.removesuffix("\n").split("\n")
+    if result.exit_code or lines[-1:] != ["end"]:
+        raise Refusal(f"host {stack.transport.host}: its log: {result.stderr.strip()}")
     # A check is refused twice on each listener, and seldom made more often than each minute.
     own = 2 * 60 * len(broker.listeners)
     return LogSummary(since=since, own=own).read(lines)
@@ -64,4 +62,4 @@ def _image(stack: Stack) -> str:
 def gateways(stack: Stack) -> list[str]:
     """Return the addresses by which the broker's own host comes to it, through Docker."""
     template = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}} {{end}}"
-    return ask(stack, "inspect", "--format", template, stack.settings.broker.container).split()
+    return docker(stack, "inspect", "--format", template, stack.settings.broker.container).split()

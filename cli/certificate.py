@@ -15,9 +15,8 @@ from broker.host.scripts import HostScript
 from broker.tls.certificates import keeps
 from cli.credentials import check_declared
 from cli.deployed import require_up
-from cli.docker import image_for_root
 from cli.refusals import Refusal
-from cli.run_on_host import run_scripts
+from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 
 CA = "ca"
@@ -75,20 +74,15 @@ def sign(stack: Stack, pem: str, days: int) -> str:
         Refusal: the host has no CA, or can't be asked.
 
     """
-    broker = stack.settings.broker
-    calls = [ScriptCall(words=("sign", keeps(broker), str(days)), text=pem)]
-    image = image_for_root(stack)
-    done = run_scripts(
+    calls = [ScriptCall(words=("sign", keeps(stack.settings.broker), str(days)), text=pem)]
+    result = run_scripts(
         stack,
         (HostScript.SIGN_CERTIFICATE,),
         calls,
         action="look",
-        become=broker.become,
-        image=image,
+        image=image_for_root(stack),
     )
-    if done.returncode:
-        raise Refusal(f"host {stack.transport.host}: {done.stderr.strip()}")
-    return done.stdout
+    return require_success(stack, result).stdout
 
 
 def _wanted(stack: Stack) -> None:

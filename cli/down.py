@@ -109,17 +109,16 @@ def _erase(stack: Stack, image: str) -> str:
     broker = stack.settings.broker
     calls = erase_calls(broker, stack.transport.socket, image)
     try:
-        done = run_scripts(
+        result = run_scripts(
             stack,
             (HostScript.DELETE_FILES,),
             calls,
             action="apply",
-            become=broker.become,
             image=image,
             seconds=SECONDS,
         )
     except Refusal as wrong:
         raise Refusal(f"--delete-data: {wrong}") from None
-    if done.returncode:
-        raise Refusal(f"--delete-data: {done.stderr.strip()}")
-    return done.stdout
+    if result.exit_code:
+        raise Refusal(f"--delete-data: {result.stderr.strip()}")
+    return result.stdout

@@ -21,24 +21,23 @@ def restart(stack: Stack, image: str) -> None:
         Refusal: the broker did not come back as it was.
 
     """
-    way, broker = stack.transport, stack.settings.broker
+    broker = stack.settings.broker
     calls = [
-        database_call(broker, way.socket, image),
+        database_call(broker, stack.transport.socket, image),
         ready_call(broker),
         log_file_call(broker),
         ScriptCall(words=("restart", str(broker.stop_grace))),
     ]
-    done = run_scripts(
+    result = run_scripts(
         stack,
         (HostScript.RESTART, HostScript.AWAIT_READY),
         calls,
         action="apply",
-        become=broker.become,
         image=image,
         seconds=broker.stop_grace + 2 * READY_SECONDS + COUNTING_SECONDS,
     )
-    if done.returncode:
+    if result.exit_code:
         raise Refusal(
-            f"host {way.host}: {done.stderr.strip()}\n"
+            f"host {stack.transport.host}: {result.stderr.strip()}\n"
             f"Its database is kept. What is wrong: ./brokerctl check --stack {stack.name}"
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
 from broker.host.scripts import HostScript
 from cli.backup import SECONDS, declared_backups
-from cli.docker import image_for_root
 from cli.refusals import Refusal
-from cli.run_on_host import run_scripts
+from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 
 
@@ -52,7 +53,9 @@ def replaced(report: Report) -> str:
     return Report(dict(zip(("retained", "sessions", "queued"), found, strict=True))).counts()
 
 
-def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: str) -> Report:
+def restore(
+    stack: Stack, archive: str, identity: str, *, other: bool, action: Literal["look", "apply"]
+) -> Report:
     """
     Run ``host/commands/restore.sh``, only to ``look``, or to ``apply``.
 
@@ -60,20 +63,17 @@ def restore(stack: Stack, archive: str, identity: str, *, other: bool, action: s
         Refusal: it did not come to that; the broker runs with what it had.
 
     """
-    way, broker = stack.transport, stack.settings.broker
-    done = run_scripts(
+    broker, socket = stack.settings.broker, stack.transport.socket
+    result = run_scripts(
         stack,
         (HostScript.RESTORE,),
         [
-            *archive_calls(broker, declared_backups(stack), stack.name, way.socket, identity),
+            *archive_calls(broker, declared_backups(stack), stack.name, socket, identity),
             *drill_calls(broker, archive),
             *restore_calls(broker, other=other),
         ],
         action=action,
-        become=broker.become,
         image=image_for_root(stack),
         seconds=SECONDS,
     )
-    if done.returncode:
-        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
-    return Report.parse(done.stdout)
+    return Report.parse(require_success(stack, result).stdout)

@@ -15,10 +15,10 @@ from broker.monitoring.status import (
     readers,
 )
 from cli.credentials import all_logins
-from cli.docker import ask
 from cli.mqtt_client import client_of_user
 from cli.pulumi import Pulumi
 from cli.refusals import Finding, Refusal
+from cli.run_on_host import docker
 from cli.stack import Stack
 
 
@@ -40,13 +40,13 @@ def judge(stack: Stack, status: Status) -> None:
 def look(stack: Stack) -> Status:
     """Ask Docker, and the broker itself where somebody may read its statistics."""
     container = stack.settings.broker.container
-    status = Status.parse(ask(stack, "inspect", "--format", INSPECT, container))
+    status = Status.parse(docker(stack, "inspect", "--format", INSPECT, container))
     if status.state != "running":
         return status
     with ThreadPoolExecutor() as pool:
         # Docker watches for a second before it says how much the processor does.
-        used = pool.submit(ask, stack, "stats", "--no-stream", "--format", STATS, container)
-        sockets = pool.submit(ask, stack, "exec", container, "sh", "-c", _SOCKETS)
+        used = pool.submit(docker, stack, "stats", "--no-stream", "--format", STATS, container)
+        sockets = pool.submit(docker, stack, "exec", container, "sh", "-c", _SOCKETS)
         try:
             reader, system = _statistics(stack)
         except Refusal as wrong:

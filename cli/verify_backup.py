@@ -7,9 +7,8 @@ from pathlib import Path
 from broker.backup.backups import Report, archive_calls, drill_calls
 from broker.host.scripts import HostScript
 from cli.backup import SECONDS, declared_backups
-from cli.docker import image_for_root
-from cli.refusals import NotAsked, Refusal
-from cli.run_on_host import run_scripts
+from cli.refusals import NotAsked
+from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 
 
@@ -37,19 +36,16 @@ def drill(stack: Stack, archive: str, identity: str) -> Report:
         Refusal: the archive is not what it ought to be.
 
     """
-    way, broker = stack.transport, stack.settings.broker
-    done = run_scripts(
+    broker, socket = stack.settings.broker, stack.transport.socket
+    result = run_scripts(
         stack,
         (HostScript.VERIFY_BACKUP,),
         [
-            *archive_calls(broker, declared_backups(stack), stack.name, way.socket, identity),
+            *archive_calls(broker, declared_backups(stack), stack.name, socket, identity),
             *drill_calls(broker, archive),
         ],
         action="apply",
-        become=broker.become,
         image=image_for_root(stack),
         seconds=SECONDS,
     )
-    if done.returncode:
-        raise Refusal(f"host {way.host}: {done.stderr.strip()}")
-    return Report.parse(done.stdout)
+    return Report.parse(require_success(stack, result).stdout)

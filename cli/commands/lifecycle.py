@@ -104,8 +104,8 @@ def down(
 def restart(stack: StackOption = "dev") -> None:
     """Start the broker again with its data, and wait until it answers."""
     from cli.deployed import require_up
-    from cli.docker import running_image
     from cli.restart import restart as start_again
+    from cli.run_on_host import running_image
     from cli.stack import Stack
 
     declared = Stack.read(stack)
@@ -149,15 +149,17 @@ def logs(
 ) -> None:
     """Show the broker's log."""
     from cli.deployed import require_up
-    from cli.docker import ask, show
+    from cli.run_on_host import docker, show_docker
     from cli.stack import Stack
 
     declared = Stack.read(stack)
     require_up(declared)
     container = declared.settings.broker.container
     # Docker's own sentence would stand among the broker's.
-    ask(declared, "inspect", "--format", "{{.Id}}", container)
-    show(declared, "logs", "--tail", str(lines), *(["--follow"] if follow else []), container)
+    docker(declared, "inspect", "--format", "{{.Id}}", container)
+    show_docker(
+        declared, "logs", "--tail", str(lines), *(["--follow"] if follow else []), container
+    )
 
 
 def outputs(

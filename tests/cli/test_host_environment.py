@@ -4,17 +4,16 @@ import ast
 
 import pytest
 
-import cli.docker
 import cli.run_on_host
 from cli.stack import ROOT, Stack
 
 STARTS = {"subprocess.run", "subprocess.Popen"}
 
 CALLS = {
-    "ask": lambda _: cli.docker.ask(Stack.read("test"), "inspect"),
-    "show": lambda _: cli.docker.show(Stack.read("test"), "logs"),
+    "ask": lambda _: cli.run_on_host.docker(Stack.read("test"), "inspect"),
+    "show": lambda _: cli.run_on_host.show_docker(Stack.read("test"), "logs"),
     "scripts": lambda _: cli.run_on_host.run_scripts(
-        Stack.read("test"), (), [], action="look", become="nobody"
+        Stack.read("test"), (), [], action="look", as_root=False
     ),
     "logs": lambda desk: desk.run("logs"),
     "down": lambda desk: desk.run("down", "--confirm", "test", "--delete-data"),
