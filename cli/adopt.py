@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_file
@@ -20,11 +22,59 @@ CONF = "mosquitto.conf"
 MOST = 20
 
 
+@dataclass(frozen=True)
+class AdoptedStack:
+    """The stack file that was written, what was assumed, and what is left to do."""
+
+    stack: str
+    file: Path
+    adoption: Adoption
+
+    @property
+    def users(self) -> list[str]:
+        return [*self.adoption.settings["users"]]
+
+    @property
+    def next_steps(self) -> list[str]:
+        folder = self.adoption.settings["broker"]["folders"]["config"]
+        return [
+            f"keep a copy of {folder}: its files are written anew",
+            f"./brokerctl preview --stack {self.stack}",
+            "stop the old broker, keeping its data (docker compose down, without -v)",
+            f"./brokerctl up --stack {self.stack}",
+        ]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the result for JSON; it contains no hash."""
+        return {
+            "stack": self.stack,
+            "file": str(self.file),
+            "users": self.users,
+            "assumptions": list(self.adoption.remarks),
+            "next": self.next_steps,
+        }
+
+    def as_text(self) -> str:
+        """Return the result as lines for a person."""
+        users = self.users
+        counted = (
+            "1 user with the password that it has"
+            if len(users) == 1
+            else f"{len(users):,} users with the passwords that they have"
+        )
+        more = f" and {len(users) - MOST:,} more" if len(users) > MOST else ""
+        lines = [f"{self.file.name}: {counted}: {', '.join(users[:MOST])}{more}"]
+        if self.adoption.remarks:
+            lines += ["", "Not as it was, or assumed; read each before `./brokerctl up`:"]
+            lines += [f"  {remark}" for remark in self.adoption.remarks]
+        return "\n".join([*lines, "", "Then:", *(f"  {step}" for step in self.next_steps)])
+
+
 def adopt_broker(
     name: str, *, folder: str, conf: str, address: str, container: str, data: str, log: str
-) -> str:
+) -> AdoptedStack:
     """
-    Write the stack file *name* and its secret, and return what is left to do.
+    Write the stack file *name* and its secret, and return them with what is left to do.
 
     Raises:
         Refusal: nothing was written.
@@ -46,7 +96,7 @@ def adopt_broker(
     except AdoptionError as wrong:
         raise Refusal(f"nothing was written. To be mended first:\n{wrong}") from None
     write(name, file, adoption)
-    return _report(name, file, adoption)
+    return AdoptedStack(name, file, adoption)
 
 
 def stack_file(stack: str) -> Path:
@@ -141,26 +191,3 @@ def write(name: str, file: Path, adoption: Adoption) -> None:
     except BaseException:
         file.unlink()
         raise
-
-
-def _report(stack: str, file: Path, adoption: Adoption) -> str:
-    users, folder = adoption.settings["users"], adoption.settings["broker"]["folders"]["config"]
-    counted = (
-        "1 user with the password that it has"
-        if len(users) == 1
-        else f"{len(users):,} users with the passwords that they have"
-    )
-    more = f" and {len(users) - MOST:,} more" if len(users) > MOST else ""
-    lines = [f"{file.name}: {counted}: {', '.join([*users][:MOST])}{more}"]
-    if adoption.remarks:
-        lines += ["", "Not as it was, or assumed; read each before `./brokerctl up`:"]
-        lines += [f"  {each}" for each in adoption.remarks]
-    lines += [
-        "",
-        "Then:",
-        f"  keep a copy of {folder}: its files are written anew",
-        f"  ./brokerctl preview --stack {stack}",
-        "  stop the old broker, keeping its data (docker compose down, without -v)",
-        f"  ./brokerctl up --stack {stack}",
-    ]
-    return "\n".join(lines)

@@ -7,7 +7,9 @@ from cli.exit_codes import finish
 
 HELP = """Run the Mosquitto broker that a stack file declares.
 
-Each command takes --stack; without it, and without SENTIENT_MQTT_STACK, the stack is dev."""
+Each command takes --stack; without it, and without SENTIENT_MQTT_STACK, the stack is dev.
+
+With --json, a command prints a JSON document on stdout, and progress and messages on stderr."""
 EPILOG = (
     "Exit codes: 0 all is well; 1 a finding or a failure; 2 the broker could not be asked, or the "
     "command was typed wrongly."

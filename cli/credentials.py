@@ -36,6 +36,11 @@ def all_logins(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, Cred
     return users | {name: Credential(name, each) for name, each in members.items()}
 
 
+def file_name(user: str, format_: str) -> str:
+    """Return the name of the file with the login of *user*."""
+    return f"{user}{_SUFFIX[format_]}"
+
+
 def write_all(
     settings: Settings, logins: Mapping[str, Credential], folder: Path, format_: str
 ) -> dict[str, str]:
@@ -48,7 +53,7 @@ def write_all(
     # One that was there keeps its mode: it may be anybody's, and the files are closed themselves.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, each in logins.items():
-        file = folder / f"{name}{_SUFFIX[format_]}"
+        file = folder / file_name(name, format_)
         file.unlink(missing_ok=True)
         if format_ == "env" and (why := unfit(each)):
             left_out[name] = why

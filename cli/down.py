@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from broker.host.layout import erase_calls
 from broker.host.scripts import HostScript
@@ -21,9 +22,18 @@ SEED = "$random:index/randomPassword:RandomPassword::credentials.salts"
 SECONDS = 600
 
 
-def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: bool) -> None:
+def take_down(
+    stack: Stack,
+    *,
+    delete_data: bool,
+    delete_passwords: bool,
+    sure: bool,
+    result: dict[str, Any],
+) -> None:
     """
-    Run `pulumi destroy`, and delete the data folders where that was said.
+    Run `pulumi destroy`, and delete the data folders if *delete_data*.
+
+    *result* is filled with what was deleted and what was kept.
 
     Raises:
         Refusal: some of it is left.
@@ -47,6 +57,14 @@ def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: 
         left = _seeds(pulumi)
         _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in left])
         raise
+    folders = stack.settings.broker.folders
+    result |= {
+        "stack": stack.name,
+        "container": stack.settings.broker.container,
+        "folders": {"data": folders.data, "log": folders.log},
+        "dataDeleted": False,
+        "passwordsDeleted": delete_passwords,
+    }
     if delete_passwords:
         print("Deleted: every password. The next `up` draws others.")
     else:
@@ -54,11 +72,11 @@ def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: 
             f"Kept: every password. ./brokerctl up --stack {stack.name} brings the broker back "
             "with them."
         )
-    folders = stack.settings.broker.folders
     if delete_data:
         kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
         print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
         print(kept, end="")
+        result |= {"dataDeleted": True, "notes": kept.splitlines()}
     else:
         print(f"Kept: {folders.data} and {folders.log}. --delete-data deletes them.")
 

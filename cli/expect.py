@@ -42,6 +42,11 @@ def render(answers: list[Answer]) -> list[str]:
     ]
 
 
+def as_data(answers: list[Answer]) -> list[dict[str, Any]]:
+    """Return the answers for JSON; ``held`` is null where the broker could not be asked."""
+    return [{"expected": answer.text, "held": answer.held} for answer in answers]
+
+
 def judge(answers: list[Answer]) -> None:
     """
     Pass if no answer was another one than the expected.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
 from broker.host.scripts import HostScript
@@ -12,9 +12,17 @@ from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 
 
-def restore_backup(stack: Stack, archive: str, identity: str, *, other: bool, sure: bool) -> None:
+def restore_backup(
+    stack: Stack,
+    archive: str,
+    identity: str,
+    *,
+    other: bool,
+    sure: bool,
+    result: dict[str, Any],
+) -> None:
     """
-    Say what a restore replaces, ask, and do it.
+    Say what a restore replaces, ask, and do it. *result* is filled with what was restored.
 
     Raises:
         Refusal: the broker holds what it held before.
@@ -33,7 +41,15 @@ def restore_backup(stack: Stack, archive: str, identity: str, *, other: bool, su
     if not sure and not agreed():
         raise Refusal("not restored: the answer was not yes.")
     done = restore(stack, archive, identity, other=other, action="apply")
-    print(f"Restored; nobody was served for {done.facts['seconds']} seconds.")
+    result |= {
+        "archive": archive,
+        "written": seen.facts["written"],
+        "container": stack.settings.broker.container,
+        "downtimeSeconds": float(done.facts["seconds"]),
+        "previousDatabase": done.facts["kept"],
+        **{key: int(seen.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
+    }
+    print(f"Restored; downtime: {done.facts['seconds']} s.")
     print(f"What was there: {done.facts['kept']} on the host. It is yours to delete.")
 
 

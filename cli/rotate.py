@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from broker.credentials.logins import disconnected, stamps
 from broker.credentials.password_ages import set_another
@@ -18,12 +19,19 @@ from cli.stack import Stack
 MOST = 20
 
 
-def rotate(stack: Stack, named: list[str], *, end_previous: bool, sure: bool) -> None:
+def rotate(
+    stack: Stack,
+    named: list[str],
+    *,
+    end_previous: bool,
+    sure: bool,
+    result: dict[str, Any],
+) -> None:
     """
     Raise generations in the stack file, show what follows from it, and bring it about.
 
     For all users and fleets where none is *named*. With *end_previous* the login before the newest
-    is ended instead.
+    is ended instead. *result* is filled once the stack file is to stay as it is written.
 
     Raises:
         Refusal: what is wrong; the stack file is then as it was, unless `pulumi up` has begun.
@@ -33,7 +41,8 @@ def rotate(stack: Stack, named: list[str], *, end_previous: bool, sure: bool) ->
     change = revoke_previous if end_previous else raise_generations
     keys = change(stack.settings, named, stack.file.name)
     require_up(stack)
-    if not named and not end_previous and (left := chosen(stack.settings)):
+    left = [] if named or end_previous else chosen(stack.settings)
+    if left:
         print(f"Left as they are, for a person chose the password: {', '.join(left)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
@@ -53,12 +62,20 @@ def rotate(stack: Stack, named: list[str], *, end_previous: bool, sure: bool) ->
         pulumi.run("preview", "--stack", stack.name)
         if not (sure or pulumi.backend.ours or _agreed()):
             raise Refusal("nothing was rotated: the answer was not yes (--yes doesn't ask).")
+    result |= {
+        "stack": stack.name,
+        "changed": keys,
+        "disconnected": gone,
+        "skipped": left,
+        "applied": False,
+    }
     # From here on some of it may have happened, and the file says what.
     if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
         raise Refusal(
             f"pulumi up failed; its message is above. {stack.file.name} says what is to be: once "
             f"that is mended, ./brokerctl up --stack {stack.name} goes on from here."
         )
+    result["applied"] = True
 
 
 @contextmanager

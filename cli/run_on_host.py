@@ -158,6 +158,27 @@ def show_docker(stack: Stack, *words: str) -> None:
         raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
 
 
+def docker_log(stack: Stack, lines: int) -> list[str]:
+    """
+    Return the last *lines* of the container's log, stdout and stderr in the order of writing.
+
+    Raises:
+        Refusal: the host can't be reached, or Docker reports an error.
+
+    """
+    words = ("logs", "--tail", str(lines), stack.settings.broker.container)
+    # The login shell may be one without `2>&1`, such as csh.
+    line = shlex.join(
+        ("sh", "-c", 'exec "$@" 2>&1', "sh", "docker", "-H", stack.transport.socket, *words)
+    )
+    result = run_on_host(stack, line)
+    if result.exit_code:
+        message = _explain(stack, result.stdout + result.stderr)
+        raise Refusal(f"host {stack.transport.host}: docker logs: {message}")
+    # Not splitlines: a client id may contain what Python takes for the end of a line.
+    return result.stdout.removesuffix("\n").split("\n") if result.stdout else []
+
+
 def running_image(stack: Stack) -> str:
     """
     Return the id of the image of the stack's container, whatever image is declared by now.

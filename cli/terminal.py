@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 PATIENCE = 2.0
@@ -27,6 +28,40 @@ def on_terminal() -> bool:
 
 def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
+
+
+@contextmanager
+def json_result(*, enabled: bool) -> Iterator[dict[str, Any]]:
+    """
+    Yield the result of a command for it to fill, and print it as JSON at the end if *enabled*.
+
+    Until then, whatever this process and the processes that it starts print goes to stderr. A
+    command that fails prints what it had filled in, and nothing if that is nothing.
+    """
+    result: dict[str, Any] = {}
+    if not enabled:
+        yield result
+        return
+    try:
+        with _stdout_to_stderr():
+            yield result
+    finally:
+        if result:
+            print_json(result)
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Redirect Python's stdout, and the file descriptor that child processes inherit."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -187,7 +187,7 @@ def map_(
 def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """Put the stack file's expectations to the broker that runs."""
     from cli.deployed import require_up
-    from cli.expect import MARKS, ask_all, judge, render
+    from cli.expect import MARKS, as_data, ask_all, judge, render
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
@@ -198,7 +198,7 @@ def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     with waiting("asking the broker"):
         answers = ask_all(declared.settings, outputs)
     if json:
-        print_json([{"expected": each.text, "held": each.held} for each in answers])
+        print_json(as_data(answers))
     elif on_terminal():
         print_table(("", "expected"), [(MARKS[each.held], each.text) for each in answers])
         print_lines(render(answers)[-1:])

@@ -31,7 +31,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def create(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Make one archive of what the broker keeps, now."""
+    """
+    Make one archive of what the broker keeps, now.
+
+    JSON: what the host reports, such as archive, bytes, retained, sessions, queued, logins.
+    """
     from cli.backup import backup, declared_backups
     from cli.deployed import require_up
     from cli.stack import Stack
@@ -58,7 +62,11 @@ def verify(
     identity: IdentityOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Start a broker of its own on an archive, count what it finds, and log in."""
+    """
+    Start a broker of its own on an archive, count what it finds, and log in.
+
+    JSON: what the host reports, such as archive, written, retained, sessions, queued, logins.
+    """
     from cli.backup import declared_backups
     from cli.deployed import require_up
     from cli.stack import Stack
@@ -95,18 +103,23 @@ def restore(
     identity: IdentityOption = None,
     other: Annotated[bool, typer.Option("--other", help="Take another stack's archive.")] = False,
     yes: YesOption = False,
+    json: JsonOption = False,
 ) -> None:
     """
     Have the broker hold what an archive holds: retained messages and sessions.
 
     What it held before is kept aside, users and rules stay as they are, and every client is
     disconnected once.
+
+    JSON: archive, written, container, downtimeSeconds, previousDatabase, retained, sessions,
+    queued.
     """
     from cli.backup import declared_backups
     from cli.deployed import require_up
     from cli.refusals import NotAsked
     from cli.restore import restore_backup
     from cli.stack import Stack
+    from cli.terminal import json_result
     from cli.verify_backup import read_identity
 
     if not archive:
@@ -114,4 +127,7 @@ def restore(
     declared = Stack.read(stack)
     declared_backups(declared)
     require_up(declared)
-    restore_backup(declared, archive, read_identity(identity), other=other, sure=yes)
+    with json_result(enabled=json) as result:
+        restore_backup(
+            declared, archive, read_identity(identity), other=other, sure=yes, result=result
+        )

@@ -25,17 +25,22 @@ def add_to(app: typer.Typer) -> None:
     command(app, PANEL, "outputs", example="./brokerctl outputs --show-secrets", asks=True)(outputs)
 
 
-def up(stack: StackOption = "dev", *, yes: YesOption = False) -> None:
+def up(stack: StackOption = "dev", *, yes: YesOption = False, json: JsonOption = False) -> None:
     """
     Bring the broker up, or change it to what the stack file says.
 
     Run again, it changes nothing. On dev nobody is asked; elsewhere Pulumi shows its preview and
     asks.
+
+    JSON: stack, container, image, endpoints; expectations or expectationsNotAsked, and checks,
+    where the stack file declares them.
     """
     from cli.stack import Stack
+    from cli.terminal import json_result
     from cli.up import bring_up
 
-    bring_up(Stack.read(stack), sure=yes)
+    with json_result(enabled=json) as result:
+        bring_up(Stack.read(stack), sure=yes, result=result)
 
 
 def preview(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
@@ -77,45 +82,59 @@ def down(
             "--yes", help="Don't ask on dev. For any other stack the name is needed all the same."
         ),
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """
     Take the broker away. Data, logs and passwords stay, unless an option says otherwise.
 
     On every stack but dev the name of the stack has to be typed.
+
+    JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
     """
     from bootstrap.backend import DISPOSABLE
     from cli.deployed import require_state
     from cli.down import require_name, take_down
     from cli.stack import Stack
+    from cli.terminal import json_result
 
     declared = Stack.read(stack)
     require_state(declared)
     asked = bool(confirm) or stack != DISPOSABLE
-    if asked:
-        require_name(declared, confirm)
-    take_down(
-        declared,
-        delete_data=delete_data,
-        delete_passwords=delete_passwords,
-        sure=yes or asked,
-    )
+    with json_result(enabled=json) as result:
+        if asked:
+            require_name(declared, confirm)
+        take_down(
+            declared,
+            delete_data=delete_data,
+            delete_passwords=delete_passwords,
+            sure=yes or asked,
+            result=result,
+        )
 
 
-def restart(stack: StackOption = "dev") -> None:
-    """Start the broker again with its data, and wait until it answers."""
+def restart(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
+    """
+    Start the broker again with its data, and wait until it answers.
+
+    JSON: stack, container, image, restarted.
+    """
     from cli.deployed import require_up
     from cli.restart import restart as start_again
     from cli.run_on_host import running_image
     from cli.stack import Stack
+    from cli.terminal import json_result
 
     declared = Stack.read(stack)
     require_up(declared)
-    start_again(declared, running_image(declared))
-    print(
-        f"container {declared.settings.broker.container}: started again; it lets its health user "
-        "in, refuses who has no login, and has the messages that it kept. Every client was "
-        "disconnected once."
-    )
+    container = declared.settings.broker.container
+    with json_result(enabled=json) as result:
+        image = running_image(declared)
+        start_again(declared, image)
+        result |= {"stack": stack, "container": container, "image": image, "restarted": True}
+        print(
+            f"container {container}: started again; it lets its health user in, refuses who has no "
+            "login, and has the messages that it kept. Every client was disconnected once."
+        )
 
 
 def status(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
@@ -146,15 +165,28 @@ def logs(
     *,
     lines: Annotated[int, typer.Option("--lines", min=0, help="How many of the last.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with those to come.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show the broker's log."""
-    from cli.deployed import require_up
-    from cli.run_on_host import docker, show_docker
-    from cli.stack import Stack
+    """
+    Show the broker's log.
 
+    JSON: stack, container, lines. Not with --follow.
+    """
+    from cli.deployed import require_up
+    from cli.refusals import NotAsked
+    from cli.run_on_host import docker, docker_log, show_docker
+    from cli.stack import Stack
+    from cli.terminal import print_json
+
+    if json and follow:
+        raise NotAsked("--json prints one document, and --follow does not end: leave one out")
     declared = Stack.read(stack)
     require_up(declared)
     container = declared.settings.broker.container
+    if json:
+        shown = docker_log(declared, lines)
+        print_json({"stack": stack, "container": container, "lines": shown})
+        return
     # Docker's own sentence would stand among the broker's.
     docker(declared, "inspect", "--format", "{{.Id}}", container)
     show_docker(

@@ -32,7 +32,11 @@ def watch(
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Print what a user receives, as it comes: a message per line."""
+    """
+    Print what a user receives, as it comes: a message per line.
+
+    JSON: a document per message, with topic and payload.
+    """
     from json import dumps
 
     from cli.stack import Stack
@@ -54,9 +58,21 @@ def publish(
     stack: StackOption = "dev",
     *,
     retain: Annotated[bool, typer.Option("--retain", help="Have the broker keep it.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Publish one message. Exits with 1 where no rule grants it."""
-    from cli.publish import publish as send
-    from cli.stack import Stack
+    """
+    Publish one message. Exits with 1 where no rule grants it.
 
-    print(send(Stack.read(stack), user, topic, message, retain=retain))
+    JSON: user, topic, accepted, reason, retained, hasSubscribers.
+    """
+    from cli.publish import publish as send
+    from cli.publish import require_accepted
+    from cli.stack import Stack
+    from cli.terminal import json_result
+
+    declared = Stack.read(stack)
+    with json_result(enabled=json) as result:
+        published = send(declared, user, topic, message, retain=retain)
+        result.update(published.as_data())
+        require_accepted(declared, published)
+        print(published.as_text())

@@ -58,7 +58,11 @@ def credentials(
     ] = "env",
     json: JsonOption = False,
 ) -> None:
-    """Print how a user logs in, or write a file for each user."""
+    """
+    Print how a user logs in, or write a file for each user.
+
+    JSON: username, password; with --all: folder, files, withoutFile (the reason, by user).
+    """
     import sys
 
     from cli import credentials as known
@@ -66,7 +70,7 @@ def credentials(
     from cli.pulumi import Pulumi
     from cli.refusals import NotAsked, Refusal
     from cli.stack import Stack
-    from cli.terminal import print_json
+    from cli.terminal import json_result, print_json
 
     declared = Stack.read(stack)
     if bool(user) == (all_ is not None):
@@ -77,12 +81,19 @@ def credentials(
     require_up(declared)
     logins = known.all_logins(declared.settings, Pulumi.ready(declared).outputs())
     if all_ is not None:
-        left_out = known.write_all(declared.settings, logins, all_, format_)
-        print(f"{len(logins) - len(left_out)} files, mode 0600: {all_}", file=sys.stderr)
-        if left_out:
-            raise Refusal(
-                "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
-            )
+        with json_result(enabled=json) as result:
+            left_out = known.write_all(declared.settings, logins, all_, format_)
+            written = [name for name in logins if name not in left_out]
+            result |= {
+                "folder": str(all_),
+                "files": [known.file_name(name, format_) for name in written],
+                "withoutFile": left_out,
+            }
+            print(f"{len(written)} files, mode 0600: {all_}", file=sys.stderr)
+            if left_out:
+                raise Refusal(
+                    "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
+                )
         return
     if user not in logins:
         raise not_up_yet(stack, user)
@@ -128,21 +139,28 @@ def rotate(
         typer.Option("--revoke-previous", help="End the login before the newest instead."),
     ] = False,
     yes: YesOption = False,
+    json: JsonOption = False,
 ) -> None:
     """
     Give users new passwords. Nobody else is disconnected.
 
     The generation in the stack file is raised, the preview shown, and the change applied. On dev
     nobody is asked.
+
+    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied.
     """
     from cli.refusals import NotAsked
     from cli.rotate import rotate as give_new_passwords
     from cli.stack import Stack
+    from cli.terminal import json_result
 
     declared = Stack.read(stack)
     if all_ == bool(users):
         raise NotAsked("name users, or give --all")
-    give_new_passwords(declared, users or [], end_previous=revoke_previous, sure=yes)
+    with json_result(enabled=json) as result:
+        give_new_passwords(
+            declared, users or [], end_previous=revoke_previous, sure=yes, result=result
+        )
 
 
 def certificate(

@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from declared import smallest
@@ -120,12 +121,12 @@ def test_the_end_of_the_connection_is_not_taken_for_an_answer(serve, ask):
     assert broker.connections == 1
 
 
-def test_a_closed_port_is_unreachable(serve):
-    broker = serve(LET_IN)
-    broker.server.close()
+def test_a_closed_port_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = SimpleNamespace(port=server.getsockname()[1])
 
     with pytest.raises(UnreachableError, match=r"can't be reached from here: ") as unreachable:
-        client_of(broker).connect()
+        client_of(closed).connect()
 
     assert unreachable.value.reason
     assert left_behind() == []

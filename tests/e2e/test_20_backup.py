@@ -94,7 +94,7 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
 
     said = types("backup", "restore", "latest", answer="yes")
     assert "It replaces what" in said
-    assert "nobody was served for" in said
+    assert "downtime: " in said
     with backed_up.until_in("admin") as admin:
         admin.subscribe("paragon/room/status/door")
         assert admin.got("paragon/room/status/door").text == "open"
