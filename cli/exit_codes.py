@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from cli.refusals import FAILED, Finding, NotAsked, Refusal
+from cli.errors import FAILED, CommandError, FindingError, NotPerformedError
 
 INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ def refusals() -> tuple[type[Exception], ...]:
     from bootstrap.image import ImageError
     from bootstrap.progress import FailedError
 
-    return (Refusal, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
+    return (CommandError, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
 
 
 def finish(main: Callable[[], None]) -> None:
@@ -51,8 +51,8 @@ def asks(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except Exception as wrong:
-            if isinstance(wrong, Finding) or not isinstance(wrong, refusals()):
+            if isinstance(wrong, FindingError) or not isinstance(wrong, refusals()):
                 raise
-            raise NotAsked(str(wrong)) from None
+            raise NotPerformedError(str(wrong)) from None
 
     return asked

@@ -17,10 +17,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.credentials.env_files import endpoint
 from broker.settings.broker_settings import Broker, Listener
-from cli.credentials import Credential, all_logins, check_declared
-from cli.deployed import not_up_yet
-from cli.refusals import Refusal
+from cli.deployment_state import not_up_yet
+from cli.errors import CommandError
 from cli.stack import Stack
+from cli.users.credentials import Credential, all_logins, check_declared
 
 SECONDS = 10
 """How long the client waits for a connection, and for the answer to a request."""
@@ -36,7 +36,7 @@ class Message:
     payload: bytes
 
 
-class UnreachableError(Refusal):
+class UnreachableError(CommandError):
     """No connection to the broker can be opened from this machine."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -44,14 +44,14 @@ class UnreachableError(Refusal):
         self.reason = reason
 
 
-class NoAnswerError(Refusal):
+class NoAnswerError(CommandError):
     """The broker did not answer a request in time."""
 
     def __init__(self, url: str, seconds: float) -> None:
         super().__init__(f"{url}: no answer within {seconds:g} seconds.")
 
 
-class ConnectionEndedError(Refusal):
+class ConnectionEndedError(CommandError):
     """The connection ended before the broker answered."""
 
     def __init__(self, url: str, code: ReasonCode) -> None:
@@ -117,7 +117,7 @@ class MqttClient:
         if code.is_failure:
             self.close()
             name = self._credential.username if self._credential else ""
-            raise Refusal(f"{self.url}: refused the login of {name!r}: {code}.")
+            raise CommandError(f"{self.url}: refused the login of {name!r}: {code}.")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,7 +128,7 @@ class MqttClient:
         Return the reason code of the broker's CONNACK.
 
         Raises:
-            Refusal: the broker can't be reached, or did not answer. The connection is closed.
+            CommandError: the broker can't be reached, or did not answer. The connection is closed.
 
         """
         try:
@@ -166,24 +166,24 @@ class MqttClient:
         Subscribe to *filter_*.
 
         Raises:
-            Refusal: the broker did not grant the subscription.
+            CommandError: the broker did not grant the subscription.
 
         """
         code = self.subscribe(filter_)
         if code.is_failure:
-            raise Refusal(f"{self.url}: refused the subscription to {filter_}: {code}.")
+            raise CommandError(f"{self.url}: refused the subscription to {filter_}: {code}.")
 
     def next_message(self) -> Message:
         """
         Wait for the next message and return it.
 
         Raises:
-            Refusal: the connection ended.
+            CommandError: the connection ended.
 
         """
         message = self._messages.get()
         if isinstance(message, _Ended):
-            raise Refusal(f"{self.url}: the connection ended: {message.code}.")
+            raise CommandError(f"{self.url}: the connection ended: {message.code}.")
         return message
 
     def pending_messages(self) -> list[Message]:
@@ -249,7 +249,7 @@ def client_of_user(stack: Stack, user: str, outputs: Mapping[str, Any]) -> MqttC
     Return a client that logs in as *user*, through a listener that takes a password.
 
     Raises:
-        Refusal: there is no such user, or the stack does not know the password.
+        CommandError: there is no such user, or the stack does not know the password.
 
     """
     check_declared(user, stack)
@@ -257,7 +257,7 @@ def client_of_user(stack: Stack, user: str, outputs: Mapping[str, Any]) -> MqttC
     if user not in logins:
         declared = stack.settings.users.get(user)
         if declared is not None and not declared.password_known:
-            raise Refusal(
+            raise CommandError(
                 f"user {user}: was adopted with its hash; only its clients know the password."
             )
         raise not_up_yet(stack.name, user)

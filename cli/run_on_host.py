@@ -13,7 +13,7 @@ from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
 from broker.host.scripts import HostScript
 from broker.host.transport import explain_ssh, explain_start, host_environment
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import ROOT, Stack
 from cli.terminal import waiting
 
@@ -41,7 +41,7 @@ def run_on_host(
     *show*: stdout and stderr go to this process's own, without an input and without a time limit.
 
     Raises:
-        Refusal: the host can't be reached, or the command did not end within *seconds*.
+        CommandError: the host can't be reached, or the command did not end within *seconds*.
 
     """
     transport = stack.transport
@@ -63,14 +63,16 @@ def run_on_host(
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise Refusal(f"host {transport.host}: no answer within {seconds:g} seconds.") from None
+        raise CommandError(
+            f"host {transport.host}: no answer within {seconds:g} seconds."
+        ) from None
     except OSError as error:
-        raise Refusal(explain_start(transport.host, argv[0], error)) from None
+        raise CommandError(explain_start(transport.host, argv[0], error)) from None
     # A log contains client ids of any bytes, cut in the middle of a character too. Text mode would
     # raise an error for those, and take a carriage return for the end of a line.
     stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     if done.returncode == SSH_FAILED and transport.remote:
-        raise Refusal(explain_ssh(transport.host, stderr))
+        raise CommandError(explain_ssh(transport.host, stderr))
     return HostResult(exit_code=done.returncode, stdout=stdout, stderr=stderr)
 
 
@@ -90,7 +92,7 @@ def run_scripts(
     *image*: an image on the host, in whose container ``become: docker`` works.
 
     Raises:
-        Refusal: the host can't be reached, or the command did not end within *seconds*.
+        CommandError: the host can't be reached, or the command did not end within *seconds*.
 
     """
     script = assemble(scripts, lambda name: (ROOT / "host" / name).read_text("utf-8"))
@@ -104,11 +106,11 @@ def require_success(stack: Stack, result: HostResult) -> HostResult:
     Return *result* if the command succeeded.
 
     Raises:
-        Refusal: it failed; the message is what it printed on stderr.
+        CommandError: it failed; the message is what it printed on stderr.
 
     """
     if result.exit_code:
-        raise Refusal(f"host {stack.transport.host}: {result.stderr.strip()}")
+        raise CommandError(f"host {stack.transport.host}: {result.stderr.strip()}")
     return result
 
 
@@ -117,7 +119,7 @@ def probe(stack: Stack, scripts: Iterable[HostScript], calls: Iterable[ScriptCal
     Return the facts that *scripts* print, as ``host/commands/probe.sh`` does; change nothing.
 
     Raises:
-        Refusal: the host can't be reached, or the facts are incomplete.
+        CommandError: the host can't be reached, or the facts are incomplete.
 
     """
     result = run_scripts(stack, scripts, calls, action="look", as_root=False)
@@ -126,8 +128,8 @@ def probe(stack: Stack, scripts: Iterable[HostScript], calls: Iterable[ScriptCal
         return facts
     transport = stack.transport
     if transport.remote:
-        raise Refusal(explain_ssh(transport.host, result.stderr))
-    raise Refusal(f"host {transport.host}: a look at it failed: {result.stderr.strip()}")
+        raise CommandError(explain_ssh(transport.host, result.stderr))
+    raise CommandError(f"host {transport.host}: a look at it failed: {result.stderr.strip()}")
 
 
 def docker(stack: Stack, *words: str, seconds: float = DOCKER_SECONDS) -> str:
@@ -135,12 +137,12 @@ def docker(stack: Stack, *words: str, seconds: float = DOCKER_SECONDS) -> str:
     Return what ``docker`` prints for *words*.
 
     Raises:
-        Refusal: the host can't be reached, or Docker reports an error.
+        CommandError: the host can't be reached, or Docker reports an error.
 
     """
     result = run_on_host(stack, _docker_line(stack, words), seconds=seconds)
     if result.exit_code:
-        raise Refusal(
+        raise CommandError(
             f"host {stack.transport.host}: docker {words[0]}: {_explain(stack, result.stderr)}"
         )
     return result.stdout
@@ -151,11 +153,11 @@ def show_docker(stack: Stack, *words: str) -> None:
     Run ``docker`` with *words*, showing its output, until it ends or is interrupted.
 
     Raises:
-        Refusal: it failed; its message is on the screen.
+        CommandError: it failed; its message is on the screen.
 
     """
     if run_on_host(stack, _docker_line(stack, words), show=True).exit_code:
-        raise Refusal(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
+        raise CommandError(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
 
 
 def docker_log(stack: Stack, lines: int) -> list[str]:
@@ -163,7 +165,7 @@ def docker_log(stack: Stack, lines: int) -> list[str]:
     Return the last *lines* of the container's log, stdout and stderr in the order of writing.
 
     Raises:
-        Refusal: the host can't be reached, or Docker reports an error.
+        CommandError: the host can't be reached, or Docker reports an error.
 
     """
     words = ("logs", "--tail", str(lines), stack.settings.broker.container)
@@ -174,7 +176,7 @@ def docker_log(stack: Stack, lines: int) -> list[str]:
     result = run_on_host(stack, line)
     if result.exit_code:
         message = _explain(stack, result.stdout + result.stderr)
-        raise Refusal(f"host {stack.transport.host}: docker logs: {message}")
+        raise CommandError(f"host {stack.transport.host}: docker logs: {message}")
     # Not splitlines: a client id may contain what Python takes for the end of a line.
     return result.stdout.removesuffix("\n").split("\n") if result.stdout else []
 
@@ -184,7 +186,7 @@ def running_image(stack: Stack) -> str:
     Return the id of the image of the stack's container, whatever image is declared by now.
 
     Raises:
-        Refusal: there is no container, or Docker can't be asked.
+        CommandError: there is no container, or Docker can't be asked.
 
     """
     container = stack.settings.broker.container
@@ -196,7 +198,7 @@ def image_for_root(stack: Stack) -> str:
     Return the image that ``become: docker`` works in; empty for any other ``become``.
 
     Raises:
-        Refusal: there is no container, or Docker can't be asked.
+        CommandError: there is no container, or Docker can't be asked.
 
     """
     return running_image(stack) if stack.settings.broker.become == "docker" else ""

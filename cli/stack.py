@@ -12,7 +12,7 @@ import yaml
 from broker.credentials.external_secrets import KEYS, secrets_in_clear
 from broker.host.transport import Transport, transport
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
-from cli.refusals import NotAsked, Refusal
+from cli.errors import CommandError, NotPerformedError
 
 _AS_IN_PULUMI = {
     "tag:yaml.org,2002:bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
@@ -47,13 +47,13 @@ class Stack:
         Read ``Pulumi.<name>.yaml``.
 
         Raises:
-            Refusal: there is no such file, it isn't YAML, or no broker could be built from it.
+            CommandError: there is no such file, it isn't YAML, or no broker could be built from it.
 
         """
         file = folder / f"Pulumi.{name}.yaml"
         if not file.is_file():
             known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
-            raise NotAsked(
+            raise NotPerformedError(
                 f"--stack {name}: there is no {file.name}. There are: {', '.join(known)}."
             )
         return cls.parse(name, file, file.read_text(encoding="utf-8"))
@@ -64,16 +64,18 @@ class Stack:
         Read *text*, that of *file* in some revision.
 
         Raises:
-            Refusal: it isn't YAML, or no broker could be built from it.
+            CommandError: it isn't YAML, or no broker could be built from it.
 
         """
         try:
             content = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
         except yaml.YAMLError as wrong:
-            raise Refusal(f"{file.name} is not YAML: {wrong}") from None
+            raise CommandError(f"{file.name} is not YAML: {wrong}") from None
         content = {} if content is None else content
         if not isinstance(content, dict) or not isinstance(content.get("config"), dict | None):
-            raise Refusal(f"{file.name}: has no mapping 'config:' (sentient-mqtt:broker, ...).")
+            raise CommandError(
+                f"{file.name}: has no mapping 'config:' (sentient-mqtt:broker, ...)."
+            )
         prefix = f"{PROJECT}:"
         raw = {
             key.removeprefix(prefix): value
@@ -84,7 +86,7 @@ class Stack:
         try:
             settings = Settings.parse(raw)
         except SettingsError as wrong:
-            raise Refusal(f"{file.name}:\n{wrong}") from None
+            raise CommandError(f"{file.name}:\n{wrong}") from None
         provider = str(content.get("secretsprovider") or "")
         return cls(
             name=name,
@@ -99,11 +101,11 @@ class Stack:
         Refuse, before anything is built or changed, what the program would refuse.
 
         Raises:
-            Refusal: a password, a hash or a private key stands in the file in clear.
+            CommandError: a password, a hash or a private key stands in the file in clear.
 
         """
         if self.in_clear:
-            raise Refusal("\n".join((f"{self.file.name}:", *self.in_clear)))
+            raise CommandError("\n".join((f"{self.file.name}:", *self.in_clear)))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

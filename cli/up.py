@@ -12,10 +12,10 @@ from broker.checks.check_result import render_text
 from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
-from cli.check import judge, sight
-from cli.expect import as_data, ask_all, render
-from cli.expect import judge as judge_answers
+from cli.access.expectations import as_data, ask_all, render
+from cli.access.expectations import judge as judge_answers
 from cli.mqtt_client import UnreachableError
+from cli.observe.check import judge, sight
 from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.terminal import print_lines
@@ -28,7 +28,7 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     *result* is filled as it goes: endpoints, expectations, the checklist.
 
     Raises:
-        Refusal: it failed, or the broker that is up is not as it ought to be.
+        CommandError: it failed, or the broker that is up is not as it ought to be.
 
     """
     stack.refuse_secrets_in_clear()

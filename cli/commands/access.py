@@ -51,14 +51,14 @@ def who_can(
     """Show everybody who may write, or read, a topic, and the rule that lets them."""
     from broker.access.explain import who_can as allowed
     from broker.access.topic_filters import check_filter
-    from cli.refusals import NotAsked
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_table
 
     try:
         check_filter(topic)
     except ValueError as wrong:
-        raise NotAsked(f"topic {topic!r}: {wrong}") from None
+        raise NotPerformedError(f"topic {topic!r}: {wrong}") from None
     found = allowed(Stack.read(stack).settings, action, topic)
     if json:
         print_json(found)
@@ -86,7 +86,7 @@ def explain(
     from broker.access.effective_rules import effective_rules
     from broker.access.explain import explain as sentences
     from broker.access.topic_filters import check_filter
-    from cli.refusals import NotAsked
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import print_json, print_lines
 
@@ -95,13 +95,13 @@ def explain(
     if user not in names:
         guess = get_close_matches(user, names, n=1)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
-        raise NotAsked(f"user {user}: no such user.{hint}")
+        raise NotPerformedError(f"user {user}: no such user.{hint}")
     # A client may publish to a topic that no rule can name, such as one with an empty level.
     if not topic or set("+#") & set(topic):
         try:
             check_filter(topic)
         except ValueError as wrong:
-            raise NotAsked(f"topic {topic!r}: {wrong}") from None
+            raise NotPerformedError(f"topic {topic!r}: {wrong}") from None
     said = sentences(settings, user, topic)
     if json:
         print_json({"user": user, "topic": topic, "said": said})
@@ -137,8 +137,8 @@ def diff(
 ) -> None:
     """Show what a change of the stack files lets whom do. It needs no engine and no secret."""
     from broker.access.diff_report import as_data, as_markdown
-    from cli.access_diff import compare_all, gates_of, hits
-    from cli.refusals import Finding
+    from cli.access.stack_diff import compare_all, gates_of, hits
+    from cli.errors import FindingError
     from cli.terminal import print_json, print_markdown
 
     gates = gates_of(fail_on)
@@ -148,7 +148,7 @@ def diff(
     else:
         print_markdown(as_markdown(diffs))
     if hit := hits(diffs, gates):
-        raise Finding(f"--fail-on: {', '.join(hit)}.")
+        raise FindingError(f"--fail-on: {', '.join(hit)}.")
 
 
 def map_(
@@ -186,8 +186,8 @@ def map_(
 
 def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """Put the stack file's expectations to the broker that runs."""
-    from cli.deployed import require_up
-    from cli.expect import MARKS, as_data, ask_all, judge, render
+    from cli.access.expectations import MARKS, as_data, ask_all, judge, render
+    from cli.deployment_state import require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting

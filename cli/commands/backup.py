@@ -36,8 +36,8 @@ def create(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
 
     JSON: what the host reports, such as archive, bytes, retained, sessions, queued, logins.
     """
-    from cli.backup import backup, declared_backups
-    from cli.deployed import require_up
+    from cli.backup.create import backup, declared_backups
+    from cli.deployment_state import require_up
     from cli.stack import Stack
     from cli.terminal import print_json, waiting
 
@@ -67,11 +67,11 @@ def verify(
 
     JSON: what the host reports, such as archive, written, retained, sessions, queued, logins.
     """
-    from cli.backup import declared_backups
-    from cli.deployed import require_up
+    from cli.backup.create import declared_backups
+    from cli.backup.verify import drill, read_identity
+    from cli.deployment_state import require_up
     from cli.stack import Stack
     from cli.terminal import print_json, waiting
-    from cli.verify_backup import drill, read_identity
 
     declared = Stack.read(stack)
     declared_backups(declared)
@@ -114,16 +114,16 @@ def restore(
     JSON: archive, written, container, downtimeSeconds, previousDatabase, retained, sessions,
     queued.
     """
-    from cli.backup import declared_backups
-    from cli.deployed import require_up
-    from cli.refusals import NotAsked
-    from cli.restore import restore_backup
+    from cli.backup.create import declared_backups
+    from cli.backup.restore import restore_backup
+    from cli.backup.verify import read_identity
+    from cli.deployment_state import require_up
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import json_result
-    from cli.verify_backup import read_identity
 
     if not archive:
-        raise NotAsked("name an archive: `latest`, or a path on the host.")
+        raise NotPerformedError("name an archive: `latest`, or a path on the host.")
     declared = Stack.read(stack)
     declared_backups(declared)
     require_up(declared)

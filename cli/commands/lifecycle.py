@@ -92,8 +92,8 @@ def down(
     JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
     """
     from bootstrap.backend import DISPOSABLE
-    from cli.deployed import require_state
-    from cli.down import require_name, take_down
+    from cli.deployment_state import require_state
+    from cli.lifecycle.down import require_name, take_down
     from cli.stack import Stack
     from cli.terminal import json_result
 
@@ -118,8 +118,8 @@ def restart(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
 
     JSON: stack, container, image, restarted.
     """
-    from cli.deployed import require_up
-    from cli.restart import restart as start_again
+    from cli.deployment_state import require_up
+    from cli.lifecycle.restart import restart as start_again
     from cli.run_on_host import running_image
     from cli.stack import Stack
     from cli.terminal import json_result
@@ -142,9 +142,9 @@ def status(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from broker.monitoring.status import render_status
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.lifecycle.status import judge, look
     from cli.stack import Stack
-    from cli.status import judge, look
     from cli.terminal import on_terminal, print_json, print_lines, print_table
 
     declared = Stack.read(stack)
@@ -172,14 +172,16 @@ def logs(
 
     JSON: stack, container, lines. Not with --follow.
     """
-    from cli.deployed import require_up
-    from cli.refusals import NotAsked
+    from cli.deployment_state import require_up
+    from cli.errors import NotPerformedError
     from cli.run_on_host import docker, docker_log, show_docker
     from cli.stack import Stack
     from cli.terminal import print_json
 
     if json and follow:
-        raise NotAsked("--json prints one document, and --follow does not end: leave one out")
+        raise NotPerformedError(
+            "--json prints one document, and --follow does not end: leave one out"
+        )
     declared = Stack.read(stack)
     require_up(declared)
     container = declared.settings.broker.container
@@ -203,7 +205,7 @@ def outputs(
     json: JsonOption = False,
 ) -> None:
     """Show the stack's outputs; secrets only where they are asked for."""
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
 

@@ -39,9 +39,9 @@ def watch(
     """
     from json import dumps
 
+    from cli.messages.watch import line
+    from cli.messages.watch import watch as messages
     from cli.stack import Stack
-    from cli.watch import line
-    from cli.watch import watch as messages
 
     for message in messages(Stack.read(stack), user, topic, count=count):
         said = message.payload.decode("utf-8", "backslashreplace")
@@ -65,8 +65,8 @@ def publish(
 
     JSON: user, topic, accepted, reason, retained, hasSubscribers.
     """
-    from cli.publish import publish as send
-    from cli.publish import require_accepted
+    from cli.messages.publish import publish as send
+    from cli.messages.publish import require_accepted
     from cli.stack import Stack
     from cli.terminal import json_result
 

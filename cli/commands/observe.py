@@ -37,8 +37,8 @@ def check(
     """
     from broker.checks.check_result import render_page, render_text
     from broker.checks.checklist import checklist
-    from cli.check import judge, sight
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.observe.check import judge, sight
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_table, waiting
@@ -70,8 +70,8 @@ def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """Show who is declared, against who was seen in the broker's log."""
     from broker.logs.inventory import inventory as compare
     from broker.logs.inventory import render_inventory
-    from cli.broker_log import gateways, read_log
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.observe.broker_log import gateways, read_log
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
@@ -114,10 +114,10 @@ def refused(
     from datetime import UTC, datetime
 
     from broker.logs.authentication_failures import as_data, render_refusals, too_many
-    from cli.broker_log import read_log
-    from cli.deployed import require_up
-    from cli.refusals import Finding
-    from cli.refused import span
+    from cli.deployment_state import require_up
+    from cli.errors import FindingError
+    from cli.observe.broker_log import read_log
+    from cli.observe.time_span import span
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
@@ -139,7 +139,7 @@ def refused(
     else:
         print_lines(lines)
     if said := too_many(declared.settings, seen):
-        raise Finding(
+        raise FindingError(
             f"{said}. A client with an old password? ./brokerctl inventory --stack {stack} tells "
             f"who is silent; a stranger? ./brokerctl firewall --stack {stack} tells who may come"
         )
@@ -152,8 +152,8 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from broker.host.facts import HostFacts
     from broker.host.requirements import firewall_probe_calls, host_requirements
     from broker.host.scripts import HostScript
-    from cli.deployed import require_up
-    from cli.refusals import Finding
+    from cli.deployment_state import require_up
+    from cli.errors import FindingError
     from cli.run_on_host import probe
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table
@@ -177,4 +177,4 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     else:
         print_lines(lines)
     if problem:
-        raise Finding(problem)
+        raise FindingError(problem)

@@ -16,12 +16,12 @@ def stack_names(incomplete: str) -> list[str]:
 
 def user_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a user, or of a member of a fleet."""
-    from cli.refusals import Refusal
+    from cli.errors import CommandError
     from cli.stack import Stack
 
     try:
         settings = Stack.read(str(ctx.params.get("stack") or "dev")).settings
-    except Refusal:
+    except CommandError:
         return []
     members = [name for fleet in settings.fleets.values() for name in fleet.admitted]
     return [name for name in (*settings.users, *members) if name.startswith(incomplete)]

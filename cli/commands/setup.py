@@ -84,7 +84,7 @@ def adopt(
 
     JSON: stack, file, users, assumptions, next (what is left to do).
     """
-    from cli.adopt import adopt_broker
+    from cli.setup.adopt import adopt_broker
     from cli.terminal import json_result
 
     with json_result(enabled=json) as result:

@@ -65,17 +65,17 @@ def credentials(
     """
     import sys
 
-    from cli import credentials as known
-    from cli.deployed import not_up_yet, require_up
+    from cli.deployment_state import not_up_yet, require_up
+    from cli.errors import CommandError, NotPerformedError
     from cli.pulumi import Pulumi
-    from cli.refusals import NotAsked, Refusal
     from cli.stack import Stack
     from cli.terminal import json_result, print_json
+    from cli.users import credentials as known
 
     declared = Stack.read(stack)
     if bool(user) == (all_ is not None):
         users = ", ".join(declared.settings.users)
-        raise NotAsked(f"name a user, or give --all FOLDER. There are: {users}.")
+        raise NotPerformedError(f"name a user, or give --all FOLDER. There are: {users}.")
     if user:
         known.check_known(user, declared)
     require_up(declared)
@@ -91,7 +91,7 @@ def credentials(
             }
             print(f"{len(written)} files, mode 0600: {all_}", file=sys.stderr)
             if left_out:
-                raise Refusal(
+                raise CommandError(
                     "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
                 )
         return
@@ -100,17 +100,17 @@ def credentials(
     if json:
         print_json(logins[user]._asdict())
     elif format_ == "env" and (why := known.unfit(logins[user])):
-        raise Refusal(f"user {user}: {why}")
+        raise CommandError(f"user {user}: {why}")
     else:
         sys.stdout.write(known.render(declared.settings, logins[user], format_))
 
 
 def password(user: UserArgument, stack: StackOption = "dev") -> None:
     """Print the password of a user, and nothing else."""
-    from cli.credentials import all_logins, check_known
-    from cli.deployed import not_up_yet, require_up
+    from cli.deployment_state import not_up_yet, require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
+    from cli.users.credentials import all_logins, check_known
 
     declared = Stack.read(stack)
     check_known(user, declared)
@@ -149,14 +149,14 @@ def rotate(
 
     JSON: stack, changed (keys of the stack file), disconnected, skipped, applied.
     """
-    from cli.refusals import NotAsked
-    from cli.rotate import rotate as give_new_passwords
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import json_result
+    from cli.users.rotate import rotate as give_new_passwords
 
     declared = Stack.read(stack)
     if all_ == bool(users):
-        raise NotAsked("name users, or give --all")
+        raise NotPerformedError("name users, or give --all")
     with json_result(enabled=json) as result:
         give_new_passwords(
             declared, users or [], end_previous=revoke_previous, sure=yes, result=result
@@ -181,9 +181,9 @@ def certificate(
     """
     import sys
 
-    from cli.certificate import make_certificate
     from cli.stack import Stack
     from cli.terminal import print_json
+    from cli.users.certificate import make_certificate
 
     declared = Stack.read(stack)
     made = make_certificate(declared, user, days, out)

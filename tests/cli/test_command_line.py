@@ -13,8 +13,8 @@ from declared import ROOT
 
 import cli.app
 import cli.pulumi
+from cli.errors import NotPerformedError
 from cli.exit_codes import finish
-from cli.refusals import NotAsked
 
 BROKERCTL = ROOT / "brokerctl"
 LETTERS = "aexyz-"
@@ -83,7 +83,7 @@ def test_a_misspelt_option_changes_nothing(desk, monkeypatch, command, capsys):
         for typed in misspelt(option):
             assert typed not in own
             value = [values[option]] if option in values else []
-            with pytest.raises((SystemExit, NotAsked)) as ended:
+            with pytest.raises((SystemExit, NotPerformedError)) as ended:
                 cli.app.run([*command.split(), *DESTRUCTIVE[command], typed, *value])
             code = ended.value.code if ended.type is SystemExit else ended.value.exit_code
             assert code == 2, typed

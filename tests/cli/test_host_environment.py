@@ -37,9 +37,9 @@ def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch
 
 
 ELSEWHERE = {
-    "cli/bare_path.py",
-    "cli/stack_file_at_revision.py",
-    "cli/test_suite.py",
+    "cli/development/bare_path.py",
+    "cli/access/stack_file_at_revision.py",
+    "cli/development/test_suite.py",
     "bootstrap/engine.py",
 }
 """Where dpkg-query, git, pytest and the engine's build run: on this machine, for no host."""
@@ -47,7 +47,7 @@ ELSEWHERE = {
 
 def test_no_command_is_started_with_the_environment_as_it_is():
     parts = ("components", "bootstrap", "cli")
-    files = [file for part in parts for file in (ROOT / part).glob("*.py")]
+    files = [file for part in parts for file in (ROOT / part).rglob("*.py")]
     found = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):

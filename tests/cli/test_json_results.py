@@ -8,19 +8,19 @@ import yaml
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-import cli.adopt
-import cli.publish
-import cli.restart
-import cli.restore
+import cli.backup.restore
+import cli.backup.verify
+import cli.lifecycle.restart
+import cli.messages.publish
+import cli.setup.adopt
 import cli.up
-import cli.verify_backup
 from bootstrap.backend import Backend
 from bootstrap.daemon import Daemon
 from bootstrap.image import Image
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
+from cli.errors import CommandError, NotPerformedError
 from cli.mqtt_client import UnreachableError
-from cli.refusals import NotAsked, Refusal
 from cli.run_on_host import HostResult
 from cli.stack import Stack
 
@@ -87,7 +87,7 @@ class TestUp:
         facts = HostFacts(facts={("state", "mosquitto-test"): "exited"})
         monkeypatch.setattr(cli.up, "sight", lambda *_: Observations(host=facts))
 
-        with pytest.raises(Refusal, match="container"):
+        with pytest.raises(CommandError, match="container"):
             ready.run("up", "--json")
 
         data, _ = document()
@@ -110,7 +110,7 @@ class TestUp:
     def test_a_failed_up_prints_no_document(self, ready, capfd):
         ready.pulumi('case "$*" in *"up --stack"*) echo noise; exit 1 ;; esac')
 
-        with pytest.raises(Refusal, match="pulumi up failed"):
+        with pytest.raises(CommandError, match="pulumi up failed"):
             ready.run("up", "--json")
 
         captured = capfd.readouterr()
@@ -136,7 +136,7 @@ def test_down_tells_what_was_kept(ready, document, monkeypatch):
 
 
 def test_down_without_the_name_prints_no_document(ready, capfd):
-    with pytest.raises(NotAsked):
+    with pytest.raises(NotPerformedError):
         ready.run("down", "--json", "--confirm", "prod")
 
     assert capfd.readouterr().out == ""
@@ -144,7 +144,7 @@ def test_down_without_the_name_prints_no_document(ready, capfd):
 
 def test_restart_tells_the_container(ready, document, monkeypatch):
     docker(ready, "echo sha256:1")
-    answer_of_host(monkeypatch, cli.restart, HostResult(exit_code=0))
+    answer_of_host(monkeypatch, cli.lifecycle.restart, HostResult(exit_code=0))
 
     ready.run("restart", "--json")
 
@@ -185,7 +185,7 @@ class TestRotate:
         assert "a preview" in err
 
     def test_an_up_that_failed_is_not_applied(self, rotate, document):
-        with pytest.raises(Refusal, match="pulumi up failed"):
+        with pytest.raises(CommandError, match="pulumi up failed"):
             rotate('"--non-interactive up "*) exit 1 ;;')
 
         assert document()[0]["applied"] is False
@@ -193,7 +193,7 @@ class TestRotate:
     def test_an_answer_other_than_yes_prints_no_document(self, ready, rotate, capfd):
         ready.backend = Backend(ours=False)
 
-        with pytest.raises(Refusal, match="nothing was rotated"):
+        with pytest.raises(CommandError, match="nothing was rotated"):
             rotate()
 
         assert capfd.readouterr().out == ""
@@ -216,7 +216,7 @@ class TestPublish:
             def publish(self, *_, **__):
                 return ReasonCode(PacketTypes.PUBACK, identifier=self.code)
 
-        monkeypatch.setattr(cli.publish, "client_of_user", lambda *_: Client())
+        monkeypatch.setattr(cli.messages.publish, "client_of_user", lambda *_: Client())
         return Client
 
     @pytest.mark.parametrize(("code", "subscribers"), [(0x00, True), (0x10, False)])
@@ -234,7 +234,7 @@ class TestPublish:
     def test_a_denied_message_is_in_the_document(self, ready, document, client):
         client.code = 0x87
 
-        with pytest.raises(Refusal, match="did not take it: Not authorized"):
+        with pytest.raises(CommandError, match="did not take it: Not authorized"):
             ready.run("publish", "sensor", "paragon/x", "--json")
 
         assert document()[0] == {
@@ -254,7 +254,7 @@ class TestBackup:
         return ready
 
     @pytest.mark.parametrize(
-        ("command", "module"), [("create", cli.backup), ("verify", cli.verify_backup)]
+        ("command", "module"), [("create", cli.backup.create), ("verify", cli.backup.verify)]
     )
     def test_create_and_verify(self, site, document, monkeypatch, command, module):
         answer_of_host(monkeypatch, module, HostResult(exit_code=0, stdout=REPORT))
@@ -268,7 +268,7 @@ class TestBackup:
     ):
         answer_of_host(
             monkeypatch,
-            cli.restore,
+            cli.backup.restore,
             HostResult(exit_code=0, stdout=f"{REPORT}replaces 1 1 1\n"),
             HostResult(exit_code=0, stdout="seconds 3\nkept /srv/kept\n"),
         )
@@ -290,10 +290,10 @@ class TestBackup:
 
     def test_a_restore_that_nobody_agrees_to_prints_no_document(self, site, capfd, monkeypatch):
         look = HostResult(exit_code=0, stdout=f"{REPORT}replaces 1 1 1\n")
-        answer_of_host(monkeypatch, cli.restore, look)
+        answer_of_host(monkeypatch, cli.backup.restore, look)
         monkeypatch.setattr("builtins.input", lambda _: "no")
 
-        with pytest.raises(Refusal, match="not restored"):
+        with pytest.raises(CommandError, match="not restored"):
             site.run("backup", "restore", "latest", "--json")
 
         captured = capfd.readouterr()
@@ -326,13 +326,13 @@ class TestLogs:
     def test_a_missing_container_is_an_error(self, ready, capfd):
         docker(ready, 'echo "Error: No such container: mosquitto-test" >&2; exit 1')
 
-        with pytest.raises(Refusal, match=r"no container mosquitto-test\. Run: "):
+        with pytest.raises(CommandError, match=r"no container mosquitto-test\. Run: "):
             ready.run("logs", "--json")
 
         assert capfd.readouterr().out == ""
 
     def test_following_is_refused(self, ready):
-        with pytest.raises(NotAsked, match="leave one out"):
+        with pytest.raises(NotPerformedError, match="leave one out"):
             ready.run("logs", "--json", "--follow")
 
 
@@ -359,7 +359,7 @@ def test_adopt_tells_the_users_the_assumptions_and_the_next_steps(
     (folder / "passwd").write_text("sensor:hunter2\n")
     (folder / "acl").write_text("user sensor\ntopic write paragon/#\n")
     ready.file.unlink()
-    monkeypatch.setattr(cli.adopt, "ROOT", ready.folder)
+    monkeypatch.setattr(cli.setup.adopt, "ROOT", ready.folder)
 
     ready.run("adopt", "--from", str(folder), "--address", "192.168.2.3", "--json")
 
@@ -380,7 +380,7 @@ def test_credentials_for_all_name_the_files_and_no_password(ready, document, tmp
 
 
 def test_stdout_is_back_after_the_document(ready, capfd):
-    with suppress(Refusal):
+    with suppress(CommandError):
         ready.run("env", "--json")
     capfd.readouterr()
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 from declared import smallest
 
-import cli.login
 import cli.mqtt_client
+import cli.observe.try_login
 from broker.settings.stack_settings import Settings
-from cli.credentials import Credential
-from cli.login import try_login
+from cli.errors import CommandError
 from cli.mqtt_client import MqttClient, UnreachableError
-from cli.refusals import Refusal
+from cli.observe.try_login import try_login
+from cli.users.credentials import Credential
 
 # MQTT 5, 3.2: packet type, length, flags, reason code, no properties.
 LET_IN = b"\x20\x03\x00\x00\x00"
@@ -68,7 +68,7 @@ def wait(monkeypatch):
 
     def shorten(answer):
         if not answer:
-            for module in (cli.mqtt_client, cli.login):
+            for module in (cli.mqtt_client, cli.observe.try_login):
                 monkeypatch.setattr(module, "SECONDS", 1)
 
     return shorten
@@ -98,7 +98,7 @@ def test_a_client_that_is_not_let_in_ends(serve, wait, answer, message):
     wait(answer)
     broker = serve(answer)
 
-    with pytest.raises(Refusal, match=message), client_of(broker):
+    with pytest.raises(CommandError, match=message), client_of(broker):
         pass
 
     assert left_behind() == []
@@ -112,7 +112,7 @@ def test_the_end_of_the_connection_is_not_taken_for_an_answer(serve, ask):
     broker = serve(LET_IN)
 
     with (
-        pytest.raises(Refusal, match="the broker ended the connection"),
+        pytest.raises(CommandError, match="the broker ended the connection"),
         client_of(broker) as client,
     ):
         ask(client)

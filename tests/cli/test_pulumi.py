@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.backend import Backend
+from cli.errors import CommandError
 from cli.pulumi import Pulumi
-from cli.refusals import Refusal
 from cli.stack import ROOT, Stack
 
 SALT = "encryptionsalt: v1:fresh:v1:salt="
@@ -39,7 +39,7 @@ def test_it_does_not_stay_either_where_pulumi_fails(desk, pulumi):
     desk.pulumi(f"echo '{SALT}' >>{desk.file}; exit 1")
     before = desk.file.read_text()
 
-    with pytest.raises(Refusal):
+    with pytest.raises(CommandError):
         pulumi().run("up")
     assert desk.file.read_text() == before
 
@@ -92,14 +92,16 @@ def test_the_first_python_on_path_is_this_one_then_comes_the_engine(desk, pulumi
 def test_a_failure_is_told_without_a_traceback_in_its_own_words(desk, pulumi):
     desk.pulumi("echo 'error: no such backend' >&2; exit 1")
 
-    with pytest.raises(Refusal, match=r"^pulumi stack select --create test: error: no such back"):
+    with pytest.raises(
+        CommandError, match=r"^pulumi stack select --create test: error: no such back"
+    ):
         pulumi().select()
 
 
 def test_a_failure_in_front_of_the_person_is_not_told_twice(desk, pulumi):
     desk.pulumi("exit 1")
 
-    with pytest.raises(Refusal, match=r"^pulumi up failed; its message is above\.$"):
+    with pytest.raises(CommandError, match=r"^pulumi up failed; its message is above\.$"):
         pulumi().run("up")
     assert pulumi().run("up", check=False) == 1
 
@@ -121,7 +123,7 @@ def test_outputs_are_asked_for_in_clear_and_never_shown(desk, pulumi, capfd):
 def test_a_message_in_another_encoding_is_told(desk, pulumi):
     desk.pulumi(r"printf 'caf\351\n' >&2; exit 1")
 
-    with pytest.raises(Refusal, match="caf\ufffd"):
+    with pytest.raises(CommandError, match="caf\ufffd"):
         pulumi().ask("stack")
 
 

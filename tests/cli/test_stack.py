@@ -6,7 +6,7 @@ import pytest
 import yaml
 from declared import ROOT, SMALLEST
 
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 def refusal(folder, text):
     (folder / "Pulumi.test.yaml").write_text(text)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as refused:
         Stack.read("test", folder)
     return str(refused.value)
 
@@ -43,7 +43,7 @@ def test_one_that_is_not_there_is_told_with_those_that_are(folder):
     (folder / "Pulumi.prod.yaml").write_text("")
     (folder / "Pulumi.yaml").write_text("name: x\n")
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as refused:
         Stack.read("tset", folder)
 
     assert str(refused.value) == (
@@ -175,7 +175,7 @@ def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passw
     stack = Stack.read("test", folder)
 
     assert len(stack.in_clear) == lines
-    with pytest.raises(Refusal) if lines else nullcontext() as refused:
+    with pytest.raises(CommandError) if lines else nullcontext() as refused:
         stack.refuse_secrets_in_clear()
     if refused is not None:
         assert str(refused.value).startswith("Pulumi.test.yaml:\nsentient-mqtt:passwords.lamp: is")
@@ -186,6 +186,6 @@ def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passw
 def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, command):
     desk.file.write_text(text_of(SMALLEST | {"hashes": {"lamp": "$7$1$a$b"}}))
 
-    with pytest.raises(Refusal, match=r"hashes\.lamp: is in clear"):
+    with pytest.raises(CommandError, match=r"hashes\.lamp: is in clear"):
         desk.run(*command.split())
     assert desk.calls() == []

@@ -8,7 +8,7 @@ import pytest
 from patience import eventually
 from typing_in_process import types_command
 
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 
@@ -64,14 +64,14 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
 
 
 def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
-    with pytest.raises(Refusal, match=r"did not take it: Not authorized.*./brokerctl explain"):
+    with pytest.raises(CommandError, match=r"did not take it: Not authorized.*./brokerctl explain"):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 
 def test_a_topic_that_holds_nothing_for_the_user_is_told_of(everyday, types, capfd):
     ending = threading.Thread(target=_end, args=(everyday,))
     ending.start()
-    with pytest.raises(Refusal, match="the connection ended"):
+    with pytest.raises(CommandError, match="the connection ended"):
         types("watch", "paragon_devices", "private/#")
     ending.join()
     everyday.until_in("admin").close()
@@ -95,7 +95,7 @@ def test_a_client_that_is_refused_is_told_why(everyday, types):
     right = outputs["credentials"]["admin"]["password"]
     outputs["credentials"]["admin"]["password"] = "another"
     try:
-        with pytest.raises(Refusal, match="refused the login of 'admin': Not authorized"):
+        with pytest.raises(CommandError, match="refused the login of 'admin': Not authorized"):
             publish(types, "admin", "paragon/x")
     finally:
         outputs["credentials"]["admin"]["password"] = right
@@ -143,10 +143,10 @@ def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
     right = file.read_text()
     file.write_text(f"nonsense true\n{right}")
     try:
-        with pytest.raises(Refusal, match="its health user could not log in") as told:
+        with pytest.raises(CommandError, match="its health user could not log in") as told:
             types("restart")
         assert "nonsense" in str(told.value)
-        with pytest.raises(Refusal, match="not well"):
+        with pytest.raises(CommandError, match="not well"):
             types("status")
     finally:
         file.write_text(right)

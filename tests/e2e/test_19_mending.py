@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import cli.check
-import cli.restart
+import cli.lifecycle.restart
+import cli.observe.check
 from broker.checks.checklist import checklist
 from cli.stack import Stack
 
@@ -28,7 +28,9 @@ def stack(site):
 
 
 def points(site):
-    found = checklist(stack(site).settings, "e2e", cli.check.sight(stack(site), site.outputs()))
+    found = checklist(
+        stack(site).settings, "e2e", cli.observe.check.sight(stack(site), site.outputs())
+    )
     return {each.name: each for each in found}
 
 
@@ -50,7 +52,7 @@ def rewrite(site):
 
 
 def restart(site):
-    cli.restart.restart(stack(site), site.outputs()["image"])
+    cli.lifecycle.restart.restart(stack(site), site.outputs()["image"])
 
 
 def test_how_long_one_waits_for_it(broken, record_property):

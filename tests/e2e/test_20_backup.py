@@ -7,8 +7,8 @@ import pytest
 from patience import eventually
 from typing_in_process import types_command
 
-import cli.backup
-from cli.refusals import Refusal
+import cli.backup.create
+from cli.errors import CommandError
 from cli.stack import Stack
 
 
@@ -88,7 +88,7 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
         admin.publish("paragon/room/status/door", "shut", retain=True)
     started = backed_up.inspect()["State"]["StartedAt"]
 
-    with pytest.raises(Refusal, match="the answer was not yes"):
+    with pytest.raises(CommandError, match="the answer was not yes"):
         types("backup", "restore", "latest")
     assert backed_up.inspect()["State"]["StartedAt"] == started
 
@@ -102,17 +102,17 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
 
 
 def test_without_a_name_nothing_is_restored(types):
-    with pytest.raises(Refusal, match="name an archive"):
+    with pytest.raises(CommandError, match="name an archive"):
         types("backup", "restore", "")
-    with pytest.raises(Refusal, match="is not on the host"):
+    with pytest.raises(CommandError, match="is not on the host"):
         types("backup", "restore", "/nowhere/x.tar.gz", "--yes")
 
 
 def test_a_stack_that_declares_none_is_told_how(backed_up, types):
     with backed_up.edited(lambda config: config["broker"].pop("backups")):
         stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
-        with pytest.raises(Refusal, match="backups:\n      folder:"):
-            cli.backup.backup(stack)
+        with pytest.raises(CommandError, match="backups:\n      folder:"):
+            cli.backup.create.backup(stack)
 
 
 def test_a_destroy_takes_the_clock_away_and_leaves_the_archives(backed_up):

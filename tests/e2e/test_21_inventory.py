@@ -9,10 +9,10 @@ from mqtt import refusal
 from patience import eventually
 from typing_in_process import types_command
 
-import cli.check
+import cli.observe.check
 from broker.checks.checklist import checklist
 from broker.logs.logrotate import logrotate_path, render_logrotate
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 LIMIT = 12
@@ -48,7 +48,7 @@ def refusals(types):
 
 def point(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
+    found = checklist(stack.settings, "e2e", cli.observe.check.sight(stack, site.outputs()))
     return next(each for each in found if each.name == "refused logins")
 
 
@@ -79,7 +79,7 @@ def test_who_is_refused_is_told_of_with_the_id_that_it_chose(logged, types):
 
 
 def test_a_time_that_is_none(types):
-    with pytest.raises(Refusal, match="--since yesterday: must be a number and m, h or d"):
+    with pytest.raises(CommandError, match="--since yesterday: must be a number and m, h or d"):
         types("refused", "--since", "yesterday")
 
 
@@ -101,7 +101,9 @@ def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
 
     eventually(lambda: point(logged).verdict == "fail", 10)
     assert "in the last hour" in point(logged).seen
-    with pytest.raises(Refusal, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"):
+    with pytest.raises(
+        CommandError, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"
+    ):
         types("refused")
 
 

@@ -200,7 +200,7 @@ def told(raw):
 
 def test_a_page_shows_every_setting():
     """`make docs` writes it; a setting that is not there is one that nobody finds."""
-    from cli.settings_reference import PAGE, with_table  # noqa: PLC0415 (the one test that reads a file)
+    from cli.development.settings_reference import PAGE, with_table  # noqa: PLC0415 (the one test that reads a file)
 
     page = PAGE.read_text(encoding="utf-8")
 

@@ -1,0 +1,45 @@
+"""One archive of what the broker keeps, made now; the host's clock does the same."""
+
+from __future__ import annotations
+
+from broker.backup.backups import SCRIPTS, Report, backup_calls
+from broker.settings.broker_settings import Backups
+from cli.errors import CommandError
+from cli.run_on_host import image_for_root, require_success, run_scripts
+from cli.stack import Stack
+
+SECONDS = 1800
+
+
+def declared_backups(stack: Stack) -> Backups:
+    """
+    Return the stack's settings of backups.
+
+    Raises:
+        CommandError: it has none.
+
+    """
+    found = stack.settings.broker.backups
+    if found is None:
+        raise CommandError(
+            f"{stack.file.name}: broker.backups is not there, so no backup has a place. Add, for "
+            "example:\n    backups:\n      folder: /opt/sentient/backups/mqtt"
+        )
+    return found
+
+
+def backup(stack: Stack) -> Report:
+    """
+    Run ``host/commands/backup.sh``.
+
+    Raises:
+        CommandError: no archive was made; no older one was touched then.
+
+    """
+    calls = backup_calls(
+        stack.settings.broker, declared_backups(stack), stack.name, stack.transport.socket
+    )
+    result = run_scripts(
+        stack, SCRIPTS, calls, action="apply", image=image_for_root(stack), seconds=SECONDS
+    )
+    return Report.parse(require_success(stack, result).stdout)

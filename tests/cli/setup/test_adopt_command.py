@@ -1,0 +1,200 @@
+"""`./brokerctl adopt`: a stack file and a secret where all went well, else nothing at all."""
+
+import json
+
+import pytest
+
+import cli.pulumi
+import cli.setup.adopt
+from bootstrap.backend import NoBackend
+from broker.credentials.password_hashes import hash_password
+from cli.errors import CommandError
+from cli.stack import Stack
+
+HASH = hash_password("s3cret", bytes(12), 101)
+CONF = """\
+listener 1883
+password_file /mosquitto/config/mosquitto_passwd
+acl_file /mosquitto/config/mosquitto.acl
+include_dir /mosquitto/config/conf.d
+connection far
+address far.example.org
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A folder as the seed's page leaves it."""
+    folder = tmp_path / "site" / "config"
+    (folder / "conf.d").mkdir(parents=True)
+    (folder / "mosquitto.conf").write_text(CONF)
+    (folder / "mosquitto_passwd").write_text(f"sensor:{HASH}\n")
+    (folder / "mosquitto.acl").write_bytes(b"user sensor\r\ntopic write paragon/#\r\n")
+    (folder / "conf.d" / "limits.conf").write_text("max_queued_messages 77\n")
+    (folder / "ca.crt").write_bytes(b"\xff\xfe not text")
+    return folder
+
+
+@pytest.fixture
+def adopt(desk, site, monkeypatch):
+    """The command, for the stack 'test' and that folder, with a pulumi that keeps its stdin."""
+    desk.file.unlink()
+    monkeypatch.setattr(cli.setup.adopt, "ROOT", desk.folder)
+    desk.stdin = desk.folder / "stdin"
+    desk.pulumi(f'case "$*" in *"config set"*) cat >"{desk.stdin}" ;; esac')
+
+    def run(*words, folder=site):
+        where = ("--from", str(folder)) if folder else ()
+        desk.run("adopt", *where, "--address", "192.168.2.3", *words)
+
+    return run
+
+
+def test_the_stack_file_is_one_that_every_command_reads(desk, adopt, site):
+    adopt()
+
+    settings = Stack.read("test").settings
+    assert settings.users["sensor"].write == ("paragon/#",)
+    assert settings.users["sensor"].password == "adopted"
+    assert settings.broker.address == "192.168.2.3"
+    assert settings.broker.folders.config == str(site)
+    assert settings.broker.folders.data == str(site.parent / "data")
+    assert settings.broker.limits.max_queued_messages == 77
+
+
+def test_hashes_travel_on_stdin_and_are_nowhere_else(desk, adopt, capfd):
+    adopt()
+
+    assert desk.calls() == [
+        "stack select --create test",
+        "config set --stack test --secret sentient-mqtt:hashes",
+    ]
+    assert json.loads(desk.stdin.read_text()) == {"sensor": HASH}
+    assert HASH not in desk.file.read_text() + "".join(capfd.readouterr())
+
+
+def test_it_ends_with_all_that_is_left_to_do(adopt, site, capsys):
+    adopt("--container", "broker-2", "--data", "/srv/data", "--log", "/srv/log")
+
+    said = capsys.readouterr().out
+    assert said.startswith("Pulumi.test.yaml: 1 user with the password that it has: sensor\n")
+    assert "\n  mosquitto.conf:5: 'connection far': a bridge, with line 6, is not" in said
+    assert "broker.folders.data: " not in said
+    assert "broker.container: " not in said
+    assert f"\n  keep a copy of {site}: its files are written anew\n" in said
+    assert said.endswith("  ./brokerctl up --stack test\n")
+    assert Stack.read("test").settings.broker.container == "broker-2"
+
+
+def test_the_file_may_be_named_instead_of_its_folder(adopt, site):
+    (site / "mosquitto.conf").rename(site / "other.conf")
+
+    adopt("--conf", str(site / "other.conf"), folder=None)
+
+    assert Stack.read("test").settings.broker.files.conf == "other.conf"
+
+
+def test_a_folder_may_be_given_relative_to_where_one_is(adopt, site, monkeypatch):
+    monkeypatch.chdir(site.parent)
+
+    adopt(folder="config/")
+
+    assert Stack.read("test").settings.broker.folders.config == str(site)
+
+
+def test_a_password_in_plain_text_has_another_salt_each_time(desk, adopt, site, capsys):
+    (site / "mosquitto_passwd").write_text("sensor:hunter2\n")
+    hashes = []
+    for _ in range(2):
+        adopt()
+        hashes.append(json.loads(desk.stdin.read_text())["sensor"])
+        desk.file.unlink()
+
+    assert len({*hashes}) == 2
+    assert all(each.startswith("$7$210000$") for each in hashes)
+    assert "hunter2" not in "".join(capsys.readouterr())
+
+
+class TestNothingIsWritten:
+    @pytest.fixture(autouse=True)
+    def _nothing(self, desk):
+        yield
+        assert not desk.file.exists()
+        assert "config set" not in "".join(desk.calls())
+
+    def test_where_something_must_be_mended(self, adopt, site):
+        (site / "mosquitto_passwd").write_text(f"sensor:{HASH[:-4]}\nann:\n")
+
+        with pytest.raises(
+            CommandError, match=r"^nothing was written\. To be mended first:\n"
+        ) as refused:
+            adopt()
+        assert "\nmosquitto_passwd:1: 'sensor': " in str(refused.value)
+        assert "\nmosquitto_passwd:2: 'ann': has no password" in str(refused.value)
+        assert HASH[:-4] not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("words", "folder", "why"),
+        [
+            ((), None, "give --from FOLDER"),
+            (("--conf", "x"), "y", "give --from FOLDER"),
+            ((), "/nowhere/at/all", "mosquitto.conf: there is no such file"),
+            (("--stack", "a/b"), "/x", "--stack a/b: a name is"),
+        ],
+    )
+    def test_where_a_word_is_wrong(self, adopt, words, folder, why):
+        with pytest.raises(CommandError, match=why):
+            adopt(*words, folder=folder)
+
+    def test_without_an_address(self, adopt):
+        with pytest.raises(CommandError, match=r"^--address is missing"):
+            adopt("--address", "")
+
+    def test_with_an_address_that_is_none(self, adopt):
+        with pytest.raises(CommandError, match=r"sentient-mqtt:broker.address: 'mqtt://x': "):
+            adopt("--address", "mqtt://x")
+
+    def test_where_a_file_is_not_text(self, adopt, site):
+        (site / "mosquitto.acl").write_bytes(b"user sensor\ntopic \xff\n")
+
+        with pytest.raises(CommandError, match=r"mosquitto.acl:2: is not UTF-8"):
+            adopt()
+
+    def test_where_a_file_may_not_be_read(self, adopt, monkeypatch):
+        def refuse(self):
+            raise PermissionError
+
+        monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+        with pytest.raises(
+            CommandError, match=r"may not be read; run this as its owner, or on a copy"
+        ):
+            adopt()
+
+    def test_where_no_state_backend_would_keep_the_secret(self, adopt, monkeypatch):
+        def none(*_):
+            raise NoBackend("no state backend is configured")
+
+        monkeypatch.setattr(cli.pulumi, "ensure_backend", none)
+        with pytest.raises(NoBackend):
+            adopt()
+
+
+def test_a_stack_file_that_is_there_stays_as_it_is(desk, adopt):
+    desk.file.write_text("mine\n")
+
+    with pytest.raises(
+        CommandError, match=r"Pulumi\.test\.yaml is there already, and is left as it is"
+    ):
+        adopt()
+    assert desk.file.read_text() == "mine\n"
+    assert desk.calls() == []
+
+
+@pytest.mark.parametrize("failing", ["stack select", "config set"])
+def test_where_pulumi_fails_no_file_stays(desk, adopt, failing):
+    desk.pulumi(f'case "$*" in *"{failing}"*) echo "error: no" >&2; exit 1 ;; esac')
+
+    with pytest.raises(CommandError, match="error: no") as refused:
+        adopt()
+    assert not desk.file.exists()
+    assert HASH not in str(refused.value)
