@@ -1,4 +1,4 @@
-"""Whether a stack is up; without an engine where its state is a folder on this machine."""
+"""Whether a stack is up. If its state is a folder on this machine, no engine is needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cli.stack import Stack
 
 def require_up(stack: Stack) -> None:
     """
-    Pass a stack whose state has resources, or whose state only an engine could read.
+    Return if the state of *stack* has resources, or only an engine can read it.
 
     Raises:
-        NotPerformedError: it was never up, or is down.
+        NotPerformedError: the stack was never up, or is down.
 
     """
     folder = state_folder(stack.name, os.environ)
@@ -29,10 +29,10 @@ def require_up(stack: Stack) -> None:
 
 def require_state(stack: Stack) -> None:
     """
-    Pass a stack that has a state, be it one without resources.
+    Return if *stack* has a state, even one without resources, or only an engine can read it.
 
     Raises:
-        NotPerformedError: it was never up.
+        NotPerformedError: the stack was never up.
 
     """
     folder = state_folder(stack.name, os.environ)
@@ -41,24 +41,24 @@ def require_state(stack: Stack) -> None:
 
 
 def has_state(stack: Stack, environ: Mapping[str, str]) -> bool:
-    """Tell whether a folder on this machine holds a state of *stack*, be it an empty one."""
+    """Return whether a folder on this machine has a state of *stack*, even an empty one."""
     folder = state_folder(stack.name, environ)
     return folder is not None and _checkpoint(folder, stack.name) is not None
 
 
 def not_up_yet(name: str, user: str = "") -> NotPerformedError:
-    """Return the refusal for a stack, or for a *user* that its last `up` did not have."""
-    again = "" if name == "dev" else f" --stack {name}"
-    what = f"user {user!r} of stack {name!r}" if user else f"stack {name!r}"
-    return NotPerformedError(f"{what} is not up yet: run ./brokerctl up{again}")
+    """Return the error for a stack that is not up, or a *user* that its last `up` lacked."""
+    option = "" if name == "dev" else f" --stack {name}"
+    subject = f"user {user!r} of stack {name!r}" if user else f"stack {name!r}"
+    return NotPerformedError(f"{subject} is not up yet: run ./brokerctl up{option}")
 
 
 def _checkpoint(folder: Path, name: str) -> Path | None:
-    """Return the file of a stack's state; a folder of long ago has no project's name in it."""
+    """Return the file of a stack's state; old backends have no folder per project."""
     stacks = folder / ".pulumi" / "stacks"
     files = (
-        place / f"{name}.json{suffix}"
-        for place in (stacks / PROJECT, stacks)
+        parent / f"{name}.json{suffix}"
+        for parent in (stacks / PROJECT, stacks)
         for suffix in ("", ".gz")
     )
     return next((file for file in files if file.is_file()), None)
@@ -72,5 +72,5 @@ def _has_resources(folder: Path, name: str) -> bool:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         return bool((json.loads(content)["checkpoint"].get("latest") or {}).get("resources"))
     except (OSError, ValueError, KeyError, AttributeError):
-        # Pulumi says what is wrong with it.
+        # Pulumi will report what is wrong with the file.
         return True

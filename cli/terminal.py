@@ -1,4 +1,4 @@
-"""What a command prints: tables and colour on a terminal, plain text in a pipe, or JSON."""
+"""Output of commands: tables and colours on a terminal, plain text in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 PATIENCE = 2.0
-"""Seconds after which a person is told what a command waits for."""
+"""Seconds until a terminal shows what a command waits for."""
 
 COLOURS = {
     **dict.fromkeys(("pass", "held", "connected", "added"), "green"),
@@ -36,7 +36,7 @@ def json_result(*, enabled: bool) -> Iterator[dict[str, Any]]:
     Yield the result of a command for it to fill, and print it as JSON at the end if *enabled*.
 
     Until then, whatever this process and the processes that it starts print goes to stderr. A
-    command that fails prints what it had filled in, and nothing if that is nothing.
+    command that fails prints what it has filled in by then, if anything.
     """
     result: dict[str, Any] = {}
     if not enabled:
@@ -69,6 +69,11 @@ def print_lines(lines: Iterable[str]) -> None:
         print(line)
 
 
+def print_pairs(lines: Iterable[str]) -> None:
+    """Print lines of the form ``subject: state`` as a table on a terminal."""
+    print_table(("subject", "state"), [line.partition(": ")[::2] for line in lines])
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Print a table on a terminal."""
     from rich import box
@@ -78,7 +83,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        # A path that is wider than its column goes on in the next line: none of it is left out.
+        # A path that is wider than its column continues on the next line.
         table.add_column(column, overflow="fold")
     for row in rows:
         cells = [plain(str(cell)) for cell in row]
@@ -87,7 +92,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_markdown(text: str) -> None:
-    """Print Markdown: rendered on a terminal, as it is in a pipe."""
+    """Print Markdown: rendered on a terminal, unchanged in a pipe."""
     if not on_terminal():
         sys.stdout.write(text)
         return
@@ -98,7 +103,7 @@ def print_markdown(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Return *text* with what would steer a terminal spelt out."""
+    """Return *text* with control characters escaped."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -106,30 +111,30 @@ def plain(text: str) -> str:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
+def waiting(subject: str) -> Iterator[None]:
     """
-    Tell a person on a terminal *what* the command waits for, and how long, after two seconds.
+    Show on a terminal what the command waits for, and how long, after ``PATIENCE`` seconds.
 
-    In a pipe or a log nothing is said.
+    Prints nothing in a pipe or a log.
     """
     if not sys.stderr.isatty():
         yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=_tell, args=(what, ended), daemon=True)
-    teller.start()
+    thread = threading.Thread(target=_show_waiting, args=(subject, ended), daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        thread.join()
 
 
-def _tell(what: str, ended: threading.Event) -> None:
-    began, told = time.monotonic(), False
-    while not ended.wait(1.0 if told else PATIENCE):
-        told = True
+def _show_waiting(subject: str, ended: threading.Event) -> None:
+    began, shown = time.monotonic(), False
+    while not ended.wait(1.0 if shown else PATIENCE):
+        shown = True
         seconds = time.monotonic() - began
-        print(f"\r\x1b[K{what}: {seconds:.0f} s", end="", file=sys.stderr, flush=True)
-    if told:
+        print(f"\r\x1b[K{subject}: {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+    if shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)

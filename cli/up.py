@@ -12,10 +12,9 @@ from broker.checks.check_result import render_text
 from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
-from cli.access.expectations import as_data, ask_all, render
-from cli.access.expectations import judge as judge_answers
+from cli.access.expectations import as_data, ask_all, render, require_held
 from cli.mqtt_client import UnreachableError
-from cli.observe.check import judge, sight
+from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.terminal import print_lines
@@ -61,13 +60,13 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
         else:
             result["expectations"] = as_data(answers)
             print_lines(render(answers))
-            judge_answers(answers)
+            require_held(answers)
     if broker.check_after_up:
         print("\nThe checklist:")
-        points = checklist(stack.settings, stack.name, sight(stack, outputs))
+        points = checklist(stack.settings, stack.name, observe(stack, outputs))
         result["checks"] = [point.as_data() for point in points]
         print(render_text(points), end="")
-        judge(points)
+        require_passed(points)
     print(_how_to_get_in(stack, image.name))
 
 

@@ -1,4 +1,4 @@
-"""The stack file's expectations, put to the broker that runs."""
+"""Put the stack file's expectations to the running broker."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from cli.errors import FindingError
 from cli.mqtt_client import MqttClient, stack_ca
 from cli.users.credentials import Credential
 
-# A level that no device uses: what is published for a question reaches nobody's topic.
 LEVEL = "sentient-mqtt-expectation"
+"""A level that no device uses, in place of wildcards: no device receives what is published."""
+
 NOT_AUTHORISED = 0x87
-"""MQTT 5, 3.4.2.1: the reason code of a PUBACK for a publish that no rule grants."""
+"""MQTT 5, 3.4.2.1: the reason code of a PUBACK for a message that no rule grants."""
 MARKS = {True: "held", False: "NOT HELD", None: "not asked"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the broker said to one question."""
+    """Whether the broker behaves as one expectation says, for one user."""
 
     text: str
     held: bool | None
-    """None where it could not be asked."""
+    """None if the broker could not be asked."""
 
 
 def render(answers: list[Answer]) -> list[str]:
-    """Return a line for each answer, and how many were as expected."""
+    """Return a line per answer, then the number of answers as expected."""
     asked = [answer for answer in answers if answer.held is not None]
     held = sum(bool(answer.held) for answer in asked)
     return [
@@ -43,40 +44,40 @@ def render(answers: list[Answer]) -> list[str]:
 
 
 def as_data(answers: list[Answer]) -> list[dict[str, Any]]:
-    """Return the answers for JSON; ``held`` is null where the broker could not be asked."""
+    """Return the answers for JSON; ``held`` is null if the broker could not be asked."""
     return [{"expected": answer.text, "held": answer.held} for answer in answers]
 
 
-def judge(answers: list[Answer]) -> None:
+def require_held(answers: list[Answer]) -> None:
     """
-    Pass if no answer was another one than the expected.
+    Return if the broker violates no expectation.
 
     Raises:
-        FindingError: one was.
+        FindingError: it violates one.
 
     """
     if any(answer.held is False for answer in answers):
         raise FindingError(
-            "the broker answers otherwise than the stack file expects; see NOT HELD."
+            "the broker violates expectations of the stack file: see NOT HELD above."
         )
 
 
 def ask_all(settings: Settings, outputs: Mapping[str, Any]) -> list[Answer]:
     """
-    Put each expectation to the broker, for each user of whom it speaks and who has a login.
+    Put each expectation to the broker, for each user that it names and that has a login.
 
     Raises:
-        UnreachableError: no question can be put from here.
-        CommandError: the broker lets somebody not in, or doesn't answer.
+        UnreachableError: the broker can't be reached from this machine.
+        CommandError: the broker refuses a login, or does not answer.
 
     """
-    everybody = effective_rules(settings)
+    principals = effective_rules(settings)
     credentials: Mapping[str, Mapping[str, str]] = outputs.get("credentials", {})
-    asker = _Asker(settings.broker, stack_ca(outputs), everybody, credentials)
+    asker = _Asker(settings.broker, stack_ca(outputs), principals, credentials)
     answers: list[Answer] = []
     for sentence in settings.expect:
         expectation = Expectation.parse(sentence)
-        for principal in expectation.about(everybody):
+        for principal in expectation.about(principals):
             if principal.name in credentials:
                 allowed = asker.ask(principal.name, expectation)
                 held = None if allowed is None else allowed == expectation.allowed
@@ -89,11 +90,11 @@ def ask_all(settings: Settings, outputs: Mapping[str, Any]) -> list[Answer]:
 class _Asker:
     broker: Broker
     ca: str
-    everybody: Mapping[str, Principal]
+    principals: Mapping[str, Principal]
     credentials: Mapping[str, Mapping[str, str]]
 
     def ask(self, user: str, expectation: Expectation) -> bool | None:
-        """Return what the broker lets *user* do, or None where no question can show it."""
+        """Return whether the broker lets *user* do it, or None if nothing can be asked."""
         topic = _concrete(expectation.filter)
         if expectation.direction == "write":
             return self._may_write(user, topic)
@@ -101,8 +102,8 @@ class _Asker:
             return self._receives(user, expectation.filter, None, topic)
         writers = [
             name
-            for name, each in self.everybody.items()
-            if name in self.credentials and evaluate(each, "publish", topic).allowed
+            for name, principal in self.principals.items()
+            if name in self.credentials and evaluate(principal, "publish", topic).allowed
         ]
         return self._receives(user, topic, writers[0], topic) if writers else None
 
@@ -128,4 +129,5 @@ class _Asker:
 
 
 def _concrete(filter_: str) -> str:
+    """Return a topic that *filter_* matches."""
     return "/".join(LEVEL if level in ("+", "#") else level for level in filter_.split("/"))

@@ -1,4 +1,4 @@
-"""A stack file as it was at another revision of this repository."""
+"""Read a stack file as it was at another revision of this repository."""
 
 import subprocess
 from pathlib import Path
@@ -9,19 +9,19 @@ from cli.stack import ROOT
 
 def stack_file_at(revision: str, name: str, folder: Path = ROOT) -> str | None:
     """
-    Return the text of ``Pulumi.<name>.yaml`` at *revision*, or None where it had none.
+    Return the text of ``Pulumi.<name>.yaml`` at *revision*, or None if there was no such file.
 
     Raises:
-        NotPerformedError: there is no such revision here.
+        NotPerformedError: this repository has no such revision.
 
     """
-    known = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    if known.returncode:
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if commit.returncode:
         raise NotPerformedError(
             f"revision {revision!r}: no such revision here. Fetch it (git fetch origin "
             f"{revision}), or name another."
         )
-    shown = _git(folder, "show", f"{known.stdout.strip()}:./Pulumi.{name}.yaml")
+    shown = _git(folder, "show", f"{commit.stdout.strip()}:./Pulumi.{name}.yaml")
     return None if shown.returncode else shown.stdout
 
 

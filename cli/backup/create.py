@@ -1,4 +1,4 @@
-"""One archive of what the broker keeps, made now; the host's clock does the same."""
+"""Create one backup archive, as the host's schedule does."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def declared_backups(stack: Stack) -> Backups:
     Return the stack's settings of backups.
 
     Raises:
-        CommandError: it has none.
+        CommandError: it declares no backups.
 
     """
-    found = stack.settings.broker.backups
-    if found is None:
+    backups = stack.settings.broker.backups
+    if backups is None:
         raise CommandError(
-            f"{stack.file.name}: broker.backups is not there, so no backup has a place. Add, for "
-            "example:\n    backups:\n      folder: /opt/sentient/backups/mqtt"
+            f"{stack.file.name}: broker.backups is not set. Add, for example:\n"
+            "    backups:\n      folder: /opt/sentient/backups/mqtt"
         )
-    return found
+    return backups
 
 
-def backup(stack: Stack) -> Report:
+def create_backup(stack: Stack) -> Report:
     """
     Run ``host/commands/backup.sh``.
 
     Raises:
-        CommandError: no archive was made; no older one was touched then.
+        CommandError: no archive was made, and no older one was deleted.
 
     """
     calls = backup_calls(

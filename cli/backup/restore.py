@@ -1,4 +1,4 @@
-"""The broker holds again what an archive holds, or what it held before."""
+"""Restore the broker's database from an archive, or leave it unchanged."""
 
 from __future__ import annotations
 
@@ -22,39 +22,37 @@ def restore_backup(
     result: dict[str, Any],
 ) -> None:
     """
-    Say what a restore replaces, ask, and do it. *result* is filled with what was restored.
+    Print what a restore replaces, ask, and restore. *result* is filled after the restore.
 
     Raises:
-        CommandError: the broker holds what it held before.
+        CommandError: the broker keeps its database.
 
     """
-    seen = restore(stack, archive, identity, other=other, action="look")
-    # Named, so that a backup made in between is not what is restored.
-    archive = seen.facts["archive"]
-    print(f"{archive}: whole, of {seen.facts['written']}; a broker finds {seen.counts()} in it.")
-    if ended := seen.ended():
+    report = restore(stack, archive, identity, other=other, action="look")
+    # `latest` may be another archive by the time of the answer.
+    archive = report.facts["archive"]
+    print(f"{archive}: complete, of {report.facts['written']}; it has {report.counts()}.")
+    if ended := report.ended():
         print(ended)
-    print(f"It replaces what {stack.settings.broker.container} holds: {replaced(seen)}.")
-    print(
-        "That is kept aside. Every client is disconnected once. Users and rules stay as they are."
-    )
-    if not sure and not agreed():
-        raise CommandError("not restored: the answer was not yes.")
+    print(f"It replaces what {stack.settings.broker.container} has: {replaced(report)}.")
+    print("That is kept aside. Every client is disconnected once. Users and rules do not change.")
+    if not sure and not confirmed():
+        raise CommandError("not restored: the answer was not yes (--yes doesn't ask).")
     done = restore(stack, archive, identity, other=other, action="apply")
     result |= {
         "archive": archive,
-        "written": seen.facts["written"],
+        "written": report.facts["written"],
         "container": stack.settings.broker.container,
         "downtimeSeconds": float(done.facts["seconds"]),
         "previousDatabase": done.facts["kept"],
-        **{key: int(seen.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
+        **{key: int(report.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
     }
     print(f"Restored; downtime: {done.facts['seconds']} s.")
-    print(f"What was there: {done.facts['kept']} on the host. It is yours to delete.")
+    print(f"The previous database: {done.facts['kept']} on the host. Delete it when you like.")
 
 
-def agreed() -> bool:
-    """Ask the person; nobody there is no agreement."""
+def confirmed() -> bool:
+    """Return whether the answer is yes; without a terminal it is no."""
     try:
         return input("Restore it? (yes/no) ").strip() == "yes"
     except EOFError:
@@ -62,11 +60,11 @@ def agreed() -> bool:
 
 
 def replaced(report: Report) -> str:
-    """Return what a restore would replace, as a person says it."""
-    found = report.facts["replaces"].split()
-    if len(found) != len(("retained", "sessions", "queued")):
+    """Return what a restore would replace, for a person."""
+    counts = report.facts["replaces"].split()
+    if len(counts) != len(("retained", "sessions", "queued")):
         return "a database that its own image can't read"
-    return Report(dict(zip(("retained", "sessions", "queued"), found, strict=True))).counts()
+    return Report(dict(zip(("retained", "sessions", "queued"), counts, strict=True))).counts()
 
 
 def restore(
@@ -76,7 +74,7 @@ def restore(
     Run ``host/commands/restore.sh``, only to ``look``, or to ``apply``.
 
     Raises:
-        CommandError: it did not come to that; the broker runs with what it had.
+        CommandError: nothing was restored; the broker keeps its database.
 
     """
     broker, socket = stack.settings.broker, stack.transport.socket

@@ -1,4 +1,4 @@
-"""A broker of its own starts on an archive, and holds what the archive says."""
+"""Verify a backup archive: start a separate broker on it and compare."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cli.stack import Stack
 
 def read_identity(path: Path | None) -> str:
     """
-    Return the text of an age identity file.
+    Return the text of an age identity file, or an empty string if *path* is None.
 
     Raises:
-        CommandError: it can't be read.
+        NotPerformedError: it can't be read.
 
     """
     if path is None:
         return ""
     try:
         return path.read_text("utf-8")
-    except (OSError, ValueError) as wrong:
-        raise NotPerformedError(f"--identity {path}: {wrong}") from None
+    except (OSError, ValueError) as error:
+        raise NotPerformedError(f"--identity {path}: {error}") from None
 
 
-def drill(stack: Stack, archive: str, identity: str) -> Report:
+def verify_backup(stack: Stack, archive: str, identity: str) -> Report:
     """
     Run ``host/commands/verify_backup.sh``.
 
     Raises:
-        CommandError: the archive is not what it ought to be.
+        CommandError: the archive is damaged, or differs from its manifest.
 
     """
     broker, socket = stack.settings.broker, stack.transport.socket

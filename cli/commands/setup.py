@@ -1,4 +1,4 @@
-"""Begin with a broker that is there already, or with `pulumi` itself."""
+"""Commands to start from an existing broker, or to run `pulumi` directly."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ def adopt(
         typer.Option(
             "--conf",
             metavar="FILE",
-            help="Or its mosquitto.conf, where that has another name.",
+            help="Or the path of its mosquitto.conf, if that has another name.",
             show_default=False,
         ),
     ] = "",
@@ -78,9 +78,9 @@ def adopt(
     json: JsonOption = False,
 ) -> None:
     """
-    Write a stack file for a broker that was set up by hand. Its clients notice nothing.
+    Write a stack file for a broker that was set up by hand.
 
-    Hashes of passwords go into the stack's secrets, so that every client keeps its password.
+    Its password hashes go into the stack's secrets, so that every client keeps its password.
 
     JSON: stack, file, users, assumptions, next (what is left to do).
     """
@@ -103,7 +103,7 @@ def adopt(
 
 def env(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """
-    Print what plain `pulumi` needs, for a shell to eval: paths only, no passphrase.
+    Print the environment that plain `pulumi` needs, for a shell to eval. No passphrase is in it.
 
     JSON: variables, pathBefore (the folders that go before those of PATH).
     """

@@ -1,4 +1,4 @@
-"""A PATH with the programs of a fresh machine that has the packages of the tests, and no others."""
+"""Make a PATH with only the programs of a fresh machine that has the packages of the tests."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathlib import Path
 from bootstrap.packages import PACKAGES
 
 FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-BESIDE = ("apt", "make", "python3-venv", "docker.io", "docker-cli", "mmdebstrap")
-"""Packages that a person has before `make test`, or that bootstrap/ installs."""
+PREINSTALLED = ("apt", "make", "python3-venv", "docker.io", "docker-cli", "mmdebstrap")
+"""Packages that are there before `make test`, or that bootstrap/ installs."""
 
 SETUP = (
     *("docker*", "dockerd*", "containerd*", "ctr", "runc", "tini*"),
     *("iptables", "ip6tables", "mmdebstrap", "go", "gofmt", "pulumi*"),
 )
-"""Patterns of programs that bootstrap/ installs or finds, wherever they come from."""
+"""Patterns of programs that bootstrap/ installs or finds, from any source."""
 
 FIELDS = ("Package", "Essential", "Priority", "Pre-Depends", "Depends", "Provides", "Status")
 
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package, by what it depends on."""
+    """An installed package and its dependencies."""
 
     name: str
     minimal: bool
-    """Whether a Debian without it is none: ``Essential: yes`` or ``Priority: required``."""
+    """Whether every Debian has it: ``Essential: yes`` or ``Priority: required``."""
     depends: tuple[str, ...]
     """Each alternative of each dependency."""
     provides: tuple[str, ...]
@@ -40,16 +40,16 @@ def link_programs(folder: Path, path: str) -> None:
     """
     Fill *folder* with links to the programs that the tests may run.
 
-    Those are the ones of a minimal Debian, of ``PACKAGES``, of ``BESIDE``, of what all of these
-    depend on, and this Python as ``python3``. A program that is named in ``PACKAGES`` or ``SETUP``
-    may also come from somewhere else on *path*.
+    Those are the programs of a minimal Debian, of ``PACKAGES`` and ``PREINSTALLED``, of their
+    dependencies, and this Python as ``python3``. A program that is named in ``PACKAGES`` or
+    ``SETUP`` may also come from another folder of *path*.
     """
     installed = installed_packages()
-    wanted = closure(installed, (*PACKAGES, *BESIDE))
-    owned = {os.path.realpath(file) for file in _files(wanted)}
+    required = closure(installed, (*PACKAGES, *PREINSTALLED))
+    owned = {os.path.realpath(file) for file in _files(required)}
     for directory in FOLDERS:
         for program in sorted(Path(directory).iterdir()):
-            # Through Debian's alternatives, a program may have names that no package lists.
+            # Debian's alternatives add names that no package lists.
             if os.path.realpath(program) in owned:
                 _link(folder, program)
     named = [
@@ -65,7 +65,7 @@ def link_programs(folder: Path, path: str) -> None:
 
 
 def installed_packages() -> list[Package]:
-    """Return what dpkg has installed."""
+    """Return the packages that dpkg has installed."""
     form = "\t".join(f"${{{name}}}" for name in FIELDS) + "\n"
     done = subprocess.run(
         ["dpkg-query", "--show", f"--showformat={form}"],
@@ -78,7 +78,7 @@ def installed_packages() -> list[Package]:
 
 
 def parse(row: Mapping[str, str]) -> Package:
-    """Read the fields of one package."""
+    """Return the package that a row of dpkg-query's output describes."""
     return Package(
         name=row["Package"],
         minimal=row["Essential"] == "yes" or row["Priority"] == "required",
@@ -88,7 +88,7 @@ def parse(row: Mapping[str, str]) -> Package:
 
 
 def closure(installed: Iterable[Package], names: Iterable[str]) -> set[str]:
-    """Return the minimal packages, those of *names*, and what these depend on, if installed."""
+    """Return the installed packages of a minimal Debian and of *names*, with dependencies."""
     packages: dict[str, list[Package]] = {}
     waiting = list(names)
     for package in installed:

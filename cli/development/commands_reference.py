@@ -1,4 +1,4 @@
-"""`make docs`: the page of commands is what their help says."""
+"""`make docs`: write docs/reference/commands.md from the help of the commands."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ HEAD = "<!-- made by `make docs` from cli/commands/ -->\n\n# Commands\n"
 def render_commands() -> str:
     """Return the page."""
     root: Any = typer.main.get_command(app)
-    parts = [HEAD, f"{HELP}\n", f"{EPILOG}\n"]
+    sections = [HEAD, f"{HELP}\n", f"{EPILOG}\n"]
     panels: dict[str, list[tuple[str, Any]]] = {}
     for name, command in root.commands.items():
-        found = panels.setdefault(command.rich_help_panel, [])
+        entries = panels.setdefault(command.rich_help_panel, [])
         if hasattr(command, "commands"):
-            found += [(f"{name} {below}", each) for below, each in command.commands.items()]
+            entries += [(f"{name} {word}", nested) for word, nested in command.commands.items()]
         else:
-            found.append((name, command))
+            entries.append((name, command))
     for panel, commands in panels.items():
-        parts.append(f"## {panel}\n")
-        parts += [_command(name, command) for name, command in commands]
-    parts.append(
-        "## Completion\n\n`./brokerctl --install-completion` has your shell complete commands, "
-        "options, stacks and users.\n"
+        sections.append(f"## {panel}\n")
+        sections += [_command(name, command) for name, command in commands]
+    sections.append(
+        "## Completion\n\n`./brokerctl --install-completion` completes commands, options, stacks "
+        "and users in your shell.\n"
     )
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
 def _command(name: str, command: Any) -> str:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option"]
-    words = " ".join(["./brokerctl", name, *(each.metavar for each in arguments)])
+    arguments = [item for item in command.params if item.param_type_name == "argument"]
+    options = [item for item in command.params if item.param_type_name == "option"]
+    words = " ".join(["./brokerctl", name, *(argument.metavar for argument in arguments)])
     rows = [
-        (f"`{each.metavar}`", each.help or "", _default(each))
-        for each in arguments
-        if each.help or _default(each)
+        (f"`{argument.metavar}`", argument.help or "", _default(argument))
+        for argument in arguments
+        if argument.help or _default(argument)
     ]
-    rows += [(_names(each), each.help or "", _default(each)) for each in options]
+    rows += [(_names(option), option.help or "", _default(option)) for option in options]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     example = "\n".join(
         line.removeprefix("$ ") for line in command.epilog.split("\n\n")[1:] if line
@@ -71,7 +71,7 @@ def _default(parameter: Any) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One comment of ours on a pull request, written anew at each run."""
+"""Create or update the one comment of this program on a pull request."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from cli.errors import CommandError
 from cli.exit_codes import finish
 
 Send = Callable[[str, str, Mapping[str, str], Mapping[str, str] | None], Any]
-"""method, url, headers, body (sent as JSON) -> what the service answered, read as JSON"""
+"""method, url, headers, body (sent as JSON) -> the JSON that the service answered"""
 
 FORBIDDEN = (401, 403)
 PER_PAGE = 100
-"""The most comments that either service returns at once."""
+"""The most comments that either service returns per page."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Where comments of a pull request are: GitHub calls them so, GitLab calls them notes."""
+    """The comments of a pull request on GitHub, or the notes of a merge request on GitLab."""
 
     comments: str
     """URL of the comments of the pull request."""
     oldest_first: str
-    """Query that lists them in the order in which they were written."""
+    """Query that lists the comments in the order of writing."""
     comment: Callable[[int], str]
-    """URL of one of them, by id."""
+    """URL of one comment, by id."""
     headers: Mapping[str, str]
     update: str
-    """The method that writes a comment anew."""
+    """The method that updates a comment."""
 
 
 def service(name: str, number: str, environ: Mapping[str, str]) -> Service | None:
-    """Return the service, or None where its token isn't there: a fork's pipeline has none."""
+    """Return the service, or None without a token: the pipeline of a fork has none."""
     if name == "github":
         token = environ.get("GH_TOKEN", "")
         site = environ.get("GITHUB_API_URL", "https://api.github.com")
         issues = f"{site}/repos/{environ.get('GITHUB_REPOSITORY', '')}/issues"
         found = Service(
             comments=f"{issues}/{number}/comments",
-            # The one order that GitHub has for them.
+            # GitHub has no other order.
             oldest_first="",
-            comment=lambda each: f"{issues}/comments/{each}",
+            comment=lambda number_: f"{issues}/comments/{number_}",
             headers={
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/vnd.github+json",
@@ -65,7 +65,7 @@ def service(name: str, number: str, environ: Mapping[str, str]) -> Service | Non
         found = Service(
             comments=notes,
             oldest_first="&order_by=created_at&sort=asc",
-            comment=lambda each: f"{notes}/{each}",
+            comment=lambda number_: f"{notes}/{number_}",
             headers={"PRIVATE-TOKEN": token},
             update="PUT",
         )
@@ -73,7 +73,7 @@ def service(name: str, number: str, environ: Mapping[str, str]) -> Service | Non
 
 
 def write(service_: Service, text: str, send: Send) -> str:
-    """Write *text* over our comment, or as a new one; return which of the two."""
+    """Update our comment with *text*, or write a new one; return which of the two."""
     for comment in _comments(service_, send):
         if str(comment.get("body", "")).startswith(MARK):
             send(service_.update, service_.comment(comment["id"]), service_.headers, {"body": text})
@@ -83,20 +83,20 @@ def write(service_: Service, text: str, send: Send) -> str:
 
 
 def _comments(service_: Service, send: Send) -> Iterator[Mapping[str, Any]]:
-    """Yield all comments, page by page, until a page has none that is new."""
-    seen: set[int] = set()
+    """Yield all comments, page by page, until a page has no new one."""
+    ids: set[int] = set()
     for page in count(1):
         query = f"per_page={PER_PAGE}&page={page}{service_.oldest_first}"
         listed = send("GET", f"{service_.comments}?{query}", service_.headers, None)
-        unseen = [comment for comment in listed if comment["id"] not in seen]
-        yield from unseen
-        if not unseen:
+        new = [comment for comment in listed if comment["id"] not in ids]
+        yield from new
+        if not new:
             return
-        seen |= {comment["id"] for comment in unseen}
+        ids |= {comment["id"] for comment in new}
 
 
 def main(send: Send | None = None) -> None:
-    """Write the comment; without a token that may, say so and leave it to the log."""
+    """Write the comment; without permission, print why, and leave the comment to the log."""
     parser = ArgumentParser(description="Write our comment on a pull request.")
     parser.add_argument("service", choices=["github", "gitlab"])
     parser.add_argument("--number", required=True)
@@ -104,15 +104,18 @@ def main(send: Send | None = None) -> None:
     given = parser.parse_args()
     found = service(given.service, given.number, os.environ)
     if found is None:
-        print("No token that may comment here: the comment stands above.", file=sys.stderr)
+        print("No token that may comment here: see the comment in the log above.", file=sys.stderr)
         return
     try:
         done = write(found, given.file.read_text(encoding="utf-8"), send or _send)
-    except urllib.error.HTTPError as wrong:
-        if wrong.code in FORBIDDEN:
-            print("This token may not comment here: the comment stands above.", file=sys.stderr)
+    except urllib.error.HTTPError as error:
+        if error.code in FORBIDDEN:
+            print(
+                "This token may not comment here: see the comment in the log above.",
+                file=sys.stderr,
+            )
             return
-        raise CommandError(f"{given.service}: the comment was not taken: {wrong}") from None
+        raise CommandError(f"{given.service}: the comment was rejected: {error}") from None
     print(f"The comment was {done}.", file=sys.stderr)
 
 

@@ -13,7 +13,7 @@ END = "<!-- end of settings -->\n"
 
 
 def with_table(text: str) -> str:
-    """Return *text* with the table of today between its two marks."""
+    """Return *text* with the current table between its two marks."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{render_settings_table()}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""`make test`: what can be wrong has been looked for, and where the time went is said."""
+"""`make test`: run the stages of the tests, and report failures and durations."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ APART = ("tests/engine", "tests/accepted", "tests/e2e")
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Commands that run together, or paths that pytest is given, and what has to be there first."""
+    """Commands, or paths for pytest, and the setup that they need."""
 
     title: str
     commands: tuple[tuple[str, ...], ...] = ()
     paths: tuple[str, ...] = ()
     workers: int = 1
-    """Processes that pytest runs tests in; those that are marked ``alone`` follow in one."""
+    """Parallel processes of pytest; tests marked ``alone`` follow in a single one."""
     docker: bool = False
     engine: bool = False
 
@@ -69,26 +69,26 @@ STAGES = {
     ),
     "e2e": Stage(title="e2e", paths=("tests/e2e",), workers=4, docker=True, engine=True),
 }
-"""The quick ones first."""
+"""Quick stages first."""
 
 
 @dataclass(frozen=True, order=True)
 class Timed:
-    """A test and what it took, its fixtures included: the first that asks for one pays for it."""
+    """The duration of a test, with the fixtures that it is the first to need."""
 
     seconds: float
     test: str
     failure: str = ""
-    """What pytest said of it, where it failed."""
+    """Output of pytest, if the test failed."""
 
 
 def main() -> None:
-    """Get the machine ready, run the stages, and fail if one of them did."""
+    """Set up the machine, run the stages, and fail if a stage failed."""
     parser = argparse.ArgumentParser(description="Run the tests.")
     parser.add_argument(
         "--only", default="", metavar="STAGE,...", help=f"of {', '.join(STAGES)}; all by default"
     )
-    parser.add_argument("--no-set-up", action="store_true", help="everything is there already")
+    parser.add_argument("--no-set-up", action="store_true", help="install and build nothing")
     given = parser.parse_args()
     stages = chosen(given.only)
     if not given.no_set_up:
@@ -98,11 +98,11 @@ def main() -> None:
     for line in (*slowest(tests), *failures(tests)):
         print(line, file=sys.stderr, flush=True)
     if failed:
-        raise CommandError(f"failed: {', '.join(failed)}; what they said is above.")
+        raise CommandError(f"failed: {', '.join(failed)}; their output is above.")
 
 
 def chosen(only: str) -> dict[str, Stage]:
-    """Return the stages that *only* names, separated by commas; all of them if it is empty."""
+    """Return the stages that *only* names, separated by commas; all stages if it is empty."""
     names = [name.strip() for name in only.split(",")] if only.strip() else list(STAGES)
     if unknown := [name for name in names if name not in STAGES]:
         raise CommandError(
@@ -132,7 +132,7 @@ def set_up(stages: Iterable[Stage]) -> None:
 
 
 def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
-    """Run *stages* and return the names of those that failed, and what each test took."""
+    """Run *stages*, and return the names of failed stages and the duration of each test."""
     failed: list[str] = []
     tests: list[Timed] = []
     tested = any(stage.paths for stage in stages.values())
@@ -147,7 +147,7 @@ def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
                 for number, argv in enumerate(pytests(stage)):
                     report = Path(folder, f"{name}-{number}.xml")
                     code = _code(("env", f"PATH={path}", *argv, f"--junitxml={report}"))
-                    # Of a stage in two parts the second may have no tests.
+                    # A stage may have no tests that are marked `alone`.
                     codes.append(0 if number and code == NO_TESTS else code)
                     tests += durations(report)
                 if any(codes):
@@ -157,7 +157,7 @@ def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
 
 
 def pytests(stage: Stage) -> list[tuple[str, ...]]:
-    """Return the calls of pytest that run the tests of *stage*, without their reports."""
+    """Return the command lines of pytest for *stage*, without the report option."""
     if not stage.paths:
         return []
     pytest = (sys.executable, "-m", "pytest", "-q", *stage.paths)
@@ -170,9 +170,9 @@ def pytests(stage: Stage) -> list[tuple[str, ...]]:
 @contextmanager
 def bare_path() -> Iterator[str]:
     """
-    Yield a PATH for the tests: a program that no package in the list brings is not found there.
+    Yield a PATH for the tests that has only programs of listed packages.
 
-    Every user may enter its folder, which is gone afterwards.
+    Every user may enter its folder, which is deleted afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="sentient-mqtt-programs-") as folder:
         Path(folder).chmod(0o755)
@@ -181,7 +181,7 @@ def bare_path() -> Iterator[str]:
 
 
 def durations(report: Path) -> list[Timed]:
-    """Read what each test took from pytest's JUnit *report*; a run that broke off has none."""
+    """Return the duration of each test in pytest's JUnit *report*; an aborted run has none."""
     if not report.exists():
         return []
     cases = ET.parse(report).iter("testcase")  # noqa: S314  (pytest wrote it)
@@ -189,26 +189,26 @@ def durations(report: Path) -> list[Timed]:
         Timed(
             float(case.get("time", 0)),
             f"{case.get('classname')}::{case.get('name')}",
-            "\n".join(part.text or "" for part in case if part.tag in ("failure", "error")),
+            "\n".join(child.text or "" for child in case if child.tag in ("failure", "error")),
         )
         for case in cases
     ]
 
 
 def slowest(tests: Sequence[Timed]) -> list[str]:
-    """Return a line for each of the tests that took longest, the slowest first."""
+    """Return a heading and a line for each of the slowest tests."""
     if not tests:
         return []
     first = sorted(tests, reverse=True)[:SLOWEST]
     return [
-        f"==> the {len(first)} slowest of {len(tests)} tests, with the fixtures that each was the "
-        "first to ask for",
+        f"==> the {len(first)} slowest of {len(tests)} tests, including fixtures that a test was "
+        "the first to need",
         *(f"    {timed.seconds:8.1f} s  {timed.test}" for timed in first),
     ]
 
 
 def failures(tests: Iterable[Timed]) -> Iterator[str]:
-    """Yield the end of what pytest said of each test that failed."""
+    """Yield the last lines of pytest's output for each failed test."""
     for timed in tests:
         if timed.failure:
             yield f"==> failed: {timed.test}"

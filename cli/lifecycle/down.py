@@ -1,4 +1,4 @@
-"""Take the broker away; its data, its logs and its passwords stay until they are asked away."""
+"""Remove the broker, and its data, logs and passwords only on request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cli.run_on_host import run_scripts
 from cli.stack import Stack
 
 PASSWORDS = ("**random:index/**", "**sentient-mqtt:index:Rotations**")
-"""URNs of what was drawn, and of when."""
+"""URNs of the generated passwords, and of the resource that records their age."""
 
 SEED = "$random:index/randomPassword:RandomPassword::credentials.salts"
-"""The end of the URN that `pulumi destroy` stops at: components/credentials.py protects it."""
+"""End of the URN of a protected resource (components/credentials.py); it stops `pulumi destroy`."""
 
 SECONDS = 600
 
@@ -36,11 +36,11 @@ def take_down(
     *result* is filled with what was deleted and what was kept.
 
     Raises:
-        CommandError: some of it is left.
+        CommandError: not everything was removed.
 
     """
     pulumi = Pulumi.ready(stack)
-    # Asked now: afterwards the stack has no outputs.
+    # Read before the destroy: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
     words = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
     unprotected: list[str] = []
@@ -48,14 +48,14 @@ def take_down(
         unprotected = _protected_seeds(pulumi)
         _set_protection(pulumi, "unprotect", unprotected)
     else:
-        # What is gone without Pulumi's knowledge, such as a whole host, is no reason to fail.
+        # Without a refresh, resources that Pulumi does not know to be gone, such as those of a lost
+        # host, would be an error.
         words += ["--refresh", *(word for urn in PASSWORDS for word in ("--exclude", urn))]
     try:
         pulumi.run("destroy", "--stack", stack.name, *words)
     except CommandError:
-        # What is still there is protected again, as it was before somebody said no.
-        left = _seeds(pulumi)
-        _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in left])
+        remaining = _seeds(pulumi)
+        _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in remaining])
         raise
     folders = stack.settings.broker.folders
     result |= {
@@ -66,7 +66,7 @@ def take_down(
         "passwordsDeleted": delete_passwords,
     }
     if delete_passwords:
-        print("Deleted: every password. The next `up` draws others.")
+        print("Deleted: every password. The next `up` generates new ones.")
     else:
         print(
             f"Kept: every password. ./brokerctl up --stack {stack.name} brings the broker back "
@@ -83,24 +83,24 @@ def take_down(
 
 def require_name(stack: Stack, confirmed: str) -> None:
     """
-    Pass if the person has typed the name of the stack, now or as ``--confirm``.
+    Return if the name of the stack was typed, now or as ``--confirm``.
 
     Raises:
-        NotPerformedError: it is another name, or nobody is there to be asked.
+        NotPerformedError: another name was typed, or there is no terminal to ask on.
 
     """
     if not confirmed:
         broker = stack.settings.broker
-        print(f"This takes away {broker.container} on {broker.host}; every client is cut off.")
+        print(f"This removes {broker.container} on {broker.host}; every client is disconnected.")
         try:
             confirmed = input(f"Type the name of the stack ({stack.name}) to go on: ").strip()
         except EOFError:
             raise NotPerformedError(
-                f"nothing was taken away: nobody is here to type the name of the stack. Without a "
-                f"terminal: --confirm {stack.name}"
+                f"nothing was removed: there is no terminal to type the name of the stack on. Add "
+                f"--confirm {stack.name}"
             ) from None
     if confirmed != stack.name:
-        raise NotPerformedError(f"nothing was taken away: {confirmed!r} is not {stack.name!r}.")
+        raise NotPerformedError(f"nothing was removed: {confirmed!r} is not {stack.name!r}.")
 
 
 def _seeds(pulumi: Pulumi) -> dict[str, bool]:
@@ -123,7 +123,7 @@ def _set_protection(pulumi: Pulumi, word: str, urns: Iterable[str]) -> None:
 
 
 def _erase(stack: Stack, image: str) -> str:
-    """Delete the broker's files and return a line for each folder that is still needed."""
+    """Delete the broker's files, and return a line per folder that still has other files."""
     broker = stack.settings.broker
     calls = erase_calls(broker, stack.transport.socket, image)
     try:
@@ -135,8 +135,8 @@ def _erase(stack: Stack, image: str) -> str:
             image=image,
             seconds=SECONDS,
         )
-    except CommandError as wrong:
-        raise CommandError(f"--delete-data: {wrong}") from None
+    except CommandError as error:
+        raise CommandError(f"--delete-data: {error}") from None
     if result.exit_code:
         raise CommandError(f"--delete-data: {result.stderr.strip()}")
     return result.stdout

@@ -1,4 +1,4 @@
-"""The same broker, started again, with all that it knew."""
+"""Restart the broker's container with its database."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cli.run_on_host import run_scripts
 from cli.stack import Stack
 
 COUNTING_SECONDS = 600
-"""A large database is written and read on the way: host/lib/database.sh bounds each step itself."""
+"""For writing and reading a large database; host/lib/database.sh limits each step."""
 
 
 def restart(stack: Stack, image: str) -> None:
     """
-    Run ``host/commands/restart.sh``, whose end is that of ``host/commands/await_ready.sh``.
+    Run ``host/commands/restart.sh``, then ``host/commands/await_ready.sh``.
 
     Raises:
-        CommandError: the broker did not come back as it was.
+        CommandError: the broker does not answer, or lost retained messages.
 
     """
     broker = stack.settings.broker
@@ -39,5 +39,5 @@ def restart(stack: Stack, image: str) -> None:
     if result.exit_code:
         raise CommandError(
             f"host {stack.transport.host}: {result.stderr.strip()}\n"
-            f"Its database is kept. What is wrong: ./brokerctl check --stack {stack.name}"
+            f"Its database is kept. To find the cause: ./brokerctl check --stack {stack.name}"
         )

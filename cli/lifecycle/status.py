@@ -1,4 +1,4 @@
-"""Health, clients, rates and memory of the broker that runs."""
+"""Read health, clients, rates and memory of the running broker."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from cli.stack import Stack
 from cli.users.credentials import all_logins
 
 
-def judge(stack: Stack, status: Status) -> None:
+def require_healthy(stack: Stack, status: Status) -> None:
     """
-    Pass a broker that runs and whose health check does not fail.
+    Return if the broker runs and its health check does not fail.
 
     Raises:
-        FindingError: this one is not well.
+        FindingError: it does not run, or the health check fails.
 
     """
     if not status.well:
         raise FindingError(
-            f"the broker is not well. What it said: ./brokerctl logs --stack {stack.name}; what is "
-            f"wrong: ./brokerctl check --stack {stack.name}"
+            f"the broker is not healthy. Its log: ./brokerctl logs --stack {stack.name}; to find "
+            f"the cause: ./brokerctl check --stack {stack.name}"
         )
 
 
-def look(stack: Stack) -> Status:
-    """Ask Docker, and the broker itself where somebody may read its statistics."""
+def read_status(stack: Stack) -> Status:
+    """Ask Docker, and the broker itself if a user may read its statistics."""
     container = stack.settings.broker.container
     status = Status.parse(docker(stack, "inspect", "--format", INSPECT, container))
     if status.state != "running":
         return status
     with ThreadPoolExecutor() as pool:
-        # Docker watches for a second before it says how much the processor does.
+        # Docker measures the processor for a second.
         used = pool.submit(docker, stack, "stats", "--no-stream", "--format", STATS, container)
         sockets = pool.submit(docker, stack, "exec", container, "sh", "-c", _SOCKETS)
         try:
             reader, system = _statistics(stack)
-        except CommandError as wrong:
-            status = replace(status, unread=str(wrong))
+        except CommandError as error:
+            status = replace(status, unread=str(error))
             reader, system = "", {}
         memory, _, processor = used.result().strip().partition("|")
         counted = connections(stack.settings, sockets.result())
@@ -71,14 +71,14 @@ _SOCKETS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || :"
 def _statistics(stack: Stack) -> tuple[str, dict[str, str]]:
     outputs = Pulumi.ready(stack).outputs()
     known = all_logins(stack.settings, outputs)
-    reader = next((each for each in readers(stack.settings) if each in known), "")
+    reader = next((user for user in readers(stack.settings) if user in known), "")
     if not reader:
         return "", {}
     with client_of_user(stack, reader, outputs) as client:
         for topics in TOPICS.values():
             for _, topic in topics:
                 client.require_subscription(SYSTEM + topic)
-        # Retained messages stand before the answer to what is asked after them.
+        # The broker delivers the retained messages before it answers this subscription.
         client.require_subscription(f"{SYSTEM}version")
         found = {
             message.topic: message.payload.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""One message, and whether the broker took it."""
+"""Publish one message, and report whether the broker accepted it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.users.credentials import check_declared
 
-NOBODY = 0x10
-"""MQTT 5, 3.4.2.1: taken, and nobody subscribes to it."""
+NO_SUBSCRIBERS = 0x10
+"""MQTT 5, 3.4.2.1: accepted, without a matching subscriber."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishResult:
-    """What the broker answered to one message; it tells MQTT 5 clients alone of a denied one."""
+    """The broker's answer to one message. It reports a denied message to MQTT 5 clients only."""
 
     user: str
     topic: str
@@ -42,8 +42,8 @@ class PublishResult:
 
     def as_text(self) -> str:
         """Return one line for a person."""
-        delivery = "passed on" if self.has_subscribers else "nobody subscribes to it now"
-        return f"{self.topic}: taken, {'retained, ' if self.retained else ''}{delivery}"
+        delivery = "delivered" if self.has_subscribers else "no subscribers now"
+        return f"{self.topic}: accepted, {'retained, ' if self.retained else ''}{delivery}"
 
 
 def publish(stack: Stack, user: str, topic: str, message: str, *, retain: bool) -> PublishResult:
@@ -54,7 +54,7 @@ def publish(stack: Stack, user: str, topic: str, message: str, *, retain: bool) 
         CommandError: the topic or the user is wrong, or the broker can't be reached.
 
     """
-    _check_name(topic)
+    _require_topic(topic)
     check_declared(user, stack)
     require_up(stack)
     with client_of_user(stack, user, Pulumi.ready(stack).outputs()) as client:
@@ -66,7 +66,7 @@ def publish(stack: Stack, user: str, topic: str, message: str, *, retain: bool) 
         accepted=accepted,
         reason=str(code),
         retained=accepted and retain,
-        has_subscribers=accepted and code.value != NOBODY,
+        has_subscribers=accepted and code.value != NO_SUBSCRIBERS,
     )
 
 
@@ -80,17 +80,22 @@ def require_accepted(stack: Stack, result: PublishResult) -> None:
     """
     if not result.accepted:
         raise CommandError(
-            f"the broker did not take it: {result.reason}. Which rule decides: ./brokerctl explain "
-            f"{shlex.join((result.user, result.topic))} --stack {stack.name}"
+            f"the broker did not accept it: {result.reason}. Which rule denies it: ./brokerctl "
+            f"explain {shlex.join((result.user, result.topic))} --stack {stack.name}"
         )
 
 
-def _check_name(topic: str) -> None:
+def _require_topic(topic: str) -> None:
+    """
+    Return if *topic* is a topic without wildcards.
+
+    Raises:
+        NotPerformedError: it is not.
+
+    """
     try:
         check_filter(topic)
-    except ValueError as wrong:
-        raise NotPerformedError(f"topic {topic!r}: {wrong}") from None
-    if any(each in topic for each in "+#"):
-        raise NotPerformedError(
-            f"topic {topic!r}: wildcards are for whoever receives; name one topic"
-        )
+    except ValueError as error:
+        raise NotPerformedError(f"topic {topic!r}: {error}") from None
+    if set(topic) & set("+#"):
+        raise NotPerformedError(f"topic {topic!r}: wildcards are for subscriptions; name one topic")

@@ -1,4 +1,4 @@
-"""What one user receives, as it comes."""
+"""Print the messages that a user receives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cli.users.credentials import check_declared
 
 def watch(stack: Stack, user: str, topic: str, *, count: int) -> Iterator[Message]:
     """
-    Yield what comes in, until there were *count* messages; 0 is for ever.
+    Yield the messages that arrive, until there were *count*; 0 has no end.
 
     Raises:
         CommandError: there is no such user or topic, or the connection ended.
@@ -29,15 +29,15 @@ def watch(stack: Stack, user: str, topic: str, *, count: int) -> Iterator[Messag
     """
     try:
         check_filter(topic)
-    except ValueError as wrong:
-        raise NotPerformedError(f"topic {topic!r}: {wrong}") from None
+    except ValueError as error:
+        raise NotPerformedError(f"topic {topic!r}: {error}") from None
     check_declared(user, stack)
     require_up(stack)
     with client_of_user(stack, user, Pulumi.ready(stack).outputs()) as client:
-        # The broker grants every subscription, and says nothing of what it holds back.
-        if _nothing_to_see(stack, user, topic):
+        # The broker grants every subscription, and withholds denied messages silently.
+        if _may_receive_nothing(stack, user, topic):
             print(
-                f"No rule lets {user} receive anything of {topic}. Which decides: "
+                f"No rule lets {user} receive anything of {topic}. The rules: "
                 f"./brokerctl explain {shlex.join((user, topic))} --stack {stack.name}",
                 file=sys.stderr,
             )
@@ -47,12 +47,12 @@ def watch(stack: Stack, user: str, topic: str, *, count: int) -> Iterator[Messag
 
 
 def line(message: Message) -> str:
-    """Return a message on one line; what would steer a terminal is spelt out."""
+    """Return a message on one line, with control characters escaped."""
     text = message.payload.decode("utf-8", "backslashreplace")
     return f"{plain(message.topic)} {plain(text)}"
 
 
-def _nothing_to_see(stack: Stack, user: str, topic: str) -> bool:
+def _may_receive_nothing(stack: Stack, user: str, topic: str) -> bool:
     if topic.startswith("$share/"):
         return False
     principal = effective_rules(stack.settings)[user]

@@ -1,4 +1,4 @@
-"""The broker's log on its host, read: who came, and who was turned away."""
+"""Read the broker's log on its host: logins, refused logins and denied messages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def read_log(
     stack: Stack, *, since: datetime = EVER, minutes: int = 0, size: int = 0, image: str = ""
 ) -> LogSummary:
     """
-    Return what the log says, counted from *since*.
+    Return a summary of the log, counted from *since*.
 
-    *minutes*: of files written to in so many alone; *size*: of each its last bytes; 0 is all.
-    *image* is one on the host, which the log is read in; asked for where it is not given.
+    *minutes*: reads only files written to in the last *minutes*; *size*: only the last *size* bytes
+    of a file; 0 reads all. *image*: an image on the host to read the log in; by default the
+    container's.
 
     Raises:
-        CommandError: the host or its log can't be read.
+        CommandError: the host can't be reached, or the log can't be read.
 
     """
     broker = stack.settings.broker
@@ -42,17 +43,17 @@ def read_log(
         image=image,
         seconds=SECONDS,
     )
-    # Not splitlines: a client id may hold what Python takes for a line's end, and Mosquitto not.
+    # Not splitlines: a client id may contain what Python takes for the end of a line.
     lines = result.stdout.removesuffix("\n").split("\n")
     if result.exit_code or lines[-1:] != ["end"]:
         raise CommandError(f"host {stack.transport.host}: its log: {result.stderr.strip()}")
-    # A check is refused twice on each listener, and seldom made more often than each minute.
+    # A check has two refused logins per listener, and runs at most once a minute.
     own = 2 * 60 * len(broker.listeners)
     return LogSummary(since=since, own=own).read(lines)
 
 
 def _image(stack: Stack) -> str:
-    """Return the image of the container, or the declared one where there is no container."""
+    """Return the image of the container, or the declared image if there is no container."""
     try:
         return running_image(stack)
     except CommandError:
@@ -60,6 +61,6 @@ def _image(stack: Stack) -> str:
 
 
 def gateways(stack: Stack) -> list[str]:
-    """Return the addresses by which the broker's own host comes to it, through Docker."""
+    """Return the addresses by which the host itself reaches the broker, through Docker."""
     template = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}} {{end}}"
     return docker(stack, "inspect", "--format", template, stack.settings.broker.container).split()

@@ -1,10 +1,10 @@
-"""The checklist of a deployment, point by point, of the broker that runs."""
+"""Observe the running broker and its host for the deployment checklist."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -21,94 +21,95 @@ from broker.settings.stack_settings import Settings
 from cli.errors import CommandError, FindingError
 from cli.mqtt_client import stack_ca
 from cli.observe.broker_log import read_log
-from cli.observe.try_login import address_towards, try_login
+from cli.observe.login_attempt import address_towards, try_login
 from cli.run_on_host import probe
 from cli.stack import Stack
 from cli.users.credentials import Credential, all_logins
 
-AT_ONCE = 16
+PARALLEL_LOGINS = 16
 LOG_BYTES = 8_000_000
-"""Of the log's end: what 25,000 refused logins leave there."""
+"""How much of the end of the log is read: about 25,000 refused logins."""
 
 
-def judge(points: list[CheckResult]) -> None:
+def require_passed(results: list[CheckResult]) -> None:
     """
-    Pass if nothing is known to be wrong.
+    Return if no check failed.
 
     Raises:
-        FindingError: a point failed.
+        FindingError: a check failed.
 
     """
-    if failed := [each.name for each in points if each.verdict == "fail"]:
-        raise FindingError(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
+    if failed := [result.name for result in results if result.verdict == "fail"]:
+        raise FindingError(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}")
 
 
-def sight(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
-    """Log in as everybody, then look at the host: its log has by then been written."""
+def observe(stack: Stack, outputs: Mapping[str, Any]) -> Observations:
+    """Try logins, then read the host and the log, which contains the refused logins by then."""
     settings = stack.settings
     broker = settings.broker
     ca = stack_ca(outputs)
     credentials = all_logins(settings, outputs)
-    # The members of a fleet differ in their name alone: one stands for all.
-    members = [next(iter(each.admitted), "") for each in settings.fleets.values()]
+    # The members of a fleet have the same rules: one login is tried per fleet.
+    members = [next(iter(fleet.admitted), "") for fleet in settings.fleets.values()]
     known = [name for name in (*settings.users, *members) if name in credentials]
     first = credentials[known[0]] if known else Credential("", "")
     guess = secrets.token_urlsafe(24)
 
-    def ask(listener: Listener, credential: Credential | None) -> str:
+    def attempt(listener: Listener, credential: Credential | None) -> str:
         if listener.tls is not None and listener.tls.clients_named:
             return ""
         return try_login(broker, listener, credential, ca)
 
-    everywhere = list(broker.listeners.items())
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        good = [pool.submit(ask, each, first) for _, each in everywhere]
-        none = [pool.submit(ask, each, None) for _, each in everywhere]
-        wrong = [
-            pool.submit(ask, each, Credential(first.username, guess)) for _, each in everywhere
-        ]
-        users = {
-            name: pool.submit(ask, broker.password_listener(), credentials[name]) for name in known
+    with ThreadPoolExecutor(PARALLEL_LOGINS) as pool:
+
+        def at_each_listener(credential: Credential | None) -> dict[str, Future[str]]:
+            return {
+                name: pool.submit(attempt, listener, credential)
+                for name, listener in broker.listeners.items()
+            }
+
+        answers = at_each_listener(first)
+        anonymous = at_each_listener(None)
+        guessed = at_each_listener(Credential(first.username, guess))
+        logins = {
+            name: pool.submit(attempt, broker.password_listener(), credentials[name])
+            for name in known
         }
-        answers = {name: each.result() for (name, _), each in zip(everywhere, good, strict=True)}
-        anonymous = {name: each.result() for (name, _), each in zip(everywhere, none, strict=True)}
-        guessed = {name: each.result() for (name, _), each in zip(everywhere, wrong, strict=True)}
-        logins = {name: said for name, each in users.items() if (said := each.result())}
     image = str(outputs.get("image", ""))
     with ThreadPoolExecutor() as pool:
-        host, log = pool.submit(look, stack), pool.submit(read, stack, image)
+        host, log = pool.submit(read_host_facts, stack), pool.submit(read_last_hour, stack, image)
     return Observations(
         host=host.result(),
         log=log.result(),
         image=image,
-        answers=answers if known else {},
-        anonymous=anonymous,
-        guessed=guessed if known else {},
-        logins=logins,
-        here=address_towards(broker.address, everywhere[0][1].port),
+        answers=_results(answers) if known else {},
+        anonymous=_results(anonymous),
+        guessed=_results(guessed) if known else {},
+        logins={name: answer for name, answer in _results(logins).items() if answer},
+        here=address_towards(broker.address, next(iter(broker.listeners.values())).port),
         ages=_ages(settings, outputs.get("rotations", {})),
-        env=_env(stack, credentials),
+        env=_env_file_digests(stack, credentials),
         ends={
-            name: str(each.get("notAfter", ""))
-            for name, each in outputs.get("certificates", {}).get("listeners", {}).items()
+            name: str(certificate.get("notAfter", ""))
+            for name, certificate in outputs.get("certificates", {}).get("listeners", {}).items()
         },
     )
 
 
-def look(stack: Stack) -> HostFacts:
-    """Return what the host says of itself and of the broker; nothing is changed there."""
-    wanted = host_requirements(stack.settings, stack.name)
-    calls = [*probe_calls(wanted, stack.transport), *check_calls(stack.settings)]
-    return probe(
-        stack,
-        (HostScript.OBSERVE,),
-        calls,
-    )
+def _results(attempts: Mapping[str, Future[str]]) -> dict[str, str]:
+    return {name: attempt.result() for name, attempt in attempts.items()}
 
 
-def read(stack: Stack, image: str) -> LogSummary | None:
-    """Return what the log says of the last hour; nothing where nobody can read it."""
-    # A file that was rotated within the hour is read too, and of a large one its end.
+def read_host_facts(stack: Stack) -> HostFacts:
+    """Return facts about the host and the broker; nothing is changed there."""
+    requirements = host_requirements(stack.settings, stack.name)
+    calls = [*probe_calls(requirements, stack.transport), *check_calls(stack.settings)]
+    return probe(stack, (HostScript.OBSERVE,), calls)
+
+
+def read_last_hour(stack: Stack, image: str) -> LogSummary | None:
+    """Return the log of the last hour, or None if it can't be read."""
+    # Files that were rotated within the hour are read as well, and only the end of a large file.
     hour = datetime.now(UTC) - timedelta(hours=1)
     try:
         return read_log(stack, since=hour, minutes=60, size=LOG_BYTES, image=image)
@@ -116,27 +117,28 @@ def read(stack: Stack, image: str) -> LogSummary | None:
         return None
 
 
-def _env(stack: Stack, credentials: Mapping[str, Credential]) -> dict[str, str]:
-    """Return the SHA-256 of each env file: it has a password in it, and stays on its host."""
+def _env_file_digests(stack: Stack, credentials: Mapping[str, Credential]) -> dict[str, str]:
+    """Return the SHA-256 of each env file, which contains a password and stays on its host."""
     broker = stack.settings.broker
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for file in broker.env_files:
         if file.user not in credentials:
             continue
         try:
             text = host_env_file(broker, stack.name, file, *credentials[file.user]).text
         except ValueError:
-            # Written before such a password was refused: what is there is not what ought to be.
-            found[file.path] = ""
+            # Such a password is refused today, so a file on the host is outdated.
+            digests[file.path] = ""
         else:
-            found[file.path] = sha256(text.encode()).hexdigest()
-    return found
+            digests[file.path] = sha256(text.encode()).hexdigest()
+    return digests
 
 
 def _ages(settings: Settings, rotations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    """Return the age of each password in days, by user; fleet.NAME for a fleet."""
     now = datetime.now(UTC)
     return {
-        name: (now - datetime.fromisoformat(each["rotatedAt"])).days
-        for name, each in rotations.items()
-        if each.get("rotatedAt") and (name in settings.users or "." in name)
+        name: (now - datetime.fromisoformat(rotation["rotatedAt"])).days
+        for name, rotation in rotations.items()
+        if rotation.get("rotatedAt") and (name in settings.users or "." in name)
     }

@@ -1,4 +1,4 @@
-"""The time that a person asks about."""
+"""Parse the value of `--since`, such as 24h."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cli.errors import NotPerformedError
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def span(text: str) -> timedelta:
+def parse_time_span(text: str) -> timedelta:
     """
-    Return the time that *text* says.
+    Return the time span *text*, such as 30m, 24h or 7d.
 
     Raises:
-        NotPerformedError: it says none.
+        NotPerformedError: *text* is no time span.
 
     """
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)

@@ -1,4 +1,4 @@
-"""A stack file for a broker that was set up by hand; its clients notice nothing."""
+"""Write a stack file for an existing broker; its clients keep their passwords."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from cli.pulumi import Pulumi
 from cli.stack import ROOT, Stack
 
 CONF = "mosquitto.conf"
-MOST = 20
+USERS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class AdoptedStack:
-    """The stack file that was written, what was assumed, and what is left to do."""
+    """The stack file that was written, the assumptions in it, and the next steps."""
 
     stack: str
     file: Path
@@ -38,14 +38,14 @@ class AdoptedStack:
     def next_steps(self) -> list[str]:
         folder = self.adoption.settings["broker"]["folders"]["config"]
         return [
-            f"keep a copy of {folder}: its files are written anew",
+            f"keep a copy of {folder}: its files are rewritten",
             f"./brokerctl preview --stack {self.stack}",
             "stop the old broker, keeping its data (docker compose down, without -v)",
             f"./brokerctl up --stack {self.stack}",
         ]
 
     def as_data(self) -> dict[str, Any]:
-        """Return the result for JSON; it contains no hash."""
+        """Return the result for JSON, without password hashes."""
         return {
             "stack": self.stack,
             "file": str(self.file),
@@ -58,14 +58,14 @@ class AdoptedStack:
         """Return the result as lines for a person."""
         users = self.users
         counted = (
-            "1 user with the password that it has"
+            "1 user with its present password"
             if len(users) == 1
-            else f"{len(users):,} users with the passwords that they have"
+            else f"{len(users):,} users with their present passwords"
         )
-        more = f" and {len(users) - MOST:,} more" if len(users) > MOST else ""
-        lines = [f"{self.file.name}: {counted}: {', '.join(users[:MOST])}{more}"]
+        more = f" and {len(users) - USERS_SHOWN:,} more" if len(users) > USERS_SHOWN else ""
+        lines = [f"{self.file.name}: {counted}: {', '.join(users[:USERS_SHOWN])}{more}"]
         if self.adoption.remarks:
-            lines += ["", "Not as it was, or assumed; read each before `./brokerctl up`:"]
+            lines += ["", "Changed or assumed; read these before `./brokerctl up`:"]
             lines += [f"  {remark}" for remark in self.adoption.remarks]
         return "\n".join([*lines, "", "Then:", *(f"  {step}" for step in self.next_steps)])
 
@@ -95,28 +95,28 @@ def adopt_broker(
     )
     try:
         adoption = adopt(path.name, Folder(path.parent), place, seed=secrets.token_urlsafe(32))
-    except AdoptionError as wrong:
-        raise CommandError(f"nothing was written. To be mended first:\n{wrong}") from None
+    except AdoptionError as error:
+        raise CommandError(f"nothing was written. Fix this first:\n{error}") from None
     write(name, file, adoption)
     return AdoptedStack(name, file, adoption)
 
 
 def stack_file(stack: str) -> Path:
     """
-    Return the path of the file to be written.
+    Return the path of the stack file to write.
 
     Raises:
-        CommandError: it is there, or *stack* is no name for one.
+        CommandError: it exists already, or *stack* can't be the name of a stack.
 
     """
     try:
         check_name(stack)
-    except ValueError as wrong:
-        raise NotPerformedError(f"--stack {stack}: {wrong}") from None
+    except ValueError as error:
+        raise NotPerformedError(f"--stack {stack}: {error}") from None
     file = ROOT / f"Pulumi.{stack}.yaml"
     if file.exists() or file.is_symlink():
         raise CommandError(
-            f"--stack {stack}: {file.name} is there already, and is left as it is. Choose another "
+            f"--stack {stack}: {file.name} already exists and is left unchanged. Choose another "
             "name, or move that file away"
         )
     return file
@@ -128,10 +128,12 @@ def _conf(folder: str, conf: str) -> Path:
             "give --from FOLDER, the one with its mosquitto.conf, or --conf FILE, the path of that "
             "file"
         )
-    # Not resolved: what a link names may be another place on another day.
+    # Links are not resolved, because their targets may change.
     path = Path(os.path.abspath(conf or Path(folder, CONF)))  # noqa: PTH100 (resolve follows links)
     if not _is_file(path):
-        raise CommandError(f"{path}: there is no such file; one of another name is --conf FILE")
+        raise CommandError(
+            f"{path}: there is no such file; if it has another name, use --conf FILE"
+        )
     return path
 
 
@@ -139,24 +141,24 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except PermissionError:
-        raise _closed(path) from None
+        raise _not_readable(path) from None
 
 
-def _closed(path: Path) -> CommandError:
+def _not_readable(path: Path) -> CommandError:
     return CommandError(
-        f"{path}: may not be read; run this as its owner, or on a copy of the folder that is yours"
+        f"{path}: may not be read; run this as its owner, or on a copy of the folder"
     )
 
 
 class Folder(Mapping[str, str]):
-    """The files of a folder and of the folders in it, by name; read when they are asked for."""
+    """The texts of the files in a folder and one level below, by path; read on access."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __iter__(self) -> Iterator[str]:
-        found = (*self._path.glob("*"), *self._path.glob("*/*"))
-        return (str(each.relative_to(self._path)) for each in sorted(found) if each.is_file())
+        paths = (*self._path.glob("*"), *self._path.glob("*/*"))
+        return (str(path.relative_to(self._path)) for path in sorted(paths) if path.is_file())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -168,19 +170,19 @@ class Folder(Mapping[str, str]):
         try:
             return file.read_bytes().decode()
         except PermissionError:
-            raise _closed(file) from None
-        except OSError as wrong:
-            raise CommandError(f"{file}: {wrong.strerror}") from None
-        except UnicodeDecodeError as wrong:
-            line = wrong.object[: wrong.start].count(b"\n") + 1
-            raise CommandError(f"{file}:{line}: is not UTF-8; mend it first") from None
+            raise _not_readable(file) from None
+        except OSError as error:
+            raise CommandError(f"{file}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise CommandError(f"{file}:{line}: is not UTF-8; convert it first") from None
 
 
 def write(name: str, file: Path, adoption: Adoption) -> None:
-    """Write the stack file and its hashes; a failure leaves no file."""
+    """Write the stack file and the password hashes; after a failure there is no file."""
     text = render_stack_file(adoption.settings)
     stack = Stack.parse(name, file, text)
-    # Before anything is written: another stack than dev needs a state backend of its own.
+    # Before anything is written: stacks other than dev need a configured state backend.
     pulumi = Pulumi.ready(stack)
     with file.open("x", encoding="utf-8") as target:
         target.write(text)

@@ -1,4 +1,4 @@
-"""A client's certificate of the stack's own CA; its key is made here."""
+"""Issue a client certificate: the key is made here, the stack's CA signs on its host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cli.stack import Stack
 from cli.users.credentials import check_declared
 
 CA = "ca"
-"""The file of the CA's certificate, without its suffix."""
+"""Name of the file with the CA's certificate, without its suffix."""
 
 
 def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str, str]:
@@ -32,11 +32,11 @@ def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str,
 
     """
     check_declared(user, stack)
-    _wanted(stack)
+    _require_stack_ca(stack)
     stem = _stem(user)
     key_file = out / f"{stem}.key"
     if key_file.exists():
-        raise CommandError(f"--out {out}: {key_file.name} is there already; move it away first")
+        raise CommandError(f"--out {out}: {key_file.name} already exists; move it away first")
     require_up(stack)
     key = ec.generate_private_key(ec.SECP256R1())
     signed = sign(stack, request(user, key), days)
@@ -54,8 +54,8 @@ def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str,
 
 
 def _stem(user: str) -> str:
-    """Return what the user's files are named; not as the CA's, nor as any other user's."""
-    # Some file systems take CA.pem for ca.pem. No user's name has a '='.
+    """Return the name of the user's files without suffix; it differs from the CA's."""
+    # Some file systems ignore case. No user name contains '=', so the name stays unique.
     return f"user={user}" if user.casefold() == CA else user
 
 
@@ -71,7 +71,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
     Return the certificate for the request *pem*, then the CA's, both signed on the host.
 
     Raises:
-        CommandError: the host has no CA, or can't be asked.
+        CommandError: the host has no CA, or can't be reached.
 
     """
     calls = [ScriptCall(words=("sign", keeps(stack.settings.broker), str(days)), text=pem)]
@@ -85,15 +85,22 @@ def sign(stack: Stack, pem: str, days: int) -> str:
     return require_success(stack, result).stdout
 
 
-def _wanted(stack: Stack) -> None:
+def _require_stack_ca(stack: Stack) -> None:
+    """
+    Return if a listener asks for client certificates of the stack's own CA.
+
+    Raises:
+        CommandError: none does.
+
+    """
     listeners = stack.settings.broker.tls_listeners
     if not any(
-        each.tls is not None and each.tls.clients_named and each.tls.client_ca is None
-        for each in listeners.values()
+        listener.tls is not None and listener.tls.clients_named and listener.tls.client_ca is None
+        for listener in listeners.values()
     ):
         raise CommandError(
-            f"{stack.file.name}: no listener asks for certificates of the stack's own CA. On one "
-            "with tls, say clientCertificates: required."
+            f"{stack.file.name}: no listener asks for certificates of the stack's own CA. Set "
+            "clientCertificates: required on a listener with tls."
         )
 
 

@@ -1,4 +1,4 @@
-"""How a user logs in: as text, or in files of mode 0600."""
+"""Credentials of users and fleet members, as text or in files of mode 0600."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SUFFIX = {"env": ".env", "header": ".h"}
 
 
 class Credential(NamedTuple):
-    """What a client logs in with."""
+    """The user name and the password of a client."""
 
     username: str
     password: str
 
 
 def all_logins(settings: Settings, outputs: Mapping[str, Any]) -> dict[str, Credential]:
-    """Return what every user and fleet member that is up logs in with, by name."""
+    """Return the credential of every user and fleet member in the *outputs*, by name."""
     users = {
-        name: Credential(each["username"], each["password"])
-        for name, each in outputs.get("credentials", {}).items()
+        name: Credential(login["username"], login["password"])
+        for name, login in outputs.get("credentials", {}).items()
     }
     seeds = outputs.get("fleetSeeds", {})
-    up = {kind: fleet for kind, fleet in settings.fleets.items() if kind in seeds}
-    members = member_passwords(up, seeds, settings.broker.passwords.length)
-    return users | {name: Credential(name, each) for name, each in members.items()}
+    deployed = {kind: fleet for kind, fleet in settings.fleets.items() if kind in seeds}
+    members = member_passwords(deployed, seeds, settings.broker.passwords.length)
+    return users | {name: Credential(name, password) for name, password in members.items()}
 
 
 def file_name(user: str, format_: str) -> str:
@@ -45,27 +45,27 @@ def write_all(
     settings: Settings, logins: Mapping[str, Credential], folder: Path, format_: str
 ) -> dict[str, str]:
     """
-    Write a file a user; nobody else may read them at any moment.
+    Write a file per user, with mode 0600 from the start.
 
-    Return who has none because an env file can't hold the password, and why.
+    Return the users without a file, with the reason: an env file can't hold the password.
     """
     left_out: dict[str, str] = {}
-    # One that was there keeps its mode: it may be anybody's, and the files are closed themselves.
+    # An existing folder keeps its mode; the mode of the files protects them.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, each in logins.items():
+    for name, login in logins.items():
         file = folder / file_name(name, format_)
         file.unlink(missing_ok=True)
-        if format_ == "env" and (why := unfit(each)):
+        if format_ == "env" and (why := unfit(login)):
             left_out[name] = why
             continue
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as text:
-            text.write(render(settings, each, format_))
+            text.write(render(settings, login, format_))
     return left_out
 
 
 def unfit(login: Credential) -> str:
-    """Return why an env file can't hold a login, and what can; nothing where one can."""
+    """Return why an env file can't hold the password, or an empty string if it can."""
     readers = misreaders(login.password)
     return f"the password {why_misread(readers)}. --format header holds it" if readers else ""
 
@@ -78,14 +78,14 @@ def render(settings: Settings, login: Credential, format_: str) -> str:
 
 def check_declared(user: str, stack: Stack) -> None:
     """
-    Pass a user, or a member of a fleet.
+    Return if *user* is declared, as a user or as a member of a fleet.
 
     Raises:
-        CommandError: there is none of that name.
+        NotPerformedError: there is no such user.
 
     """
     fleets = stack.settings.fleets.values()
-    names = [*stack.settings.users, *(each for fleet in fleets for each in fleet.admitted)]
+    names = [*stack.settings.users, *(member for fleet in fleets for member in fleet.admitted)]
     if user not in names:
         guess = get_close_matches(user, names, n=1)
         users = ", ".join(stack.settings.users)
@@ -95,10 +95,10 @@ def check_declared(user: str, stack: Stack) -> None:
 
 def check_known(user: str, stack: Stack) -> None:
     """
-    Pass a user whose password the stack has.
+    Return if the stack has the password of *user*.
 
     Raises:
-        CommandError: there is none of that name, or only its clients know the password.
+        CommandError: there is no such user, or it was adopted with the hash of its password.
 
     """
     check_declared(user, stack)

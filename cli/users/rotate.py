@@ -1,4 +1,4 @@
-"""New passwords for the named users; nobody else is disconnected."""
+"""Give users new passwords, without disconnecting any other user."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ def rotate(
     result: dict[str, Any],
 ) -> None:
     """
-    Raise generations in the stack file, show what follows from it, and bring it about.
+    Raise generations in the stack file, show the preview, and apply it.
 
-    For all users and fleets where none is *named*. With *end_previous* the login before the newest
-    is ended instead. *result* is filled once the stack file is to stay as it is written.
+    Rotates all users and fleets if none is *named*. *end_previous* revokes the login before the
+    newest instead. *result* is filled when `pulumi up` begins.
 
     Raises:
-        CommandError: what is wrong; the stack file is then as it was, unless `pulumi up` has begun.
+        CommandError: a failure before `pulumi up`, which restores the stack file, or in it.
 
     """
     stack.refuse_secrets_in_clear()
     change = revoke_previous if end_previous else raise_generations
     keys = change(stack.settings, named, stack.file.name)
     require_up(stack)
-    left = [] if named or end_previous else chosen(stack.settings)
-    if left:
-        print(f"Left as they are, for a person chose the password: {', '.join(left)}.")
+    skipped = [] if named or end_previous else with_external_password(stack.settings)
+    if skipped:
+        print(f"Not rotated, because their passwords are supplied: {', '.join(skipped)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
     with _put_back_on_failure(stack.file):
-        # As `pulumi config set --path` writes it: comments and order stay as they are.
-        pairs = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
-        pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *pairs)
-        print(f"{stack.file.name}: {', '.join(f'{key} is now {it}' for key, it in keys.items())}.")
+        # `pulumi config` keeps comments and order.
+        words = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
+        pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *words)
+        changes = ", ".join(f"{key} is now {value}" for key, value in keys.items())
+        print(f"{stack.file.name}: {changes}.")
         gone = disconnected(stamps(stack.settings), stamps(Stack.read(stack.name).settings))
         print(
             "Clients of these logins will be disconnected:" if gone else "Nobody is disconnected."
@@ -66,14 +67,14 @@ def rotate(
         "stack": stack.name,
         "changed": keys,
         "disconnected": gone,
-        "skipped": left,
+        "skipped": skipped,
         "applied": False,
     }
-    # From here on some of it may have happened, and the file says what.
+    # From here on the change may be applied in part, so the stack file stays as it is.
     if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
         raise CommandError(
-            f"pulumi up failed; its message is above. {stack.file.name} says what is to be: once "
-            f"that is mended, ./brokerctl up --stack {stack.name} goes on from here."
+            f"pulumi up failed; its message is above. {stack.file.name} has the new "
+            f"generations: fix the cause, then ./brokerctl up --stack {stack.name} applies them."
         )
     result["applied"] = True
 
@@ -86,12 +87,12 @@ def _put_back_on_failure(file: Path) -> Iterator[None]:
     except BaseException:
         if file.read_text(encoding="utf-8") != before:
             file.write_text(before, encoding="utf-8")
-            print(f"{file.name}: is as it was before.")
+            print(f"{file.name}: restored.")
         raise
 
 
 def _agreed() -> bool:
-    """Ask the person; nobody there is no agreement."""
+    """Return whether the answer is yes; without a terminal it is no."""
     try:
         return input("Rotate? (yes/no) ").strip() == "yes"
     except EOFError:
@@ -100,79 +101,89 @@ def _agreed() -> bool:
 
 def raise_generations(settings: Settings, named: list[str], file: str) -> dict[str, str]:
     """
-    Return the keys of the stack file to be written, with the value that follows.
+    Return the keys of the stack file to change, with their new values.
 
-    All users and fleets where none is *named*, but those of ``chosen``.
+    Covers all users and fleets if none is *named*, except users with an external password.
 
     Raises:
-        CommandError: a name is nobody's, or its password is not ours to draw.
+        NotPerformedError: there is no such user or fleet, or its password is supplied.
 
     """
     keys: dict[str, str] = {}
     for name in named:
-        if name in chosen(settings):
+        if name in with_external_password(settings):
             raise NotPerformedError(f"user {name}: its password is supplied. {set_another(name)}")
         keys |= _raised(settings, name, file)
     if not named:
         for name in settings.users:
-            keys |= {} if name in chosen(settings) else _raised(settings, name, file)
-        # Not by name: a user may have that of a fleet.
+            if name not in with_external_password(settings):
+                keys |= _raised(settings, name, file)
+        # A fleet may have the name of a user, so not through _raised.
         for kind, fleet in settings.fleets.items():
-            keys[_path("fleets", kind, "generation")] = following(fleet.generation)
+            keys[_path("fleets", kind, "generation")] = next_generation(fleet.generation)
     return {f"{PROJECT}:{key}": value for key, value in keys.items()}
 
 
-def chosen(settings: Settings) -> list[str]:
-    """Return the users whose password a person chose, and has to choose anew."""
+def with_external_password(settings: Settings) -> list[str]:
+    """Return the users whose password is set in the stack's secrets, not generated."""
     return [name for name, user in settings.users.items() if user.password == "supplied"]  # noqa: S105 (a kind, no password)
 
 
 def revoke_previous(settings: Settings, named: list[str], file: str) -> dict[str, str]:
     """
-    Return the keys that end the login before the newest, for users whose rotation overlaps.
+    Return the keys that revoke the login before the newest, for users with overlapping rotation.
 
     Raises:
-        CommandError: a name is nobody's, or of somebody with one login only.
+        NotPerformedError: a user does not exist, or has no overlapping rotation.
 
     """
-    two = {name for name, user in settings.users.items() if user.rotation == "overlap"}
+    overlapping = {name for name, user in settings.users.items() if user.rotation == "overlap"}
     for name in named:
-        if name not in two:
-            hint = f"There are: {', '.join(sorted(two))}." if two else "Nobody here has."
+        if name not in overlapping:
+            hint = (
+                f"There are: {', '.join(sorted(overlapping))}."
+                if overlapping
+                else "No user has one."
+            )
             raise NotPerformedError(f"user {name}: has no rotation 'overlap' in {file}. {hint}")
     return {
-        f"{PROJECT}:{_path('users', name, 'previous')}": "revoke" for name in named or sorted(two)
+        f"{PROJECT}:{_path('users', name, 'previous')}": "revoke"
+        for name in named or sorted(overlapping)
     }
 
 
 def _raised(settings: Settings, name: str, file: str) -> dict[str, str]:
     if user := settings.users.get(name):
-        keys = {_path("users", name, "generation"): following(user.generation)}
+        keys = {_path("users", name, "generation"): next_generation(user.generation)}
         if not user.password_known:
-            # Nobody knows what it was: from now on it is drawn.
+            # Only its hash was known. From now on the password is generated.
             keys[_path("users", name, "password")] = "generated"
         if user.previous == "revoke":
             keys[_path("users", name, "previous")] = "keep"
         return keys
-    # As the output `rotations` calls it, where a user has the name of a fleet.
+    # The output `rotations` writes fleet.NAME, because a user may have the same name.
     kind = name.removeprefix("fleet.")
     if fleet := settings.fleets.get(kind):
-        return {_path("fleets", kind, "generation"): following(fleet.generation)}
-    for kind, each in settings.fleets.items():
-        if name in each.admitted:
-            override = each.overrides.get(name)
-            now = (override and override.generation) or each.generation
-            return {_path("fleets", kind, "overrides", name, "generation"): following(now)}
-    everybody = [*settings.users, *settings.fleets]
-    everybody += [member for each in settings.fleets.values() for member in each.admitted]
-    guess = get_close_matches(name, everybody, n=1)
-    some = ", ".join((*settings.users, *settings.fleets))
-    hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {some}."
-    raise NotPerformedError(f"user {name}: no such user or fleet in {file}. {hint}")
+        return {_path("fleets", kind, "generation"): next_generation(fleet.generation)}
+    for kind, fleet in settings.fleets.items():
+        if name in fleet.admitted:
+            override = fleet.overrides.get(name)
+            current = (override and override.generation) or fleet.generation
+            path = _path("fleets", kind, "overrides", name, "generation")
+            return {path: next_generation(current)}
+    raise _no_such_user(settings, name, file)
 
 
-def following(generation: str) -> str:
-    """Return the generation after *generation*: 2 after 1, 2026-11.1 after 2026-11."""
+def _no_such_user(settings: Settings, name: str, file: str) -> NotPerformedError:
+    users_and_fleets = [*settings.users, *settings.fleets]
+    members = [member for fleet in settings.fleets.values() for member in fleet.admitted]
+    guess = get_close_matches(name, [*users_and_fleets, *members], n=1)
+    hint = f"Did you mean {guess[0]!r}?" if guess else f"There are: {', '.join(users_and_fleets)}."
+    return NotPerformedError(f"user {name}: no such user or fleet in {file}. {hint}")
+
+
+def next_generation(generation: str) -> str:
+    """Return the generation after *generation*, such as 2 after 1 and 2026-11.1 after 2026-11."""
     if generation.isdecimal():
         return str(int(generation) + 1)
     stem, dot, last = generation.rpartition(".")
@@ -184,4 +195,4 @@ def following(generation: str) -> str:
 def _path(*segments: str) -> str:
     """Return the path to a key of the stack file (`pulumi config set --path`)."""
     first, *rest = segments
-    return first + "".join(f".{each}" if each.isidentifier() else f'["{each}"]' for each in rest)
+    return first + "".join(f".{key}" if key.isidentifier() else f'["{key}"]' for key in rest)

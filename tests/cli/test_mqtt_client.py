@@ -9,11 +9,11 @@ import pytest
 from declared import smallest
 
 import cli.mqtt_client
-import cli.observe.try_login
+import cli.observe.login_attempt
 from broker.settings.stack_settings import Settings
 from cli.errors import CommandError
 from cli.mqtt_client import MqttClient, UnreachableError
-from cli.observe.try_login import try_login
+from cli.observe.login_attempt import try_login
 from cli.users.credentials import Credential
 
 # MQTT 5, 3.2: packet type, length, flags, reason code, no properties.
@@ -68,7 +68,7 @@ def wait(monkeypatch):
 
     def shorten(answer):
         if not answer:
-            for module in (cli.mqtt_client, cli.observe.try_login):
+            for module in (cli.mqtt_client, cli.observe.login_attempt):
                 monkeypatch.setattr(module, "SECONDS", 1)
 
     return shorten

@@ -9,7 +9,7 @@ from site_under_test import STACK
 from witness import MARK, PULUMIS, Witness
 
 from broker.checks.checklist import checklist
-from cli.observe.check import sight
+from cli.observe.check import observe
 from cli.stack import Stack
 
 PASSWORD = "random:index/randomPassword:RandomPassword"

@@ -331,11 +331,11 @@ def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
 
     said = newcomer.types(own + line)
 
-    assert "1 user with the password that it has: device" in said
+    assert "1 user with its present password: device" in said
     assert "connection office" in said
     file = newcomer.clone / "Pulumi.site.yaml"
     assert known not in file.read_text(encoding="utf-8")
-    assert "is there already, and is left as it is" in newcomer.types(own + line, fails=True)
+    assert "already exists and is left unchanged" in newcomer.types(own + line, fails=True)
     text = file.read_text(encoding="utf-8")
     file.write_text(
         text.replace("sentient-mqtt:broker:\n", "sentient-mqtt:broker:\n    allowStandIn: true\n")
@@ -404,7 +404,7 @@ def test_tutorial_works_as_written(newcomer):
     received = "./brokerctl watch room_display 'paragon/+/status/#' --count 1"
     assert "paragon/clockwork/status/door open" in spoken[received]
     denied = "./brokerctl publish room_display paragon/clockwork/commands/door open"
-    assert "the broker did not take it: Not authorized" in spoken[denied]
+    assert "the broker did not accept it: Not authorized" in spoken[denied]
     asked = "./brokerctl explain room_display paragon/clockwork/commands/door"
     assert "no rule grants it" in spoken[asked]
     wrong = next(line for line in spoken if line.startswith("docker exec"))

@@ -53,7 +53,7 @@ def checked(make_site):
 
 def points(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", cli.observe.check.sight(stack, site.outputs()))
+    found = checklist(stack.settings, "e2e", cli.observe.check.observe(stack, site.outputs()))
     return {each.name: each for each in found}
 
 

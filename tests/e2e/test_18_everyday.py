@@ -43,7 +43,7 @@ def publish(types, user, topic, *more):
 
 def test_what_one_user_publishes_another_watches(types):
     said = publish(types, "paragon_devices", "paragon/room/status/door", "open", "--retain")
-    assert "taken, retained, nobody subscribes to it now" in said
+    assert "accepted, retained, no subscribers now" in said
 
     seen = types(*("watch", "sentient_api_prod", "paragon/#", "--count", "1"))
 
@@ -64,7 +64,7 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
 
 
 def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
-    with pytest.raises(CommandError, match=r"did not take it: Not authorized.*./brokerctl explain"):
+    with pytest.raises(CommandError, match=r"did not accept it: Not authorized.*./brokerctl explain"):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 
@@ -129,7 +129,7 @@ def test_a_restart_keeps_what_it_knew_and_disconnects_once(everyday, types):
         assert client.disconnected is not None
 
     after = everyday.inspect()
-    assert "it lets its health user in" in said
+    assert "It accepts its health user" in said
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
     seen = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
@@ -146,7 +146,7 @@ def test_a_restart_that_fails_says_so_and_the_database_is_kept(everyday, types):
         with pytest.raises(CommandError, match="its health user could not log in") as told:
             types("restart")
         assert "nonsense" in str(told.value)
-        with pytest.raises(CommandError, match="not well"):
+        with pytest.raises(CommandError, match="not healthy"):
             types("status")
     finally:
         file.write_text(right)

@@ -29,7 +29,7 @@ def stack(site):
 
 def points(site):
     found = checklist(
-        stack(site).settings, "e2e", cli.observe.check.sight(stack(site), site.outputs())
+        stack(site).settings, "e2e", cli.observe.check.observe(stack(site), site.outputs())
     )
     return {each.name: each for each in found}
 

@@ -83,7 +83,7 @@ def test_by_hand_one_is_made_tried_and_restored(backed_up, types):
     assert "It holds 1 retained messages" in said
     archive = said.partition(": ")[0]
     assert Path(archive) in archives(backed_up)
-    assert f"{archive}: whole" in types("backup", "verify")
+    assert f"{archive}: complete" in types("backup", "verify")
     with backed_up.client("admin") as admin:
         admin.publish("paragon/room/status/door", "shut", retain=True)
     started = backed_up.inspect()["State"]["StartedAt"]
@@ -112,7 +112,7 @@ def test_a_stack_that_declares_none_is_told_how(backed_up, types):
     with backed_up.edited(lambda config: config["broker"].pop("backups")):
         stack = Stack.parse("e2e", backed_up.stack_file, backed_up.stack_file.read_text())
         with pytest.raises(CommandError, match="backups:\n      folder:"):
-            cli.backup.create.backup(stack)
+            cli.backup.create.create_backup(stack)
 
 
 def test_a_destroy_takes_the_clock_away_and_leaves_the_archives(backed_up):

@@ -48,7 +48,7 @@ def refusals(types):
 
 def point(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    found = checklist(stack.settings, "e2e", cli.observe.check.sight(stack, site.outputs()))
+    found = checklist(stack.settings, "e2e", cli.observe.check.observe(stack, site.outputs()))
     return next(each for each in found if each.name == "refused logins")
 
 

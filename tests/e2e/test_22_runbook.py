@@ -202,7 +202,7 @@ def test_the_state_is_lost(night):
         f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
     )
     said = night.block("The state is lost", 0)
-    assert "3 users with the passwords that they have" in said
+    assert "3 users with their present passwords" in said
     file = night.clone / "Pulumi.again.yaml"
     text = file.read_text(encoding="utf-8")
     for line, more in (

@@ -1,4 +1,4 @@
-"""`./brokerctl diff` compares two revisions of a repository, and can stand in the way of one."""
+"""`./brokerctl diff` compares two revisions of a repository, and can fail a pipeline."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository with one commit; the file then lets paragon_devices write more."""
+    """A repository with one commit; the working tree then widens paragon_devices."""
     text = (ROOT / "Pulumi.prod.yaml").read_text(encoding="utf-8")
     file = tmp_path / "Pulumi.prod.yaml"
     file.write_text(text, encoding="utf-8")
@@ -31,7 +31,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def diff(*words):
-    """Run the command; how it ends well is not an error here."""
+    """Run the command; exit code 0 is not an error."""
     with suppress_success():
         cli.app.run(["diff", *words])
 
@@ -48,7 +48,7 @@ def suppress_success():
 def test_the_working_tree_is_compared_with_the_base(repository):
     (found,) = compare_all("main")
 
-    assert [(each.name, each.change) for each in found.users] == [("paragon_devices", "widened")]
+    assert [(user.name, user.change) for user in found.users] == [("paragon_devices", "widened")]
 
 
 def test_an_unchanged_file_is_not_mentioned(repository, capsys):
@@ -59,7 +59,7 @@ def test_an_unchanged_file_is_not_mentioned(repository, capsys):
     assert "No stack file changed." in capsys.readouterr().out
 
 
-def test_a_gate_stops_what_it_names_and_nothing_else(repository, capsys):
+def test_fail_on_fails_for_the_named_kinds_only(repository, capsys):
     diff("--base", "main", "--fail-on", "removed,narrowed,rotated,replaced")
 
     with pytest.raises(CommandError, match="widened"):
@@ -69,32 +69,33 @@ def test_a_gate_stops_what_it_names_and_nothing_else(repository, capsys):
     assert "**widened**" in capsys.readouterr().out
 
 
-def test_json_holds_the_same(repository, capsys):
+def test_json_has_the_changes(repository, capsys):
     diff("--base", "main", "--json")
 
     assert json.loads(capsys.readouterr().out)[0]["users"][0]["change"] == "widened"
 
 
-def test_a_revision_or_gate_that_is_not_there_is_told(repository):
+def test_an_unknown_revision_or_kind_is_an_error(repository):
     with pytest.raises(CommandError, match="revision 'nowhere': no such revision"):
         compare_all("nowhere")
     with pytest.raises(CommandError, match="--fail-on wider"):
         diff("--fail-on", "wider")
 
 
-def test_a_new_stack_file_is_all_new(repository):
+def test_every_user_of_a_new_stack_file_is_added(repository):
     (repository / "Pulumi.second.yaml").write_text(
         (ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"), encoding="utf-8"
     )
 
-    second = next(each for each in compare_all("main") if each.stack == "second")
+    second = next(diff_ for diff_ in compare_all("main") if diff_.stack == "second")
 
-    assert {each.change for each in second.users} == {"added"}
+    assert {user.change for user in second.users} == {"added"}
 
 
-def test_it_starts_no_pulumi():
-    """Neither engine nor state nor secrets: so it is quick, and a fork may run it."""
-    code = "import cli.access.stack_diff, sys; print([m for m in sys.modules if m.startswith('pulumi')])"
+def test_no_pulumi_module_is_imported():
+    """So it needs no engine, state or secrets: it is quick, and a fork may run it."""
+    loaded = "[name for name in sys.modules if name.startswith('pulumi')]"
+    code = f"import cli.access.stack_diff, sys; print({loaded})"
 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

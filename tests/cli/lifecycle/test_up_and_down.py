@@ -1,4 +1,4 @@
-"""Up, down, outputs and env: each says what it did, or what to do first."""
+"""The commands up, down, outputs and env."""
 
 import shlex
 from contextlib import nullcontext
@@ -38,15 +38,15 @@ def ready(desk, monkeypatch):
 
 
 class TestUp:
-    def test_what_can_not_be_asked_from_here_does_not_fail_it(self, ready, capsys, monkeypatch):
+    def test_an_unreachable_broker_does_not_fail_up(self, ready, capsys, monkeypatch):
         content = yaml.safe_load(ready.file.read_text())
         content["config"]["sentient-mqtt:expect"] = ["sensor may write paragon/a/sensors/b"]
         ready.file.write_text(yaml.safe_dump(content))
 
-        def nobody(*_):
+        def unreachable(*_):
             raise UnreachableError("mqtt://x:1", "no route to host")
 
-        monkeypatch.setattr(cli.up, "ask_all", nobody)
+        monkeypatch.setattr(cli.up, "ask_all", unreachable)
         ready.run("up")
 
         assert (
@@ -55,11 +55,9 @@ class TestUp:
         )
 
     @pytest.mark.parametrize("state", ["running", "exited"])
-    def test_it_ends_with_the_checklist_where_that_is_declared(
-        self, ready, capsys, monkeypatch, state
-    ):
-        seen = HostFacts(facts={("state", "mosquitto-test"): state})
-        monkeypatch.setattr(cli.up, "sight", lambda *_: Observations(host=seen))
+    def test_check_after_up_runs_the_checklist(self, ready, capsys, monkeypatch, state):
+        facts = HostFacts(facts={("state", "mosquitto-test"): state})
+        monkeypatch.setattr(cli.up, "observe", lambda *_: Observations(host=facts))
         ready.run("up")
         assert "The checklist" not in capsys.readouterr().out
 
@@ -70,16 +68,16 @@ class TestUp:
             ready.run("up")
         assert f"mosquitto-test: {state}" in capsys.readouterr().out
 
-    def test_it_ends_with_where_the_broker_is_and_how_to_get_in(self, ready, capsys):
+    def test_the_output_ends_with_the_endpoints_and_how_to_log_in(self, ready, capsys):
         ready.run("up")
 
-        said = capsys.readouterr().out
-        assert f"The broker is up: container mosquitto-test, image {IMAGE}\n" in said
-        assert "  mqtt: mqtt://broker.example.org:1883\n" in said
-        assert "./brokerctl credentials sensor --stack test\n" in said
-        assert "s3cret" not in said
+        out = capsys.readouterr().out
+        assert f"The broker is up: container mosquitto-test, image {IMAGE}\n" in out
+        assert "  mqtt: mqtt://broker.example.org:1883\n" in out
+        assert "./brokerctl credentials sensor --stack test\n" in out
+        assert "s3cret" not in out
 
-    def test_the_line_that_listens_is_ready_to_paste(self, ready, capsys, monkeypatch):
+    def test_the_command_that_listens_can_be_pasted(self, ready, capsys, monkeypatch):
         monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
         ready.run("up")
 
@@ -88,7 +86,7 @@ class TestUp:
         assert words[:3] == ["mosquitto_sub", "-h", "broker.example.org"]
         assert words[words.index("-P") + 1] == "$(./brokerctl password sensor --stack test)"
 
-    def test_without_a_client_here_the_one_in_the_container_listens(
+    def test_without_a_local_client_the_command_uses_the_container(
         self, ready, capsys, monkeypatch
     ):
         monkeypatch.setattr("shutil.which", lambda _: None)
@@ -96,7 +94,7 @@ class TestUp:
 
         assert "  docker exec -it mosquitto-test mosquitto_sub -h" in capsys.readouterr().out
 
-    def test_a_broker_that_nobody_shares_is_brought_up_without_a_question(self, ready):
+    def test_a_backend_of_this_machine_needs_no_confirmation(self, ready):
         ready.run("up")
 
         assert ready.calls() == [
@@ -104,7 +102,7 @@ class TestUp:
             "up --stack test --yes --skip-preview",
         ]
 
-    def test_elsewhere_pulumi_shows_its_preview_and_asks(self, ready):
+    def test_with_any_other_backend_pulumi_shows_a_preview_and_asks(self, ready):
         ready.backend = Backend(ours=False)
         ready.run("up")
         assert ready.calls()[-1] == "up --stack test"
@@ -112,7 +110,7 @@ class TestUp:
         ready.run("up", "--yes")
         assert ready.calls()[-1] == "up --stack test --yes --skip-preview"
 
-    def test_a_failure_does_not_end_with_a_way_in(self, ready, capsys):
+    def test_a_failed_up_does_not_print_how_to_log_in(self, ready, capsys):
         ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
 
         with pytest.raises(CommandError, match="pulumi up failed"):
@@ -123,7 +121,7 @@ class TestUp:
 class TestDown:
     @pytest.fixture
     def site(self, ready, tmp_path):
-        """Folders with something in them, and a Docker that knows of no container."""
+        """Folders with a file in each, and a Docker without containers."""
         srv = tmp_path / "srv"
         folders = {name: str(srv / name) for name in ("config", "data", "log")}
         for folder in folders.values():
@@ -136,19 +134,19 @@ class TestDown:
         ready.srv = srv
         return ready
 
-    def left(self, site):
-        return sorted(each.name for each in site.srv.iterdir())
+    def remaining(self, site):
+        return sorted(path.name for path in site.srv.iterdir())
 
-    def test_data_and_logs_stay_and_that_is_said(self, site, capsys):
+    def test_data_and_logs_are_kept_by_default(self, site, capsys):
         site.run("down", "--confirm", "test")
 
-        assert self.left(site) == ["config", "data", "log"]
+        assert self.remaining(site) == ["config", "data", "log"]
         assert capsys.readouterr().out.splitlines()[-1] == (
             f"Kept: {site.srv}/data and {site.srv}/log. --delete-data deletes them."
         )
 
     @pytest.mark.parametrize("more", [(), ("--yes",), ("--delete-data",)])
-    def test_passwords_stay_whatever_else_is_said(self, site, capsys, more):
+    def test_passwords_are_kept_without_delete_passwords(self, site, capsys, more):
         site.run("down", "--confirm", "test", *more)
 
         assert site.calls()[-1] == (
@@ -157,80 +155,80 @@ class TestDown:
         )
         assert "Kept: every password. ./brokerctl up --stack test" in capsys.readouterr().out
 
-    def test_passwords_go_where_that_is_said(self, site, capsys):
+    def test_delete_passwords_deletes_them(self, site, capsys):
         site.run("down", "--confirm", "test", "--delete-passwords")
 
         assert site.calls()[-1] == "destroy --stack test --yes --skip-preview"
         assert "Deleted: every password." in capsys.readouterr().out
 
-    def test_the_name_of_the_stack_has_to_be_typed(self, site, monkeypatch, capsys):
+    def test_the_name_of_the_stack_must_be_typed(self, site, monkeypatch, capsys):
         monkeypatch.setattr("builtins.input", lambda _: " test ")
         site.run("down")
         assert site.calls()[-1].startswith("destroy ")
-        assert "takes away mosquitto-test on unix:///" in capsys.readouterr().out
+        assert "removes mosquitto-test on unix:///" in capsys.readouterr().out
 
     @pytest.mark.parametrize("answer", ["", "yes", "y", "Test", "tes", "testt", "prod"])
-    def test_any_other_answer_takes_nothing_away(self, site, monkeypatch, answer):
+    def test_any_other_answer_removes_nothing(self, site, monkeypatch, answer):
         monkeypatch.setattr("builtins.input", lambda _: answer)
-        with pytest.raises(NotPerformedError, match=r"^nothing was taken away"):
+        with pytest.raises(NotPerformedError, match=r"^nothing was removed"):
             site.run("down", "--yes", "--delete-data", "--delete-passwords")
-        with pytest.raises(NotPerformedError, match=r"^nothing was taken away"):
+        with pytest.raises(NotPerformedError, match=r"^nothing was removed"):
             site.run("down", "--yes", "--confirm", answer or " ")
         assert site.calls() == []
-        assert self.left(site) == ["config", "data", "log"]
+        assert self.remaining(site) == ["config", "data", "log"]
 
-    def test_without_anybody_to_type_it_nothing_is_taken_away(self, site, monkeypatch):
-        def nobody(_):
+    def test_without_a_terminal_nothing_is_removed(self, site, monkeypatch):
+        def no_terminal(_):
             raise EOFError
 
-        monkeypatch.setattr("builtins.input", nobody)
-        with pytest.raises(NotPerformedError, match="Without a terminal: --confirm test"):
+        monkeypatch.setattr("builtins.input", no_terminal)
+        with pytest.raises(NotPerformedError, match="Add --confirm test"):
             site.run("down", "--yes")
         assert site.calls() == []
 
-    def test_on_dev_nobody_is_asked(self, site, monkeypatch):
+    def test_the_stack_dev_needs_no_confirmation(self, site, monkeypatch):
         site.rename("dev")
         monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
         site.run("down", "--stack", "dev")
         assert site.calls()[-1].startswith("destroy --stack dev --yes --skip-preview")
 
-    def test_they_are_deleted_where_that_is_said(self, site, capsys):
+    def test_delete_data_deletes_data_and_log(self, site, capsys):
         site.run("down", "--confirm", "test", "--delete-data")
 
-        # Its files were Pulumi's to remove.
-        assert self.left(site) == ["config"]
+        # `pulumi destroy` removes the files in config.
+        assert self.remaining(site) == ["config"]
         assert capsys.readouterr().out.splitlines()[-1] == (
             f"Deleted: what the broker wrote in {site.srv}/data and {site.srv}/log."
         )
 
-    def test_what_is_not_the_brokers_stays_and_that_is_said(self, site, capsys):
+    def test_files_of_others_are_kept_and_named(self, site, capsys):
         (site.srv / "data" / "notes.txt").write_text("mine")
 
         site.run("down", "--confirm", "test", "--delete-data")
 
-        assert self.left(site) == ["config", "data"]
+        assert self.remaining(site) == ["config", "data"]
         assert [path.name for path in (site.srv / "data").iterdir()] == ["notes.txt"]
         assert "data: stays, since it holds what is not the broker's: notes.txt" in (
             capsys.readouterr().out
         )
 
-    def test_not_while_a_container_has_them(self, site):
+    def test_mounted_folders_are_not_deleted(self, site):
         (site.bin / "docker").write_text("#!/bin/sh\necho another\n")
 
         with pytest.raises(
             CommandError, match=r"^--delete-data: .*/data: still mounted by another"
         ):
             site.run("down", "--confirm", "test", "--delete-data")
-        assert self.left(site) == ["config", "data", "log"]
+        assert self.remaining(site) == ["config", "data", "log"]
 
-    def test_not_where_destroying_failed(self, site):
+    def test_no_data_is_deleted_after_a_failed_destroy(self, site):
         site.pulumi('case "$*" in *destroy*) exit 1 ;; esac')
 
         with pytest.raises(CommandError, match="pulumi destroy failed"):
             site.run("down", "--confirm", "test", "--delete-data")
-        assert self.left(site) == ["config", "data", "log"]
+        assert self.remaining(site) == ["config", "data", "log"]
 
-    def test_on_dev_with_a_state_of_ones_own_pulumi_asks(self, site):
+    def test_the_stack_dev_with_another_backend_needs_confirmation(self, site):
         site.rename("dev")
         site.backend = Backend(ours=False)
 
@@ -261,10 +259,10 @@ class TestDown:
             f"state unprotect {self.SEED} --yes --stack test",
             "destroy --stack test --yes --skip-preview",
         ]
-        # What somebody else protects is not ours to release.
+        # The protection of other resources does not change.
         assert not [call for call in site.calls() if "database" in call]
 
-    def test_the_seed_stays_protected_where_the_passwords_are_kept(self, site):
+    def test_the_seed_stays_protected_if_the_passwords_are_kept(self, site):
         self.protect(site)
 
         site.run("down", "--confirm", "test")
@@ -272,7 +270,7 @@ class TestDown:
         assert not [call for call in site.calls() if call.startswith("state ")]
         assert site.calls()[-1].startswith("destroy --stack test --yes --skip-preview --refresh")
 
-    def test_the_seed_is_protected_again_where_destroying_failed(self, site):
+    def test_the_seed_is_protected_again_after_a_failed_destroy(self, site):
         self.protect(site, 'case "$*" in *destroy*) exit 1 ;; esac')
 
         with pytest.raises(CommandError, match="pulumi destroy failed"):
@@ -280,7 +278,7 @@ class TestDown:
 
         assert site.calls()[-1] == f"state protect {self.SEED} --yes --stack test"
 
-    def test_a_state_of_version_0_1_has_nothing_to_release(self, site):
+    def test_a_state_of_version_0_1_has_no_protected_seed(self, site):
         site.resources = [{"urn": self.SEED}]
         site.pulumi("exit 0")
 
@@ -290,7 +288,7 @@ class TestDown:
 
 
 class TestOutputs:
-    def test_secrets_are_shown_only_where_they_are_asked_for(self, ready):
+    def test_secrets_are_shown_only_with_show_secrets(self, ready):
         ready.run("outputs")
         ready.run("outputs", "--show-secrets")
 
@@ -301,7 +299,7 @@ class TestOutputs:
 
 
 class TestEnv:
-    def test_what_it_prints_is_what_a_shell_needs_and_no_passphrase(self, ready, capsys):
+    def test_the_output_has_the_variables_and_no_passphrase(self, ready, capsys):
         ready.backend = Backend(
             environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, ours=True
         )
@@ -311,22 +309,22 @@ class TestEnv:
         lines = capsys.readouterr().out.splitlines()
         assert "export PULUMI_CONFIG_PASSPHRASE_FILE='/a b/passphrase'" in lines
         (path,) = [line for line in lines if line.startswith("export PATH=")]
-        # It goes before whatever PATH is there by then.
+        # It is added before the PATH of the shell.
         assert path.endswith('"$PATH"')
 
 
-def test_a_refusal_is_a_sentence_and_an_exit_code(capsys):
-    def refuse():
+def test_an_error_is_a_message_and_an_exit_code(capsys):
+    def fail():
         raise CommandError("stack x: there is none.")
 
     with pytest.raises(SystemExit) as ended:
-        finish(refuse)
+        finish(fail)
 
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: stack x: there is none.\n"
 
 
-def test_a_person_who_interrupts_sees_no_traceback():
+def test_an_interrupt_prints_no_traceback():
     def interrupt():
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""`./brokerctl refused` and `inventory`, where the host has no log or a person asks for no time."""
+"""`./brokerctl refused` and `inventory` with a log, without one, and with wrong times."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from owner_containers import OWNER_CONTAINERS
 
-import cli.observe.time_span
 from cli.errors import CommandError
+from cli.observe.time_span import parse_time_span
 
 NO_CONTAINER = r"no container mosquitto-test\. Run: \./brokerctl up --stack test"
 LINES = "".join(
@@ -28,7 +28,7 @@ def log(desk):
 
 @pytest.fixture(autouse=True)
 def docker(desk):
-    """What reads the log runs on this machine; the container is there."""
+    """The log is read on this machine, and the container exists."""
     path = Path(desk.bin) / "docker"
     path.write_text(f"#!/bin/sh\n{OWNER_CONTAINERS}\necho sha256:1\n")
     path.chmod(0o755)
@@ -44,38 +44,38 @@ def docker(desk):
     ],
 )
 def test_times_are_minutes_hours_or_days(text, span):
-    assert cli.observe.time_span.span(text) == span
+    assert parse_time_span(text) == span
 
 
 @pytest.mark.parametrize("text", ["", "0h", "-1h", "1", "h", "1w", "1h30m", "999999d"])
-def test_other_times_are_refused(text):
+def test_other_times_are_errors(text):
     with pytest.raises(CommandError, match="such as 30m, 24h or 7d"):
-        cli.observe.time_span.span(text)
+        parse_time_span(text)
 
 
-def test_a_host_without_the_folder_is_told_of(desk):
+def test_a_missing_log_folder_is_an_error(desk):
     with pytest.raises(CommandError, match=r"/srv/mqtt/log: there is no such folder"):
         desk.run("refused")
 
 
-def test_a_log_that_is_empty_has_no_refusals(desk, log, capsys):
+def test_an_empty_log_has_no_refused_logins(desk, log, capsys):
     assert list(log.iterdir()) == []
     desk.run("refused")
     assert capsys.readouterr().out.splitlines()[0].endswith(": 0")
 
 
-def test_more_than_the_limit_is_a_failure_that_names_the_worst_address(desk, log, capsys):
+def test_more_than_the_limit_is_a_finding_that_names_the_worst_address(desk, log, capsys):
     (log / "mosquitto.log").write_text(LINES)
     with pytest.raises(
         CommandError, match=r"9 logins were refused.*from 192\.0\.2\.7 \(9 in all\)"
     ):
         desk.run("refused", "--since", "36500d")
     assert "  9 unknown from 192.0.2.7, last 2026-01-02T03:04:08Z" in capsys.readouterr().out
-    # None of them is of the last hour.
+    # No refused login is in the last hour.
     desk.run("refused", "--since", "1h")
 
 
-def test_without_a_container_nobody_is_taken_for_a_stranger(desk, log, docker):
+def test_inventory_without_a_container_is_an_error(desk, log, docker):
     docker.write_text(
         f"#!/bin/sh\n{OWNER_CONTAINERS}\necho 'Error: No such object: mosquitto-test' >&2; exit 1\n"
     )

@@ -1,4 +1,4 @@
-"""`./brokerctl adopt`: a stack file and a secret where all went well, else nothing at all."""
+"""`./brokerctl adopt`: it writes a stack file and a secret, or nothing after a failure."""
 
 import json
 
@@ -24,7 +24,7 @@ address far.example.org
 
 @pytest.fixture
 def site(tmp_path):
-    """A folder as the seed's page leaves it."""
+    """A configuration folder as the manual setup guide creates it."""
     folder = tmp_path / "site" / "config"
     (folder / "conf.d").mkdir(parents=True)
     (folder / "mosquitto.conf").write_text(CONF)
@@ -50,7 +50,7 @@ def adopt(desk, site, monkeypatch):
     return run
 
 
-def test_the_stack_file_is_one_that_every_command_reads(desk, adopt, site):
+def test_the_stack_file_has_the_settings_of_the_broker(desk, adopt, site):
     adopt()
 
     settings = Stack.read("test").settings
@@ -62,7 +62,7 @@ def test_the_stack_file_is_one_that_every_command_reads(desk, adopt, site):
     assert settings.broker.limits.max_queued_messages == 77
 
 
-def test_hashes_travel_on_stdin_and_are_nowhere_else(desk, adopt, capfd):
+def test_hashes_are_passed_on_stdin_only(desk, adopt, capfd):
     adopt()
 
     assert desk.calls() == [
@@ -73,20 +73,20 @@ def test_hashes_travel_on_stdin_and_are_nowhere_else(desk, adopt, capfd):
     assert HASH not in desk.file.read_text() + "".join(capfd.readouterr())
 
 
-def test_it_ends_with_all_that_is_left_to_do(adopt, site, capsys):
+def test_the_output_ends_with_the_next_steps(adopt, site, capsys):
     adopt("--container", "broker-2", "--data", "/srv/data", "--log", "/srv/log")
 
-    said = capsys.readouterr().out
-    assert said.startswith("Pulumi.test.yaml: 1 user with the password that it has: sensor\n")
-    assert "\n  mosquitto.conf:5: 'connection far': a bridge, with line 6, is not" in said
-    assert "broker.folders.data: " not in said
-    assert "broker.container: " not in said
-    assert f"\n  keep a copy of {site}: its files are written anew\n" in said
-    assert said.endswith("  ./brokerctl up --stack test\n")
+    out = capsys.readouterr().out
+    assert out.startswith("Pulumi.test.yaml: 1 user with its present password: sensor\n")
+    assert "\n  mosquitto.conf:5: 'connection far': a bridge, with line 6, is not" in out
+    assert "broker.folders.data: " not in out
+    assert "broker.container: " not in out
+    assert f"\n  keep a copy of {site}: its files are rewritten\n" in out
+    assert out.endswith("  ./brokerctl up --stack test\n")
     assert Stack.read("test").settings.broker.container == "broker-2"
 
 
-def test_the_file_may_be_named_instead_of_its_folder(adopt, site):
+def test_conf_names_the_file_instead_of_its_folder(adopt, site):
     (site / "mosquitto.conf").rename(site / "other.conf")
 
     adopt("--conf", str(site / "other.conf"), folder=None)
@@ -94,7 +94,7 @@ def test_the_file_may_be_named_instead_of_its_folder(adopt, site):
     assert Stack.read("test").settings.broker.files.conf == "other.conf"
 
 
-def test_a_folder_may_be_given_relative_to_where_one_is(adopt, site, monkeypatch):
+def test_the_folder_may_be_a_relative_path(adopt, site, monkeypatch):
     monkeypatch.chdir(site.parent)
 
     adopt(folder="config/")
@@ -111,7 +111,7 @@ def test_a_password_in_plain_text_has_another_salt_each_time(desk, adopt, site, 
         desk.file.unlink()
 
     assert len({*hashes}) == 2
-    assert all(each.startswith("$7$210000$") for each in hashes)
+    assert all(text.startswith("$7$210000$") for text in hashes)
     assert "hunter2" not in "".join(capsys.readouterr())
 
 
@@ -122,11 +122,11 @@ class TestNothingIsWritten:
         assert not desk.file.exists()
         assert "config set" not in "".join(desk.calls())
 
-    def test_where_something_must_be_mended(self, adopt, site):
+    def test_if_files_have_errors(self, adopt, site):
         (site / "mosquitto_passwd").write_text(f"sensor:{HASH[:-4]}\nann:\n")
 
         with pytest.raises(
-            CommandError, match=r"^nothing was written\. To be mended first:\n"
+            CommandError, match=r"^nothing was written\. Fix this first:\n"
         ) as refused:
             adopt()
         assert "\nmosquitto_passwd:1: 'sensor': " in str(refused.value)
@@ -142,7 +142,7 @@ class TestNothingIsWritten:
             (("--stack", "a/b"), "/x", "--stack a/b: a name is"),
         ],
     )
-    def test_where_a_word_is_wrong(self, adopt, words, folder, why):
+    def test_if_an_option_is_wrong(self, adopt, words, folder, why):
         with pytest.raises(CommandError, match=why):
             adopt(*words, folder=folder)
 
@@ -150,17 +150,17 @@ class TestNothingIsWritten:
         with pytest.raises(CommandError, match=r"^--address is missing"):
             adopt("--address", "")
 
-    def test_with_an_address_that_is_none(self, adopt):
+    def test_with_a_wrong_address(self, adopt):
         with pytest.raises(CommandError, match=r"sentient-mqtt:broker.address: 'mqtt://x': "):
             adopt("--address", "mqtt://x")
 
-    def test_where_a_file_is_not_text(self, adopt, site):
+    def test_if_a_file_is_not_text(self, adopt, site):
         (site / "mosquitto.acl").write_bytes(b"user sensor\ntopic \xff\n")
 
         with pytest.raises(CommandError, match=r"mosquitto.acl:2: is not UTF-8"):
             adopt()
 
-    def test_where_a_file_may_not_be_read(self, adopt, monkeypatch):
+    def test_if_a_file_may_not_be_read(self, adopt, monkeypatch):
         def refuse(self):
             raise PermissionError
 
@@ -170,7 +170,7 @@ class TestNothingIsWritten:
         ):
             adopt()
 
-    def test_where_no_state_backend_would_keep_the_secret(self, adopt, monkeypatch):
+    def test_without_a_state_backend(self, adopt, monkeypatch):
         def none(*_):
             raise NoBackend("no state backend is configured")
 
@@ -179,11 +179,11 @@ class TestNothingIsWritten:
             adopt()
 
 
-def test_a_stack_file_that_is_there_stays_as_it_is(desk, adopt):
+def test_an_existing_stack_file_is_not_changed(desk, adopt):
     desk.file.write_text("mine\n")
 
     with pytest.raises(
-        CommandError, match=r"Pulumi\.test\.yaml is there already, and is left as it is"
+        CommandError, match=r"Pulumi\.test\.yaml already exists and is left unchanged"
     ):
         adopt()
     assert desk.file.read_text() == "mine\n"
@@ -191,7 +191,7 @@ def test_a_stack_file_that_is_there_stays_as_it_is(desk, adopt):
 
 
 @pytest.mark.parametrize("failing", ["stack select", "config set"])
-def test_where_pulumi_fails_no_file_stays(desk, adopt, failing):
+def test_after_a_failure_of_pulumi_no_file_remains(desk, adopt, failing):
     desk.pulumi(f'case "$*" in *"{failing}"*) echo "error: no" >&2; exit 1 ;; esac')
 
     with pytest.raises(CommandError, match="error: no") as refused:

@@ -1,4 +1,4 @@
-"""How users log in, and how that is changed."""
+"""`./brokerctl credentials`, `password` and `certificate`."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -30,47 +30,47 @@ def ready(desk):
 
 
 class TestCredentials:
-    def test_a_login_is_an_env_file_on_stdout(self, ready, capsys):
+    def test_a_login_is_printed_as_an_env_file(self, ready, capsys):
         ready.run("credentials", "sensor")
 
-        said = capsys.readouterr()
-        assert said.out == (
+        captured = capsys.readouterr()
+        assert captured.out == (
             "MQTT_URL=mqtt://broker.example.org:1883\n"
             "MQTT_HOST=broker.example.org\n"
             "MQTT_PORT=1883\n"
             "MQTT_USERNAME=sensor\n"
             "MQTT_PASSWORD=s3cret\n"
         )
-        assert said.err == ""
+        assert captured.err == ""
 
-    def test_a_password_alone_is_one_line(self, ready, capsys):
+    def test_password_prints_the_password_alone(self, ready, capsys):
         ready.run("password", "sensor")
 
         assert capsys.readouterr().out == "s3cret\n"
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("words", "message"),
         [
             (("sensr",), "no such user in Pulumi.test.yaml. Did you mean 'sensor'?"),
             ((), "name a user, or give --all FOLDER. There are: sensor."),
             (("sensor", "--all", "x"), "name a user, or give --all FOLDER. There are: sensor."),
         ],
     )
-    def test_a_wrong_name_is_told_before_pulumi_is_asked(self, ready, words, said):
-        with pytest.raises(NotPerformedError) as refused:
+    def test_a_wrong_name_is_an_error_before_pulumi_runs(self, ready, words, message):
+        with pytest.raises(NotPerformedError) as error:
             ready.run("credentials", *words)
 
-        assert str(refused.value).endswith(said)
+        assert str(error.value).endswith(message)
         assert ready.calls() == []
 
-    def test_a_broker_that_is_not_up_yet(self, ready):
+    def test_a_stack_that_is_not_up_is_an_error(self, ready):
         ready.outputs = {}
         ready.pulumi("exit 0")
 
         with pytest.raises(CommandError, match=r"not up yet: run \./brokerctl up --stack test"):
             ready.run("credentials", "sensor")
 
-    def test_all_of_them_are_files_that_nobody_else_may_read(self, ready, tmp_path, capsys):
+    def test_all_writes_files_with_mode_0600(self, ready, tmp_path, capsys):
         folder = tmp_path / "handed out"
         folder.mkdir(mode=0o755)
         (folder / "sensor.env").write_text("old")
@@ -95,7 +95,7 @@ class TestCredentials:
         ready.pulumi("exit 0")
         return ready
 
-    def test_no_env_file_is_printed_that_a_shell_reads_otherwise(self, misread, capsys):
+    def test_a_password_that_an_env_file_cannot_hold_is_an_error(self, misread, capsys):
         with pytest.raises(
             CommandError, match=r"^user person: the password holds characters"
         ) as why:
@@ -109,10 +109,10 @@ class TestCredentials:
         misread.run("password", "person")
         assert capsys.readouterr().out == "a $ecret of two words\n"
 
-    def test_the_others_have_their_files_and_the_command_fails(self, misread, tmp_path, capsys):
+    def test_all_writes_the_other_files_and_fails(self, misread, tmp_path, capsys):
         folder = tmp_path / "all"
         folder.mkdir()
-        (folder / "person.env").write_text("of before")
+        (folder / "person.env").write_text("outdated")
 
         with pytest.raises(CommandError, match=r"^No file for user person: the password holds"):
             misread.run("credentials", "--all", str(folder))
@@ -130,34 +130,34 @@ WITH_CERTIFICATES = {
 
 
 class TestCertificate:
-    def test_one_that_no_listener_asks_for_is_refused(self, desk, tmp_path):
-        with pytest.raises(CommandError, match="say clientCertificates: required"):
+    def test_without_a_listener_that_asks_for_certificates_it_fails(self, desk, tmp_path):
+        with pytest.raises(CommandError, match="Set clientCertificates: required"):
             desk.run("certificate", "sensor", "--out", str(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("user", ["sensr", ""])
-    def test_nobody_gets_one_who_is_not_declared(self, desk, tmp_path, user):
+    def test_an_undeclared_user_gets_no_certificate(self, desk, tmp_path, user):
         desk.write(listeners=WITH_CERTIFICATES)
         with pytest.raises(CommandError, match="no such user"):
             desk.run("certificate", user, "--out", str(tmp_path / "out"))
 
-    def test_a_host_without_the_ca_says_what_to_do_and_nothing_is_written(self, desk, tmp_path):
+    def test_without_a_ca_on_the_host_nothing_is_written(self, desk, tmp_path):
         desk.write(listeners=WITH_CERTIFICATES, container="never-was-up")
         with pytest.raises(CommandError, match=r"run \./brokerctl up first"):
             desk.run("certificate", "sensor", "--out", str(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
 
-    def test_a_key_that_is_there_is_never_written_over(self, desk, tmp_path):
+    def test_an_existing_key_is_not_overwritten(self, desk, tmp_path):
         desk.write(listeners=WITH_CERTIFICATES)
         (tmp_path / "sensor.key").write_text("in use")
-        with pytest.raises(CommandError, match=r"sensor\.key is there already"):
+        with pytest.raises(CommandError, match=r"sensor\.key already exists"):
             desk.run("certificate", "sensor", "--out", str(tmp_path))
         assert (tmp_path / "sensor.key").read_text() == "in use"
 
     @pytest.mark.parametrize(
         ("user", "stem"), [("sensor", "sensor"), ("ca", "user=ca"), ("CA", "user=CA")]
     )
-    def test_no_user_has_the_file_of_the_ca(self, desk, tmp_path, monkeypatch, user, stem):
+    def test_no_user_has_the_file_name_of_the_ca(self, desk, tmp_path, monkeypatch, user, stem):
         desk.write(listeners=WITH_CERTIFICATES)
         content = yaml.safe_load(desk.file.read_text())
         content["config"]["sentient-mqtt:users"] |= {user: {"read": ["a"]}}
@@ -171,12 +171,12 @@ class TestCertificate:
         assert {file.name for file in out.iterdir()} == {f"{stem}.key", f"{stem}.pem", "ca.pem"}
         assert common_name(out / f"{stem}.pem") == user
         assert common_name(out / "ca.pem") == "the CA"
-        with pytest.raises(CommandError, match="is there already"):
+        with pytest.raises(CommandError, match="already exists"):
             desk.run("certificate", user, "--out", str(out))
 
 
 def signed(pem):
-    """Return the certificate for a request, then that of the CA that signed it."""
+    """Return the certificate for a request, then the certificate of the CA."""
     request = x509.load_pem_x509_csr(pem.encode())
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "the CA")])

@@ -1,4 +1,4 @@
-"""What `./brokerctl rotate` writes into the stack file, for whom, and whom it leaves alone."""
+"""`./brokerctl rotate`: the keys that it changes in the stack file, and for which users."""
 
 import re
 
@@ -8,7 +8,7 @@ from declared import smallest
 from bootstrap.backend import Backend
 from broker.settings.stack_settings import Settings
 from cli.errors import CommandError
-from cli.users.rotate import following, raise_generations, revoke_previous
+from cli.users.rotate import next_generation, raise_generations, revoke_previous
 
 FILTERS = {"write": ["paragon/x"]}
 RAW = smallest() | {
@@ -48,11 +48,11 @@ def raised(*named):
         ("t-2", {'fleets.teensy.overrides["t-2"].generation': "8"}),
     ],
 )
-def test_each_is_rotated_where_it_stands(name, written):
+def test_a_rotation_changes_the_generation_of_the_named_user(name, written):
     assert raised(name) == {f"sentient-mqtt:{key}": value for key, value in written.items()}
 
 
-def test_all_are_all_but_those_whose_password_a_person_chose():
+def test_all_excludes_users_with_a_supplied_password():
     keys = raised()
 
     assert not any("person" in key for key in keys)
@@ -61,7 +61,7 @@ def test_all_are_all_but_those_whose_password_a_person_chose():
     }
 
 
-def test_a_fleet_with_a_users_name_is_among_them_and_can_be_named():
+def test_a_fleet_with_the_name_of_a_user_is_rotated_and_can_be_named():
     raw = smallest() | {
         "users": {"teensy": FILTERS},
         "fleets": {"teensy": {"names": ["t-1"], "write": ["paragon/%u/x"]}},
@@ -75,7 +75,7 @@ def test_a_fleet_with_a_users_name_is_among_them_and_can_be_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("person", "and say another users.person.generation"),
         ("person", "its password is supplied. Set another one: pulumi config set --secret"),
@@ -84,14 +84,14 @@ def test_a_fleet_with_a_users_name_is_among_them_and_can_be_named():
         ("zzzz", "There are: plain, two-logins, person, found, teensy."),
     ],
 )
-def test_who_can_not_be_rotated_is_told_why(name, said):
-    with pytest.raises(CommandError) as refused:
+def test_a_name_that_cannot_be_rotated_is_an_error(name, message):
+    with pytest.raises(CommandError) as error:
         raised(name)
 
-    assert said in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_an_overlap_ends_for_those_who_have_one():
+def test_revoke_previous_changes_users_with_overlapping_rotation():
     written = {'sentient-mqtt:users["two-logins"].previous': "revoke"}
 
     assert revoke_previous(SETTINGS, ["two-logins"], "f") == written
@@ -103,7 +103,7 @@ def test_an_overlap_ends_for_those_who_have_one():
 
 
 @pytest.mark.parametrize(
-    ("now", "then"),
+    ("current", "following"),
     [
         ("1", "2"),
         ("9", "10"),
@@ -112,14 +112,14 @@ def test_an_overlap_ends_for_those_who_have_one():
         ("a.b", "a.b.1"),
     ],
 )
-def test_the_generation_that_follows(now, then):
-    assert following(now) == then
+def test_next_generation(current, following):
+    assert next_generation(current) == following
 
 
 class TestTheCommand:
     @pytest.fixture
     def rotate(self, desk, monkeypatch):
-        """``rotate(case)``: a pulumi that writes the generation, and then does as *case* says."""
+        """``rotate(case)``: run the command; pulumi writes the generation, then runs *case*."""
 
         def run(case="", answer=""):
             desk.pulumi(
@@ -131,25 +131,25 @@ class TestTheCommand:
 
         return run
 
-    def test_it_shows_a_preview_and_brings_it_about(self, desk, rotate, capsys):
+    def test_the_preview_is_shown_and_applied(self, desk, rotate, capsys):
         rotate()
 
         assert "generation: 2" in desk.file.read_text()
-        assert [each.split()[0] for each in desk.calls()[-2:]] == ["preview", "up"]
+        assert [call.split()[0] for call in desk.calls()[-2:]] == ["preview", "up"]
         assert (
             "Clients of these logins will be disconnected:\n  sensor\n" in capsys.readouterr().out
         )
 
-    def test_a_preview_that_fails_leaves_the_stack_file_as_it_was(self, desk, rotate, capsys):
+    def test_a_failed_preview_restores_the_stack_file(self, desk, rotate, capsys):
         before = desk.file.read_text()
 
         with pytest.raises(CommandError, match="pulumi preview failed"):
             rotate("*preview*) exit 1 ;;")
 
         assert desk.file.read_text() == before
-        assert "Pulumi.test.yaml: is as it was before." in capsys.readouterr().out
+        assert "Pulumi.test.yaml: restored." in capsys.readouterr().out
 
-    def test_so_does_a_person_who_says_no(self, desk, rotate):
+    def test_an_answer_other_than_yes_restores_the_stack_file(self, desk, rotate):
         desk.backend = Backend(ours=False)
         before = desk.file.read_text()
 
@@ -157,22 +157,22 @@ class TestTheCommand:
             rotate(answer="no")
 
         assert desk.file.read_text() == before
-        assert not [each for each in desk.calls() if each.startswith("up")]
+        assert not [call for call in desk.calls() if call.startswith("up")]
         rotate(answer="yes")
         assert desk.calls()[-1].startswith("up")
 
-    def test_an_up_that_fails_keeps_what_it_may_have_begun(self, desk, rotate):
-        with pytest.raises(CommandError, match=r"\./brokerctl up --stack test goes on from here"):
+    def test_a_failed_up_keeps_the_changed_stack_file(self, desk, rotate):
+        with pytest.raises(CommandError, match=r"\./brokerctl up --stack test applies them"):
             rotate('"--non-interactive up "*) exit 1 ;;')
 
         assert "generation: 2" in desk.file.read_text()
 
-    def test_all_names_those_that_it_leaves(self, desk, rotate, capsys):
+    def test_all_names_the_skipped_users(self, desk, rotate, capsys):
         text = desk.file.read_text()
         person = "    lamp:\n      password: supplied\n      read: [a]\n"
         desk.file.write_text(text.replace("    sensor:", f"{person}    sensor:", 1))
 
         rotate()
 
-        left = "Left as they are, for a person chose the password: lamp."
-        assert left in capsys.readouterr().out
+        message = "Not rotated, because their passwords are supplied: lamp."
+        assert message in capsys.readouterr().out

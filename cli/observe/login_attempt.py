@@ -33,7 +33,7 @@ def try_login(
 
 
 def address_towards(host: str, port: int) -> str:
-    """Return the address that *host* sees this machine by; nothing is sent."""
+    """Return this machine's address on the way to *host*; nothing is sent."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[
             0
