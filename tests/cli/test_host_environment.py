@@ -1,4 +1,4 @@
-"""What a command runs for the host has none of the secrets in the environment of the caller."""
+"""A program that a command runs for the host gets no secrets from the environment."""
 
 import ast
 
@@ -21,10 +21,10 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch, tmp_path, call):
-    seen = tmp_path / "seen"
+def test_a_program_for_the_host_gets_a_clean_environment(desk, monkeypatch, tmp_path, call):
+    received = tmp_path / "received"
     for name in ("docker", "sh"):
-        (desk.bin / name).write_text(f"#!/bin/sh\nenv >>{seen}\n")
+        (desk.bin / name).write_text(f"#!/bin/sh\nenv >>{received}\n")
         (desk.bin / name).chmod(0o755)
     for name in ("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN"):
         monkeypatch.setenv(name, "s3cret")
@@ -32,26 +32,26 @@ def test_a_command_for_the_host_gets_an_environment_of_its_own(desk, monkeypatch
 
     CALLS[call](desk)
 
-    assert "SSH_AUTH_SOCK=/agent\n" in seen.read_text()
-    assert "s3cret" not in seen.read_text()
+    assert "SSH_AUTH_SOCK=/agent\n" in received.read_text()
+    assert "s3cret" not in received.read_text()
 
 
-ELSEWHERE = {
+LOCAL = {
     "cli/development/bare_path.py",
     "cli/access/stack_file_at_revision.py",
     "cli/development/test_suite.py",
     "bootstrap/engine.py",
 }
-"""Where dpkg-query, git, pytest and the engine's build run: on this machine, for no host."""
+"""Modules that run dpkg-query, git, pytest and the engine's build on this machine."""
 
 
-def test_no_command_is_started_with_the_environment_as_it_is():
-    parts = ("components", "bootstrap", "cli")
-    files = [file for part in parts for file in (ROOT / part).rglob("*.py")]
+def test_no_program_for_the_host_inherits_the_environment():
+    folders = ("components", "bootstrap", "cli")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     found = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS:
                 known = any(keyword.arg == "env" for keyword in node.keywords)
                 found |= set() if known else {str(file.relative_to(ROOT))}
-    assert found == ELSEWHERE
+    assert found == LOCAL

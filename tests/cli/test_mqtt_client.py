@@ -17,13 +17,13 @@ from cli.observe.login_attempt import try_login
 from cli.users.credentials import Credential
 
 # MQTT 5, 3.2: packet type, length, flags, reason code, no properties.
-LET_IN = b"\x20\x03\x00\x00\x00"
+ACCEPTED = b"\x20\x03\x00\x00\x00"
 REFUSED = b"\x20\x03\x00\x87\x00"
 CONNECT = 0x10
 
 
 class Broker:
-    """Answers CONNECT with *answer*, and whatever comes next by ending the connection."""
+    """Answers CONNECT with *answer*, and ends the connection at the next packet."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -64,7 +64,7 @@ def serve():
 
 @pytest.fixture
 def wait(monkeypatch):
-    """Shorten the wait for an answer where there will be none."""
+    """Shorten the wait for an answer if there will be none."""
 
     def shorten(answer):
         if not answer:
@@ -94,7 +94,7 @@ def left_behind():
     ("answer", "message"),
     [(REFUSED, "refused the login of 'sensor': Not authorized"), (b"", "no answer within 1 ")],
 )
-def test_a_client_that_is_not_let_in_ends(serve, wait, answer, message):
+def test_a_refused_client_is_closed(serve, wait, answer, message):
     wait(answer)
     broker = serve(answer)
 
@@ -109,7 +109,7 @@ def test_a_client_that_is_not_let_in_ends(serve, wait, answer, message):
     "ask", [lambda client: client.publish("a"), lambda client: client.subscribe("a")]
 )
 def test_the_end_of_the_connection_is_not_taken_for_an_answer(serve, ask):
-    broker = serve(LET_IN)
+    broker = serve(ACCEPTED)
 
     with (
         pytest.raises(CommandError, match="the broker ended the connection"),
@@ -136,7 +136,7 @@ def test_a_closed_port_is_unreachable():
     ("answer", "result"),
     [
         (REFUSED, "refused: not authorized"),
-        (LET_IN, "let in"),
+        (ACCEPTED, "let in"),
         (b"", "no answer within 1 seconds"),
     ],
 )
@@ -145,8 +145,8 @@ def test_a_tried_login_leaves_nothing_behind(serve, wait, answer, result):
     broker = serve(answer)
     settings = declared(broker)
 
-    said = try_login(settings, settings.password_listener(), Credential("sensor", "s3cret"))
+    answer = try_login(settings, settings.password_listener(), Credential("sensor", "s3cret"))
 
-    assert said == result
+    assert answer == result
     assert left_behind() == []
     assert broker.connections == 1

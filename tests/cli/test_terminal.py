@@ -1,4 +1,4 @@
-"""Plain text in a pipe, a table on a terminal, JSON where that is asked for."""
+"""Output is plain text in a pipe, a table on a terminal, JSON with --json."""
 
 import json
 import sys
@@ -16,18 +16,18 @@ def terminal(monkeypatch):
     monkeypatch.setattr(cli.terminal, "on_terminal", lambda: True)
 
 
-def test_in_a_pipe_it_is_text(desk, capsys):
+def test_the_output_in_a_pipe_is_text(desk, capsys):
     desk.run(*WRITES)
-    said = capsys.readouterr().out
-    assert said.startswith("sensor  'topic write paragon/+/sensors/#'")
-    assert len(said.splitlines()) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("sensor  'topic write paragon/+/sensors/#'")
+    assert len(out.splitlines()) == 1
 
 
-def test_on_a_terminal_it_is_a_table(desk, capsys, terminal):
+def test_the_output_on_a_terminal_is_a_table(desk, capsys, terminal):
     desk.run(*WRITES)
-    said = capsys.readouterr().out
-    assert "by the rule" in said
-    assert "sensor" in said
+    out = capsys.readouterr().out
+    assert "by the rule" in out
+    assert "sensor" in out
 
 
 @pytest.mark.parametrize(
@@ -43,35 +43,35 @@ def test_json_is_the_same_on_a_terminal(desk, capsys, terminal, words, key):
     assert key in json.loads(capsys.readouterr().out)
 
 
-def test_nobody_is_an_answer(desk, capsys, terminal):
+def test_no_user_is_a_result(desk, capsys, terminal):
     desk.run("who-can", "write", "elsewhere")
     assert capsys.readouterr().out == "Nobody may write elsewhere.\n"
     desk.run("who-can", "write", "elsewhere", "--json")
     assert json.loads(capsys.readouterr().out) == {}
 
 
-def test_a_cell_steers_no_terminal(capsys):
+def test_control_characters_in_a_cell_are_escaped(capsys):
     cli.terminal.print_table(("id",), [("\x1b[2Jdevice[red]",)])
-    said = capsys.readouterr().out
-    assert "\\x1b[2Jdevice[red]" in said
-    assert "\x1b[2J" not in said
+    out = capsys.readouterr().out
+    assert "\\x1b[2Jdevice[red]" in out
+    assert "\x1b[2J" not in out
 
 
-def test_no_part_of_a_long_path_is_left_out(capsys):
+def test_a_long_path_is_shown_in_full(capsys):
     path = "/srv/" + "x" * 300
     cli.terminal.print_table(("one", "other"), [(path, path)])
-    said = capsys.readouterr().out
-    assert said.count("x") == 600
-    assert "…" not in said
+    out = capsys.readouterr().out
+    assert out.count("x") == 600
+    assert "…" not in out
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_who_waits_on_a_terminal_is_told_for_what(monkeypatch, capsys, there):
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_shows_what_the_command_waits_for(monkeypatch, capsys, terminal):
     monkeypatch.setattr(cli.terminal, "PATIENCE", 0.01)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: there, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     with cli.terminal.waiting("reading the log"):
         time.sleep(0.2)
-    said = capsys.readouterr().err
-    assert ("reading the log: 0 s" in said) == there
-    # The line is gone when the answer comes.
-    assert said.endswith("\r\x1b[K") == there
+    err = capsys.readouterr().err
+    assert ("reading the log: 0 s" in err) == terminal
+    # The line is cleared at the end.
+    assert err.endswith("\r\x1b[K") == terminal

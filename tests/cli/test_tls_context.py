@@ -1,4 +1,4 @@
-"""Our own clients trust the stack's CA where the stack made the certificate, and there alone."""
+"""Clients of commands trust the stack's CA only if the stack issued the certificate."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from declared import smallest
 from broker.settings.stack_settings import Settings
 from cli.mqtt_client import tls_context
 
-GIVEN = {"certificate": "/c.pem", "key": "/k.pem"}
+EXTERNAL = {"certificate": "/c.pem", "key": "/k.pem"}
 SYSTEM = ssl.create_default_context().cert_store_stats()
 
 
@@ -36,9 +36,9 @@ def ca():
 
 
 @pytest.mark.parametrize(
-    ("tls", "trusted"), [({}, {"x509": 1, "crl": 0, "x509_ca": 1}), (GIVEN, SYSTEM)]
+    ("tls", "trusted"), [({}, {"x509": 1, "crl": 0, "x509_ca": 1}), (EXTERNAL, SYSTEM)]
 )
-def test_a_given_certificate_is_not_of_the_stacks_ca(ca, tls, trusted):
+def test_an_external_certificate_is_verified_with_the_system_cas(ca, tls, trusted):
     listeners = {
         "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
         "mqtts": {"port": 8883, "tls": tls},

@@ -1,4 +1,4 @@
-"""A host that can't be reached ends a command with a sentence, whatever is wrong with ssh."""
+"""With an unreachable host a command fails with a message, whatever is wrong with ssh."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ TLS = {
     },
 }
 COMMANDS = {
-    # What only asks ends with 2 where it can't.
+    # Queries exit with 2.
     "backup create": 1,
     "backup restore latest": 1,
     "backup verify": 1,
@@ -33,7 +33,7 @@ COMMANDS = {
 }
 
 
-def refuse(file: Path) -> None:
+def refuse_host_key(file: Path) -> None:
     file.write_text("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n")
     file.chmod(0o755)
 
@@ -46,13 +46,13 @@ def not_a_program(file: Path) -> None:
 CLIENTS = {
     "absent": (lambda _: None, "the OpenSSH client is not installed here"),
     "not executable": (not_a_program, "Permission denied"),
-    "refused": (refuse, "its host key is not the one in known_hosts"),
+    "host key refused": (refuse_host_key, "its host key is not the one in known_hosts"),
 }
 
 
 @pytest.fixture
 def site(desk, tmp_path, monkeypatch):
-    """A stack on a host behind ssh; PATH has what a test puts there, and little more."""
+    """A stack on a host behind ssh; PATH has the test's programs, sh and cat."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("sh", "cat"):
@@ -66,22 +66,22 @@ def site(desk, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_ends_with_a_sentence(site, tmp_path, capsys, command, client):
-    put, said = CLIENTS[client]
-    put(site.bin / "ssh")
+def test_a_command_fails_with_a_message(site, tmp_path, capsys, command, client):
+    put_ssh, message = CLIENTS[client]
+    put_ssh(site.bin / "ssh")
     words = [str(tmp_path / "out") if word == "OUT" else word for word in command.split()]
 
     with pytest.raises(SystemExit) as ended:
         finish(lambda: site.run(*words))
 
     assert ended.value.code == COMMANDS[command]
-    complained = capsys.readouterr().err
-    assert complained.startswith("error: ")
-    assert f"host {HOST}: " in complained
-    assert said in complained
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert f"host {HOST}: " in err
+    assert message in err
 
 
-def test_down_says_that_the_data_was_not_deleted(site, capsys):
+def test_down_reports_that_the_data_was_not_deleted(site, capsys):
     with pytest.raises(SystemExit):
         finish(lambda: site.run("down", "--confirm", "test", "--delete-data"))
 

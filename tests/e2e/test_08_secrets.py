@@ -108,7 +108,7 @@ def test_nor_has_one_the_stacks_config_while_a_preview_or_a_check_runs(site, mon
         with witness.watching():
             site.preview()
             stack = Stack.parse(STACK, site.stack_file, site.stack_file.read_text())
-            checklist(stack.settings, STACK, sight(stack, site.outputs()))
+            checklist(stack.settings, STACK, observe(stack, site.outputs()))
     holders = {seen.program for seen in witness.processes if ours in str(seen.environment)}
     assert any(program.startswith("python") for program in holders)
     assert any(seen.line.endswith(b"sh\0-s\0look\0") for seen in witness.processes)

@@ -64,7 +64,8 @@ def test_what_comes_while_one_watches_is_seen(everyday, types):
 
 
 def test_a_message_that_no_rule_grants_is_not_lost_in_silence(types):
-    with pytest.raises(CommandError, match=r"did not accept it: Not authorized.*./brokerctl explain"):
+    message = r"did not accept it: Not authorized.*./brokerctl explain"
+    with pytest.raises(CommandError, match=message):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 

@@ -1,4 +1,4 @@
-"""Which programs a Python file of the tests or the benchmarks starts, as far as its text tells."""
+"""Find the programs that a Python file of the tests or benchmarks starts, by its text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = {"_run", "lab.run", "server.run", "self.lab.run"}
 NAME = re.compile(r"(?:/[a-z0-9/._-]+/)?([a-zA-Z][\w.+-]*)")
 OPTION = re.compile(r"--?[a-zA-Z]")
 WITHIN = {"nsenter", "setpriv", "unshare", "env", "sudo", "timeout", "chroot"}
-"""Programs that start another one: what follows their ``--`` is an argv again."""
+"""Programs that start another one: an argv follows their ``--``."""
 
 BEGINS = re.compile(
     r"(?:^|[;&|({]|\$\()[ \t]*(?:(?:then|do|else|exec|if|elif|while|until|!)[ \t]+)*"
@@ -34,9 +34,9 @@ HERE_DOCUMENT = re.compile(r"<<-?'?(\w+)'?\n.*?\n\1\n", re.DOTALL)
 
 def started(source: str, *, lists: bool = True) -> set[tuple[str, int]]:
     """
-    Return each program that *source* starts, by name, with the line.
+    Return the name and the line of every program that *source* starts.
 
-    Without *lists*, a list with options is no argv: the tests of the command line type theirs so.
+    Without *lists*, a list with options is not an argv: tests of commands have such lists.
     """
     tree = ast.parse(source)
     return {(name, line) for name, line in _all(tree, lists=lists) if name}
@@ -74,7 +74,7 @@ def _of_call(node: ast.Call, values: dict[str, list[ast.expr]]) -> Iterator[str]
 def _of_words(
     words: Iterable[ast.expr], values: dict[str, list[ast.expr]], *, needs_option: bool = False
 ) -> Iterator[str]:
-    """Yield the first word, those that programs in ``WITHIN`` start, and a shell's script's."""
+    """Yield the first word, and the programs that it starts if it is of ``WITHIN`` or a shell."""
     flat = list(_flat(words, values))
     texts = [_text(word) for word in flat]
     while texts and texts[0] is None and isinstance(flat[len(flat) - len(texts)], ast.Starred):
@@ -96,7 +96,7 @@ def _of_words(
 
 
 def in_shell(script: str) -> Iterator[str]:
-    """Yield what stands where a command begins, except for functions of the script."""
+    """Yield the first word of every command in *script*, except its functions."""
     for pattern in (HERE_DOCUMENT, SINGLE_QUOTED, ARITHMETIC):
         script = pattern.sub("", script)
     functions = set(FUNCTION.findall(script))
@@ -111,7 +111,7 @@ def _flat(words: Iterable[ast.expr], values: dict[str, list[ast.expr]]) -> Itera
         if isinstance(word, ast.Starred):
             inner = next(iter(_resolved(word.value, values)), word.value)
             if isinstance(inner, ast.List | ast.Tuple):
-                # `words = [*words, more]` is not followed into itself.
+                # Without the name itself, because of `words = [*words, more]`.
                 name = ast.unparse(word.value)
                 yield from _flat(inner.elts, {key: values[key] for key in values if key != name})
                 continue
@@ -127,7 +127,7 @@ def _resolved(node: ast.expr, values: dict[str, list[ast.expr]]) -> list[ast.exp
 
 
 def _values(tree: ast.Module) -> dict[str, list[ast.expr]]:
-    """Every list, tuple and text that a name is given somewhere in the file."""
+    """Return every list and tuple that is assigned to a name in the file."""
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Tuple):
@@ -146,7 +146,7 @@ def _text(node: ast.expr) -> str | None:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else "$x" for part in node.values
+            str(value.value) if isinstance(value, ast.Constant) else "$x" for value in node.values
         )
     return None
 

@@ -1,4 +1,4 @@
-"""What a person gives to make reaches the command as it was typed; neither make nor sh runs it."""
+"""Values reach the command as they were typed; neither make nor sh expands them."""
 
 import os
 import re
@@ -20,7 +20,7 @@ HOSTILE = {
     "newline": "NAME'\ntouch PWNED\n'",
     "all": '-NAME\'\n"`touch PWNED` $(touch PWNED) $$(shell touch PWNED); touch PWNED \\ {"a": 1}',
 }
-# It stands in for Python and for brokerctl, and writes down its arguments.
+# Replaces Python and brokerctl, and records its arguments.
 PROGRAM = '#!/bin/sh\nprintf "%s\\0" "$@" >>called\n'
 GIVEN = {"up": ("STACK", "--stack="), "test": ("ONLY", "--only=")}
 
@@ -37,7 +37,7 @@ def make(tmp_path):
 
     def run(target, environ=(), **given):
         (tmp_path / "called").unlink(missing_ok=True)
-        # Without what the `make test ONLY=unit` around this one has told its own commands.
+        # Without the variables of the `make test ONLY=unit` that runs this test.
         of_make = {"MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "STACK", "ONLY", *given}
         before = {name: text for name, text in os.environ.items() if name not in of_make}
         done = subprocess.run(
@@ -55,7 +55,7 @@ def make(tmp_path):
     return run
 
 
-def test_its_targets_are_what_is_done_to_the_repository():
+def test_the_targets_are_tasks_for_the_repository():
     named = set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
     assert named == {"help", "up", "test", "lint", "bench", "docs", "lock", "venv-dev"}
 
@@ -74,7 +74,7 @@ def test_no_other_variable_reaches_a_command(make, name):
     assert make("up", **{name: value}) == ["up", "--stack=dev"]
 
 
-def test_what_is_not_given_has_its_default_or_is_left_out(make):
+def test_a_missing_value_has_a_default_or_is_omitted(make):
     assert make("up") == ["up", "--stack=dev"]
     assert make("test") == ["-m", "cli.development.test_suite"]
     assert make("lint") == ["-m", "cli.development.test_suite", "--only=lint"]

@@ -1,4 +1,4 @@
-"""`make test` installs every package of which a test runs a program; no test installs one."""
+"""`make test` installs the packages of every program that a test runs; tests install none."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cli.stack import ROOT
 
 FILES = sorted(
     file
-    for part in ("tests", "bench")
-    for file in (ROOT / part).rglob("*.py")
+    for folder in ("tests", "bench")
+    for file in (ROOT / folder).rglob("*.py")
     if file.name not in (Path(__file__).name, "programs_started.py")
 )
 TEXTS = [file.read_text(encoding="utf-8") for file in FILES if (ROOT / "tests") in file.parents]
@@ -84,7 +84,7 @@ NO_PROGRAM = {
     "certificate": "sys.argv[0]",
     **dict.fromkeys(("mqtt", "mqtts", "newest", "users", "wss"), "a row of a table"),
 }
-"""First words of lists with options that name no program, and what they are."""
+"""First words of lists with options that are not programs, and what they are."""
 
 LISTED = {
     program.rpartition("/")[2] for programs in (PACKAGES | BENCH).values() for program in programs
@@ -96,7 +96,7 @@ def unknown(source: str) -> set[str]:
     return {name for name, _ in started(source)} - KNOWN
 
 
-def test_each_program_that_a_test_starts_is_in_the_list_or_in_a_minimal_debian():
+def test_every_program_that_a_test_starts_is_listed_or_in_a_minimal_debian():
     found = defaultdict(list)
     for file in FILES:
         lists = "cli" not in file.relative_to(ROOT).parts
@@ -106,7 +106,7 @@ def test_each_program_that_a_test_starts_is_in_the_list_or_in_a_minimal_debian()
     lacking = {name: places for name, places in found.items() if name not in KNOWN}
     assert not lacking, "add their packages to PACKAGES in bootstrap/packages.py"
     named = (SETUP | NO_PROGRAM).keys()
-    assert not named - found.keys(), "these are started no more: remove them here"
+    assert not named - found.keys(), "no test starts these: remove them here"
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_each_program_that_a_test_starts_is_in_the_list_or_in_a_minimal_debian()
         "HELD = '''\nset -eu\nexec zstd file\n'''",
     ],
 )
-def test_a_program_that_is_not_in_the_list_is_found(source):
+def test_an_unlisted_program_is_found(source):
     assert unknown(source) == {"zstd"}
 
 
-def test_words_that_start_nothing_are_no_programs():
+def test_words_that_start_nothing_are_ignored():
     assert (
         unknown("found = ('zstd', 'lz4')\nsaid == ['zstd']\ndocker('exec', name, 'zstd')") == set()
     )
@@ -148,14 +148,14 @@ def test_no_test_installs_a_package():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in INSTALL:
                 calls.add(str(file.relative_to(ROOT)))
-    # Commands of `make bench`, which tests don't use.
+    # Commands of `make bench`, which no test uses.
     assert calls == {"bench/attack.py", "bench/beside_ansible.py"}
     assert not any(
         "bench.beside_ansible" in text or "bench.attack import" in text for text in TEXTS
     )
 
 
-def test_only_what_lacks_one_of_its_programs_is_missing(tmp_path):
+def test_a_package_is_missing_if_one_of_its_programs_is(tmp_path):
     names = ("age", "nftables", "libsystemd-shared", "ufw")
     for file in (
         "usr/bin/age",
@@ -173,14 +173,14 @@ def test_only_what_lacks_one_of_its_programs_is_missing(tmp_path):
     assert packages.missing(root=tmp_path / "empty") == list(PACKAGES)
 
 
-def test_one_call_of_apt_installs_what_is_missing(monkeypatch):
-    asked = []
-    monkeypatch.setattr(apt, "install", lambda names, what: asked.append((names, what)))
+def test_one_call_of_apt_installs_the_missing_packages(monkeypatch):
+    installed = []
+    monkeypatch.setattr(apt, "install", lambda names, what: installed.append((names, what)))
     monkeypatch.setattr(packages, "missing", list)
     packages.install(("age", "ufw"), what="tests")
     monkeypatch.setattr(packages, "missing", lambda _: [])
     packages.install(what="tests")
-    assert asked == [(["age", "ufw"], "tests")]
+    assert installed == [(["age", "ufw"], "tests")]
 
 
 def package(name, *depends, minimal=False, provides=()):
@@ -188,7 +188,7 @@ def package(name, *depends, minimal=False, provides=()):
 
 
 class TestTheClosure:
-    def test_it_follows_dependencies_and_what_provides_them(self):
+    def test_dependencies_and_their_providers_are_included(self):
         installed = [
             package("dash", minimal=True),
             package("nftables", "libnft", "mta"),
@@ -200,7 +200,7 @@ class TestTheClosure:
             *("dash", "nftables", "libnft", "exim")
         }
 
-    def test_dpkgs_fields_are_read(self):
+    def test_the_fields_of_dpkg_are_parsed(self):
         row = {
             "Package": "ufw",
             "Essential": "no",
@@ -219,7 +219,7 @@ class TestTheClosure:
 
 @pytest.fixture(scope="module")
 def linked(tmp_path_factory):
-    """The folder of links, with programs that are no packages' in another folder of PATH."""
+    """The folder of links; another folder of PATH has programs of no package."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for name in ("docker", "pulumi-language-python", "chromium", "zstd"):
         (elsewhere / name).write_text("#!/bin/sh\n")
@@ -229,21 +229,21 @@ def linked(tmp_path_factory):
     return folder
 
 
-def test_the_path_of_the_tests_has_what_is_listed_and_nothing_else(linked):
+def test_the_path_of_the_tests_has_listed_programs_only(linked):
     found = {file.name for file in linked.iterdir()}
     assert found >= MINIMAL
     assert {"awk", "make", "python3", "docker", "pulumi-language-python", "chromium"} <= found
     assert "zstd" not in found
 
 
-def test_each_program_of_the_list_that_is_installed_is_on_it(tmp_path):
+def test_the_path_has_every_installed_program_of_the_list(tmp_path):
     link_programs(tmp_path, os.pathsep.join(f"/{folder}" for folder in packages.FOLDERS))
     for name in {*PACKAGES} - {*packages.missing()}:
         for program in PACKAGES[name]:
             assert program.startswith("/") or (tmp_path / program).exists(), program
 
 
-def test_a_program_that_no_package_of_the_list_brings_is_not_on_it(linked):
+def test_the_path_has_no_program_of_an_unlisted_package(linked):
     done = subprocess.run(
         [
             "env",

@@ -1,4 +1,4 @@
-"""A pull request gets one comment of ours, and a fork gets it in its log."""
+"""A pull request gets one comment, and a fork gets it in its log."""
 
 import sys
 from urllib.parse import parse_qs, urlsplit
@@ -17,16 +17,16 @@ GITLAB = {
 
 
 class Forge:
-    """Answers as the service would, page by page, and remembers what it was asked."""
+    """Answers as the service does, page by page, and records the requests."""
 
     most = 100
 
     def __init__(self, *comments):
         self.comments = list(comments)
-        self.asked = []
+        self.requests = []
 
     def __call__(self, method, url, headers, body):
-        self.asked.append((method, url, body))
+        self.requests.append((method, url, body))
         assert "t0ken" in str(headers)
         if method != "GET":
             return {}
@@ -50,11 +50,11 @@ def test_the_first_run_writes_and_the_next_updates(name, environ, update):
 
     first = Forge(others)
     assert write(there, f"{MARK}\nnew", first) == "written"
-    assert first.asked[-1][0] == "POST"
+    assert first.requests[-1][0] == "POST"
 
     second = Forge(others, {"id": 42, "body": f"{MARK}\nold"})
     assert write(there, f"{MARK}\nnew", second) == "updated"
-    method, url, body = second.asked[-1]
+    method, url, body = second.requests[-1]
     assert method == update
     assert url.endswith("/42")
     assert body == {"body": f"{MARK}\nnew"}
@@ -69,25 +69,25 @@ def test_our_comment_is_found_on_whichever_page_it_is(name, environ, most, befor
     forge.most = most
 
     assert write(service(name, "3", environ), f"{MARK}\nnew", forge) == "updated"
-    assert forge.asked[-1][1].endswith("/1000")
+    assert forge.requests[-1][1].endswith("/1000")
 
 
-def test_where_none_is_ours_every_page_is_read_and_one_is_written():
+def test_without_a_comment_of_ours_every_page_is_read_and_one_is_written():
     forge = Forge(*({"id": number, "body": "looks good"} for number in range(1, 201)))
 
     assert write(service("github", "3", GITHUB), f"{MARK}\nnew", forge) == "written"
-    assert [method for method, *_ in forge.asked] == ["GET", "GET", "GET", "POST"]
-    assert forge.asked[-1][1].endswith("/issues/3/comments")
+    assert [method for method, *_ in forge.requests] == ["GET", "GET", "GET", "POST"]
+    assert forge.requests[-1][1].endswith("/issues/3/comments")
 
 
-def test_a_service_that_knows_no_pages_is_not_asked_for_ever():
+def test_a_service_without_pages_is_asked_once_more_only():
     def send(method, *_):
         return [{"id": 1, "body": "looks good"}] if method == "GET" else {}
 
     assert write(service("gitlab", "3", GITLAB), f"{MARK}\nnew", send) == "written"
 
 
-def test_a_fork_has_no_token_and_asks_nobody(monkeypatch, tmp_path, capsys):
+def test_a_fork_without_a_token_sends_no_request(monkeypatch, tmp_path, capsys):
     file = tmp_path / "comment.md"
     file.write_text("text")
     forge = Forge()
@@ -96,11 +96,11 @@ def test_a_fork_has_no_token_and_asks_nobody(monkeypatch, tmp_path, capsys):
 
     main(forge)
 
-    assert forge.asked == []
-    assert "the comment stands above" in capsys.readouterr().err
+    assert forge.requests == []
+    assert "see the comment in the log above" in capsys.readouterr().err
 
 
-def test_the_comment_has_the_access_diff_alone_without_a_preview():
+def test_without_a_preview_the_comment_has_only_the_access_diff():
     text = comment("HEAD", {})
 
     assert text.startswith(MARK)
@@ -108,7 +108,7 @@ def test_the_comment_has_the_access_diff_alone_without_a_preview():
     assert "## Preview" not in text
 
 
-def test_a_failed_preview_says_so_and_nothing_of_its_output(tmp_path):
+def test_the_comment_on_a_failed_preview_has_none_of_its_output(tmp_path):
     file = tmp_path / "preview-prod.json"
     file.write_text("error: s3cret")
 

@@ -1,4 +1,4 @@
-"""`make test` runs the stages that are asked for, with what these need, and says what took long."""
+"""`make test` sets up and runs the requested stages, and reports slow tests."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from cli.errors import CommandError
 from cli.stack import ROOT
 
 
-def test_all_stages_run_where_none_is_named():
+def test_all_stages_run_by_default():
     assert list(chosen("")) == ["lint", "go", "unit", "engine", "accepted", "e2e"]
     assert chosen(" ") == STAGES
 
 
-def test_stages_that_are_named_run_in_their_order():
+def test_named_stages_run_in_a_fixed_order():
     assert list(chosen("unit")) == ["unit"]
     assert list(chosen("e2e, unit,e2e")) == ["unit", "e2e"]
 
 
 @pytest.mark.parametrize("only", ["units", "unit,E2E", "unit,", "unit engine"])
-def test_an_unknown_stage_is_refused_with_those_that_exist(only):
-    with pytest.raises(CommandError) as refused:
+def test_an_unknown_stage_is_an_error_that_names_the_others(only):
+    with pytest.raises(CommandError) as error:
         chosen(only)
-    assert "there are lint, go, unit, engine, accepted, e2e." in str(refused.value)
+    assert "there are lint, go, unit, engine, accepted, e2e." in str(error.value)
 
 
-def test_an_unknown_stage_is_refused_before_anything_is_set_up(desk, monkeypatch):
+def test_an_unknown_stage_is_an_error_before_the_setup(desk, monkeypatch):
     monkeypatch.setattr(cli.development.test_suite, "set_up", lambda _: pytest.fail("set up"))
     monkeypatch.setattr("sys.argv", ["test", "--only=everything"])
     with pytest.raises(CommandError, match="'everything'"):
@@ -46,8 +46,8 @@ def test_every_test_is_in_one_stage():
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """What has been set up, in order."""
+def steps(monkeypatch):
+    """The setup steps, in order."""
     found: list[str] = []
     monkeypatch.setattr(apt, "can_install", lambda: True)
     monkeypatch.setattr(packages, "install", lambda what: found.append(f"packages of the {what}"))
@@ -72,13 +72,13 @@ def asked(monkeypatch):
         ("", {"packages of the tests", "docker", "trixie", "forky", "engine"}),
     ],
 )
-def test_a_stage_gets_what_it_needs_and_packages_come_first(asked, only, needs):
+def test_a_stage_is_set_up_and_packages_come_first(steps, only, needs):
     set_up(chosen(only).values())
-    assert set(asked) == needs
-    assert asked[:1] == ["packages of the tests"] * bool(needs)
+    assert set(steps) == needs
+    assert steps[:1] == ["packages of the tests"] * bool(needs)
 
 
-def test_only_tests_ask_for_root_on_debian(monkeypatch):
+def test_only_tests_need_root_on_debian(monkeypatch):
     monkeypatch.setattr(apt, "can_install", lambda: False)
     set_up(chosen("lint,go").values())
     with pytest.raises(CommandError, match="they need root on Debian or Ubuntu"):
@@ -107,13 +107,13 @@ def test_skipped(): ...
 
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
-    """``suite(text)``: the name and the times of a stage that runs the tests in *text*."""
+    """``suite(text)``: failed stages and durations of a stage that runs the tests in *text*."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "of-this-machine").write_text("#!/bin/sh\n")
     (programs / "of-this-machine").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    # The plugins that are installed take seconds to load.
+    # Installed plugins take seconds to load.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(text: str, *commands: tuple[str, ...]):
@@ -124,7 +124,7 @@ def suite(tmp_path, monkeypatch):
     return run
 
 
-def test_what_each_test_took_is_told_with_its_fixtures(suite, capfd):
+def test_the_duration_of_a_test_includes_its_fixtures(suite, capfd):
     failed, tests = suite(TESTS)
 
     assert failed == [], capfd.readouterr().out
@@ -147,15 +147,15 @@ def test_what_each_test_took_is_told_with_its_fixtures(suite, capfd):
     ],
     ids=["fails", "runs a program of no package", "ends before its report"],
 )
-def test_a_stage_that_fails_is_named(suite, text):
+def test_a_failed_stage_is_named(suite, text):
     assert suite(text)[0] == ["made-up"]
 
 
-def test_a_command_that_fails_is_not_hidden_by_those_after_it(suite):
+def test_a_failed_command_is_not_hidden_by_later_ones(suite):
     assert suite("def test_it(): pass", ("false",), ("true",))[0] == ["made-up"]
 
 
-def test_twenty_of_all_stages_are_named(capsys):
+def test_the_twenty_slowest_tests_are_named(capsys):
     lines = slowest([Timed(seconds / 10, f"test_{seconds}") for seconds in range(100)])
     assert len(lines) == 21
     assert lines[1].split() == ["9.9", "s", "test_99"]
@@ -163,11 +163,11 @@ def test_twenty_of_all_stages_are_named(capsys):
     assert slowest([]) == []
 
 
-def test_no_report_is_no_times():
+def test_without_a_report_there_are_no_durations():
     assert durations(Path("/no/such/report.xml")) == []
 
 
-def test_the_summary_comes_also_where_a_stage_failed(monkeypatch, capsys):
+def test_the_summary_is_printed_after_a_failed_stage(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["test", "--only=unit", "--no-set-up"])
     monkeypatch.setattr(
         cli.development.test_suite, "run", lambda _: (["unit"], [Timed(1.0, "a::b")])
@@ -177,7 +177,7 @@ def test_the_summary_comes_also_where_a_stage_failed(monkeypatch, capsys):
     assert "1.0 s  a::b" in capsys.readouterr().err
 
 
-def test_nothing_is_linked_where_no_test_runs(monkeypatch):
+def test_no_programs_are_linked_without_tests(monkeypatch):
     monkeypatch.setattr(
         cli.development.test_suite, "link_programs", lambda *_: pytest.fail("linked")
     )

@@ -127,11 +127,11 @@ class TestNothingIsWritten:
 
         with pytest.raises(
             CommandError, match=r"^nothing was written\. Fix this first:\n"
-        ) as refused:
+        ) as error:
             adopt()
-        assert "\nmosquitto_passwd:1: 'sensor': " in str(refused.value)
-        assert "\nmosquitto_passwd:2: 'ann': has no password" in str(refused.value)
-        assert HASH[:-4] not in str(refused.value)
+        assert "\nmosquitto_passwd:1: 'sensor': " in str(error.value)
+        assert "\nmosquitto_passwd:2: 'ann': has no password" in str(error.value)
+        assert HASH[:-4] not in str(error.value)
 
     @pytest.mark.parametrize(
         ("words", "folder", "why"),
@@ -194,7 +194,7 @@ def test_an_existing_stack_file_is_not_changed(desk, adopt):
 def test_after_a_failure_of_pulumi_no_file_remains(desk, adopt, failing):
     desk.pulumi(f'case "$*" in *"{failing}"*) echo "error: no" >&2; exit 1 ;; esac')
 
-    with pytest.raises(CommandError, match="error: no") as refused:
+    with pytest.raises(CommandError, match="error: no") as error:
         adopt()
     assert not desk.file.exists()
-    assert HASH not in str(refused.value)
+    assert HASH not in str(error.value)
