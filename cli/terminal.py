@@ -30,6 +30,14 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 
 
+def confirm(question: str) -> bool:
+    """Return whether a person answers yes; without a terminal the answer is no."""
+    try:
+        return input(f"{question} (yes/no) ").strip() == "yes"
+    except EOFError:
+        return False
+
+
 @contextmanager
 def json_result(*, enabled: bool) -> Iterator[dict[str, Any]]:
     """

@@ -10,6 +10,7 @@ from cli.backup.create import SECONDS, declared_backups
 from cli.errors import CommandError
 from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
+from cli.terminal import confirm
 
 
 def restore_backup(
@@ -36,27 +37,19 @@ def restore_backup(
         print(ended)
     print(f"It replaces what {stack.settings.broker.container} has: {replaced(report)}.")
     print("That is kept aside. Every client is disconnected once. Users and rules do not change.")
-    if not sure and not confirmed():
+    if not sure and not confirm("Restore it?"):
         raise CommandError("not restored: the answer was not yes (--yes doesn't ask).")
     done = restore(stack, archive, identity, other=other, action="apply")
     result |= {
         "archive": archive,
         "written": report.facts["written"],
         "container": stack.settings.broker.container,
-        "downtimeSeconds": float(done.facts["seconds"]),
+        "downtimeSeconds": int(done.facts["seconds"]),
         "previousDatabase": done.facts["kept"],
         **{key: int(report.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
     }
     print(f"Restored; downtime: {done.facts['seconds']} s.")
     print(f"The previous database: {done.facts['kept']} on the host. Delete it when you like.")
-
-
-def confirmed() -> bool:
-    """Return whether the answer is yes; without a terminal it is no."""
-    try:
-        return input("Restore it? (yes/no) ").strip() == "yes"
-    except EOFError:
-        return False
 
 
 def replaced(report: Report) -> str:

@@ -15,8 +15,9 @@ from cli.deployment_state import require_up
 from cli.errors import CommandError, NotPerformedError
 from cli.pulumi import Pulumi
 from cli.stack import Stack
+from cli.terminal import confirm
 
-MOST = 20
+LOGINS_SHOWN = 20
 
 
 def rotate(
@@ -46,27 +47,27 @@ def rotate(
         print(f"Not rotated, because their passwords are supplied: {', '.join(skipped)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
-    with _put_back_on_failure(stack.file):
+    with _restore_on_failure(stack.file):
         # `pulumi config` keeps comments and order.
         words = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
         pulumi.ask("config", "set-all", "--stack", stack.name, "--path", *words)
         changes = ", ".join(f"{key} is now {value}" for key, value in keys.items())
         print(f"{stack.file.name}: {changes}.")
-        gone = disconnected(stamps(stack.settings), stamps(Stack.read(stack.name).settings))
+        logins = disconnected(stamps(stack.settings), stamps(Stack.read(stack.name).settings))
         print(
-            "Clients of these logins will be disconnected:" if gone else "Nobody is disconnected."
+            "Clients of these logins will be disconnected:" if logins else "Nobody is disconnected."
         )
-        for name in gone[:MOST]:
+        for name in logins[:LOGINS_SHOWN]:
             print(f"  {name}")
-        if gone[MOST:]:
-            print(f"  and {len(gone) - MOST:,} more")
+        if logins[LOGINS_SHOWN:]:
+            print(f"  and {len(logins) - LOGINS_SHOWN:,} more")
         pulumi.run("preview", "--stack", stack.name)
-        if not (sure or pulumi.backend.ours or _agreed()):
+        if not (sure or pulumi.backend.ours or confirm("Rotate?")):
             raise CommandError("nothing was rotated: the answer was not yes (--yes doesn't ask).")
     result |= {
         "stack": stack.name,
         "changed": keys,
-        "disconnected": gone,
+        "disconnected": logins,
         "skipped": skipped,
         "applied": False,
     }
@@ -80,7 +81,7 @@ def rotate(
 
 
 @contextmanager
-def _put_back_on_failure(file: Path) -> Iterator[None]:
+def _restore_on_failure(file: Path) -> Iterator[None]:
     before = file.read_text(encoding="utf-8")
     try:
         yield
@@ -89,14 +90,6 @@ def _put_back_on_failure(file: Path) -> Iterator[None]:
             file.write_text(before, encoding="utf-8")
             print(f"{file.name}: restored.")
         raise
-
-
-def _agreed() -> bool:
-    """Return whether the answer is yes; without a terminal it is no."""
-    try:
-        return input("Rotate? (yes/no) ").strip() == "yes"
-    except EOFError:
-        return False
 
 
 def raise_generations(settings: Settings, named: list[str], file: str) -> dict[str, str]:

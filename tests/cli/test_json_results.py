@@ -275,7 +275,7 @@ class TestBackup:
             "archive": ARCHIVE,
             "written": "2026-01-02",
             "container": "mosquitto-test",
-            "downtimeSeconds": 3.0,
+            "downtimeSeconds": 3,
             "previousDatabase": "/srv/kept",
             "retained": 3,
             "sessions": 2,

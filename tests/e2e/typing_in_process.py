@@ -1,4 +1,4 @@
-"""A command of brokerctl, typed in this process: a refusal is an exception that a test can name."""
+"""Run a command of brokerctl in this process: its error is an exception for the test."""
 
 import cli.app
 
