@@ -23,20 +23,20 @@ up: ## ./brokerctl up, for the stack STACK=dev
 	@./brokerctl up --stack="$$given_STACK"
 
 test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
-	@$(run) cli.test_suite $(if $(value ONLY),--only="$$given_ONLY")
+	@$(run) cli.development.test_suite $(if $(value ONLY),--only="$$given_ONLY")
 
 test-fresh: ## `make up` and `make test` on a bare Debian root; needs root and mmdebstrap
 	@sh tests/fresh_machine.sh
 
 lint: venv-dev ## the stage `lint` of the tests alone
-	@$(run) cli.test_suite --only=lint
+	@$(run) cli.development.test_suite --only=lint
 
 bench: venv-dev ## the figures of docs/explanation/bench.md, each a ratio within one run
 	@for file in $$(grep -l '^def main' bench/*.py); do $(run) "bench.$$(basename "$$file" .py)" || exit 1; done
 
 docs: venv-dev ## write the tables of docs/reference/settings.md and docs/reference/commands.md
-	@$(run) cli.settings_reference
-	@$(run) cli.commands_reference
+	@$(run) cli.development.settings_reference
+	@$(run) cli.development.commands_reference
 
 lock: venv-dev ## pin requirements anew after a change of requirements*.in
 	@$(run) piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt requirements.in

@@ -14,6 +14,6 @@ for file in preview-*.json; do
 done
 where=$1
 shift
-.venv/bin/python -m cli.pull_request "$@" >comment.md
+.venv/bin/python -m cli.development.pull_request "$@" >comment.md
 cat comment.md
-exec .venv/bin/python -m cli.pull_request_comment "$where" --number "$NUMBER" --file comment.md
+exec .venv/bin/python -m cli.development.pull_request_comment "$where" --number "$NUMBER" --file comment.md

@@ -1,1 +1,1 @@
-"""The command line: `cli/app.py` and `cli/commands/` say what is typed, the others do it."""
+"""The command line: `app.py` and `commands/` define the commands, the packages run them."""

@@ -7,10 +7,12 @@ from cli.exit_codes import finish
 
 HELP = """Run the Mosquitto broker that a stack file declares.
 
-Each command takes --stack; without it, and without SENTIENT_MQTT_STACK, the stack is dev."""
+Each command takes --stack; without it, and without SENTIENT_MQTT_STACK, the stack is dev.
+
+With --json, a command prints a JSON document on stdout, and progress and messages on stderr."""
 EPILOG = (
-    "Exit codes: 0 all is well; 1 a finding or a failure; 2 the broker could not be asked, or the "
-    "command was typed wrongly."
+    "Exit codes: 0 success; 1 a finding or a failure; 2 the broker could not be asked, or a usage "
+    "error."
 )
 
 app = typer.Typer(
@@ -27,10 +29,10 @@ for group in (lifecycle, users, access, observe, messages, backup, setup):
 
 
 def run(words: list[str] | None = None) -> None:
-    """Run a command; a refusal is raised, and a mistake in what was typed ends with 2."""
+    """Run a command. An expected error is raised; a usage error exits with 2."""
     app(args=words, prog_name="brokerctl")
 
 
 def main() -> None:
-    """Run what was typed."""
+    """Run the command line of this process."""
     finish(run)

@@ -1,4 +1,4 @@
-"""How a command ends: 0 where all is well, else with a sentence on stderr and 1 or 2."""
+"""Exit codes of commands: 0 for success, else 1 or 2 and an error message on stderr."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from cli.refusals import FAILED, Finding, NotAsked, Refusal
+from cli.errors import FAILED, CommandError, FindingError, NotPerformedError
 
 INTERRUPTED = 130
 
 P = ParamSpec("P")
 
 
-def refusals() -> tuple[type[Exception], ...]:
-    """Return what is for a person to mend; anything else is a bug."""
-    # Imported here: a command that ends well needs none of it.
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that a person can fix; any other exception is a bug."""
+    # Imported here, because a command that succeeds needs none of these.
     from bootstrap.backend import NoBackend
     from bootstrap.daemon import DaemonError
     from bootstrap.engine import NoEngineError
     from bootstrap.image import ImageError
     from bootstrap.progress import FailedError
 
-    return (Refusal, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
+    return (CommandError, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
 
 
 def finish(main: Callable[[], None]) -> None:
-    """Run *main*; a refusal is for a person, so it is shown without a traceback."""
+    """Run *main*, and exit on an expected error with its message and without a traceback."""
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception as wrong:
-        if not isinstance(wrong, refusals()):
+    except Exception as error:
+        if not isinstance(error, expected_errors()):
             raise
-        print(f"error: {wrong}", file=sys.stderr)
-        sys.exit(getattr(wrong, "exit_code", FAILED))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", FAILED))
 
 
-def asks(command: Callable[P, None]) -> Callable[P, None]:
+def as_query(command: Callable[P, None]) -> Callable[P, None]:
     """
-    Mark *command* as one that only asks.
+    Make *command* exit with 2 for every error except a finding.
 
-    Cron and CI then tell a broker that is not well (1) from one that nobody could ask (2).
+    Cron and CI then distinguish an unhealthy broker (1) from one that could not be asked (2).
     """
 
     @wraps(command)
-    def asked(*args: P.args, **kwargs: P.kwargs) -> None:
+    def query(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except Exception as wrong:
-            if isinstance(wrong, Finding) or not isinstance(wrong, refusals()):
+        except Exception as error:
+            if isinstance(error, FindingError) or not isinstance(error, expected_errors()):
                 raise
-            raise NotAsked(str(wrong)) from None
+            raise NotPerformedError(str(error)) from None
 
-    return asked
+    return query

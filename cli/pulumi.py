@@ -16,8 +16,8 @@ from typing import Any
 from bootstrap.backend import Backend, ensure_backend
 from bootstrap.engine import Engine, ensure_engine
 from broker.settings.stack_settings import PROJECT
-from cli.deployed import has_state
-from cli.refusals import Refusal
+from cli.deployment_state import has_state
+from cli.errors import CommandError
 from cli.stack import ROOT, Stack
 from cli.terminal import waiting
 
@@ -58,7 +58,7 @@ class Pulumi:
                 self._argv(words), cwd=ROOT, env={**os.environ, **self.additions}, check=False
             ).returncode
         if check and code:
-            raise Refusal(f"pulumi {words[0]} failed; its message is above.")
+            raise CommandError(f"pulumi {words[0]} failed; its message is above.")
         return code
 
     def ask(self, *words: str, stdin: str | None = None) -> str:
@@ -76,7 +76,7 @@ class Pulumi:
                 check=False,
             )
         if done.returncode:
-            raise Refusal(f"pulumi {' '.join(words)}: {done.stderr.strip()}")
+            raise CommandError(f"pulumi {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
     def outputs(self) -> dict[str, Any]:

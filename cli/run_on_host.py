@@ -1,101 +1,215 @@
-"""Something run on the stack's host: what came of it, or why the host could not be asked."""
+"""Run a command, `docker` or host scripts on the stack's host, and report why that failed."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from broker.host.facts import HostFacts
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
 from broker.host.scripts import HostScript
 from broker.host.transport import explain_ssh, explain_start, host_environment
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import ROOT, Stack
 from cli.terminal import waiting
 
 SECONDS = 60
+DOCKER_SECONDS = 30
 SSH_FAILED = 255
-"""ssh(1): its own failures, not those of what it ran."""
+"""ssh(1): the exit code of its own failures, as opposed to those of the command that it ran."""
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of every command that runs on a host."""
-    return host_environment(os.environ)
+@dataclass(frozen=True, kw_only=True)
+class HostResult:
+    """How a command on the host ended; both texts are empty where they were shown instead."""
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
 
 
-def run(
-    stack: Stack, argv: Sequence[str], *, text: str = "", seconds: float = SECONDS
-) -> subprocess.CompletedProcess[str]:
+def run_on_host(
+    stack: Stack, line: str, *, stdin: str = "", seconds: float | None = SECONDS, show: bool = False
+) -> HostResult:
     """
-    Run *argv*, which the stack's transport made, with *text* on its stdin.
+    Run the shell command *line* on the stack's host, with *stdin* as its input.
+
+    *show*: stdout and stderr go to this process's own, without an input and without a time limit.
 
     Raises:
-        Refusal: the host can't be reached, or was not done within *seconds*.
+        CommandError: the host can't be reached, or the command did not end within *seconds*.
 
     """
-    way = stack.transport
+    transport = stack.transport
+    argv = [*transport.interpreter, line]
+    environment = host_environment(os.environ)
     try:
-        with waiting(f"host {way.host}"):
-            ran = subprocess.run(
+        if show:
+            ended = subprocess.run(
+                argv, env=environment, stdin=subprocess.DEVNULL, check=False
+            ).returncode
+            return HostResult(exit_code=ended)
+        with waiting(f"host {transport.host}"):
+            done = subprocess.run(
                 argv,
-                env=environment(),
-                input=text.encode(),
+                env=environment,
+                input=stdin.encode(),
                 capture_output=True,
                 timeout=seconds,
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise Refusal(f"host {way.host}: no answer within {seconds:g} seconds.") from None
-    except OSError as wrong:
-        raise Refusal(explain_start(way.host, argv[0], wrong)) from None
-    # A log holds what clients chose, cut in the middle of a character too. Text mode would fail at
-    # that, and take a carriage return for the end of a line.
-    said, complained = (each.decode(errors="replace") for each in (ran.stdout, ran.stderr))
-    done = subprocess.CompletedProcess(ran.args, ran.returncode, said, complained)
-    if done.returncode == SSH_FAILED and way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
-    return done
+        raise CommandError(
+            f"host {transport.host}: no answer within {seconds:g} seconds."
+        ) from None
+    except OSError as error:
+        raise CommandError(explain_start(transport.host, argv[0], error)) from None
+    # A log contains client ids of any bytes, cut in the middle of a character too. Text mode would
+    # raise an error for those, and take a carriage return for the end of a line.
+    stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+    if done.returncode == SSH_FAILED and transport.remote:
+        raise CommandError(explain_ssh(transport.host, stderr))
+    return HostResult(exit_code=done.returncode, stdout=stdout, stderr=stderr)
 
 
 def run_scripts(
     stack: Stack,
-    names: Iterable[HostScript],
+    scripts: Iterable[HostScript],
     calls: Iterable[ScriptCall],
     *,
-    action: str,
-    become: str,
+    action: Literal["look", "apply"],
+    as_root: bool = True,
     image: str = "",
     seconds: float = SECONDS,
-) -> subprocess.CompletedProcess[str]:
+) -> HostResult:
     """
-    Run scripts of ``host/``, one after the other in one shell, then *calls*.
+    Run *scripts* of ``host/`` in one shell, then *calls*; only to ``look``, or to ``apply``.
+
+    *image*: an image on the host, in whose container ``become: docker`` works.
 
     Raises:
-        Refusal: the host can't be reached, or was not done within *seconds*.
+        CommandError: the host can't be reached, or the command did not end within *seconds*.
 
     """
-    way = stack.transport
-    script = assemble(names, lambda name: (ROOT / "host" / name).read_text("utf-8"))
-    argv = [*way.interpreter, way.script(action, become=become, image=image)]
-    return run(stack, argv, text=render_stdin(script, calls), seconds=seconds)
+    script = assemble(scripts, lambda name: (ROOT / "host" / name).read_text("utf-8"))
+    become = stack.settings.broker.become if as_root else "nobody"
+    line = stack.transport.script(action, become=become, image=image)
+    return run_on_host(stack, line, stdin=render_stdin(script, calls), seconds=seconds)
 
 
-def probe(stack: Stack, names: Iterable[HostScript], calls: Iterable[ScriptCall]) -> HostFacts:
+def require_success(stack: Stack, result: HostResult) -> HostResult:
     """
-    Return what scripts that end in the manner of ``host/commands/probe.sh`` say.
-
-    Nothing is changed there.
+    Return *result* if the command succeeded.
 
     Raises:
-        Refusal: the host can't be asked.
+        CommandError: it failed; the message is what it printed on stderr.
 
     """
-    done = run_scripts(stack, names, calls, action="look", become="nobody")
-    seen = HostFacts.parse(done.stdout)
-    if seen.complete:
-        return seen
-    way = stack.transport
-    if way.remote:
-        raise Refusal(explain_ssh(way.host, done.stderr))
-    raise Refusal(f"host {way.host}: a look at it failed: {done.stderr.strip()}")
+    if result.exit_code:
+        raise CommandError(f"host {stack.transport.host}: {result.stderr.strip()}")
+    return result
+
+
+def probe(stack: Stack, scripts: Iterable[HostScript], calls: Iterable[ScriptCall]) -> HostFacts:
+    """
+    Return the facts that *scripts* print, as ``host/commands/probe.sh`` does; change nothing.
+
+    Raises:
+        CommandError: the host can't be reached, or the facts are incomplete.
+
+    """
+    result = run_scripts(stack, scripts, calls, action="look", as_root=False)
+    facts = HostFacts.parse(result.stdout)
+    if facts.complete:
+        return facts
+    transport = stack.transport
+    if transport.remote:
+        raise CommandError(explain_ssh(transport.host, result.stderr))
+    raise CommandError(f"host {transport.host}: a look at it failed: {result.stderr.strip()}")
+
+
+def docker(stack: Stack, *words: str, seconds: float = DOCKER_SECONDS) -> str:
+    """
+    Return what ``docker`` prints for *words*.
+
+    Raises:
+        CommandError: the host can't be reached, or Docker reports an error.
+
+    """
+    result = run_on_host(stack, _docker_line(stack, words), seconds=seconds)
+    if result.exit_code:
+        raise CommandError(
+            f"host {stack.transport.host}: docker {words[0]}: {_explain(stack, result.stderr)}"
+        )
+    return result.stdout
+
+
+def show_docker(stack: Stack, *words: str) -> None:
+    """
+    Run ``docker`` with *words*, showing its output, until it ends or is interrupted.
+
+    Raises:
+        CommandError: it failed; its message is on the screen.
+
+    """
+    if run_on_host(stack, _docker_line(stack, words), show=True).exit_code:
+        raise CommandError(f"host {stack.transport.host}: docker {words[0]} failed; see above.")
+
+
+def docker_log(stack: Stack, lines: int) -> list[str]:
+    """
+    Return the last *lines* of the container's log, stdout and stderr in the order of writing.
+
+    Raises:
+        CommandError: the host can't be reached, or Docker reports an error.
+
+    """
+    words = ("logs", "--tail", str(lines), stack.settings.broker.container)
+    # The login shell may be one without `2>&1`, such as csh.
+    line = shlex.join(
+        ("sh", "-c", 'exec "$@" 2>&1', "sh", "docker", "-H", stack.transport.socket, *words)
+    )
+    result = run_on_host(stack, line)
+    if result.exit_code:
+        message = _explain(stack, result.stdout + result.stderr)
+        raise CommandError(f"host {stack.transport.host}: docker logs: {message}")
+    # Not splitlines: a client id may contain what Python takes for the end of a line.
+    return result.stdout.removesuffix("\n").split("\n") if result.stdout else []
+
+
+def running_image(stack: Stack) -> str:
+    """
+    Return the id of the image of the stack's container, whatever image is declared by now.
+
+    Raises:
+        CommandError: there is no container, or Docker can't be asked.
+
+    """
+    container = stack.settings.broker.container
+    return docker(stack, "inspect", "--format", "{{.Image}}", container).strip()
+
+
+def image_for_root(stack: Stack) -> str:
+    """
+    Return the image that ``become: docker`` works in; empty for any other ``become``.
+
+    Raises:
+        CommandError: there is no container, or Docker can't be asked.
+
+    """
+    return running_image(stack) if stack.settings.broker.become == "docker" else ""
+
+
+def _docker_line(stack: Stack, words: tuple[str, ...]) -> str:
+    return shlex.join(("docker", "-H", stack.transport.socket, *words))
+
+
+def _explain(stack: Stack, stderr: str) -> str:
+    container = stack.settings.broker.container
+    if "no such" in stderr.lower():
+        return f"there is no container {container}. Run: ./brokerctl up --stack {stack.name}"
+    return stderr.strip()

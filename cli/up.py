@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from typing import Any
 
 from bootstrap.daemon import ensure_daemon
 from bootstrap.image import ensure_image
@@ -11,20 +12,22 @@ from broker.checks.check_result import render_text
 from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
-from cli.check import judge, sight
-from cli.expect import UnreachableError, ask_all, render
-from cli.expect import judge as judge_answers
+from cli.access.expectations import as_data, ask_all, render, require_held
+from cli.mqtt_client import UnreachableError
+from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.terminal import print_lines
 
 
-def bring_up(stack: Stack, *, sure: bool) -> None:
+def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     """
     Get the machine ready, run `pulumi up`, and say how to get in.
 
+    *result* is filled as it goes: endpoints, expectations, the checklist.
+
     Raises:
-        Refusal: it failed, or the broker that is up is not as it ought to be.
+        CommandError: it failed, or the broker that is up is not as it ought to be.
 
     """
     stack.refuse_secrets_in_clear()
@@ -39,6 +42,12 @@ def bring_up(stack: Stack, *, sure: bool) -> None:
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
     unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
     pulumi.run("up", "--stack", stack.name, *unasked)
+    result |= {
+        "stack": stack.name,
+        "container": broker.container,
+        "image": image.name,
+        "endpoints": endpoints(broker),
+    }
     outputs = pulumi.outputs() if stack.settings.expect or broker.check_after_up else {}
     if stack.settings.expect:
         print("\nWhat the stack file expects, put to the broker:")
@@ -47,14 +56,17 @@ def bring_up(stack: Stack, *, sure: bool) -> None:
         except UnreachableError as wrong:
             # What stands is not worse for it; `brokerctl expect` asks from somewhere else.
             print(f"  not asked: {wrong}")
+            result["expectationsNotAsked"] = str(wrong)
         else:
+            result["expectations"] = as_data(answers)
             print_lines(render(answers))
-            judge_answers(answers)
+            require_held(answers)
     if broker.check_after_up:
         print("\nThe checklist:")
-        points = checklist(stack.settings, stack.name, sight(stack, outputs))
+        points = checklist(stack.settings, stack.name, observe(stack, outputs))
+        result["checks"] = [point.as_data() for point in points]
         print(render_text(points), end="")
-        judge(points)
+        require_passed(points)
     print(_how_to_get_in(stack, image.name))
 
 

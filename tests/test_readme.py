@@ -14,9 +14,9 @@ from typer.core import TyperGroup
 from broker.settings.reference import render_settings_table
 from broker.settings.stack_settings import PROJECT, Settings
 from cli.app import app
-from cli.commands_reference import PAGE as COMMANDS
-from cli.commands_reference import render_commands
-from cli.settings_reference import PAGE, with_table
+from cli.development.commands_reference import PAGE as COMMANDS
+from cli.development.commands_reference import render_commands
+from cli.development.settings_reference import PAGE, with_table
 from cli.stack import ROOT
 
 README = ROOT / "README.md"

@@ -15,8 +15,8 @@ from bench.soak.plan import Plan
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
 from bootstrap.image import STANDS_IN, stand_in
+from cli.errors import CommandError
 from cli.exit_codes import finish
-from cli.refusals import Refusal
 
 ALONE = ("--pid", "--fork", "--kill-child", "--mount-proc")
 """When the run's first process ends, however it does, the kernel ends all the others."""
@@ -29,7 +29,7 @@ def main() -> None:
     Run, and end with 1 where an acknowledged message was lost that autosave had promised to keep.
 
     Raises:
-        Refusal: a figure is out of its bounds, or this login can't make a server.
+        CommandError: a figure is out of its bounds, or this login can't make a server.
 
     """
     parser = argparse.ArgumentParser(description="Disturb a broker under load, and count.")
@@ -39,9 +39,11 @@ def main() -> None:
     given = parser.parse_args()
     Plan.parse(given.minutes, given.clients)
     if given.out is not None and not given.out.resolve().parent.is_dir():
-        raise Refusal(f"--out {given.out}: its folder is not there. Make it, or name another file.")
+        raise CommandError(
+            f"--out {given.out}: its folder is not there. Make it, or name another file."
+        )
     if os.geteuid() != 0:
-        raise Refusal(
+        raise CommandError(
             "the soak makes network and mount namespaces, a Docker daemon and a small disk in "
             "them: it needs root. Run it with sudo, or in a virtual machine of your own."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cli.refusals import Refusal
+from cli.errors import CommandError
 
 KINDS = (
     "reload",
@@ -47,7 +47,7 @@ class Plan:
         Read what was typed.
 
         Raises:
-            Refusal: a value is no number, or out of its bounds.
+            CommandError: a value is no number, or out of its bounds.
 
         """
         return cls(
@@ -84,7 +84,7 @@ def _bounded(name: str, text: str, what: str, *, most: int, such_as: str) -> flo
         value = 0.0
     # Not "value <= 0 or value > most": nan is neither.
     if not 0 < value <= most:
-        raise Refusal(
+        raise CommandError(
             f"--{name} {text}: must be {what} above 0, and {most} at most. "
             f"For example: .venv/bin/python -m bench.soak --{name} {such_as}"
         )

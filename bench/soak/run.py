@@ -24,9 +24,9 @@ from bench.soak.stage import (
     people,
 )
 from bootstrap.daemon import ensure_daemon
-from cli.refusals import Refusal
+from cli.errors import CommandError
 
-STRAYS = (AssertionError, OSError, Refusal, TooSlowError, subprocess.SubprocessError)
+STRAYS = (AssertionError, OSError, CommandError, TooSlowError, subprocess.SubprocessError)
 """What a disturbance that does not come off ends with: the run is over, and its report is made."""
 UNSAVED = (0.5, 1.0, 0.1)
 """Parts of the interval for which nothing was saved, in turn, where the subscriber is away."""

@@ -17,7 +17,7 @@ from bench.site.server import Dockerd
 from bench.soak.judge import GRAIN, Message, Span
 from bench.soak.saves import Saves
 from bench.soak.subscriber import Subscriber
-from cli.credentials import all_logins
+from cli.users.credentials import all_logins
 
 AUTOSAVE = 5
 """Seconds; production says 300. What a kill may cost is short against what was saved before it."""

@@ -1,1 +1,1 @@
-"""What a person types, one module per group. Each command imports what it runs when it runs."""
+"""The commands and their options, one module per group. A command imports what it runs."""

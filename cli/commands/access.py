@@ -1,4 +1,4 @@
-"""Who may do what: by the rules of the stack file, and by the broker that runs."""
+"""Commands about access: by the rules of the stack file, and by the running broker."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,20 +23,20 @@ def add_to(app: typer.Typer) -> None:
         "who-can",
         example="./brokerctl who-can write paragon/clockwork/commands/door\n"
         "./brokerctl who-can read '$SYS/#'",
-        asks=True,
+        query=True,
     )(who_can)
     command(
         app,
         PANEL,
         "explain",
         example="./brokerctl explain paragon_devices paragon/clockwork/commands/door",
-        asks=True,
+        query=True,
     )(explain)
     command(
-        app, PANEL, "diff", example="./brokerctl diff --base main --fail-on widened", asks=True
+        app, PANEL, "diff", example="./brokerctl diff --base main --fail-on widened", query=True
     )(diff)
     command(app, PANEL, "map", example="./brokerctl map --stack prod --out access/prod")(map_)
-    command(app, PANEL, "expect", example="./brokerctl expect --stack prod", asks=True)(expect)
+    command(app, PANEL, "expect", example="./brokerctl expect --stack prod", query=True)(expect)
 
 
 def who_can(
@@ -48,17 +48,17 @@ def who_can(
     *,
     json: JsonOption = False,
 ) -> None:
-    """Show everybody who may write, or read, a topic, and the rule that lets them."""
+    """Show every user who may write, or read, a topic, and the rule that grants it."""
     from broker.access.explain import who_can as allowed
     from broker.access.topic_filters import check_filter
-    from cli.refusals import NotAsked
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_table
 
     try:
         check_filter(topic)
-    except ValueError as wrong:
-        raise NotAsked(f"topic {topic!r}: {wrong}") from None
+    except ValueError as error:
+        raise NotPerformedError(f"topic {topic!r}: {error}") from None
     found = allowed(Stack.read(stack).settings, action, topic)
     if json:
         print_json(found)
@@ -80,13 +80,13 @@ def explain(
     *,
     json: JsonOption = False,
 ) -> None:
-    """Show which rule decides about one user and one topic."""
+    """Show which rule grants or denies a topic to a user."""
     from difflib import get_close_matches
 
     from broker.access.effective_rules import effective_rules
-    from broker.access.explain import explain as sentences
+    from broker.access.explain import explain as explanation
     from broker.access.topic_filters import check_filter
-    from cli.refusals import NotAsked
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
     from cli.terminal import print_json, print_lines
 
@@ -95,18 +95,18 @@ def explain(
     if user not in names:
         guess = get_close_matches(user, names, n=1)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
-        raise NotAsked(f"user {user}: no such user.{hint}")
-    # A client may publish to a topic that no rule can name, such as one with an empty level.
+        raise NotPerformedError(f"user {user}: no such user.{hint}")
+    # A client may publish to topics that no rule can name, such as one with an empty level.
     if not topic or set("+#") & set(topic):
         try:
             check_filter(topic)
-        except ValueError as wrong:
-            raise NotAsked(f"topic {topic!r}: {wrong}") from None
-    said = sentences(settings, user, topic)
+        except ValueError as error:
+            raise NotPerformedError(f"topic {topic!r}: {error}") from None
+    lines = explanation(settings, user, topic)
     if json:
-        print_json({"user": user, "topic": topic, "said": said})
+        print_json({"user": user, "topic": topic, "said": lines})
     else:
-        print_lines(said)
+        print_lines(lines)
 
 
 def diff(
@@ -119,7 +119,7 @@ def diff(
         typer.Option(
             "--head",
             metavar="REVISION",
-            help="The revision that is compared; the files as they are, where it is not given.",
+            help="The revision that is compared; by default the files as they are.",
             show_default=False,
         ),
     ] = "",
@@ -128,27 +128,27 @@ def diff(
         typer.Option(
             "--fail-on",
             metavar="KIND,...",
-            help="Exit with 1 for any of: added, removed, widened, narrowed, equivalent, rotated, "
-            "replaced, errors.",
+            help="Exit with 1 for any of these changes: added, removed, widened, narrowed, "
+            "equivalent, rotated, replaced, errors.",
             show_default=False,
         ),
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Show what a change of the stack files lets whom do. It needs no engine and no secret."""
+    """Show who gains or loses access by a change of the stack files. Needs no engine or secret."""
     from broker.access.diff_report import as_data, as_markdown
-    from cli.access_diff import compare_all, gates_of, hits
-    from cli.refusals import Finding
+    from cli.access.stack_diff import compare_all, kinds_found, parse_fail_on
+    from cli.errors import FindingError
     from cli.terminal import print_json, print_markdown
 
-    gates = gates_of(fail_on)
+    kinds = parse_fail_on(fail_on)
     diffs = compare_all(base, head)
     if json:
-        print_json([as_data(each) for each in diffs])
+        print_json([as_data(stack_diff) for stack_diff in diffs])
     else:
         print_markdown(as_markdown(diffs))
-    if hit := hits(diffs, gates):
-        raise Finding(f"--fail-on: {', '.join(hit)}.")
+    if found := kinds_found(diffs, kinds):
+        raise FindingError(f"--fail-on: {', '.join(found)}.")
 
 
 def map_(
@@ -159,20 +159,20 @@ def map_(
     ] = Path("access"),
     json: JsonOption = False,
 ) -> None:
-    """Draw who may do what as a matrix, and who talks to whom as a diagram, in four files."""
+    """Write a matrix of who may do what and a diagram of who talks to whom, in four files."""
     from broker.access.diagram import render_mermaid, render_svg
     from broker.access.graph import access_graph
     from broker.access.matrix import render_matrix, render_matrix_page
     from cli.stack import Stack
     from cli.terminal import print_json, print_lines
 
-    relations = access_graph(Stack.read(stack).settings)
+    graph = access_graph(Stack.read(stack).settings)
     title = f"Who may do what on the broker of {stack}"
     files = {
-        "matrix.md": render_matrix(relations),
-        "matrix.html": render_matrix_page(relations, title),
-        "map.mmd": render_mermaid(relations),
-        "map.svg": render_svg(relations, title),
+        "matrix.md": render_matrix(graph),
+        "matrix.html": render_matrix_page(graph, title),
+        "map.mmd": render_mermaid(graph),
+        "map.svg": render_svg(graph, title),
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -185,9 +185,9 @@ def map_(
 
 
 def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Put the stack file's expectations to the broker that runs."""
-    from cli.deployed import require_up
-    from cli.expect import MARKS, ask_all, judge, render
+    """Put the stack file's expectations to the running broker."""
+    from cli.access.expectations import MARKS, as_data, ask_all, render, require_held
+    from cli.deployment_state import require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
@@ -198,10 +198,10 @@ def expect(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     with waiting("asking the broker"):
         answers = ask_all(declared.settings, outputs)
     if json:
-        print_json([{"expected": each.text, "held": each.held} for each in answers])
+        print_json(as_data(answers))
     elif on_terminal():
-        print_table(("", "expected"), [(MARKS[each.held], each.text) for each in answers])
+        print_table(("", "expected"), [(MARKS[answer.held], answer.text) for answer in answers])
         print_lines(render(answers)[-1:])
     else:
         print_lines(render(answers))
-    judge(answers)
+    require_held(answers)

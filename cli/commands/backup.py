@@ -1,4 +1,4 @@
-"""Make backups, try them, and get them back."""
+"""Commands that create, verify and restore backups."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ IdentityOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(
-        name="backup", help="Make backups, try them, and get them back.", no_args_is_help=True
+        name="backup", help="Create, verify and restore backups.", no_args_is_help=True
     )
     command(group, PANEL, "create", example="./brokerctl backup create --stack prod")(create)
     command(group, PANEL, "verify", example="./brokerctl backup verify --stack prod")(verify)
@@ -31,22 +31,26 @@ def add_to(app: typer.Typer) -> None:
 
 
 def create(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Make one archive of what the broker keeps, now."""
-    from cli.backup import backup, declared_backups
-    from cli.deployed import require_up
+    """
+    Create one archive of the broker's database and password hashes now.
+
+    JSON: what the host reports, such as archive, bytes, retained, sessions, queued, logins.
+    """
+    from cli.backup.create import create_backup, declared_backups
+    from cli.deployment_state import require_up
     from cli.stack import Stack
     from cli.terminal import print_json, waiting
 
     declared = Stack.read(stack)
     declared_backups(declared)
     require_up(declared)
-    with waiting("making a backup"):
-        report = backup(declared)
+    with waiting("creating a backup"):
+        report = create_backup(declared)
     if json:
         print_json(dict(report.facts))
         return
     print(f"{report.facts['archive']}: {int(report.facts['bytes']):,} bytes")
-    print(f"It holds {report.counts()}, and {report.facts['logins']} logins' hashes.")
+    print(f"It holds {report.counts()}, and the hashes of {report.facts['logins']} logins.")
 
 
 def verify(
@@ -58,28 +62,32 @@ def verify(
     identity: IdentityOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Start a broker of its own on an archive, count what it finds, and log in."""
-    from cli.backup import declared_backups
-    from cli.deployed import require_up
+    """
+    Start a separate broker on an archive, count what it finds, and log in.
+
+    JSON: what the host reports, such as archive, written, retained, sessions, queued, logins.
+    """
+    from cli.backup.create import declared_backups
+    from cli.backup.verify import read_identity, verify_backup
+    from cli.deployment_state import require_up
     from cli.stack import Stack
     from cli.terminal import print_json, waiting
-    from cli.verify_backup import drill, read_identity
 
     declared = Stack.read(stack)
     declared_backups(declared)
     require_up(declared)
-    with waiting("starting a broker on the archive"):
-        report = drill(declared, archive, read_identity(identity))
+    with waiting("starting a separate broker on the archive"):
+        report = verify_backup(declared, archive, read_identity(identity))
     if json:
         print_json(dict(report.facts))
         return
-    print(f"{report.facts['archive']}: whole, of {report.facts['written']}")
-    print(f"A broker of its own starts on it and finds {report.counts()}.")
+    print(f"{report.facts['archive']}: complete, of {report.facts['written']}")
+    print(f"A separate broker starts on it and finds {report.counts()}.")
     if ended := report.ended():
         print(ended)
     print(
-        f"It lets its own user in and nobody without a password; {report.facts['logins']} logins' "
-        "hashes are there."
+        "It accepts its health user and refuses anonymous clients; the archive has the password "
+        f"hashes of {report.facts['logins']} logins."
     )
 
 
@@ -93,25 +101,35 @@ def restore(
     stack: StackOption = "dev",
     *,
     identity: IdentityOption = None,
-    other: Annotated[bool, typer.Option("--other", help="Take another stack's archive.")] = False,
+    other: Annotated[
+        bool, typer.Option("--other", help="Accept an archive of another stack.")
+    ] = False,
     yes: YesOption = False,
+    json: JsonOption = False,
 ) -> None:
     """
-    Have the broker hold what an archive holds: retained messages and sessions.
+    Restore the retained messages and sessions of an archive.
 
-    What it held before is kept aside, users and rules stay as they are, and every client is
+    The previous database is kept aside, users and rules do not change, and every client is
     disconnected once.
+
+    JSON: archive, written, container, downtimeSeconds, previousDatabase, retained, sessions,
+    queued.
     """
-    from cli.backup import declared_backups
-    from cli.deployed import require_up
-    from cli.refusals import NotAsked
-    from cli.restore import restore_backup
+    from cli.backup.create import declared_backups
+    from cli.backup.restore import restore_backup
+    from cli.backup.verify import read_identity
+    from cli.deployment_state import require_up
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
-    from cli.verify_backup import read_identity
+    from cli.terminal import json_result
 
     if not archive:
-        raise NotAsked("name an archive: `latest`, or a path on the host.")
+        raise NotPerformedError("name an archive: `latest`, or a path on the host.")
     declared = Stack.read(stack)
     declared_backups(declared)
     require_up(declared)
-    restore_backup(declared, archive, read_identity(identity), other=other, sure=yes)
+    with json_result(enabled=json) as result:
+        restore_backup(
+            declared, archive, read_identity(identity), other=other, sure=yes, result=result
+        )

@@ -1,4 +1,4 @@
-"""Bring the broker up, change it, look at it, start it again, take it away."""
+"""Commands that create, change, inspect, restart and remove the broker."""
 
 from typing import Annotated
 
@@ -20,26 +20,33 @@ def add_to(app: typer.Typer) -> None:
         example="./brokerctl down\n./brokerctl down --stack prod --confirm prod --delete-passwords",
     )(down)
     command(app, PANEL, "restart", example="./brokerctl restart --stack prod")(restart)
-    command(app, PANEL, "status", example="./brokerctl status --json", asks=True)(status)
+    command(app, PANEL, "status", example="./brokerctl status --json", query=True)(status)
     command(app, PANEL, "logs", example="./brokerctl logs --lines 20 --follow")(logs)
-    command(app, PANEL, "outputs", example="./brokerctl outputs --show-secrets", asks=True)(outputs)
+    command(app, PANEL, "outputs", example="./brokerctl outputs --show-secrets", query=True)(
+        outputs
+    )
 
 
-def up(stack: StackOption = "dev", *, yes: YesOption = False) -> None:
+def up(stack: StackOption = "dev", *, yes: YesOption = False, json: JsonOption = False) -> None:
     """
-    Bring the broker up, or change it to what the stack file says.
+    Create the broker, or change it to what the stack file declares.
 
-    Run again, it changes nothing. On dev nobody is asked; elsewhere Pulumi shows its preview and
-    asks.
+    A second run changes nothing. For the stack dev there is no question; for any other, Pulumi
+    shows its preview and asks.
+
+    JSON: stack, container, image, endpoints; expectations or expectationsNotAsked, and checks,
+    where the stack file declares them.
     """
     from cli.stack import Stack
+    from cli.terminal import json_result
     from cli.up import bring_up
 
-    bring_up(Stack.read(stack), sure=yes)
+    with json_result(enabled=json) as result:
+        bring_up(Stack.read(stack), sure=yes, result=result)
 
 
 def preview(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Show what `up` would change, line by line. Nothing is touched."""
+    """Show what `up` would change, line by line, without changing anything."""
     from cli.pulumi import Pulumi
     from cli.stack import Stack
 
@@ -54,12 +61,13 @@ def down(
     stack: StackOption = "dev",
     *,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Delete the broker's data and logs, too.")
+        bool, typer.Option("--delete-data", help="Delete the broker's data and logs as well.")
     ] = False,
     delete_passwords: Annotated[
         bool,
         typer.Option(
-            "--delete-passwords", help="Delete every password, too: the next `up` draws others."
+            "--delete-passwords",
+            help="Delete every password as well: the next `up` generates new ones.",
         ),
     ] = False,
     confirm: Annotated[
@@ -67,109 +75,144 @@ def down(
         typer.Option(
             "--confirm",
             metavar="STACK",
-            help="The name of the stack, where nobody is there to type it.",
+            help="The name of the stack, where there is no terminal to type it on.",
             show_default=False,
         ),
     ] = "",
     yes: Annotated[
         bool,
         typer.Option(
-            "--yes", help="Don't ask on dev. For any other stack the name is needed all the same."
+            "--yes",
+            help="Don't ask for the stack dev. Any other stack needs its name all the same.",
         ),
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """
-    Take the broker away. Data, logs and passwords stay, unless an option says otherwise.
+    Remove the broker. Data, logs and passwords stay, unless an option says otherwise.
 
-    On every stack but dev the name of the stack has to be typed.
+    For every stack but dev, the name of the stack must be typed.
+
+    JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
     """
     from bootstrap.backend import DISPOSABLE
-    from cli.deployed import require_state
-    from cli.down import require_name, take_down
+    from cli.deployment_state import require_state
+    from cli.lifecycle.down import require_name, take_down
     from cli.stack import Stack
+    from cli.terminal import json_result
 
     declared = Stack.read(stack)
     require_state(declared)
-    asked = bool(confirm) or stack != DISPOSABLE
-    if asked:
-        require_name(declared, confirm)
-    take_down(
-        declared,
-        delete_data=delete_data,
-        delete_passwords=delete_passwords,
-        sure=yes or asked,
-    )
+    named = bool(confirm) or stack != DISPOSABLE
+    with json_result(enabled=json) as result:
+        if named:
+            require_name(declared, confirm)
+        take_down(
+            declared,
+            delete_data=delete_data,
+            delete_passwords=delete_passwords,
+            sure=yes or named,
+            result=result,
+        )
 
 
-def restart(stack: StackOption = "dev") -> None:
-    """Start the broker again with its data, and wait until it answers."""
-    from cli.deployed import require_up
-    from cli.docker import running_image
-    from cli.restart import restart as start_again
+def restart(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
+    """
+    Restart the broker with its data, and wait until it answers.
+
+    JSON: stack, container, image, restarted.
+    """
+    from cli.deployment_state import require_up
+    from cli.lifecycle.restart import restart as restart_broker
+    from cli.run_on_host import running_image
     from cli.stack import Stack
+    from cli.terminal import json_result
 
     declared = Stack.read(stack)
     require_up(declared)
-    start_again(declared, running_image(declared))
-    print(
-        f"container {declared.settings.broker.container}: started again; it lets its health user "
-        "in, refuses who has no login, and has the messages that it kept. Every client was "
-        "disconnected once."
-    )
+    container = declared.settings.broker.container
+    with json_result(enabled=json) as result:
+        image = running_image(declared)
+        restart_broker(declared, image)
+        result |= {"stack": stack, "container": container, "image": image, "restarted": True}
+        print(
+            f"container {container}: restarted. It accepts its health user, refuses anonymous "
+            "clients and has its retained messages. Every client was disconnected once."
+        )
 
 
 def status(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Show health, clients, rates and memory. Exits with 1 where the broker is not well."""
+    """Show health, clients, rates and memory. Exits with 1 if the broker is not healthy."""
     from dataclasses import asdict
 
     from broker.monitoring.status import render_status
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.lifecycle.status import read_status, require_healthy
     from cli.stack import Stack
-    from cli.status import judge, look
-    from cli.terminal import on_terminal, print_json, print_lines, print_table
+    from cli.terminal import on_terminal, print_json, print_lines, print_pairs
 
     declared = Stack.read(stack)
     require_up(declared)
-    found = look(declared)
+    found = read_status(declared)
     if json:
         print_json(asdict(found) | {"well": found.well})
     elif on_terminal():
-        pairs = (line.partition(": ") for line in render_status(declared.settings, found))
-        print_table(("what", "state"), [(what, said) for what, _, said in pairs])
+        print_pairs(render_status(declared.settings, found))
     else:
         print_lines(render_status(declared.settings, found))
-    judge(declared, found)
+    require_healthy(declared, found)
 
 
 def logs(
     stack: StackOption = "dev",
     *,
-    lines: Annotated[int, typer.Option("--lines", min=0, help="How many of the last.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with those to come.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", min=0, help="How many lines from the end.")
+    ] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print new lines as they arrive.")
+    ] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show the broker's log."""
-    from cli.deployed import require_up
-    from cli.docker import ask, show
-    from cli.stack import Stack
+    """
+    Show the broker's log.
 
+    JSON: stack, container, lines. Not with --follow.
+    """
+    from cli.deployment_state import require_up
+    from cli.errors import NotPerformedError
+    from cli.run_on_host import docker, docker_log, show_docker
+    from cli.stack import Stack
+    from cli.terminal import print_json
+
+    if json and follow:
+        raise NotPerformedError(
+            "--json prints one document and --follow does not end: use one of them"
+        )
     declared = Stack.read(stack)
     require_up(declared)
     container = declared.settings.broker.container
-    # Docker's own sentence would stand among the broker's.
-    ask(declared, "inspect", "--format", "{{.Id}}", container)
-    show(declared, "logs", "--tail", str(lines), *(["--follow"] if follow else []), container)
+    if json:
+        shown = docker_log(declared, lines)
+        print_json({"stack": stack, "container": container, "lines": shown})
+        return
+    # Otherwise Docker's message on a missing container would be among the lines of the log.
+    docker(declared, "inspect", "--format", "{{.Id}}", container)
+    show_docker(
+        declared, "logs", "--tail", str(lines), *(["--follow"] if follow else []), container
+    )
 
 
 def outputs(
     stack: StackOption = "dev",
     *,
     show_secrets: Annotated[
-        bool, typer.Option("--show-secrets", help="Show logins and env files in clear.")
+        bool, typer.Option("--show-secrets", help="Show logins and env files in clear text.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the stack's outputs; secrets only where they are asked for."""
-    from cli.deployed import require_up
+    """Show the stack's outputs; secrets only with --show-secrets."""
+    from cli.deployment_state import require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
 

@@ -1,4 +1,4 @@
-"""Speak to the broker as one of its users."""
+"""Commands that connect to the broker as one of its users."""
 
 from typing import Annotated
 
@@ -28,20 +28,24 @@ def watch(
     stack: StackOption = "dev",
     *,
     count: Annotated[
-        int, typer.Option("--count", min=0, help="End after so many messages; 0 goes on.")
+        int, typer.Option("--count", min=0, help="End after so many messages; 0 has no end.")
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Print what a user receives, as it comes: a message per line."""
+    """
+    Print the messages that a user receives, one per line, as they arrive.
+
+    JSON: a document per message, with topic and payload.
+    """
     from json import dumps
 
+    from cli.messages.watch import line
+    from cli.messages.watch import watch as messages
     from cli.stack import Stack
-    from cli.watch import line
-    from cli.watch import watch as messages
 
     for message in messages(Stack.read(stack), user, topic, count=count):
-        said = message.payload.decode("utf-8", "backslashreplace")
-        text = dumps({"topic": message.topic, "payload": said}) if json else line(message)
+        payload = message.payload.decode("utf-8", "backslashreplace")
+        text = dumps({"topic": message.topic, "payload": payload}) if json else line(message)
         print(text, flush=True)
 
 
@@ -53,10 +57,22 @@ def publish(
     ] = "",
     stack: StackOption = "dev",
     *,
-    retain: Annotated[bool, typer.Option("--retain", help="Have the broker keep it.")] = False,
+    retain: Annotated[bool, typer.Option("--retain", help="Have the broker retain it.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Publish one message. Exits with 1 where no rule grants it."""
-    from cli.publish import publish as send
-    from cli.stack import Stack
+    """
+    Publish one message. Exits with 1 if no rule grants it.
 
-    print(send(Stack.read(stack), user, topic, message, retain=retain))
+    JSON: user, topic, accepted, reason, retained, hasSubscribers.
+    """
+    from cli.messages.publish import publish as send
+    from cli.messages.publish import require_accepted
+    from cli.stack import Stack
+    from cli.terminal import json_result
+
+    declared = Stack.read(stack)
+    with json_result(enabled=json) as result:
+        published = send(declared, user, topic, message, retain=retain)
+        result.update(published.as_data())
+        require_accepted(declared, published)
+        print(published.as_text())

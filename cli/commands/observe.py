@@ -1,4 +1,4 @@
-"""What the broker, its host and its log say."""
+"""Commands that verify the deployment and read the broker's log."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,10 @@ PANEL = "Observe"
 
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
-    command(app, PANEL, "check", example="./brokerctl check --stack prod --json", asks=True)(check)
-    command(app, PANEL, "inventory", example="./brokerctl inventory", asks=True)(inventory)
-    command(app, PANEL, "refused", example="./brokerctl refused --since 7d", asks=True)(refused)
-    command(app, PANEL, "firewall", example="./brokerctl firewall --stack prod", asks=True)(
+    command(app, PANEL, "check", example="./brokerctl check --stack prod --json", query=True)(check)
+    command(app, PANEL, "inventory", example="./brokerctl inventory", query=True)(inventory)
+    command(app, PANEL, "refused", example="./brokerctl refused --since 7d", query=True)(refused)
+    command(app, PANEL, "firewall", example="./brokerctl firewall --stack prod", query=True)(
         firewall
     )
 
@@ -26,19 +26,19 @@ def check(
     json: JsonOption = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the points as Markdown, too."),
+        typer.Option("--out", metavar="FILE", help="Write the results to a Markdown page as well."),
     ] = None,
 ) -> None:
     """
-    Go through the checklist of a deployment, and say what mends each point that fails.
+    Run the deployment checklist, and show a fix for each check that fails.
 
-    It logs in as every user, as nobody and with a wrong password, and looks at the host. Nothing is
-    changed.
+    Logs in as every user, without a login and with a wrong password, and reads facts from the host.
+    Changes nothing.
     """
     from broker.checks.check_result import render_page, render_text
     from broker.checks.checklist import checklist
-    from cli.check import judge, sight
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.observe.check import observe, require_passed
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_table, waiting
@@ -46,32 +46,32 @@ def check(
     declared = Stack.read(stack)
     require_up(declared)
     outputs = Pulumi.ready(declared).outputs()
-    with waiting("looking at the broker and its host"):
-        points = checklist(declared.settings, stack, sight(declared, outputs))
+    with waiting("checking the broker and its host"):
+        results = checklist(declared.settings, stack, observe(declared, outputs))
     if out is not None:
-        out.write_text(render_page(points), encoding="utf-8")
+        out.write_text(render_page(results), encoding="utf-8")
     if json:
-        print_json([point.as_data() for point in points])
+        print_json([result.as_data() for result in results])
     elif on_terminal():
         marks = {"pass": "pass", "fail": "FAIL", "unknown": "unknown"}
         print_table(
-            ("", "checked", "seen", "what mends it"),
+            ("", "check", "observed", "fix"),
             [
-                (marks[point.verdict], point.asks, point.seen, point.as_data()["mend"])
-                for point in points
+                (marks[result.verdict], result.asks, result.seen, result.as_data()["mend"])
+                for result in results
             ],
         )
     else:
-        print(render_text(points), end="")
-    judge(points)
+        print(render_text(results), end="")
+    require_passed(results)
 
 
 def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Show who is declared, against who was seen in the broker's log."""
+    """Compare the declared users with the logins in the broker's log."""
     from broker.logs.inventory import inventory as compare
     from broker.logs.inventory import render_inventory
-    from cli.broker_log import gateways, read_log
-    from cli.deployed import require_up
+    from cli.deployment_state import require_up
+    from cli.observe.broker_log import gateways, read_log
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
@@ -87,8 +87,8 @@ def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
         rows = [[entry[column] for column in columns] for entry in data["declared"]]
         print_table(columns, rows, title=f"since {data['logBegins']}, where the log begins")
         for title, key in (
-            ("let in, and not declared (any more)", "undeclaredUsers"),
-            ("refused, with a client id that no user has had", "unknownClients"),
+            ("logged in, but not declared (any more)", "undeclaredUsers"),
+            ("refused, with an unknown client id", "unknownClients"),
             ("from outside the declared networks", "outsideNetworks"),
         ):
             if data[key]:
@@ -109,28 +109,28 @@ def refused(
     """
     Show refused logins and denied messages by user and address.
 
-    Exits with 1 where an hour had more than the stack file allows.
+    Exits with 1 if an hour had more than the stack file allows.
     """
     from datetime import UTC, datetime
 
     from broker.logs.authentication_failures import as_data, render_refusals, too_many
-    from cli.broker_log import read_log
-    from cli.deployed import require_up
-    from cli.refusals import Finding
-    from cli.refused import span
+    from cli.deployment_state import require_up
+    from cli.errors import FindingError
+    from cli.observe.broker_log import read_log
+    from cli.observe.time_span import parse_time_span
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
-    begin = datetime.now(UTC) - span(since)
+    begin = datetime.now(UTC) - parse_time_span(since)
     declared = Stack.read(stack)
     require_up(declared)
     with waiting("reading the log"):
-        seen = read_log(declared, since=begin)
-    lines = render_refusals(declared.settings, seen)
+        log = read_log(declared, since=begin)
+    lines = render_refusals(declared.settings, log)
     if json:
-        print_json(as_data(declared.settings, seen))
+        print_json(as_data(declared.settings, log))
     elif on_terminal():
-        data = as_data(declared.settings, seen)
+        data = as_data(declared.settings, log)
         columns = ("times", "user", "address", "last")
         for key in ("refused", "denied"):
             rows = [[row[column] for column in columns] for row in data[key]]
@@ -138,43 +138,40 @@ def refused(
         print_lines(line for line in lines if "not logged" in line)
     else:
         print_lines(lines)
-    if said := too_many(declared.settings, seen):
-        raise Finding(
-            f"{said}. A client with an old password? ./brokerctl inventory --stack {stack} tells "
-            f"who is silent; a stranger? ./brokerctl firewall --stack {stack} tells who may come"
+    if problem := too_many(declared.settings, log):
+        raise FindingError(
+            f"{problem}. For clients with an old password: ./brokerctl inventory --stack {stack} "
+            f"shows silent users. For strangers: ./brokerctl firewall --stack {stack} shows which "
+            "networks may connect"
         )
 
 
 def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Show who may reach which port, and whether the rules that say so are in force."""
+    """Show which networks may reach which port, and whether the firewall rules are in force."""
     from broker.firewall.backend import is_declared
     from broker.firewall.drift import report
     from broker.host.facts import HostFacts
     from broker.host.requirements import firewall_probe_calls, host_requirements
     from broker.host.scripts import HostScript
-    from cli.deployed import require_up
-    from cli.refusals import Finding
+    from cli.deployment_state import require_up
+    from cli.errors import FindingError
     from cli.run_on_host import probe
     from cli.stack import Stack
-    from cli.terminal import on_terminal, print_json, print_lines, print_table
+    from cli.terminal import on_terminal, print_json, print_lines, print_pairs
 
     declared = Stack.read(stack)
     require_up(declared)
-    seen = HostFacts(facts={})
+    facts = HostFacts(facts={})
     if is_declared(declared.settings.broker):
-        wanted = host_requirements(declared.settings, stack)
-        seen = probe(
-            declared,
-            (HostScript.PROBE,),
-            firewall_probe_calls(wanted, declared.transport),
-        )
-    lines, problem = report(declared.settings.broker, seen)
+        requirements = host_requirements(declared.settings, stack)
+        calls = firewall_probe_calls(requirements, declared.transport)
+        facts = probe(declared, (HostScript.PROBE,), calls)
+    lines, problem = report(declared.settings.broker, facts)
     if json:
         print_json({"lines": lines, "problem": problem})
     elif on_terminal():
-        pairs = (line.partition(": ") for line in lines)
-        print_table(("what", "state"), [(what, said) for what, _, said in pairs])
+        print_pairs(lines)
     else:
         print_lines(lines)
     if problem:
-        raise Finding(problem)
+        raise FindingError(problem)

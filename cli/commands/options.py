@@ -7,7 +7,7 @@ import typer
 
 
 def stack_names(incomplete: str) -> list[str]:
-    """Complete the name of a stack by the files that are there."""
+    """Complete the name of a stack from the stack files."""
     from cli.stack import ROOT
 
     names = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
@@ -16,12 +16,12 @@ def stack_names(incomplete: str) -> list[str]:
 
 def user_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a user, or of a member of a fleet."""
-    from cli.refusals import Refusal
+    from cli.errors import CommandError
     from cli.stack import Stack
 
     try:
         settings = Stack.read(str(ctx.params.get("stack") or "dev")).settings
-    except Refusal:
+    except CommandError:
         return []
     members = [name for fleet in settings.fleets.values() for name in fleet.admitted]
     return [name for name in (*settings.users, *members) if name.startswith(incomplete)]
@@ -52,21 +52,20 @@ UserArgument = Annotated[
 
 
 def command(
-    app: typer.Typer, panel: str, name: str, *, example: str, asks: bool = False
+    app: typer.Typer, panel: str, name: str, *, example: str, query: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """
     Return a decorator that adds a function to *app* as command *name*.
 
-    *example* is shown at the end of its help. A command that *asks* exits with 2 where there is no
-    answer, and with 1 for a finding alone.
+    *example* is shown at the end of its help. A *query* exits with 1 only for a finding, and with 2
+    for any other error.
     """
-    # What Click calls an epilog: a paragraph that is not wrapped where a line has \b above it.
     epilog = "Example:\n\n" + "\n\n".join(f"$ {line}" for line in example.splitlines())
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
-        from cli.exit_codes import asks as only_asks
+        from cli.exit_codes import as_query
 
-        added: Any = only_asks(function) if asks else function
+        added: Any = as_query(function) if query else function
         app.command(name, rich_help_panel=panel, epilog=epilog)(added)
         return function
 

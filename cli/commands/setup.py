@@ -1,4 +1,4 @@
-"""Begin with a broker that is there already, or with `pulumi` itself."""
+"""Commands to start from an existing broker, or to run `pulumi` directly."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ def adopt(
         typer.Option(
             "--conf",
             metavar="FILE",
-            help="Or its mosquitto.conf, where that has another name.",
+            help="Or the path of its mosquitto.conf, if that has another name.",
             show_default=False,
         ),
     ] = "",
@@ -75,16 +75,20 @@ def adopt(
             show_default=False,
         ),
     ] = "",
+    json: JsonOption = False,
 ) -> None:
     """
-    Write a stack file for a broker that was set up by hand. Its clients notice nothing.
+    Write a stack file for a broker that was set up by hand.
 
-    Hashes of passwords go into the stack's secrets, so that every client keeps its password.
+    Its password hashes go into the stack's secrets, so that every client keeps its password.
+
+    JSON: stack, file, users, assumptions, next (what is left to do).
     """
-    from cli.adopt import adopt_broker
+    from cli.setup.adopt import adopt_broker
+    from cli.terminal import json_result
 
-    print(
-        adopt_broker(
+    with json_result(enabled=json) as result:
+        adopted = adopt_broker(
             stack,
             folder=from_,
             conf=conf,
@@ -93,24 +97,33 @@ def adopt(
             data=data,
             log=log,
         )
-    )
+        result.update(adopted.as_data())
+        print(adopted.as_text())
 
 
-def env(stack: StackOption = "dev") -> None:
-    """Print what plain `pulumi` needs, for a shell to eval: paths only, no passphrase."""
+def env(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
+    """
+    Print the environment that plain `pulumi` needs, for a shell to eval. No passphrase is in it.
+
+    JSON: variables, pathBefore (the folders that go before those of PATH).
+    """
     import os
     import shlex
 
     from cli.pulumi import Pulumi
     from cli.stack import Stack
+    from cli.terminal import json_result
 
-    pulumi = Pulumi.ready(Stack.read(stack))
-    for name, value in pulumi.additions.items():
-        if name == "PATH":
-            added = value.removesuffix(os.environ.get("PATH", ""))
-            print(f'export PATH={shlex.quote(added)}"$PATH"')
-        else:
-            print(f"export {name}={shlex.quote(value)}")
+    with json_result(enabled=json) as result:
+        variables = dict(Pulumi.ready(Stack.read(stack)).additions)
+        added = variables.pop("PATH").removesuffix(os.environ.get("PATH", ""))
+        folders = [folder for folder in added.split(os.pathsep) if folder]
+        result |= {"variables": variables, "pathBefore": folders}
+    if json:
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f'export PATH={shlex.quote(added)}"$PATH"')
 
 
 def version(*, json: JsonOption = False) -> None:

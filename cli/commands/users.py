@@ -1,4 +1,4 @@
-"""How users log in, and how that is changed."""
+"""Commands for credentials of users: show, rotate, client certificates."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
         "credentials",
         example="./brokerctl credentials paragon_devices --format header\n"
         "./brokerctl credentials --all logins",
-        asks=True,
+        query=True,
     )(credentials)
     command(app, PANEL, "password", example='mosquitto_sub -P "$(./brokerctl password admin)" ...')(
         password
@@ -58,48 +58,59 @@ def credentials(
     ] = "env",
     json: JsonOption = False,
 ) -> None:
-    """Print how a user logs in, or write a file for each user."""
+    """
+    Print the login of a user, or write a file for each user.
+
+    JSON: username, password; with --all: folder, files, withoutFile (the reason, by user).
+    """
     import sys
 
-    from cli import credentials as known
-    from cli.deployed import not_up_yet, require_up
+    from cli.deployment_state import not_up_yet, require_up
+    from cli.errors import CommandError, NotPerformedError
     from cli.pulumi import Pulumi
-    from cli.refusals import NotAsked, Refusal
     from cli.stack import Stack
-    from cli.terminal import print_json
+    from cli.terminal import json_result, print_json
+    from cli.users import credentials as logins_of_users
 
     declared = Stack.read(stack)
     if bool(user) == (all_ is not None):
         users = ", ".join(declared.settings.users)
-        raise NotAsked(f"name a user, or give --all FOLDER. There are: {users}.")
+        raise NotPerformedError(f"name a user, or give --all FOLDER. There are: {users}.")
     if user:
-        known.check_known(user, declared)
+        logins_of_users.check_known(user, declared)
     require_up(declared)
-    logins = known.all_logins(declared.settings, Pulumi.ready(declared).outputs())
+    logins = logins_of_users.all_logins(declared.settings, Pulumi.ready(declared).outputs())
     if all_ is not None:
-        left_out = known.write_all(declared.settings, logins, all_, format_)
-        print(f"{len(logins) - len(left_out)} files, mode 0600: {all_}", file=sys.stderr)
-        if left_out:
-            raise Refusal(
-                "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
-            )
+        with json_result(enabled=json) as result:
+            left_out = logins_of_users.write_all(declared.settings, logins, all_, format_)
+            written = [name for name in logins if name not in left_out]
+            result |= {
+                "folder": str(all_),
+                "files": [logins_of_users.file_name(name, format_) for name in written],
+                "withoutFile": left_out,
+            }
+            print(f"{len(written)} files, mode 0600: {all_}", file=sys.stderr)
+            if left_out:
+                raise CommandError(
+                    "\n".join(f"No file for user {name}: {why}" for name, why in left_out.items())
+                )
         return
     if user not in logins:
         raise not_up_yet(stack, user)
     if json:
         print_json(logins[user]._asdict())
-    elif format_ == "env" and (why := known.unfit(logins[user])):
-        raise Refusal(f"user {user}: {why}")
+    elif format_ == "env" and (why := logins_of_users.unfit(logins[user])):
+        raise CommandError(f"user {user}: {why}")
     else:
-        sys.stdout.write(known.render(declared.settings, logins[user], format_))
+        sys.stdout.write(logins_of_users.render(declared.settings, logins[user], format_))
 
 
 def password(user: UserArgument, stack: StackOption = "dev") -> None:
     """Print the password of a user, and nothing else."""
-    from cli.credentials import all_logins, check_known
-    from cli.deployed import not_up_yet, require_up
+    from cli.deployment_state import not_up_yet, require_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
+    from cli.users.credentials import all_logins, check_known
 
     declared = Stack.read(stack)
     check_known(user, declared)
@@ -125,24 +136,31 @@ def rotate(
     all_: Annotated[bool, typer.Option("--all", help="Every user and fleet.")] = False,
     revoke_previous: Annotated[
         bool,
-        typer.Option("--revoke-previous", help="End the login before the newest instead."),
+        typer.Option("--revoke-previous", help="Revoke the login before the newest instead."),
     ] = False,
     yes: YesOption = False,
+    json: JsonOption = False,
 ) -> None:
     """
-    Give users new passwords. Nobody else is disconnected.
+    Give users new passwords. No other user is disconnected.
 
-    The generation in the stack file is raised, the preview shown, and the change applied. On dev
-    nobody is asked.
+    Raises the generation in the stack file, shows the preview, and applies the change. For the
+    stack dev there is no question.
+
+    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied.
     """
-    from cli.refusals import NotAsked
-    from cli.rotate import rotate as give_new_passwords
+    from cli.errors import NotPerformedError
     from cli.stack import Stack
+    from cli.terminal import json_result
+    from cli.users.rotate import rotate as rotate_passwords
 
     declared = Stack.read(stack)
     if all_ == bool(users):
-        raise NotAsked("name users, or give --all")
-    give_new_passwords(declared, users or [], end_previous=revoke_previous, sure=yes)
+        raise NotPerformedError("name users, or give --all")
+    with json_result(enabled=json) as result:
+        rotate_passwords(
+            declared, users or [], end_previous=revoke_previous, sure=yes, result=result
+        )
 
 
 def certificate(
@@ -156,16 +174,16 @@ def certificate(
     json: JsonOption = False,
 ) -> None:
     """
-    Make a key and a certificate that a user shows as a client.
+    Issue a client certificate for a user.
 
-    The key is made here, and the stack's CA signs on its host. Key, certificate and CA are written
-    with mode 0600.
+    The key is generated here, and the stack's CA signs on its host. Key, certificate and CA are
+    written with mode 0600.
     """
     import sys
 
-    from cli.certificate import make_certificate
     from cli.stack import Stack
     from cli.terminal import print_json
+    from cli.users.certificate import make_certificate
 
     declared = Stack.read(stack)
     made = make_certificate(declared, user, days, out)

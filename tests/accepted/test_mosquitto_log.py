@@ -14,7 +14,7 @@ from broker.host.script_calls import render_stdin
 from broker.logs.inventory import inventory
 from broker.logs.log_parser import LINE, UNKNOWN, samples
 from broker.logs.logrotate import logrotate_calls, logrotate_path
-from cli.broker_log import read_log
+from cli.observe.broker_log import read_log
 from cli.stack import Stack
 
 ROOT = Path(__file__).parent.parent.parent

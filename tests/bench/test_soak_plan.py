@@ -3,7 +3,7 @@
 import pytest
 
 from bench.soak.plan import KINDS, Plan
-from cli.refusals import Refusal
+from cli.errors import CommandError
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 2, 3.9])
@@ -44,7 +44,7 @@ def test_what_is_typed_is_taken(minutes, clients):
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "121", "nan", "inf", "ten", ""])
 def test_other_minutes_are_refused(minutes):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as refused:
         Plan.parse(minutes, "200")
 
     assert str(refused.value).startswith(
@@ -55,7 +55,7 @@ def test_other_minutes_are_refused(minutes):
 
 @pytest.mark.parametrize("clients", ["0", "-1", "501", "1.5", "many", ""])
 def test_other_clients_are_refused(clients):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as refused:
         Plan.parse("10", clients)
 
     assert str(refused.value).startswith(f"--clients {clients}: must be a whole number above 0")

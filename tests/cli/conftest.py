@@ -1,9 +1,10 @@
-"""What tests of commands share: a pulumi that writes down how it was called."""
+"""What tests of commands share: a stack file, and a pulumi and docker that record their calls."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bootstrap.engine import Engine
 
 
 class Desk:
-    """Where a person runs commands: a stack file, and a ``pulumi`` on PATH that a test wrote."""
+    """A folder with a stack file and a state, and a ``pulumi`` on PATH that a test defines."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -34,7 +35,7 @@ class Desk:
         self.pulumi("exit 0")
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("PATH", f"{self.bin}{os.pathsep}{os.environ['PATH']}")
-        # A dataclass method's default was bound when it was defined.
+        # The default of a method is bound when the method is defined.
         monkeypatch.setattr(cli.stack.Stack.read.__func__, "__defaults__", (folder,))
         monkeypatch.setattr(
             cli.pulumi,
@@ -48,7 +49,7 @@ class Desk:
         monkeypatch.setenv("PULUMI_BACKEND_URL", state.as_uri())
 
     def rename(self, stack: str) -> None:
-        """Have the stack file, and the state, be those of another stack."""
+        """Rename the stack file and the state to those of another stack."""
         self.file = self.file.rename(self.file.with_name(f"Pulumi.{stack}.yaml"))
         self.state_file = self.state_file.rename(self.state_file.with_name(f"{stack}.json"))
 
@@ -58,7 +59,7 @@ class Desk:
         self.file.write_text(yaml.safe_dump({"config": named}) + below)
 
     def pulumi(self, body: str) -> None:
-        """*body* is sh; ``stack output`` and ``stack export`` are answered before it runs."""
+        """Set what pulumi runs, in sh, after it answers ``stack output`` and ``stack export``."""
         state = {"deployment": {"resources": getattr(self, "resources", [])}}
         (self.folder / "state.json").write_text(json.dumps(state))
         (self.folder / "outputs.json").write_text(json.dumps(getattr(self, "outputs", {})))
@@ -71,21 +72,21 @@ class Desk:
         (self.bin / "pulumi").chmod(0o755)
 
     def calls(self) -> list[str]:
-        """How pulumi was called, in order."""
+        """Return the arguments of each call of pulumi, in order."""
         if not self.calls_file.exists():
             return []
         lines = self.calls_file.read_text().splitlines()
         return [line.removeprefix("--non-interactive ") for line in lines]
 
     def checkpoint(self, *resources: str) -> None:
-        """Have the state of the stack hold *resources*."""
+        """Write a state of the stack with *resources*."""
         self.state_file.parent.mkdir(parents=True, exist_ok=True)
         latest = {"resources": [{"urn": urn} for urn in resources]} if resources else None
         text = json.dumps({"version": 3, "checkpoint": {"latest": latest}})
         self.state_file.write_text(text)
 
     def run(self, *words: str) -> None:
-        """Run a command on the stack ``test``, as ``./brokerctl`` does; a refusal is raised."""
+        """Run a command on the stack ``test``, as ``./brokerctl`` does; an error is raised."""
         self._monkeypatch.setenv("SENTIENT_MQTT_STACK", "test")
         try:
             cli.app.run(list(words))
@@ -97,3 +98,16 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def fake_docker(desk: Desk) -> Callable[[str], Callable[[], list[str]]]:
+    """``calls = fake_docker(body)``: a docker that records its calls, then runs *body*, in sh."""
+    calls = desk.folder / "docker-calls"
+
+    def make(body: str) -> Callable[[], list[str]]:
+        (desk.bin / "docker").write_text(f'#!/bin/sh\nshift 2\necho "$*" >>"{calls}"\n{body}\n')
+        (desk.bin / "docker").chmod(0o755)
+        return lambda: calls.read_text().splitlines()
+
+    return make

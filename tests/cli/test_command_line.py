@@ -1,4 +1,4 @@
-"""What holds for every command: its help, its options, its exit codes, how soon it answers."""
+"""Properties of every command: help, options, exit codes, start-up time."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from declared import ROOT
 
 import cli.app
 import cli.pulumi
+from cli.errors import NotPerformedError
 from cli.exit_codes import finish
-from cli.refusals import NotAsked
 
 BROKERCTL = ROOT / "brokerctl"
 LETTERS = "aexyz-"
@@ -23,7 +23,7 @@ TREE = typer.main.get_command(cli.app.app)
 
 
 def commands(group=TREE, before=()):
-    """Each command, by the words that call it."""
+    """Return every command by its words."""
     found = {}
     for name, command in group.commands.items():
         words = (*before, name)
@@ -34,7 +34,6 @@ def commands(group=TREE, before=()):
 COMMANDS = commands()
 NAMES = [" ".join(words) for words in COMMANDS]
 
-# What each needs to be typed beside its options, for the destructive ones.
 DESTRUCTIVE = {
     "down": ("--confirm", "test"),
     "rotate": ("sensor",),
@@ -45,7 +44,7 @@ DESTRUCTIVE = {
     "publish": ("sensor", "paragon/x", "message"),
     "certificate": ("sensor",),
 }
-"""Commands that change or take away something."""
+"""Commands that change or remove something, with their required arguments."""
 
 
 def options(command):
@@ -58,7 +57,7 @@ def options(command):
 
 
 def misspelt(option):
-    """Each deletion, transposition, substitution and insertion of one letter."""
+    """Return every deletion, transposition, substitution and insertion of one letter."""
     found = set()
     for at in range(len(option)):
         found.add(option[:at] + option[at + 1 :])
@@ -80,10 +79,10 @@ def is_refused_by_the_parser(command, words):
 
 @pytest.mark.parametrize("command", DESTRUCTIVE)
 def test_a_misspelt_option_changes_nothing(desk, monkeypatch, command, capsys):
-    """Whatever one letter makes of an option, nothing is done; there are no abbreviations."""
+    """There are no abbreviations, and no option is one letter from another."""
     desk.write(backups={"folder": "/srv/backups"})
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("something was run"))
-    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("somebody was asked"))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a program was run"))
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("a question was asked"))
     before = desk.file.read_text()
     values = {"--stack": "test", "--confirm": "test", "--identity": "/dev/null", "--days": "9"}
     own = set(options(command))
@@ -97,7 +96,7 @@ def test_a_misspelt_option_changes_nothing(desk, monkeypatch, command, capsys):
                 refused += 1
                 continue
             # Such as -stack, which is -s with the value "tack".
-            with pytest.raises((SystemExit, NotAsked)) as ended:
+            with pytest.raises((SystemExit, NotPerformedError)) as ended:
                 cli.app.run([*command.split(), *words])
             code = ended.value.code if ended.type is SystemExit else ended.value.exit_code
             assert code == 2, typed
@@ -113,15 +112,15 @@ def test_a_misspelt_option_changes_nothing(desk, monkeypatch, command, capsys):
 
 
 @pytest.mark.parametrize("command", NAMES)
-def test_each_command_has_an_example_of_itself(command):
+def test_every_command_has_an_example(command):
     found = COMMANDS[tuple(command.split())]
     assert found.help
-    # The one of `password` and that of `env` stand in a longer line.
+    # The examples of `password` and `env` are part of a longer line.
     assert f"./brokerctl {command}" in (found.epilog or "")
 
 
 @pytest.mark.parametrize("command", NAMES)
-def test_an_example_is_a_command_line_that_parses(command):
+def test_every_example_parses(command):
 
     for line in COMMANDS[tuple(command.split())].epilog.split("\n\n")[1:]:
         typed = line.removeprefix("$ ")
@@ -133,7 +132,7 @@ def test_an_example_is_a_command_line_that_parses(command):
 
 
 @pytest.mark.parametrize("command", NAMES)
-def test_each_command_takes_a_stack_unless_it_has_no_use_for_one(command):
+def test_every_command_takes_a_stack_except_diff_and_version(command):
     assert ("--stack" in options(command)) == (command not in ("diff", "version"))
 
 
@@ -144,14 +143,14 @@ def test_no_two_options_of_a_command_differ_in_one_letter():
             assert not known & set(misspelt(option))
 
 
-def test_help_names_the_exit_codes_and_each_command(capsys):
+def test_help_has_the_exit_codes_and_the_groups(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.app.run(["--help"])
     assert ended.value.code == 0
-    said = capsys.readouterr().out
-    assert "Exit codes: 0" in said
+    out = capsys.readouterr().out
+    assert "Exit codes: 0" in out
     for panel in ("Lifecycle", "Users", "Access", "Observe", "Messages", "Backup", "Set up"):
-        assert panel in said
+        assert panel in out
 
 
 NEEDS_UP = {
@@ -178,7 +177,7 @@ NEEDS_UP = {
 
 @pytest.mark.parametrize("command", NEEDS_UP)
 @pytest.mark.parametrize("state", ["none", "empty"])
-def test_before_the_first_up_that_is_said_and_no_engine_is_looked_for(
+def test_before_the_first_up_a_command_fails_without_an_engine(
     desk, monkeypatch, capsys, command, state
 ):
     desk.write(backups={"folder": "/srv/backups"})
@@ -189,8 +188,8 @@ def test_before_the_first_up_that_is_said_and_no_engine_is_looked_for(
         if command.startswith("down"):
             return
     for name in ("ensure_engine", "ensure_backend"):
-        monkeypatch.setattr(cli.pulumi, name, lambda *_: pytest.fail("it was looked for"))
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("something was run"))
+        monkeypatch.setattr(cli.pulumi, name, lambda *_: pytest.fail("an engine was requested"))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a program was run"))
 
     with pytest.raises(SystemExit) as ended:
         finish(lambda: desk.run(*command.split()))
@@ -217,7 +216,7 @@ class TestTheScript:
         link = tmp_path / "first"
         link.symlink_to(BROKERCTL)
         (tmp_path / "second").symlink_to("first")
-        # A module there is not taken for one of ours.
+        # A module in the working directory is not imported.
         (tmp_path / "typer.py").write_text("raise SystemExit(7)\n")
 
         done, _ = self.run("who-can", "write", "a", program=tmp_path / "second", cwd=tmp_path)
@@ -225,20 +224,20 @@ class TestTheScript:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("admin ")
 
-    def test_a_folder_is_the_callers(self, tmp_path):
+    def test_a_relative_folder_is_relative_to_the_caller(self, tmp_path):
         done, _ = self.run("map", "--out", "drawn", "--json", cwd=tmp_path)
 
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "drawn" / "map.svg").exists()
         assert json.loads(done.stdout)[0] == "drawn/matrix.md"
 
-    def test_what_needs_no_engine_answers_at_once(self):
-        """Processor time, which another load on the machine makes longer by less than by half."""
+    def test_a_command_without_an_engine_starts_quickly(self):
+        """Measured in processor time, which depends little on other load of the machine."""
         least = min(self.run("who-can", "write", "a")[1] for _ in range(3))
         print(f"\nwho-can: {least:.2f} s of processor time")
         assert least < 0.8
 
-    def test_before_the_first_up_it_says_so_within_a_second(self, tmp_path):
+    def test_before_the_first_up_it_fails_within_a_second(self, tmp_path):
         home = {**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
         home.pop("PULUMI_BACKEND_URL", None)
         home.pop("PULUMI_HOME", None)
@@ -251,12 +250,12 @@ class TestTheScript:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("words", [("upp",), ("up", "--yess"), ("who-can", "wrote", "a"), ()])
-    def test_what_was_typed_wrongly_ends_with_2(self, words):
+    def test_a_usage_error_exits_with_2(self, words):
         done, _ = self.run(*words)
         assert done.returncode == 2
         assert "Usage: brokerctl" in done.stderr + done.stdout
 
-    def test_a_topic_is_asked_about_as_it_was_typed(self):
+    def test_a_topic_is_taken_literally(self):
         done, _ = self.run("explain", "admin", "$SYS/#")
         assert "$SYS/#" in done.stdout
 

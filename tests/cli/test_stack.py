@@ -1,4 +1,4 @@
-"""A stack file is read as Pulumi reads it, and what is wrong with it is said before Pulumi runs."""
+"""A stack file is read as Pulumi reads it, and its errors are reported before Pulumi runs."""
 
 from contextlib import nullcontext
 
@@ -6,7 +6,7 @@ import pytest
 import yaml
 from declared import ROOT, SMALLEST
 
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 
@@ -23,15 +23,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def refusal(folder, text):
+def error_of(folder, text):
     (folder / "Pulumi.test.yaml").write_text(text)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as error:
         Stack.read("test", folder)
-    return str(refused.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
-def test_the_two_of_this_repository_are_read(name):
+def test_the_stack_files_of_this_repository_are_read(name):
     stack = Stack.read(name)
 
     assert stack.file == ROOT / f"Pulumi.{name}.yaml"
@@ -39,43 +39,43 @@ def test_the_two_of_this_repository_are_read(name):
     assert stack.transport.host == "unix:///var/run/docker.sock"
 
 
-def test_one_that_is_not_there_is_told_with_those_that_are(folder):
+def test_a_missing_file_is_an_error_that_names_the_others(folder):
     (folder / "Pulumi.prod.yaml").write_text("")
     (folder / "Pulumi.yaml").write_text("name: x\n")
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(CommandError) as error:
         Stack.read("tset", folder)
 
-    assert str(refused.value) == (
+    assert str(error.value) == (
         "--stack tset: there is no Pulumi.tset.yaml. There are: prod, test."
     )
 
 
-def test_one_that_is_not_yaml_is_told_with_its_line(folder):
-    said = refusal(folder, "config:\n  a: [1\n")
+def test_invalid_yaml_is_an_error_with_its_line(folder):
+    message = error_of(folder, "config:\n  a: [1\n")
 
-    assert said.startswith("Pulumi.test.yaml is not YAML: ")
-    assert "line 3" in said
+    assert message.startswith("Pulumi.test.yaml is not YAML: ")
+    assert "line 3" in message
 
 
 @pytest.mark.parametrize("text", ["[]", "config: []", "config: x"])
-def test_one_without_a_config_is_told_what_is_missing(folder, text):
-    assert refusal(folder, text) == (
+def test_a_file_without_config_is_an_error(folder, text):
+    assert error_of(folder, text) == (
         "Pulumi.test.yaml: has no mapping 'config:' (sentient-mqtt:broker, ...)."
     )
 
 
 @pytest.mark.parametrize("text", ["", "config: {}", "config:", "encryptionsalt: v1:x"])
-def test_one_that_says_nothing_is_asked_for_what_it_must_say(folder, text):
-    said = refusal(folder, text)
+def test_an_empty_file_lacks_the_required_keys(folder, text):
+    message = error_of(folder, text)
 
-    assert said.startswith("Pulumi.test.yaml:\nsentient-mqtt:broker: is required")
-    # Two keys, each with its way out.
-    assert len(said.splitlines()) == 1 + 2 * 2
+    assert message.startswith("Pulumi.test.yaml:\nsentient-mqtt:broker: is required")
+    # Two keys, and a fix for each.
+    assert len(message.splitlines()) == 1 + 2 * 2
 
 
 @pytest.mark.parametrize(
-    "twice",
+    "text",
     [
         "config: {}\nconfig: {}\n",
         "config:\n  sentient-mqtt:users: {}\n  sentient-mqtt:users: {}\n",
@@ -84,19 +84,19 @@ def test_one_that_says_nothing_is_asked_for_what_it_must_say(folder, text):
         "config:\n  sentient-mqtt:users:\n    alice: {read: [a], read: [b]}\n",
     ],
 )
-def test_a_name_that_stands_there_twice_is_refused_and_not_the_last_one_taken(folder, twice):
-    said = refusal(folder, twice)
+def test_a_duplicate_key_is_an_error(folder, text):
+    message = error_of(folder, text)
 
-    assert "stands there twice" in said
-    assert "line " in said
+    assert "duplicate key" in message
+    assert "line " in message
 
 
 @pytest.mark.parametrize("text", ["? [a]\n: b\n", "{a: 1}: b\n", "config:\n  ? - x\n  : y\n"])
-def test_a_name_that_is_no_text_is_refused(folder, text):
-    assert "a name must be text" in refusal(folder, text)
+def test_a_key_that_is_no_text_is_an_error(folder, text):
+    assert "a key must be text" in error_of(folder, text)
 
 
-def test_merged_mappings_are_not_names_that_stand_there_twice(folder):
+def test_merged_mappings_are_not_duplicate_keys(folder):
     folder.joinpath("Pulumi.test.yaml").write_text(
         text_of(SMALLEST | {"users": {}}).replace(
             "sentient-mqtt:users: {}",
@@ -112,14 +112,14 @@ def test_merged_mappings_are_not_names_that_stand_there_twice(folder):
 
 
 @pytest.mark.parametrize("word", ["no", "off", "on", "yes", "1:30"])
-def test_words_are_what_pulumi_takes_them_for(folder, word):
-    """YAML 1.1 has truth values and numbers there; Pulumi's reader has text."""
+def test_words_are_text_as_in_pulumi(folder, word):
+    """In YAML 1.1 these are booleans and numbers."""
     text = text_of().replace(
         "  sentient-mqtt:users:",
         f"  sentient-mqtt:topics: {{{word}: {word}}}\n  sentient-mqtt:users:",
     )
     if word == "1:30":
-        assert "a name is 1 to 64" in refusal(folder, text)
+        assert "a name is 1 to 64" in error_of(folder, text)
         return
     (folder / "Pulumi.test.yaml").write_text(text)
 
@@ -147,19 +147,19 @@ def test_a_user_called_7_is_a_name(folder):
     assert list(Stack.read("test", folder).settings.users) == ["7"]
 
 
-def test_yaml_can_make_no_objects(folder):
-    assert "is not YAML" in refusal(folder, "config: !!python/object/apply:os.getcwd []\n")
+def test_yaml_cannot_create_objects(folder):
+    assert "is not YAML" in error_of(folder, "config: !!python/object/apply:os.getcwd []\n")
 
 
-def test_what_settings_refuse_is_told_below_the_files_name(folder):
-    said = refusal(folder, text_of(SMALLEST | {"users": {}}))
+def test_an_error_in_the_settings_follows_the_name_of_the_file(folder):
+    message = error_of(folder, text_of(SMALLEST | {"users": {}}))
 
-    name, line = said.splitlines()
+    name, line = message.splitlines()
     assert name == "Pulumi.test.yaml:"
     assert line.startswith("sentient-mqtt:users: {}: no user is declared")
 
 
-def test_the_settings_of_others_are_none_of_our_business(folder):
+def test_settings_of_other_projects_are_ignored(folder):
     text = text_of(encryptionsalt="v1:x", secretsprovider="awskms://alias/x")
     (folder / "Pulumi.test.yaml").write_text(text.replace("config:", "config:\n  aws:region: x", 1))
 
@@ -169,23 +169,23 @@ def test_the_settings_of_others_are_none_of_our_business(folder):
 @pytest.mark.parametrize(
     ("passwords", "lines"), [({"lamp": {"secure": "v1:a"}}, 0), ({"lamp": "correct horse"}, 1)]
 )
-def test_a_secret_in_clear_is_known_and_refused_when_that_is_asked(folder, passwords, lines):
+def test_a_secret_in_clear_text_is_detected(folder, passwords, lines):
     (folder / "Pulumi.test.yaml").write_text(text_of(SMALLEST | {"passwords": passwords}))
 
     stack = Stack.read("test", folder)
 
     assert len(stack.in_clear) == lines
-    with pytest.raises(Refusal) if lines else nullcontext() as refused:
+    with pytest.raises(CommandError) if lines else nullcontext() as error:
         stack.refuse_secrets_in_clear()
-    if refused is not None:
-        assert str(refused.value).startswith("Pulumi.test.yaml:\nsentient-mqtt:passwords.lamp: is")
-        assert "correct horse" not in str(refused.value)
+    if error is not None:
+        assert str(error.value).startswith("Pulumi.test.yaml:\nsentient-mqtt:passwords.lamp: is")
+        assert "correct horse" not in str(error.value)
 
 
 @pytest.mark.parametrize("command", ["up", "preview", "rotate --all"])
-def test_nothing_is_built_or_run_for_a_stack_with_a_secret_in_clear(desk, command):
+def test_a_secret_in_clear_text_stops_every_changing_command(desk, command):
     desk.file.write_text(text_of(SMALLEST | {"hashes": {"lamp": "$7$1$a$b"}}))
 
-    with pytest.raises(Refusal, match=r"hashes\.lamp: is in plain text"):
+    with pytest.raises(CommandError, match=r"hashes\.lamp: is in plain text"):
         desk.run(*command.split())
     assert desk.calls() == []

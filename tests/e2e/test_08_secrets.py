@@ -9,7 +9,7 @@ from process_watcher import MARK, SECRET_VARIABLES, ProcessWatcher
 from site_under_test import STACK
 
 from broker.checks.checklist import checklist
-from cli.check import sight
+from cli.observe.check import observe
 from cli.stack import Stack
 
 PASSWORD = "random:index/randomPassword:RandomPassword"
@@ -114,7 +114,7 @@ def test_host_commands_of_a_preview_and_a_check_do_not_inherit_the_config(site, 
         with watcher.watching():
             site.preview()
             stack = Stack.parse(STACK, site.stack_file, site.stack_file.read_text())
-            checklist(stack.settings, STACK, sight(stack, site.outputs()))
+            checklist(stack.settings, STACK, observe(stack, site.outputs()))
     processes = watcher.processes
     holders = {process.program for process in processes if password in str(process.environment)}
     assert any(program.startswith("python") for program in holders)

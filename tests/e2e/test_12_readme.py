@@ -258,13 +258,11 @@ def test_adopted_broker_keeps_its_passwords(newcomer):
 
     output = newcomer.types(environment + line)
 
-    assert "1 user with the password that it has: device" in output
+    assert "1 user with its present password: device" in output
     assert "connection office" in output
     file = newcomer.clone / "Pulumi.site.yaml"
     assert known not in file.read_text(encoding="utf-8")
-    assert "is there already, and is left as it is" in newcomer.types(
-        environment + line, fails=True
-    )
+    assert "already exists and is left unchanged" in newcomer.types(environment + line, fails=True)
     text = file.read_text(encoding="utf-8")
     file.write_text(
         text.replace("sentient-mqtt:broker:\n", "sentient-mqtt:broker:\n    allowStandIn: true\n")
@@ -335,7 +333,7 @@ def test_tutorial_works_as_written(newcomer):
     received = "./brokerctl watch room_display 'paragon/+/status/#' --count 1"
     assert "paragon/clockwork/status/door open" in by_line[received]
     denied = "./brokerctl publish room_display paragon/clockwork/commands/door open"
-    assert "the broker did not take it: Not authorized" in by_line[denied]
+    assert "the broker did not accept it: Not authorized" in by_line[denied]
     asked = "./brokerctl explain room_display paragon/clockwork/commands/door"
     assert "no rule grants it" in by_line[asked]
     wrong = next(line for line in by_line if line.startswith("docker exec"))

@@ -48,7 +48,7 @@ def unprivileged(make_site, login):
 
 PRINT_PARTIES = """
 import pathlib, sys
-from cli.broker_log import read_log
+from cli.observe.broker_log import read_log
 from cli.stack import Stack
 file = pathlib.Path(sys.argv[1])
 print(*read_log(Stack.parse("e2e", file, file.read_text())).parties)

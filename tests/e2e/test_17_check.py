@@ -13,7 +13,7 @@ import pytest
 from patience import eventually
 from typing_in_process import types_command
 
-import cli.check
+import cli.observe.check
 from broker.checks.checklist import checklist
 from broker.credentials.password_hashes import SALT_BYTES, hash_password
 from cli.stack import ROOT, Stack
@@ -53,7 +53,7 @@ def checked(make_site):
 
 def check_results(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    results = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
+    results = checklist(stack.settings, "e2e", cli.observe.check.observe(stack, site.outputs()))
     return {result.name: result for result in results}
 
 
@@ -314,7 +314,7 @@ def test_configuration_that_mosquitto_rejects_is_reported(checked, assert_report
 def test_json_and_markdown_results_show_no_secret(checked, capsys, tmp_path, monkeypatch):
     stack = Stack.parse("e2e", checked.stack_file, checked.stack_file.read_text())
     outputs = checked.outputs()
-    monkeypatch.setattr(cli.check.Stack, "read", lambda _: stack)
+    monkeypatch.setattr(cli.observe.check.Stack, "read", lambda _: stack)
     ready = type("Ready", (), {"outputs": lambda _: outputs})()
     monkeypatch.setattr("cli.pulumi.Pulumi.ready", lambda _: ready)
     page = tmp_path / "page.md"

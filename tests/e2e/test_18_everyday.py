@@ -8,7 +8,7 @@ import pytest
 from patience import eventually
 from typing_in_process import types_command
 
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 
@@ -43,7 +43,7 @@ def publish(types, user, topic, *more):
 
 def test_watch_shows_what_another_user_published(types):
     printed = publish(types, "paragon_devices", "paragon/room/status/door", "open", "--retain")
-    assert "taken, retained, nobody subscribes to it now" in printed
+    assert "accepted, retained, no subscribers now" in printed
 
     printed = types(*("watch", "sentient_api_prod", "paragon/#", "--count", "1"))
 
@@ -64,14 +64,16 @@ def test_watch_shows_messages_that_arrive_later(everyday, types):
 
 
 def test_denied_publish_is_an_error(types):
-    with pytest.raises(Refusal, match=r"did not take it: Not authorized.*./brokerctl explain"):
+    with pytest.raises(
+        CommandError, match=r"did not accept it: Not authorized.*./brokerctl explain"
+    ):
         publish(types, "paragon_devices", "paragon/room/commands/door")
 
 
 def test_watch_warns_of_a_topic_that_the_user_may_not_read(everyday, types, capfd):
     ending = threading.Thread(target=_end, args=(everyday,))
     ending.start()
-    with pytest.raises(Refusal, match="the connection ended"):
+    with pytest.raises(CommandError, match="the connection ended"):
         types("watch", "paragon_devices", "private/#")
     ending.join()
     everyday.eventually_client("admin").close()
@@ -95,7 +97,7 @@ def test_refused_login_is_an_error_with_its_reason(everyday, types):
     password = outputs["credentials"]["admin"]["password"]
     outputs["credentials"]["admin"]["password"] = "another"
     try:
-        with pytest.raises(Refusal, match="refused the login of 'admin': Not authorized"):
+        with pytest.raises(CommandError, match="refused the login of 'admin': Not authorized"):
             publish(types, "admin", "paragon/x")
     finally:
         outputs["credentials"]["admin"]["password"] = password
@@ -131,7 +133,7 @@ def test_restart_keeps_messages_and_disconnects_once(everyday, types):
         assert client.disconnected is not None
 
     after = everyday.inspect()
-    assert "it lets its health user in" in printed
+    assert "It accepts its health user" in printed
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
     printed = types(*("watch", "admin", "paragon/kept/#", "--count", "1"))
@@ -145,10 +147,10 @@ def test_failed_restart_is_an_error_and_keeps_the_database(everyday, types):
     before = file.read_text()
     file.write_text(f"nonsense true\n{before}")
     try:
-        with pytest.raises(Refusal, match="its health user could not log in") as error:
+        with pytest.raises(CommandError, match="its health user could not log in") as error:
             types("restart")
         assert "nonsense" in str(error.value)
-        with pytest.raises(Refusal, match="not well"):
+        with pytest.raises(CommandError, match="not healthy"):
             types("status")
     finally:
         file.write_text(before)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from patience import eventually
 
-import cli.check
-import cli.restart
+import cli.lifecycle.restart
+import cli.observe.check
 from broker.checks.checklist import checklist
 from cli.stack import Stack
 
@@ -28,7 +28,9 @@ def stack(site):
 
 
 def check_results(site):
-    results = checklist(stack(site).settings, "e2e", cli.check.sight(stack(site), site.outputs()))
+    results = checklist(
+        stack(site).settings, "e2e", cli.observe.check.observe(stack(site), site.outputs())
+    )
     return {result.name: result for result in results}
 
 
@@ -50,7 +52,7 @@ def write_files_again(site):
 
 
 def restart(site):
-    cli.restart.restart(stack(site), site.outputs()["image"])
+    cli.lifecycle.restart.restart(stack(site), site.outputs()["image"])
 
 
 def test_duration_of_a_check_is_printed(broken, record_property):

@@ -9,10 +9,10 @@ from mqtt import refusal
 from patience import eventually
 from typing_in_process import types_command
 
-import cli.check
+import cli.observe.check
 from broker.checks.checklist import checklist
 from broker.logs.logrotate import logrotate_path, render_logrotate
-from cli.refusals import Refusal
+from cli.errors import CommandError
 from cli.stack import Stack
 
 LIMIT = 12
@@ -48,7 +48,7 @@ def refused_logins(types):
 
 def check_result(site):
     stack = Stack.parse("e2e", site.stack_file, site.stack_file.read_text())
-    results = checklist(stack.settings, "e2e", cli.check.sight(stack, site.outputs()))
+    results = checklist(stack.settings, "e2e", cli.observe.check.observe(stack, site.outputs()))
     return next(result for result in results if result.name == "refused logins")
 
 
@@ -81,7 +81,7 @@ def test_refused_login_is_counted_and_its_client_id_is_listed(logged, types):
 
 
 def test_invalid_time_is_an_error(types):
-    with pytest.raises(Refusal, match="--since yesterday: must be a number and m, h or d"):
+    with pytest.raises(CommandError, match="--since yesterday: must be a number and m, h or d"):
         types("refused", "--since", "yesterday")
 
 
@@ -103,7 +103,9 @@ def test_too_many_refused_logins_in_an_hour_fail_the_command_and_the_check(logge
 
     eventually(lambda: check_result(logged).verdict == "fail", 10)
     assert "in the last hour" in check_result(logged).seen
-    with pytest.raises(Refusal, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"):
+    with pytest.raises(
+        CommandError, match=rf"more than broker\.logging\.refusedPerHour \({LIMIT}\)"
+    ):
         types("refused")
 
 

@@ -248,7 +248,7 @@ def test_state_is_lost(night):
         f"export PULUMI_CONFIG_PASSPHRASE_FILE={state}/passphrase; "
     )
     output = night.block("The state is lost", 0)
-    assert "3 users with the passwords that they have" in output
+    assert "3 users with their present passwords" in output
     file = night.clone / "Pulumi.again.yaml"
     text = file.read_text(encoding="utf-8")
     for line, more in (

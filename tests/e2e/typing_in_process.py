@@ -1,4 +1,4 @@
-"""Run a command of brokerctl in this process, so that a test can name the exception it raises."""
+"""Run a command of brokerctl in this process: its error is an exception for the test."""
 
 import cli.app
 

@@ -26,7 +26,9 @@ AWKS = {"mawk": "mawk", "BusyBox": "busybox awk"}
 def awk(request, tmp_path_factory):
     """A folder with that awk under the name that scripts call it by."""
     folder = tmp_path_factory.mktemp("awk")
-    assert shutil.which(request.param.split()[0]), f"{request.param}: cli/test_suite.py installs it"
+    assert shutil.which(request.param.split()[0]), (
+        f"{request.param}: cli/development/test_suite.py installs it"
+    )
     (folder / "awk").write_text(f'#!/bin/sh\nexec {request.param} "$@"\n', encoding="utf-8")
     (folder / "awk").chmod(0o755)
     return folder

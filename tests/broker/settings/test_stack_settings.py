@@ -201,7 +201,7 @@ def error_lines(raw):
 
 
 def test_settings_page_is_up_to_date():
-    from cli.settings_reference import PAGE, with_table  # noqa: PLC0415 (used by this test only)
+    from cli.development.settings_reference import PAGE, with_table  # noqa: PLC0415 (used by this test only)
 
     page = PAGE.read_text(encoding="utf-8")
 

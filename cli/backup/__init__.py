@@ -1,0 +1,1 @@
+"""What the backup commands do: create, verify and restore archives."""

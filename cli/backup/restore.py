@@ -1,0 +1,86 @@
+"""Restore the broker's database from an archive, or leave it unchanged."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from broker.backup.backups import Report, archive_calls, drill_calls, restore_calls
+from broker.host.scripts import HostScript
+from cli.backup.create import SECONDS, declared_backups
+from cli.errors import CommandError
+from cli.run_on_host import image_for_root, require_success, run_scripts
+from cli.stack import Stack
+from cli.terminal import confirm
+
+
+def restore_backup(
+    stack: Stack,
+    archive: str,
+    identity: str,
+    *,
+    other: bool,
+    sure: bool,
+    result: dict[str, Any],
+) -> None:
+    """
+    Print what a restore replaces, ask, and restore. *result* is filled after the restore.
+
+    Raises:
+        CommandError: the broker keeps its database.
+
+    """
+    report = restore(stack, archive, identity, other=other, action="look")
+    # `latest` may be another archive by the time of the answer.
+    archive = report.facts["archive"]
+    print(f"{archive}: complete, of {report.facts['written']}; it has {report.counts()}.")
+    if ended := report.ended():
+        print(ended)
+    print(f"It replaces what {stack.settings.broker.container} has: {replaced(report)}.")
+    print("That is kept aside. Every client is disconnected once. Users and rules do not change.")
+    if not sure and not confirm("Restore it?"):
+        raise CommandError("not restored: the answer was not yes (--yes doesn't ask).")
+    done = restore(stack, archive, identity, other=other, action="apply")
+    result |= {
+        "archive": archive,
+        "written": report.facts["written"],
+        "container": stack.settings.broker.container,
+        "downtimeSeconds": int(done.facts["seconds"]),
+        "previousDatabase": done.facts["kept"],
+        **{key: int(report.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
+    }
+    print(f"Restored; downtime: {done.facts['seconds']} s.")
+    print(f"The previous database: {done.facts['kept']} on the host. Delete it when you like.")
+
+
+def replaced(report: Report) -> str:
+    """Return what a restore would replace, for a person."""
+    counts = report.facts["replaces"].split()
+    if len(counts) != len(("retained", "sessions", "queued")):
+        return "a database that its own image can't read"
+    return Report(dict(zip(("retained", "sessions", "queued"), counts, strict=True))).counts()
+
+
+def restore(
+    stack: Stack, archive: str, identity: str, *, other: bool, action: Literal["look", "apply"]
+) -> Report:
+    """
+    Run ``host/commands/restore.sh``, only to ``look``, or to ``apply``.
+
+    Raises:
+        CommandError: nothing was restored; the broker keeps its database.
+
+    """
+    broker, socket = stack.settings.broker, stack.transport.socket
+    result = run_scripts(
+        stack,
+        (HostScript.RESTORE,),
+        [
+            *archive_calls(broker, declared_backups(stack), stack.name, socket, identity),
+            *drill_calls(broker, archive),
+            *restore_calls(broker, other=other),
+        ],
+        action=action,
+        image=image_for_root(stack),
+        seconds=SECONDS,
+    )
+    return Report.parse(require_success(stack, result).stdout)

@@ -1,0 +1,1 @@
+"""Programs for developers and CI: the tests, generated pages, pull request comments."""

@@ -1,0 +1,1 @@
+"""What the lifecycle commands do, except for up: down, restart, status."""

@@ -1,0 +1,1 @@
+"""What the message commands do: publish and watch."""

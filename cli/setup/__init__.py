@@ -1,0 +1,1 @@
+"""What the setup commands do: write a stack file for an existing broker."""

@@ -1,0 +1,1 @@
+"""What the user commands do: credentials, rotation, client certificates."""
