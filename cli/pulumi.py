@@ -44,7 +44,7 @@ class Pulumi:
     def additions(self) -> Mapping[str, str]:
         """What the environment needs beside what is in it."""
         # The language host of the built engine takes the first Python on PATH.
-        first = [str(each) for each in (Path(sys.executable).parent, *self.engine.bin)]
+        first = [str(folder) for folder in (Path(sys.executable).parent, *self.engine.bin)]
         return {
             **self.engine.environment,
             **self.backend.environment,

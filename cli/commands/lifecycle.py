@@ -37,9 +37,9 @@ def up(stack: StackOption = "dev", *, yes: YesOption = False, json: JsonOption =
     JSON: stack, container, image, endpoints; expectations or expectationsNotAsked, and checks,
     where the stack file declares them.
     """
+    from cli.lifecycle.up import bring_up
     from cli.stack import Stack
     from cli.terminal import json_result
-    from cli.up import bring_up
 
     with json_result(enabled=json) as result:
         bring_up(Stack.read(stack), sure=yes, result=result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from broker.logs.log_parser import CHECK
 from broker.monitoring.status import (
     INSPECT,
     STATS,
@@ -21,6 +22,9 @@ from cli.run_on_host import docker
 from cli.stack import Stack
 from cli.users.credentials import all_logins
 
+LOGIN_SECONDS = 15
+"""For one login inside the container, on a loaded host."""
+
 
 def require_healthy(stack: Stack, status: Status) -> None:
     """
@@ -35,6 +39,49 @@ def require_healthy(stack: Stack, status: Status) -> None:
             f"the broker is not healthy. Its log: ./brokerctl logs --stack {stack.name}; to find "
             f"the cause: ./brokerctl check --stack {stack.name}"
         )
+
+
+def require_login(stack: Stack) -> None:
+    """
+    Return if the container runs and the broker accepts the login of its health user.
+
+    Pulumi compares the stack file with its state, and not with the host: it reports "unchanged" for
+    a container that was stopped or removed by hand.
+
+    Raises:
+        CommandError: the broker is not up.
+
+    """
+    broker = stack.settings.broker
+    name, host = broker.container, stack.transport.host
+    state = docker(stack, "ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.State}}")
+    if not state.strip():
+        raise CommandError(
+            f"host {host}: Pulumi reports success, but there is no container {name}: it was "
+            "removed by hand. Create it again: "
+            f'eval "$(./brokerctl env --stack {stack.name})"; '
+            f"pulumi up --refresh --stack {stack.name}"
+        )
+    if state.strip() != "running":
+        paused = state.strip() == "paused"
+        fix = f"docker unpause {name}" if paused else f"./brokerctl restart --stack {stack.name}"
+        raise CommandError(
+            f"host {host}: Pulumi reports success, but container {name} is {state.strip()}. "
+            f"Start it: {fix}"
+        )
+    _, listener = broker.mqtt_listener()
+    login = [
+        *("exec", name, "timeout", str(LOGIN_SECONDS), "mosquitto_sub"),
+        *("-h", broker.address_in_container, "-p", str(listener.port)),
+        *("-t", f"{SYSTEM}uptime", "-C", "1", "-W", str(LOGIN_SECONDS - 1), "-I", f"{CHECK}up-"),
+    ]
+    try:
+        docker(stack, *login)
+    except CommandError as error:
+        raise CommandError(
+            f"host {host}: Pulumi reports success, but the broker does not accept the login of its "
+            f"health user: {error}\nTo find the cause: ./brokerctl check --stack {stack.name}"
+        ) from None
 
 
 def read_status(stack: Stack) -> Status:

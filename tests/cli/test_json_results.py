@@ -11,9 +11,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 import cli.backup.restore
 import cli.backup.verify
 import cli.lifecycle.restart
+import cli.lifecycle.up
 import cli.messages.publish
 import cli.setup.adopt
-import cli.up
 from bootstrap.backend import Backend
 from bootstrap.daemon import Daemon
 from bootstrap.image import Image
@@ -37,8 +37,9 @@ REPORT = f"archive {ARCHIVE}\nwritten 2026-01-02\nretained 3\nsessions 2\nqueued
 def ready(desk, monkeypatch):
     """A machine that has all it needs, and a pulumi that prints on stdout."""
     daemon = Daemon(transport=Stack.read("test").transport)
-    monkeypatch.setattr(cli.up, "ensure_daemon", lambda *_, **__: daemon)
-    monkeypatch.setattr(cli.up, "ensure_image", lambda name, *_, **__: Image(name=name))
+    monkeypatch.setattr(cli.lifecycle.up, "ensure_daemon", lambda *_, **__: daemon)
+    monkeypatch.setattr(cli.lifecycle.up, "ensure_image", lambda name, *_, **__: Image(name=name))
+    monkeypatch.setattr(cli.lifecycle.up, "require_login", lambda _: None)
     desk.outputs = UP
     desk.pulumi('case "$*" in *output*|*export*) ;; *) echo "progress of pulumi" ;; esac')
     return desk
@@ -80,7 +81,7 @@ class TestUp:
     def test_a_failed_checklist_is_in_the_document(self, ready, document, monkeypatch):
         ready.write(checkAfterUp=True)
         facts = HostFacts(facts={("state", "mosquitto-test"): "exited"})
-        monkeypatch.setattr(cli.up, "observe", lambda *_: Observations(host=facts))
+        monkeypatch.setattr(cli.lifecycle.up, "observe", lambda *_: Observations(host=facts))
 
         with pytest.raises(CommandError, match="container"):
             ready.run("up", "--json")
@@ -96,7 +97,7 @@ class TestUp:
         def unreachable(*_):
             raise UnreachableError("mqtt://x:1", "no route to host")
 
-        monkeypatch.setattr(cli.up, "ask_all", unreachable)
+        monkeypatch.setattr(cli.lifecycle.up, "ask_all", unreachable)
         ready.run("up", "--json")
 
         data, _ = document()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from owner_containers import OWNER_CONTAINERS
 
-import cli.up
+import cli.lifecycle.up
 from bootstrap.backend import Backend
 from bootstrap.daemon import Daemon
 from bootstrap.image import Image
@@ -26,12 +26,16 @@ UP = {
 }
 
 
+RUNNING = 'case "$*" in "ps "*) echo running ;; esac'
+
+
 @pytest.fixture
-def ready(desk, monkeypatch):
-    """A machine that has all it needs."""
-    daemon = Daemon(transport=cli.up.Stack.read("test").transport)
-    monkeypatch.setattr(cli.up, "ensure_daemon", lambda *_, **__: daemon)
-    monkeypatch.setattr(cli.up, "ensure_image", lambda name, *_, **__: Image(name=name))
+def ready(desk, monkeypatch, fake_docker):
+    """A machine that has all it needs, and a broker that runs and accepts logins."""
+    fake_docker(RUNNING)
+    daemon = Daemon(transport=cli.lifecycle.up.Stack.read("test").transport)
+    monkeypatch.setattr(cli.lifecycle.up, "ensure_daemon", lambda *_, **__: daemon)
+    monkeypatch.setattr(cli.lifecycle.up, "ensure_image", lambda name, *_, **__: Image(name=name))
     desk.outputs = UP
     desk.pulumi("exit 0")
     return desk
@@ -46,7 +50,7 @@ class TestUp:
         def unreachable(*_):
             raise UnreachableError("mqtt://x:1", "no route to host")
 
-        monkeypatch.setattr(cli.up, "ask_all", unreachable)
+        monkeypatch.setattr(cli.lifecycle.up, "ask_all", unreachable)
         ready.run("up")
 
         assert (
@@ -57,7 +61,7 @@ class TestUp:
     @pytest.mark.parametrize("state", ["running", "exited"])
     def test_check_after_up_runs_the_checklist(self, ready, capsys, monkeypatch, state):
         facts = HostFacts(facts={("state", "mosquitto-test"): state})
-        monkeypatch.setattr(cli.up, "observe", lambda *_: Observations(host=facts))
+        monkeypatch.setattr(cli.lifecycle.up, "observe", lambda *_: Observations(host=facts))
         ready.run("up")
         assert "The checklist" not in capsys.readouterr().out
 
@@ -109,6 +113,38 @@ class TestUp:
 
         ready.run("up", "--yes")
         assert ready.calls()[-1] == "up --stack test --yes --skip-preview"
+
+    def test_success_is_reported_after_a_login(self, ready, fake_docker):
+        calls = fake_docker(RUNNING)
+        ready.run("up")
+
+        assert [call.split()[0] for call in calls()] == ["ps", "exec"]
+        assert "mosquitto_sub" in calls()[1]
+
+    @pytest.mark.parametrize(
+        ("docker", "expected"),
+        [
+            (
+                "exit 0",
+                ["there is no container mosquitto-test", "pulumi up --refresh --stack test"],
+            ),
+            ("echo exited", ["mosquitto-test is exited", "brokerctl restart --stack test"]),
+            ("echo paused", ["mosquitto-test is paused", "docker unpause mosquitto-test"]),
+            (
+                'case "$*" in "ps "*) echo running ;; *) echo refused >&2; exit 5 ;; esac',
+                ["does not accept the login of its health user", "refused", "brokerctl check"],
+            ),
+        ],
+        ids=["removed", "stopped", "paused", "login refused"],
+    )
+    def test_a_broker_that_is_not_up_is_an_error_although_pulumi_changed_nothing(
+        self, ready, fake_docker, docker, expected
+    ):
+        fake_docker(docker)
+
+        with pytest.raises(CommandError) as raised:
+            ready.run("up")
+        assert [text for text in expected if text not in str(raised.value)] == []
 
     def test_a_failed_up_does_not_print_how_to_log_in(self, ready, capsys):
         ready.pulumi('case "$*" in *up*) exit 1 ;; esac')

@@ -1,4 +1,4 @@
-"""From whatever this machine has to a broker that answers."""
+"""Prepare this machine, run `pulumi up`, and report what the broker answers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.access.expectations import as_data, ask_all, render, require_held
+from cli.lifecycle.status import require_login
 from cli.mqtt_client import UnreachableError
 from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
@@ -22,12 +23,12 @@ from cli.terminal import print_lines
 
 def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     """
-    Get the machine ready, run `pulumi up`, and say how to get in.
+    Prepare the machine, run `pulumi up`, log in to the broker, and print how clients log in.
 
-    *result* is filled as it goes: endpoints, expectations, the checklist.
+    *sure*: no question is asked. *result* is filled step by step: endpoints, expectations, checks.
 
     Raises:
-        CommandError: it failed, or the broker that is up is not as it ought to be.
+        CommandError: a step failed, the broker does not answer, or a check failed.
 
     """
     stack.refuse_secrets_in_clear()
@@ -39,9 +40,11 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     if broker.monitoring is not None:
         ensure_image(broker.monitoring.image, daemon, allow_stand_in=broker.allow_stand_in)
     pulumi.select()
-    # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
+    # A stack whose state is on this machine is changed at once; for others Pulumi shows a preview
+    # and asks.
     unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
     pulumi.run("up", "--stack", stack.name, *unasked)
+    require_login(stack)
     result |= {
         "stack": stack.name,
         "container": broker.container,
@@ -50,30 +53,30 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     }
     outputs = pulumi.outputs() if stack.settings.expect or broker.check_after_up else {}
     if stack.settings.expect:
-        print("\nWhat the stack file expects, put to the broker:")
+        print("\nThe stack file's expectations, tried on the broker:")
         try:
             answers = ask_all(stack.settings, outputs)
-        except UnreachableError as wrong:
-            # What stands is not worse for it; `brokerctl expect` asks from somewhere else.
-            print(f"  not asked: {wrong}")
-            result["expectationsNotAsked"] = str(wrong)
+        except UnreachableError as error:
+            # This machine may have no route to the broker; `brokerctl expect` runs elsewhere, too.
+            print(f"  not asked: {error}")
+            result["expectationsNotAsked"] = str(error)
         else:
             result["expectations"] = as_data(answers)
             print_lines(render(answers))
             require_held(answers)
     if broker.check_after_up:
         print("\nThe checklist:")
-        points = checklist(stack.settings, stack.name, observe(stack, outputs))
-        result["checks"] = [point.as_data() for point in points]
-        print(render_text(points), end="")
-        require_passed(points)
-    print(_how_to_get_in(stack, image.name))
+        results = checklist(stack.settings, stack.name, observe(stack, outputs))
+        result["checks"] = [check.as_data() for check in results]
+        print(render_text(results), end="")
+        require_passed(results)
+    print(_how_to_log_in(stack, image.name))
 
 
-def _how_to_get_in(stack: Stack, image: str) -> str:
+def _how_to_log_in(stack: Stack, image: str) -> str:
     broker, users = stack.settings.broker, stack.settings.users
     listener = broker.dialled_listener()
-    name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
+    name = next((user for user in users if users[user].password_known), next(iter(users)))
     topic = next(iter((*users[name].readwrite, *users[name].read)), "#")
     login = logins_of(name, users[name])[0].name
     choice = "" if stack.name == "dev" else f" --stack {stack.name}"
@@ -83,12 +86,12 @@ def _how_to_get_in(stack: Stack, image: str) -> str:
     password = f'"$(./brokerctl password {name}{choice})"'
     read = f"Read a credential:  ./brokerctl credentials {name}{choice}"
     if not users[name].password_known:
-        password, read = "PASSWORD", "Everybody has the password that they had: adopted, as a hash."
+        password, read = "PASSWORD", "Every user keeps its password; only the hashes were adopted."
     listen = f"{shlex.join(client)} -P {password} -t {shlex.quote(topic)} -v"
     lines = [
         "",
         f"The broker is up: container {broker.container}, image {image}",
-        *(f"  {each}: {url}" for each, url in endpoints(broker).items()),
+        *(f"  {listener_name}: {url}" for listener_name, url in endpoints(broker).items()),
         read,
         "Listen:",
         f"  {listen}",
