@@ -24,8 +24,6 @@ from cli.stack import ROOT
 
 SLOWEST = 20
 LAST_LINES = 40
-NO_TESTS = 5
-"""pytest's exit code where it selected none."""
 BIN = Path(sys.executable).parent
 APART = ("tests/engine", "tests/accepted", "tests/e2e")
 
@@ -38,7 +36,7 @@ class Stage:
     commands: tuple[tuple[str, ...], ...] = ()
     paths: tuple[str, ...] = ()
     workers: int = 1
-    """Parallel processes of pytest; tests marked ``alone`` follow in a single one."""
+    """Parallel processes of pytest."""
     docker: bool = False
     engine: bool = False
 
@@ -144,11 +142,10 @@ def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
             with progress.step(f"test: {stage.title}") as step:
                 sys.stdout.flush()
                 codes = [_code(argv) for argv in stage.commands]
-                for number, argv in enumerate(pytests(stage)):
-                    report = Path(folder, f"{name}-{number}.xml")
-                    code = _code(("env", f"PATH={path}", *argv, f"--junitxml={report}"))
-                    # A stage may have no tests that are marked `alone`.
-                    codes.append(0 if number and code == NO_TESTS else code)
+                if stage.paths:
+                    report = Path(folder, f"{name}.xml")
+                    argv = (*pytest_command(stage), f"--junitxml={report}")
+                    codes.append(_code(("env", f"PATH={path}", *argv)))
                     tests += durations(report)
                 if any(codes):
                     failed.append(name)
@@ -156,15 +153,12 @@ def run(stages: Mapping[str, Stage]) -> tuple[list[str], list[Timed]]:
     return failed, tests
 
 
-def pytests(stage: Stage) -> list[tuple[str, ...]]:
-    """Return the command lines of pytest for *stage*, without the report option."""
-    if not stage.paths:
-        return []
-    pytest = (sys.executable, "-m", "pytest", "-q", *stage.paths)
+def pytest_command(stage: Stage) -> tuple[str, ...]:
+    """Return the command line of pytest for *stage*, without the report option."""
+    command = (sys.executable, "-m", "pytest", "-q", *stage.paths)
     if stage.workers == 1:
-        return [pytest]
-    side_by_side = ("-n", str(stage.workers), "--dist=loadgroup")  # tests/side_by_side.py
-    return [(*pytest, *side_by_side, "-m", "not alone"), (*pytest, "-m", "alone")]
+        return command
+    return (*command, "-n", str(stage.workers), "--dist=loadgroup")  # tests/side_by_side.py
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from bench.soak.plan import KINDS
 SOAK = (sys.executable, "-m", "bench.soak", "--clients", "20", "--minutes", "0.1")
 PATIENCE = 1500
 
-# It measures downtime.
-pytestmark = pytest.mark.alone
+# It is one of the longest, and nothing else uses its daemon and network.
+pytestmark = [pytest.mark.early, pytest.mark.group("soak")]
 
 
 @pytest.fixture
