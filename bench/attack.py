@@ -23,7 +23,7 @@ from bench.attacks.script import scripts
 from bench.attacks.stack import LIMIT, ROOT, WHOSE, Stack, stack
 from bootstrap import packages
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import stand_in
+from bootstrap.image import fallback_image
 
 ROUNDS = 200
 NEEDED = ("gcc", "libc6-dev", "logrotate", "openssl", "strace")
@@ -48,7 +48,7 @@ def main() -> None:
     results: list[Result] = []
     studies: list[Studied] = []
     began = time.monotonic()
-    image = stand_in(given.suite, daemon).name
+    image = fallback_image(given.suite, daemon).name
     with stack(given.scripts.resolve(), daemon, image) as made, racer() as attacker:
         made.limit = given.limit
         for script in scripts(made):

@@ -19,7 +19,7 @@ from bench.site import lets_in, temporary_stack
 from bench.users_up import declare
 from bootstrap import packages
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
 from broker.settings.stack_settings import Settings
@@ -140,7 +140,7 @@ def playbooks() -> Iterator[tuple[Playbook, Playbook]]:
                 name=f"bench-ansible-{secrets.token_hex(4)}",
                 folder=Path(folder) / way,
                 port=free_port(),
-                image=stand_in(STANDS_IN, daemon).name,
+                image=fallback_image(FALLBACK_SUITE, daemon).name,
                 mosquitto_passwd=tool,
                 at_once=way == "at-once",
             )

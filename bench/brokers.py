@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.clients import Address, Client, free_port
 from bootstrap.daemon import Daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.credentials.password_hashes import SALT_BYTES, hash_password, render_passwd
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
@@ -87,7 +87,7 @@ def in_a_container(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Runni
         *("--log-opt", f"max-file={broker.logging.max_files}"),
         *("--volume", f"{root}{CONFIG_DIR}:{CONFIG_DIR}:ro"),
         *("--volume", f"{root}{DATA_DIR}:{DATA_DIR}", "--volume", f"{root}{LOG_DIR}:{LOG_DIR}"),
-        *(stand_in(STANDS_IN, daemon).name, *command(broker)),
+        *(fallback_image(FALLBACK_SUITE, daemon).name, *command(broker)),
     )
     try:
         daemon.ask(*words)
@@ -108,7 +108,7 @@ def bare(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
     """The image's own Mosquitto with its libraries, started below *root* without a container."""
     name = f"bench-{secrets.token_hex(4)}"
     try:
-        daemon.ask("create", "--name", name, stand_in(STANDS_IN, daemon).name)
+        daemon.ask("create", "--name", name, fallback_image(FALLBACK_SUITE, daemon).name)
         files = subprocess.Popen(daemon.argv("export", name), stdout=subprocess.PIPE)
         with files:
             subprocess.run(

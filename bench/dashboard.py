@@ -19,7 +19,7 @@ from bench.panels import Line, render_panels
 from bench.site import temporary_stack
 from bootstrap import apt
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import EXPORTER, STANDS_IN, stand_in
+from bootstrap.image import EXPORTER, FALLBACK_SUITE, fallback_image
 from cli.stack import ROOT
 
 BOARD = ROOT / "monitoring" / "dashboard.json"
@@ -34,7 +34,7 @@ MOST = 60
 
 def main() -> None:
     """Bring a stack up with its exporter, have it work for minutes, and draw what was scraped."""
-    stand_in(STANDS_IN, ensure_daemon(), EXPORTER)
+    fallback_image(FALLBACK_SUITE, ensure_daemon(), EXPORTER)
     binaries = apt.unpack(("prometheus", "prometheus-node-exporter"), what="bench") / "usr/bin"
     with temporary_stack("dashboard") as stack:
         site = stack.site

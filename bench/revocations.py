@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bench.clients import free_port
 from bench.idle_connections import holding
 from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import stand_in
+from bootstrap.image import fallback_image
 from broker.credentials.password_hashes import hash_generated, render_passwd
 from broker.host.layout import apply_calls, configuration_files, folder_calls, health_environment
 from broker.host.script_calls import assemble, render_stdin
@@ -174,7 +174,7 @@ def site(line: str, scripts: Path, daemon: Daemon) -> Iterator[Site]:
         raw["users"] |= {f"leaver-{number}": {"write": ["paragon/#"]} for number in range(ROUNDS)}
         Path(name).chmod(0o755)
         settings = Settings.parse(raw)
-        there = Site(settings, daemon, stand_in(SUITES[line], daemon).name, scripts)
+        there = Site(settings, daemon, fallback_image(SUITES[line], daemon).name, scripts)
         users = (*settings.users, settings.broker.health.user)
         there.passwords = {user: secrets.token_urlsafe(24) for user in users}
         try:

@@ -11,7 +11,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.access.evaluate import evaluate
 from broker.access.rules import Principal, Rule
 
@@ -40,7 +40,7 @@ def asked() -> float:
             (Path(folder) / name).write_text(text, encoding="utf-8")
         Path(folder).chmod(0o755)
         words = ("run", "--rm", "--detach", "--name", NAME, "--publish", "127.0.0.1::1883")
-        image = stand_in(STANDS_IN, daemon).name
+        image = fallback_image(FALLBACK_SUITE, daemon).name
         daemon.ask(*words, "--volume", f"{folder}:/mosquitto/config:ro", image)
         try:
             return _asked_of(int(daemon.ask("port", NAME, "1883/tcp").rpartition(":")[2]))

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from bootstrap import apt, packages, progress
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
-from bootstrap.image import RECIPES, stand_in
+from bootstrap.image import RECIPES, fallback_image
 from cli.bare_path import link_programs
 from cli.exit_codes import finish
 from cli.refusals import Refusal
@@ -126,7 +126,7 @@ def set_up(stages: Iterable[Stage]) -> None:
         daemon = ensure_daemon()
         for recipe in RECIPES:
             for suite in recipe.expected:
-                stand_in(suite, daemon, recipe)
+                fallback_image(suite, daemon, recipe)
     if any(stage.engine for stage in stages):
         ensure_engine()
 

@@ -32,9 +32,9 @@ def bring_up(stack: Stack, *, sure: bool) -> None:
 
     pulumi = Pulumi.ready(stack)
     daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
-    image = ensure_image(broker.image, daemon, allow_stand_in=broker.allow_stand_in)
+    image = ensure_image(broker.image, daemon, allow_fallback=broker.allow_stand_in)
     if broker.monitoring is not None:
-        ensure_image(broker.monitoring.image, daemon, allow_stand_in=broker.allow_stand_in)
+        ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
     pulumi.select()
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
     unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []

@@ -18,7 +18,7 @@ from side_by_side import ByGroup, early_first, write_groups
 
 from bootstrap import apt
 from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import stand_in as build_stand_in
+from bootstrap.image import fallback_image as build_fallback_image
 from broker.host.transport import DEFAULT_SOCKET
 
 # A property is true however busy the machine is: examples are bounded in number, not in time.
@@ -107,12 +107,12 @@ def docker(daemon: Daemon) -> Docker:
 
 
 @pytest.fixture(scope="session")
-def stand_in(daemon: Daemon) -> Callable[[str], str]:
-    """``stand_in("trixie")``, ``stand_in("forky")``: the name of an image with 2.0 or with 2.1."""
+def fallback_image(daemon: Daemon) -> Callable[[str], str]:
+    """``fallback_image("trixie")``, ``fallback_image("forky")``: the name of an image with 2.0 or with 2.1."""
 
     @cache
     def named(suite: str) -> str:
-        return build_stand_in(suite, daemon).name
+        return build_fallback_image(suite, daemon).name
 
     return named
 

@@ -298,15 +298,15 @@ def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
 
 
 def test_the_image_that_stands_in_is_run_and_named(program):
-    stand_in = "localhost/mosquitto-from-debian:2.0.21-trixie"
+    fallback_image = "localhost/mosquitto-from-debian:2.0.21-trixie"
     program.seen[("image", "eclipse-mosquitto:2.0.22")] = "absent"
-    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = stand_in
+    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = fallback_image
 
     program.run("dev")
 
-    assert program.engine.inputs_of("image")["name"] == stand_in
-    assert program.output("image") == stand_in
-    assert stand_in in program.output("readme")
+    assert program.engine.inputs_of("image")["name"] == fallback_image
+    assert program.output("image") == fallback_image
+    assert fallback_image in program.output("readme")
 
 
 def test_prod_never_runs_a_stand_in(program):

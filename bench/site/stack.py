@@ -21,7 +21,7 @@ from typing import Any
 from bench.clients import Address, Client, TurnedAwayError, free_port
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.settings.stack_settings import Settings
 from cli.stack import ROOT
 
@@ -152,7 +152,7 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
     sys.path[:0] = [str(TESTS), str(TESTS / "e2e")]
     make = import_module("site_under_test").Site
     engine, daemon = ensure_engine(), ensure_daemon()
-    stand_in(STANDS_IN, daemon)
+    fallback_image(FALLBACK_SUITE, daemon)
 
     def docker(*words: str, check: bool = True) -> str:
         return daemon.ask(*words) if check else daemon.run(*words).stdout

@@ -14,7 +14,7 @@ from bench.site.server import child_of, on_a_server
 from bench.soak.plan import Plan
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from cli.exit_codes import finish
 from cli.refusals import Refusal
 
@@ -48,7 +48,7 @@ def main() -> None:
     # What needs the network is done before: the server has none but its own.
     ensure_engine()
     daemon = ensure_daemon()
-    image = stand_in(STANDS_IN, daemon).name
+    image = fallback_image(FALLBACK_SUITE, daemon).name
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
         folder.chmod(0o755)

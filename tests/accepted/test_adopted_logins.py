@@ -27,7 +27,7 @@ ACL = (
 
 
 @pytest.fixture(scope="module")
-def passwd(docker, stand_in):
+def passwd(docker, fallback_image):
     """A password file that Mosquitto's own tool wrote, one line in each of its two forms."""
     script = (
         'mosquitto_passwd -H sha512 -c -b /tmp/p old "$1" && '
@@ -35,7 +35,7 @@ def passwd(docker, stand_in):
     )
     return docker(
         *("run", "--rm", "--network", "none", "--user", "0:0", "--tmpfs", "/tmp"),
-        *("--entrypoint", "/bin/sh", stand_in(SUITES["2.0"])),
+        *("--entrypoint", "/bin/sh", fallback_image(SUITES["2.0"])),
         *("-c", script, "sh", PASSWORDS["old"], PASSWORDS["newer"]),
     )
 

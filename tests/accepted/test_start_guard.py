@@ -369,8 +369,8 @@ def test_what_clients_cleared_in_between_stays_cleared(running):
     assert retained(running) == MESSAGES - 1
 
 
-def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, stand_in):
-    (other,) = (stand_in(suite) for each, suite in SUITES.items() if each != line)
+def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, fallback_image):
+    (other,) = (fallback_image(suite) for each, suite in SUITES.items() if each != line)
 
     done = guard(running, image=other)
 

@@ -52,7 +52,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(apt, "can_install", lambda: True)
     monkeypatch.setattr(packages, "install", lambda what: found.append(f"packages of the {what}"))
     monkeypatch.setattr(cli.test_suite, "ensure_daemon", lambda: found.append("docker"))
-    monkeypatch.setattr(cli.test_suite, "stand_in", lambda suite, *_: found.append(suite))
+    monkeypatch.setattr(cli.test_suite, "fallback_image", lambda suite, *_: found.append(suite))
     monkeypatch.setattr(cli.test_suite, "ensure_engine", lambda: found.append("engine"))
     return found
 

@@ -53,10 +53,10 @@ def ground() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def make_site(
-    ground: Path, engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
+    ground: Path, engine: Engine, docker: Callable[..., str], fallback_image: Callable[[str], str]
 ) -> Iterator[MakeSite]:
     """``make_site("name", change)``: a site that nothing has been brought up on yet."""
-    stand_in("trixie")
+    fallback_image("trixie")
     made: list[Site] = []
 
     def make(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Site:

@@ -127,8 +127,8 @@ def test_a_folder_that_cannot_be_written_to(site, mount):
     assert "can't be written to" in line
 
 
-def test_a_container_of_that_name_that_somebody_else_made(site, docker, stand_in):
-    docker("create", "--name", f"{site.container}-theirs", stand_in("trixie"))
+def test_a_container_of_that_name_that_somebody_else_made(site, docker, fallback_image):
+    docker("create", "--name", f"{site.container}-theirs", fallback_image("trixie"))
     try:
         (line,) = _refused(site, _in_broker(container=f"{site.container}-theirs"))
         assert f"broker.container: '{site.container}-theirs'" in line

@@ -56,8 +56,8 @@ FOREIGN = (
 
 
 @pytest.fixture(scope="module")
-def lab(ground: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
-    image = stand_in("trixie")
+def lab(ground: Path, fallback_image: Callable[[str], str], daemon) -> Iterator[Lab]:
+    image = fallback_image("trixie")
     server = Lab(ground / "lab", f"lab-{ground.name[-6:]}")
     try:
         with subprocess.Popen(daemon.argv("save", image), stdout=subprocess.PIPE) as saved:

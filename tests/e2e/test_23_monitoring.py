@@ -12,7 +12,7 @@ from patience import eventually
 from ports import free_port
 from scraping import MONITORING, scraped
 
-from bootstrap.image import EXPORTER, stand_in
+from bootstrap.image import EXPORTER, fallback_image
 from broker.monitoring.mqtt_exporter import container_of
 from broker.monitoring.node_exporter_metrics import METRICS, file_name
 
@@ -21,7 +21,7 @@ READER = "sentient_monitor_prod"
 
 @pytest.fixture(scope="module")
 def watched(make_site, ground, daemon):
-    stand_in("trixie", daemon, EXPORTER)
+    fallback_image("trixie", daemon, EXPORTER)
     site = make_site("watched")
 
     def declare(config):
