@@ -32,7 +32,7 @@ def take_down(stack: Stack, *, delete_data: bool, delete_passwords: bool, sure: 
     pulumi = Pulumi.ready(stack)
     # Asked now: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
-    words = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
+    words = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
     unprotected: list[str] = []
     if delete_passwords:
         unprotected = _protected_seeds(pulumi)

@@ -51,7 +51,7 @@ def rotate(stack: Stack, named: list[str], *, end_previous: bool, sure: bool) ->
         if gone[MOST:]:
             print(f"  and {len(gone) - MOST:,} more")
         pulumi.run("preview", "--stack", stack.name)
-        if not (sure or pulumi.backend.ours or _agreed()):
+        if not (sure or pulumi.backend.local_passphrase or _agreed()):
             raise Refusal("nothing was rotated: the answer was not yes (--yes doesn't ask).")
     # From here on some of it may have happened, and the file says what.
     if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):

@@ -94,7 +94,7 @@ def main() -> None:
     if not given.no_set_up:
         set_up(stages.values())
     failed, tests = run(stages)
-    progress.where_the_time_went()
+    progress.print_timings()
     for line in (*slowest(tests), *failures(tests)):
         print(line, file=sys.stderr, flush=True)
     if failed:

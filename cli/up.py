@@ -37,7 +37,7 @@ def bring_up(stack: Stack, *, sure: bool) -> None:
         ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
     pulumi.select()
     # Nobody is in the room with a dev broker; elsewhere Pulumi shows its preview and asks.
-    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
+    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
     pulumi.run("up", "--stack", stack.name, *unasked)
     outputs = pulumi.outputs() if stack.settings.expect or broker.check_after_up else {}
     if stack.settings.expect:

@@ -108,7 +108,7 @@ def docker(daemon: Daemon) -> Docker:
 
 @pytest.fixture(scope="session")
 def fallback_image(daemon: Daemon) -> Callable[[str], str]:
-    """``fallback_image("trixie")``, ``fallback_image("forky")``: the name of an image with 2.0 or with 2.1."""
+    """``fallback_image("trixie")`` returns an image with Mosquitto 2.0, ``"forky"`` one with 2.1."""
 
     @cache
     def named(suite: str) -> str:

@@ -100,7 +100,7 @@ class TestUp:
         ]
 
     def test_elsewhere_pulumi_shows_its_preview_and_asks(self, ready):
-        ready.backend = Backend(ours=False)
+        ready.backend = Backend(local_passphrase=False)
         ready.run("up")
         assert ready.calls()[-1] == "up --stack test"
 
@@ -225,7 +225,7 @@ class TestDown:
 
     def test_on_dev_with_a_state_of_ones_own_pulumi_asks(self, site):
         site.rename("dev")
-        site.backend = Backend(ours=False)
+        site.backend = Backend(local_passphrase=False)
 
         site.run("down", "--stack", "dev")
         assert "--yes" not in site.calls()[-1]
@@ -296,7 +296,7 @@ class TestOutputs:
 class TestEnv:
     def test_what_it_prints_is_what_a_shell_needs_and_no_passphrase(self, ready, capsys):
         ready.backend = Backend(
-            environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, ours=True
+            environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, local_passphrase=True
         )
 
         ready.run("env")

@@ -63,7 +63,7 @@ def test_a_salt_stays_where_values_are_encrypted_with_it(desk, pulumi):
 
 
 def test_a_salt_of_a_passphrase_that_a_team_shares_stays(desk, pulumi):
-    desk.backend = Backend(ours=False)
+    desk.backend = Backend(local_passphrase=False)
     writes_a_salt(desk)
 
     pulumi().select()

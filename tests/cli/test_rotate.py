@@ -148,7 +148,7 @@ class TestTheCommand:
         assert "Pulumi.test.yaml: is as it was before." in capsys.readouterr().out
 
     def test_so_does_a_person_who_says_no(self, desk, rotate):
-        desk.backend = Backend(ours=False)
+        desk.backend = Backend(local_passphrase=False)
         before = desk.file.read_text()
 
         with pytest.raises(Refusal, match="nothing was rotated: the answer was not yes"):
