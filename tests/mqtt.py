@@ -180,7 +180,9 @@ class Client:
         self._tell(lambda: self._answers.__setitem__(mid, ", ".join(map(str, reasons))))
 
 
-def refusal(port: int, user: str | None, password: str | None, *, websocket: bool = False) -> str:
+def login_error(
+    port: int, user: str | None, password: str | None, *, websocket: bool = False
+) -> str:
     """Return why the broker does not let this login in; none of an open door."""
     try:
         Client(port, user, password, websocket=websocket).close()

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import SUITES
-from mqtt import DENIED, Client, refusal
+from mqtt import DENIED, Client, login_error
 
 from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import adopt
@@ -68,7 +68,7 @@ def test_everybody_logs_in_with_the_password_that_they_have(running):
 
 def test_and_with_no_other(running):
     for name in PASSWORDS:
-        assert refusal(running.port, name, "another") == "Not authorized"
+        assert login_error(running.port, name, "another") == "Not authorized"
 
 
 def test_they_may_what_they_might_before_and_no_more(running):

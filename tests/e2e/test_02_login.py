@@ -1,7 +1,7 @@
 """Every user of production logs in, over MQTT and over WebSocket, and nobody else does."""
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 
 BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
 USERS = (
@@ -24,16 +24,16 @@ def test_a_user_logs_in_and_not_with_a_wrong_password(site, user, websocket):
     port = site.ports[websocket]
     password = site.password(user)
     for wrong in ("wrong", "", password[:-1], password + "x", password.swapcase()):
-        assert refusal(port, user, wrong, websocket=websocket) == "Not authorized"
+        assert login_error(port, user, wrong, websocket=websocket) == "Not authorized"
 
 
 @BOTH
 def test_without_a_name_or_with_an_unknown_one_nobody_is_let_in(site, websocket):
     port = site.ports[websocket]
-    assert refusal(port, None, None, websocket=websocket) == "Not authorized"
-    assert refusal(port, "somebody", "else", websocket=websocket) == "Not authorized"
+    assert login_error(port, None, None, websocket=websocket) == "Not authorized"
+    assert login_error(port, "somebody", "else", websocket=websocket) == "Not authorized"
     password = site.password("paragon_devices")
-    assert refusal(port, "admin", password, websocket=websocket) == "Not authorized"
+    assert login_error(port, "admin", password, websocket=websocket) == "Not authorized"
 
 
 def test_the_url_of_a_credential_says_where_and_as_whom(site):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from logging_in import logging_in
-from mqtt import DENIED, Client, refusal
+from mqtt import DENIED, Client, login_error
 
 from broker.credentials.fleets import member_passwords
 
@@ -109,14 +109,14 @@ def test_with_an_overlap_nobody_is_refused_at_any_moment(site):
         assert not earlier.refused
         assert late.is_dropped()
         assert moved.disconnected is None
-    assert refusal(port, *first) == "Not authorized"
+    assert login_error(port, *first) == "Not authorized"
     third = given_out(site, OVERLAPPING)
     assert third[0] == OVERLAPPING
     Client(port, *third).close()
 
     site.edit(set_user(OVERLAPPING, previous="revoke"))
     site.up()
-    assert refusal(port, *second) == "Not authorized"
+    assert login_error(port, *second) == "Not authorized"
     Client(port, *third).close()
     assert site.outputs()["rotations"][OVERLAPPING] | {"rotatedAt": ""} == {
         "generation": "3",
@@ -201,7 +201,7 @@ def test_a_password_that_a_person_chose_is_taken_and_one_that_is_short_is_not(si
     assert site.outputs()["credentials"]["lamp"]["password"] == SUPPLIED
     # It has blanks: no env file is one that sh reads as Docker does.
     assert "lamp" not in site.outputs()["envFiles"]
-    assert refusal(site.ports[0], "lamp", "quite short") == "Not authorized"
+    assert login_error(site.ports[0], "lamp", "quite short") == "Not authorized"
     passwd = Path(site.settings.broker.folders.config, "mosquitto_passwd").read_text()
     (line,) = [each for each in passwd.splitlines() if each.startswith("lamp:")]
     assert line.startswith("lamp:$7$210000$")
@@ -235,7 +235,7 @@ def test_a_member_of_a_fleet_is_rotated_or_revoked_alone(site):
     assert after.keys() == {"teensy-001", "teensy-002"}
     Client(port, "teensy-002", after["teensy-002"]).close()
     for name in ("teensy-002", "teensy-003"):
-        assert refusal(port, name, before[name]) == "Not authorized"
+        assert login_error(port, name, before[name]) == "Not authorized"
     site.former_passwords += [*before.values(), *after.values()]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mqtt import Client, Refused, refusal
+from mqtt import Client, Refused, login_error
 from ports import free_port
 
 from broker.credentials.password_hashes import hash_password
@@ -343,12 +343,12 @@ def test_a_site_set_up_by_hand_keeps_its_passwords(newcomer):
     newcomer.types(f"{own}./brokerctl up --stack site --yes")
     try:
         Client(port, "device", "in use for years").close()
-        assert refusal(port, "device", "another") == "Not authorized"
+        assert login_error(port, "device", "another") == "Not authorized"
         assert "only its clients know" in newcomer.types(
             f"{own}./brokerctl credentials device --stack site", fails=True
         )
         newcomer.types(f"{own}./brokerctl rotate device --stack site --yes")
-        assert refusal(port, "device", "in use for years") == "Not authorized"
+        assert login_error(port, "device", "in use for years") == "Not authorized"
         password = newcomer.types(f"{own}./brokerctl password device --stack site").strip()
         Client(port, "device", password).close()
     finally:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 from patience import eventually
 from typing_in_process import types_command
 
@@ -67,7 +67,7 @@ def test_who_is_here_who_is_silent_and_who_never_came(logged, types):
 
 def test_who_is_refused_is_told_of_with_the_id_that_it_chose(logged, types):
     before = refusals(types)
-    assert refusal(logged.ports[0], "admin", "a guess") == "Not authorized"
+    assert login_error(logged.ports[0], "admin", "a guess") == "Not authorized"
     eventually(lambda: refusals(types) == before + 1, 10)
 
     data = json.loads(types("inventory", "--json"))
@@ -97,7 +97,7 @@ def test_the_log_is_rotated_and_read_on(logged, types, tmp_path):
 def test_too_many_in_an_hour_fail_the_command_and_the_check(logged, types):
     assert point(logged).verdict == "pass"
     for _ in range(LIMIT):
-        refusal(logged.ports[0], "admin", "a guess")
+        login_error(logged.ports[0], "admin", "a guess")
 
     eventually(lambda: point(logged).verdict == "fail", 10)
     assert "in the last hour" in point(logged).seen

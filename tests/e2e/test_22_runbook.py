@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt import Client, refusal
+from mqtt import Client, login_error
 from patience import eventually
 from test_12_readme import ROOT, Newcomer
 
@@ -116,7 +116,7 @@ def test_a_password_leaked(night):
     said = night.follows("A password leaked")
     assert leaked not in said
     assert "#define MQTT_PASSWORD" in said
-    assert "ot authori" in refusal(night.port, "paragon_devices", leaked)
+    assert "ot authori" in login_error(night.port, "paragon_devices", leaked)
     new = night.types("./brokerctl password paragon_devices").strip()
     Client(night.port, "paragon_devices", new).close()
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 from patience import eventually
 from ports import free_port
 from scraping import MONITORING, scraped
@@ -132,7 +132,7 @@ def test_refused_logins_are_counted_and_so_is_nobody_else(prometheus_of, watched
 
     before = refused()
     for _ in range(7):
-        assert refusal(watched.ports[0], "admin", "wrong") == "Not authorized"
+        assert login_error(watched.ports[0], "admin", "wrong") == "Not authorized"
     with watched.client("admin"):
         eventually(lambda: refused() == before + 7, 30)
 
