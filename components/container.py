@@ -97,14 +97,7 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerPortArgs(internal=port, external=port, ip=address)
                 for port, address in published
             ],
-            # `volumes`, not `mounts`: see SILENT_UPDATES.
-            volumes=[
-                docker.ContainerVolumeArgs(
-                    host_path=broker.folders.config, container_path=CONFIG_DIR, read_only=True
-                ),
-                docker.ContainerVolumeArgs(host_path=broker.folders.data, container_path=DATA_DIR),
-                docker.ContainerVolumeArgs(host_path=broker.folders.log, container_path=LOG_DIR),
-            ],
+            volumes=_volumes(broker),
             ulimits=[
                 docker.ContainerUlimitArgs(
                     name="nofile", soft=broker.limits.descriptors, hard=broker.limits.descriptors
@@ -122,35 +115,8 @@ class BrokerContainer(ComponentResource):
                 "max-size": broker.logging.max_size,
                 "max-file": str(broker.logging.max_files),
             },
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=health_test(broker),
-                interval=_duration(broker.health.interval),
-                timeout=_duration(broker.health.timeout),
-                retries=broker.health.retries,
-                start_period="0s",
-            ),
-            labels=[
-                docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
-                docker.ContainerLabelArgs(label="sentient-mqtt.configuration", value=digest),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
-                ),
-                docker.ContainerLabelArgs(label="sentient-mqtt.address", value=broker.inside),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.ports",
-                    value=" ".join(str(port) for port in ports_on_host(broker, reserved=reserved)),
-                ),
-                # An additional label replaces the container, so a container that is kept has none.
-                *(
-                    [
-                        docker.ContainerLabelArgs(
-                            label="sentient-mqtt.reserved", value=str(broker.reserved_port)
-                        )
-                    ]
-                    if reserved
-                    else []
-                ),
-            ],
+            healthcheck=_healthcheck(broker),
+            labels=_labels(broker, stack, digest, reserved=reserved),
             must_run=True,
             opts=ResourceOptions(
                 parent=self,
@@ -172,6 +138,48 @@ class BrokerContainer(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )
         self.register_outputs({"container_id": self.container_id})
+
+
+def _volumes(broker: Broker) -> list[docker.ContainerVolumeArgs]:
+    """Return the volumes; not `mounts`, see SILENT_UPDATES."""
+    folders = broker.folders
+    return [
+        docker.ContainerVolumeArgs(
+            host_path=folders.config, container_path=CONFIG_DIR, read_only=True
+        ),
+        docker.ContainerVolumeArgs(host_path=folders.data, container_path=DATA_DIR),
+        docker.ContainerVolumeArgs(host_path=folders.log, container_path=LOG_DIR),
+    ]
+
+
+def _healthcheck(broker: Broker) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=health_test(broker),
+        interval=_duration(broker.health.interval),
+        timeout=_duration(broker.health.timeout),
+        retries=broker.health.retries,
+        start_period="0s",
+    )
+
+
+def _labels(
+    broker: Broker, stack: str, digest: str, *, reserved: bool
+) -> list[docker.ContainerLabelArgs]:
+    ports = ports_on_host(broker, reserved=reserved)
+    labels = {
+        "stack": stack,
+        "configuration": digest,
+        "port": str(broker.mqtt_listener()[1].port),
+        "address": broker.inside,
+        "ports": " ".join(str(port) for port in ports),
+    }
+    if reserved:
+        # Without the reserved listener there is no such label: a new label replaces the container.
+        labels["reserved"] = str(broker.reserved_port)
+    return [
+        docker.ContainerLabelArgs(label=f"sentient-mqtt.{name}", value=value)
+        for name, value in labels.items()
+    ]
 
 
 def _duration(seconds: int) -> str:
