@@ -1,4 +1,4 @@
-"""One Mosquitto broker per stack: settings, the host's facts, a plan, the broker, exports."""
+"""Deploy one Mosquitto broker per stack: settings, host facts, plan, resources, exports."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ stack, now = pulumi.get_stack(), datetime.now(UTC)
 settings, secrets = read_settings(), read_secrets()
 stop_on_errors(check_settings(settings, secrets, stack, now))
 
-# The host is looked at before anything is changed there.
+# Probe the host before anything changes there.
 host = transport(settings.broker.host, settings.broker.ssh_config)
 facts = probe_host(host, host_requirements(settings, stack))
 
@@ -25,7 +25,7 @@ report(plan.findings)
 
 broker = MqttBroker("mqtt-broker", plan)
 
-# How to get in: `pulumi stack output credentials --show-secrets`.
+# Read the credentials with `pulumi stack output credentials --show-secrets`.
 pulumi.export("credentials", broker.logins)
 pulumi.export("envFiles", broker.env_files)
 if broker.fleet_seeds:

@@ -1,1 +1,1 @@
-"""The figures of docs/explanation/bench.md, each a module that prints lines of its table."""
+"""Benchmarks: each module prints rows for the tables of docs/explanation/bench.md."""

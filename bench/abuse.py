@@ -1,4 +1,4 @@
-"""What an honest client notices while another address floods, stalls, slips or doesn't read."""
+"""Measure the latency of a regular client while another client abuses the broker."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from bench.brokers import (
     Running,
     folders,
     in_a_container,
-    until_there,
+    wait_until_ready,
 )
 from bench.clients import Address, Client, connect_packet, packet, string
 from bootstrap.daemon import ensure_daemon
 
 SECONDS = 10
-A_SECOND = 100
+RATE = 100
+"""Messages per second."""
 LARGEST = 100_000
-"""Bytes: ``max_packet_size`` here. In production's file it is the protocol's own limit."""
+"""``max_packet_size`` in bytes; production's file has the limit of the protocol."""
 TOPIC = "paragon/room/sensors/honest"
-MOST = 3
-"""Times that the median may take beside the abuse; of p99, two cores for three say little."""
+BOUND = 3
+"""The factor by which abuse may raise the median; p99 varies too much with three on two cores."""
 STALLED = 1_000
 READERS = 50
 
 
-async def listen(running: Running) -> list[float]:
+async def measure_latencies(running: Running) -> list[float]:
     """Return the seconds from publisher to subscriber, of each message."""
-    taken: list[float] = []
+    latencies: list[float] = []
 
-    everything = asyncio.Event()
+    complete = asyncio.Event()
 
     def arrived(payload: bytes) -> None:
-        taken.append(time.perf_counter() - struct.unpack("!d", payload)[0])
-        if len(taken) == SECONDS * A_SECOND:
-            everything.set()
+        latencies.append(time.perf_counter() - struct.unpack("!d", payload)[0])
+        if len(latencies) == SECONDS * RATE:
+            complete.set()
 
     address = running.address
     receiving = replace(address, user=RECEIVES)
@@ -58,37 +59,37 @@ async def listen(running: Running) -> list[float]:
         gc.collect()
         gc.disable()
         began = time.perf_counter()
-        for number in range(SECONDS * A_SECOND):
-            await asyncio.sleep(max(0.0, began + number / A_SECOND - time.perf_counter()))
+        for number in range(SECONDS * RATE):
+            await asyncio.sleep(max(0.0, began + number / RATE - time.perf_counter()))
             publisher.publish(TOPIC, struct.pack("!d", time.perf_counter()), number + 1)
         async with asyncio.timeout(30):
-            await everything.wait()
+            await complete.wait()
         gc.enable()
-        assert not publisher.closed.done(), "the honest publisher lost its connection"
-        assert not subscriber.closed.done(), "the honest subscriber lost its connection"
-        return taken
+        assert not publisher.closed.done(), "the regular publisher lost its connection"
+        assert not subscriber.closed.done(), "the regular subscriber lost its connection"
+        return latencies
     finally:
         publisher.abort()
         subscriber.abort()
 
 
 def flood(address: Address) -> Iterator[None]:
-    """Log in and leave, one after the other."""
-    hello = connect_packet(address, "flood")
+    """Log in and disconnect, one connection after the other."""
+    connect = connect_packet(address, "flood")
     while True:
         with contextlib.suppress(OSError), _dial(address) as peer:
-            peer.sendall(hello)
+            peer.sendall(connect)
             peer.recv(4)
         yield
 
 
 def wrong_password(address: Address) -> Iterator[None]:
-    """As a flood, and never let in."""
+    """Log in with a wrong password, one connection after the other."""
     return flood(replace(address, password=PASSWORD[:-1]))
 
 
 def half_open(address: Address) -> Iterator[None]:
-    """Hold connections that never end their first packet, and renew those that were closed."""
+    """Hold connections that never complete their first packet, and reconnect closed ones."""
     held = [_stall(address) for _ in range(STALLED)]
     number = 0
     while True:
@@ -99,29 +100,29 @@ def half_open(address: Address) -> Iterator[None]:
 
 
 def malformed(address: Address) -> Iterator[None]:
-    """Log in, then send what is no packet."""
-    chance = random.Random(1883)  # noqa: S311 (the same bytes each time)
-    hello = connect_packet(address, "malformed")
+    """Log in, then send random bytes."""
+    chance = random.Random(1883)  # noqa: S311 (the same bytes in each run)
+    connect = connect_packet(address, "malformed")
     while True:
         with contextlib.suppress(OSError), _dial(address) as peer:
-            peer.sendall(hello + chance.randbytes(chance.randrange(2, 200)))
+            peer.sendall(connect + chance.randbytes(chance.randrange(2, 200)))
             peer.recv(64)
         yield
 
 
 def oversize(address: Address) -> Iterator[None]:
     """Log in, then send a packet of twice the limit."""
-    hello = connect_packet(address, "oversize")
+    connect = connect_packet(address, "oversize")
     large = packet(0x30, string(TOPIC), b"x" * (2 * LARGEST))
     while True:
         with contextlib.suppress(OSError), _dial(address) as peer:
-            peer.sendall(hello + large)
+            peer.sendall(connect + large)
             peer.recv(64)
         yield
 
 
 def slow_readers(address: Address) -> Iterator[None]:
-    """Subscribe, never read, and publish what they ought to have read."""
+    """Subscribe without reading, and publish messages for these subscribers."""
     receiving = replace(address, user=RECEIVES)
     held = []
     for number in range(READERS):
@@ -132,9 +133,9 @@ def slow_readers(address: Address) -> Iterator[None]:
         held.append(peer)
     publisher = _dial(address)
     publisher.sendall(connect_packet(address, "to-the-slow"))
-    late = packet(0x32, string("paragon/room/sensors/slow"), b"\0\x01", b"x" * 1000)
+    message = packet(0x32, string("paragon/room/sensors/slow"), b"\0\x01", b"x" * 1000)
     while held:
-        publisher.sendall(late)
+        publisher.sendall(message)
         time.sleep(0.001)
         with contextlib.suppress(BlockingIOError):
             publisher.recv(65_536, socket.MSG_DONTWAIT)
@@ -147,7 +148,7 @@ KINDS: dict[str, Callable[[Address], Iterator[None]]] = {
     f"{STALLED:,} connections that never end their first packet": half_open,
     "malformed packets after a login": malformed,
     "packets of twice the limit": oversize,
-    f"{READERS} subscribers that don't read 1,000 messages a second": slow_readers,
+    f"{READERS} subscribers that do not read 1,000 messages a second": slow_readers,
 }
 
 
@@ -162,32 +163,32 @@ def _stall(address: Address) -> socket.socket:
 
 
 def attack(kind: str, host: str, port: int) -> None:
-    """Abuse until stdin is closed, and print how often."""
+    """Run the attack for a fixed time, and print its rate per second."""
     address = Address(host=host, port=port, user=PUBLISHES, password=PASSWORD)
-    times = KINDS[kind](address)
-    next(times)
+    attempts = KINDS[kind](address)
+    next(attempts)
     print("begun", flush=True)
     count, began = 0, time.perf_counter()
     while time.perf_counter() < began + SECONDS + 2:
-        next(times)
+        next(attempts)
         count += 1
     print(f"{count / (time.perf_counter() - began):.0f}", flush=True)
 
 
-def beside(kind: str, running: Running) -> tuple[list[float], int]:
-    """Return what the honest client saw, and how often a second the other one tried."""
-    words = (sys.executable, "-m", "bench.abuse", kind)
-    where = (running.address.host, str(running.address.port))
-    with subprocess.Popen([*words, *where], stdout=subprocess.PIPE, text=True) as attacker:
+def measure_under_attack(kind: str, running: Running) -> tuple[list[float], int]:
+    """Return the latencies of the regular client, and the attempts of the attacker per second."""
+    address = (running.address.host, str(running.address.port))
+    argv = [sys.executable, "-m", "bench.abuse", kind, *address]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as attacker:
         assert attacker.stdout is not None
         assert attacker.stdout.readline() == "begun\n"
-        taken = asyncio.run(listen(running))
+        latencies = asyncio.run(measure_latencies(running))
         rate = int(attacker.stdout.readline())
-    return taken, rate
+    return latencies, rate
 
 
 def main() -> None:
-    """Print lines of the table in docs/explanation/bench.md."""
+    """Print rows for the table in docs/explanation/bench.md."""
     if len(sys.argv) > 1:
         kind, host, port = sys.argv[1:]
         attack(kind, host, int(port))
@@ -197,25 +198,26 @@ def main() -> None:
         folders(max_packet_size=LARGEST) as (broker, root),
         in_a_container(broker, root, daemon) as running,
     ):
-        asyncio.run(until_there(running.address))
-        late: list[str] = []
+        asyncio.run(wait_until_ready(running.address))
+        too_slow: list[str] = []
         for kind in KINDS:
-            quiet = _figures(asyncio.run(listen(running)))
-            taken, rate = beside(kind, running)
-            p50, p99 = _figures(taken)
-            if p50 > MOST * quiet[0]:
-                late.append(f"{kind}: {p50 / quiet[0]:.1f} times")
+            alone = _p50_and_p99(asyncio.run(measure_latencies(running)))
+            latencies, rate = measure_under_attack(kind, running)
+            p50, p99 = _p50_and_p99(latencies)
+            if p50 > BOUND * alone[0]:
+                too_slow.append(f"{kind}: {p50 / alone[0]:.1f} times")
             print(
-                f"| {kind}, {rate:,} a second | {p50 / quiet[0]:.1f} times, {p99 / quiet[1]:.1f} "
-                f"times | p50 {p50:.2f} ms against {quiet[0]:.2f} ms, p99 {p99:.2f} ms against "
-                f"{quiet[1]:.2f} ms |"
+                f"| {kind}, {rate:,} a second | {p50 / alone[0]:.1f} times, {p99 / alone[1]:.1f} "
+                f"times | p50 {p50:.2f} ms against {alone[0]:.2f} ms, p99 {p99:.2f} ms against "
+                f"{alone[1]:.2f} ms |"
             )
-        assert not late, f"the median is more than {MOST} times as late beside {'; '.join(late)}"
+        assert not too_slow, f"the median rose by more than {BOUND} times: {'; '.join(too_slow)}"
 
 
-def _figures(taken: list[float]) -> tuple[float, float]:
-    hundredths = statistics.quantiles(taken, n=100)
-    return 1000 * hundredths[49], 1000 * hundredths[98]
+def _p50_and_p99(latencies: list[float]) -> tuple[float, float]:
+    """Return two percentiles in milliseconds."""
+    percentiles = statistics.quantiles(latencies, n=100)
+    return 1000 * percentiles[49], 1000 * percentiles[98]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The access diff per rule, at 100 users and at 10,000: the ratio of the two is printed."""
+"""Compare the time of the access diff per rule with 100 users and with 10,000."""
 
 import time
 
@@ -8,11 +8,11 @@ from cli.stack import ROOT, Stack
 SMALL, LARGE = 100, 10_000
 RULES = 5
 BOUND = 10.0
-"""Per rule, the large one may take so many times what the small one takes."""
+"""The highest ratio of the times per rule."""
 
 
 def stack_file(users: int, *, changed: bool) -> str:
-    """Return a stack file with *users* of five rules each; every tenth differs where *changed*."""
+    """Return a stack file with *users* of five rules; *changed* changes a rule of every tenth."""
     head = (ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8").split("  sentient-mqtt:users:")[0]
     lines = [head, "  sentient-mqtt:users:\n"]
     for number in range(users):
@@ -27,21 +27,21 @@ def stack_file(users: int, *, changed: bool) -> str:
 
 
 def seconds(users: int) -> float:
-    """Return what reading and comparing two revisions takes, the best of three."""
+    """Return the time to parse and compare two revisions, the best of three."""
     file = ROOT / "Pulumi.dev.yaml"
-    texts = [stack_file(users, changed=each) for each in (False, True)]
+    texts = [stack_file(users, changed=changed) for changed in (False, True)]
     best = float("inf")
     for _ in range(3):
         began = time.perf_counter()
-        before, after = (Stack.parse("dev", file, each).settings for each in texts)
-        found = diff("dev", before, after)
+        before, after = (Stack.parse("dev", file, text).settings for text in texts)
+        result = diff("dev", before, after)
         best = min(best, time.perf_counter() - began)
-        assert len(found.users) == users / 10
+        assert len(result.users) == users / 10
     return best
 
 
 def main() -> None:
-    """Print a line of the table in docs/explanation/bench.md."""
+    """Print a row for the table in docs/explanation/bench.md."""
     small, large = seconds(SMALL), seconds(LARGE)
     per_rule = (large / (LARGE * RULES)) / (small / (SMALL * RULES))
     print(

@@ -1,4 +1,4 @@
-"""The same broker by Ansible: 100 users, one more, a rotation; each step beside `brokerctl up`."""
+"""Compare `brokerctl up` with Ansible for the same broker: 100 users, one more, a rotation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import free_port
-from bench.site import lets_in, temporary_stack
+from bench.site import accepts_login, temporary_stack
 from bench.users_up import declare
 from bootstrap import packages
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
 from broker.settings.stack_settings import Settings
 
 PLAYBOOK = Path(__file__).parent / "ansible"
 USERS = 100
-UP_PATIENCE = 600.0
+UP_TIMEOUT = 600.0
 ANSIBLE = Path("/usr/bin/ansible-playbook")
-SOMEBODY = "bench-0000"
-NEWCOMER = f"bench-{USERS - 5:04}"
+EXISTING_USER = "bench-0000"
+ADDED_USER = f"bench-{USERS - 5:04}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Playbook:
-    """A broker of its own that Debian's Ansible keeps as the stack file says."""
+    """A broker that Debian's Ansible deploys from the settings of a stack file."""
 
     name: str
     folder: Path
@@ -42,14 +42,14 @@ class Playbook:
     image: str
     mosquitto_passwd: Path
     at_once: bool
-    """Whether one `mosquitto_passwd -U` hashes all passwords, not one call each."""
+    """Whether one `mosquitto_passwd -U` hashes all passwords, instead of one call per user."""
 
     @property
     def secrets(self) -> Path:
         return self.folder / "secrets"
 
     def run(self, settings: Settings) -> float:
-        """Return the seconds that the playbook takes to bring *settings* about."""
+        """Return the seconds that the playbook takes to deploy *settings*."""
         variables = self.folder / "variables.json"
         variables.write_text(json.dumps(self._variables(settings)), encoding="utf-8")
         texts = {
@@ -77,20 +77,20 @@ class Playbook:
         assert done.returncode == 0, f"ansible-playbook:\n{done.stdout}"
         return seconds
 
-    def lets_in(self, user: str, generation: str) -> bool:
-        """Whether *user* is let in with the password of *generation*."""
+    def accepts_login(self, user: str, generation: str) -> bool:
+        """Return whether *user* can log in with the password of *generation*."""
         password = (self.secrets / f"{user}.{generation}").read_text(encoding="utf-8").strip()
-        return lets_in(self.port, user, password)
+        return accepts_login(self.port, user, password)
 
     def _variables(self, settings: Settings) -> dict[str, Any]:
         broker = settings.broker
         root = self.folder / "root"
-        folders = {each: str(root / each) for each in ("config", "data", "log")}
-        (listened, _) = (each.port for each in broker.listeners.values())
+        folders = {folder: str(root / folder) for folder in ("config", "data", "log")}
+        (container_port, _) = (listener.port for listener in broker.listeners.values())
         mounts = zip(folders.values(), (f"{CONFIG_DIR}:ro", DATA_DIR, LOG_DIR), strict=True)
         options: dict[str, list[str]] = {
             "--user": [f"{broker.owner.uid}:{broker.owner.gid}"],
-            "--publish": [f"127.0.0.1:{self.port}:{listened}"],
+            "--publish": [f"127.0.0.1:{self.port}:{container_port}"],
             "--volume": [f"{host}:{inside}" for host, inside in mounts],
             "--ulimit": [f"nofile={broker.limits.descriptors}"],
             "--restart": [broker.restart],
@@ -118,7 +118,7 @@ class Playbook:
 
 
 def mosquitto_passwd(folder: Path) -> Path:
-    """Unpack Debian's package in *folder*: installed, it would start a broker on port 1883."""
+    """Unpack mosquitto_passwd into *folder*: the installed package starts a broker on port 1883."""
     subprocess.run(
         ["apt-get", "download", "mosquitto"], cwd=folder, check=True, capture_output=True
     )
@@ -129,7 +129,7 @@ def mosquitto_passwd(folder: Path) -> Path:
 
 @contextmanager
 def playbooks() -> Iterator[tuple[Playbook, Playbook]]:
-    """Yield a playbook that hashes one by one, and one that hashes all at once; each a broker."""
+    """Yield two playbooks with a broker each: one hashes one by one, the other all at once."""
     packages.install(packages.BENCH, what="bench")
     daemon = ensure_daemon()
     with tempfile.TemporaryDirectory(prefix="bench-ansible-") as folder:
@@ -138,63 +138,65 @@ def playbooks() -> Iterator[tuple[Playbook, Playbook]]:
         both = tuple(
             Playbook(
                 name=f"bench-ansible-{secrets.token_hex(4)}",
-                folder=Path(folder) / way,
+                folder=Path(folder) / variant,
                 port=free_port(),
-                image=stand_in(STANDS_IN, daemon).name,
+                image=fallback_image(FALLBACK_SUITE, daemon).name,
                 mosquitto_passwd=tool,
-                at_once=way == "at-once",
+                at_once=variant == "at-once",
             )
-            for way in ("one-by-one", "at-once")
+            for variant in ("one-by-one", "at-once")
         )
         try:
-            for each in both:
-                each.secrets.mkdir(parents=True, mode=0o700)
+            for playbook in both:
+                playbook.secrets.mkdir(parents=True, mode=0o700)
             yield both[0], both[1]
         finally:
-            for each in both:
-                daemon.run("rm", "--force", "--volumes", each.name)
+            for playbook in both:
+                daemon.run("rm", "--force", "--volumes", playbook.name)
 
 
 def rotate(config: dict[str, Any]) -> None:
     for name, user in config["users"].items():
-        if name != NEWCOMER:
+        if name != ADDED_USER:
             user["generation"] = "2"
 
 
-def nothing(_config: dict[str, Any]) -> None:
+def no_change(_config: dict[str, Any]) -> None:
     pass
 
 
 STEPS: tuple[tuple[str, Callable[[dict[str, Any]], None]], ...] = (
     (f"first run, {USERS} users", declare(USERS)),
-    ("run that changes nothing", nothing),
-    ("one user more", declare(USERS + 1)),
+    ("run that changes nothing", no_change),
+    ("one more user", declare(USERS + 1)),
     (f"{USERS} users rotated", rotate),
 )
 
 
 def measure() -> Iterator[tuple[str, float, float, float]]:
-    """Yield each step, and what ours, Ansible one by one and Ansible at once took for it."""
-    with temporary_stack("beside") as stack, playbooks() as theirs:
+    """Yield the steps, with the seconds of `brokerctl up`, Ansible one by one and at once."""
+    with temporary_stack("beside") as stack, playbooks() as both:
         stack.add_commands()
-        for what, change in STEPS:
+        for step, change in STEPS:
             stack.edit(change)
             settings = stack.settings
-            ours, _ = stack.command("up", "--yes", patience=UP_PATIENCE)
-            one_by_one, at_once = (each.run(settings) for each in theirs)
-            for user in (SOMEBODY, *(NEWCOMER,) * (NEWCOMER in settings.users)):
-                assert stack.lets_in(user), f"{what}: {user} is not let in by ours"
+            up, _ = stack.command("up", "--yes", timeout=UP_TIMEOUT)
+            one_by_one, at_once = (playbook.run(settings) for playbook in both)
+            for user in (EXISTING_USER, *(ADDED_USER,) * (ADDED_USER in settings.users)):
+                assert stack.accepts_login(user), f"{step}: {user} cannot log in after up"
                 generation = settings.users[user].generation
-                assert all(each.lets_in(user, generation) for each in theirs), f"{what}: {user}"
-            yield what, ours, one_by_one, at_once
+                assert all(playbook.accepts_login(user, generation) for playbook in both), (
+                    f"{step}: {user} cannot log in after Ansible"
+                )
+            yield step, up, one_by_one, at_once
 
 
 def main() -> None:
-    """Print lines of the table in docs/explanation/bench.md."""
-    for what, ours, one_by_one, at_once in measure():
+    """Print rows for the table in docs/explanation/bench.md."""
+    for step, up, one_by_one, at_once in measure():
         print(
-            f"| Ansible against `brokerctl up`: {what} | {one_by_one / ours:.2f} times | "
-            f"{one_by_one:.1f} s against {ours:.1f} s; {at_once:.1f} s ({at_once / ours:.2f} "
+            f"| Ansible against `brokerctl up`: {step} | {one_by_one / up:.2f} times | "
+            f"{one_by_one:.1f} s against {up:.1f} s; {at_once:.1f} s ({at_once / up:.2f} "
             "times) where one `mosquitto_passwd -U` hashes all |"
         )
 

@@ -1,4 +1,4 @@
-"""A broker with production's files, for benches: in a container as ours is, or bare on the host."""
+"""A broker with production's files for benchmarks, in a container or directly on the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.clients import Address, Client, free_port
 from bootstrap.daemon import Daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.credentials.password_hashes import SALT_BYTES, hash_password, render_passwd
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
@@ -23,12 +23,12 @@ from cli.stack import Stack
 
 PUBLISHES, RECEIVES = "paragon_devices", "sentient_api_prod"
 PASSWORD = "not-a-secret-on-a-loopback"  # noqa: S105
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A broker that answers, and the process that it is."""
+    """A running broker: its address and its process ID."""
 
     name: str
     address: Address
@@ -38,14 +38,14 @@ class Running:
 @contextmanager
 def folders(iterations: int | None = None, **limits: int) -> Iterator[tuple[Broker, Path]]:
     """
-    Production's files below a folder that ends with this, as the broker sees them below /.
+    Yield production's files in a temporary folder, with the paths that they have in the container.
 
-    *limits* stand in the place of production's own.
+    *limits* override those of production.
     """
     settings = Stack.read("prod").settings
     listeners = {
-        name: each.model_copy(update={"port": free_port()})
-        for name, each in settings.broker.listeners.items()
+        name: listener.model_copy(update={"port": free_port()})
+        for name, listener in settings.broker.listeners.items()
     }
     limited = settings.broker.limits.model_copy(update=limits)
     broker = settings.broker.model_copy(update={"listeners": listeners, "limits": limited})
@@ -58,8 +58,8 @@ def folders(iterations: int | None = None, **limits: int) -> Iterator[tuple[Brok
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
-        for each in (CONFIG_DIR, DATA_DIR, LOG_DIR):
-            folder = root / each.removeprefix("/")
+        for directory in (CONFIG_DIR, DATA_DIR, LOG_DIR):
+            folder = root / directory.removeprefix("/")
             folder.mkdir(parents=True)
             os.chown(folder, broker.owner.uid, broker.owner.gid)
         for file, text in texts.items():
@@ -73,10 +73,10 @@ def folders(iterations: int | None = None, **limits: int) -> Iterator[tuple[Brok
 @contextmanager
 def in_a_container(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
     """
-    Our container, reached at its address on Docker's bridge.
+    Start a container like that of the deployment; its address is that on Docker's bridge.
 
-    Through a port published on 127.0.0.1 every byte would pass Docker's userland proxy, which no
-    controller's does, and which has two of its 20,000 files for each connection.
+    A port published on 127.0.0.1 would add Docker's userland proxy, which no remote client uses,
+    and which needs two of its 20,000 files per connection.
     """
     name = f"bench-{secrets.token_hex(4)}"
     words = (
@@ -87,17 +87,17 @@ def in_a_container(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Runni
         *("--log-opt", f"max-file={broker.logging.max_files}"),
         *("--volume", f"{root}{CONFIG_DIR}:{CONFIG_DIR}:ro"),
         *("--volume", f"{root}{DATA_DIR}:{DATA_DIR}", "--volume", f"{root}{LOG_DIR}:{LOG_DIR}"),
-        *(stand_in(STANDS_IN, daemon).name, *command(broker)),
+        *(fallback_image(FALLBACK_SUITE, daemon).name, *command(broker)),
     )
     try:
         daemon.ask(*words)
-        yield found(broker, name, daemon)
+        yield running_container(broker, name, daemon)
     finally:
         daemon.run("rm", "--force", "--volumes", name)
 
 
-def found(broker: Broker, name: str, daemon: Daemon) -> Running:
-    """Return where a container is now: a start may give it another address."""
+def running_container(broker: Broker, name: str, daemon: Daemon) -> Running:
+    """Return the current address and process ID of a container; a start may change them."""
     template = "{{.State.Pid}} {{.NetworkSettings.IPAddress}}"
     pid, host = daemon.ask("inspect", "--format", template, name).split()
     return Running(name=name, address=address(broker, host), pid=int(pid))
@@ -105,10 +105,10 @@ def found(broker: Broker, name: str, daemon: Daemon) -> Running:
 
 @contextmanager
 def bare(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
-    """The image's own Mosquitto with its libraries, started below *root* without a container."""
+    """Start the Mosquitto of the image with its libraries in *root*, without a container."""
     name = f"bench-{secrets.token_hex(4)}"
     try:
-        daemon.ask("create", "--name", name, stand_in(STANDS_IN, daemon).name)
+        daemon.ask("create", "--name", name, fallback_image(FALLBACK_SUITE, daemon).name)
         files = subprocess.Popen(daemon.argv("export", name), stdout=subprocess.PIPE)
         with files:
             subprocess.run(
@@ -118,12 +118,12 @@ def bare(broker: Broker, root: Path, daemon: Daemon) -> Iterator[Running]:
         daemon.run("rm", "--force", "--volumes", name)
     conf = root / CONFIG_DIR.removeprefix("/") / broker.files.conf
     text = conf.read_text(encoding="utf-8")
-    for each in broker.listeners.values():
-        text = text.replace(f"listener {each.port}\n", f"listener {each.port} 127.0.0.1\n")
+    for listener in broker.listeners.values():
+        text = text.replace(f"listener {listener.port}\n", f"listener {listener.port} 127.0.0.1\n")
     conf.write_text(text, encoding="utf-8")
-    who = f"--userspec={broker.owner.uid}:{broker.owner.gid}"
+    user = f"--userspec={broker.owner.uid}:{broker.owner.gid}"
     with (root / "stdout").open("wb") as sink:
-        process = subprocess.Popen(["chroot", who, root, *command(broker)], stdout=sink)
+        process = subprocess.Popen(["chroot", user, root, *command(broker)], stdout=sink)
     try:
         yield Running(name=name, address=address(broker, "127.0.0.1"), pid=process.pid)
     finally:
@@ -140,8 +140,8 @@ def address(broker: Broker, host: str) -> Address:
     return Address(host=host, port=listener.port, user=PUBLISHES, password=PASSWORD)
 
 
-async def until_there(address: Address) -> None:
-    async with asyncio.timeout(PATIENCE):
+async def wait_until_ready(address: Address) -> None:
+    async with asyncio.timeout(TIMEOUT):
         while True:
             try:
                 client = await Client.dial(address, "first")

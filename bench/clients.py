@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 clients by the thousand, in one event loop: QoS 1, no timers."""
+"""Lightweight MQTT 3.1.1 clients with QoS 1, thousands in one event loop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
 KEEP_ALIVE = 3600
-"""Longer than any measurement: nobody sends a PINGREQ."""
+"""Longer than any measurement, because the clients send no PINGREQ."""
 
 
-class TurnedAwayError(Exception):
-    """The broker answered the login with another code than 0."""
+class LoginRefusedError(Exception):
+    """The broker answered CONNECT with a code other than 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a broker listens, and a login that it knows."""
+    """The address of a listener, with a user name and password."""
 
     host: str
     port: int
@@ -32,9 +32,9 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def connect_packet(address: Address, client_id: str, *, lasting: bool = False) -> bytes:
-    """Return a CONNECT with a login; a *lasting* session is one that outlives its connections."""
-    flags = b"\xc0" if lasting else b"\xc2"
+def connect_packet(address: Address, client_id: str, *, persistent: bool = False) -> bytes:
+    """Return a CONNECT packet with a login; *persistent* asks for a persistent session."""
+    flags = b"\xc0" if persistent else b"\xc2"
     return packet(
         0x10,
         b"\0\x04MQTT\x04" + flags + struct.pack("!H", KEEP_ALIVE),
@@ -44,10 +44,10 @@ def connect_packet(address: Address, client_id: str, *, lasting: bool = False) -
 
 class Client(asyncio.Protocol):
     """
-    One connection. It is let in once ``connected`` is done, and over once ``closed`` is.
+    One connection. The futures ``connected`` and ``closed`` mark its begin and its end.
 
-    *on_message* is given the payload of what arrives, *on_acknowledged* the number of what the
-    broker took. With *lasting* the broker keeps the session, and ``resumed`` says that it had.
+    *on_message* gets the payload of a received message, *on_acknowledged* the packet ID of a
+    PUBACK. With *persistent* the broker keeps the session; ``resumed`` is whether it had one.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Client(asyncio.Protocol):
         address: Address,
         client_id: str,
         *,
-        lasting: bool = False,
+        persistent: bool = False,
         on_message: Callable[[bytes], None] | None = None,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class Client(asyncio.Protocol):
         self.subscribed: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.resumed = False
-        self._hello = connect_packet(address, client_id, lasting=lasting)
+        self._connect = connect_packet(address, client_id, persistent=persistent)
         self._on_message = on_message
         self._on_acknowledged = on_acknowledged
         self._buffer = b""
@@ -76,51 +76,53 @@ class Client(asyncio.Protocol):
         address: Address,
         client_id: str,
         *,
-        lasting: bool = False,
+        persistent: bool = False,
         on_message: Callable[[bytes], None] | None = None,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> Client:
-        """Return a client that is let in; a broker that isn't there is an ``OSError``."""
-        made = cls(
+        """Return a connected client; raise OSError if the broker does not answer."""
+        client = cls(
             address,
             client_id,
-            lasting=lasting,
+            persistent=persistent,
             on_message=on_message,
             on_acknowledged=on_acknowledged,
         )
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: made, address.host, address.port)
+        await loop.create_connection(lambda: client, address.host, address.port)
         try:
-            await made.connected
+            await client.connected
         except BaseException:
-            made.abort()
+            client.abort()
             raise
-        return made
+        return client
 
     def subscribe(self, topic_filter: str) -> asyncio.Future[None]:
         self._transport.write(packet(0x82, b"\0\x01", string(topic_filter), b"\x01"))
         return self.subscribed
 
     def publish(self, topic: str, payload: bytes, number: int, *, again: bool = False) -> None:
-        """Send with QoS 1; *again* says that an earlier connection sent it already (DUP)."""
+        """Publish with QoS 1; *again* marks a message that was sent before (DUP)."""
         head = 0x3A if again else 0x32
         self._transport.write(packet(head, string(topic), struct.pack("!H", number), payload))
 
     def abort(self) -> None:
-        """Close without a word, as a client that lost its power."""
+        """Close without a DISCONNECT packet, like a client that loses its power."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(self._hello)
+        transport.write(self._connect)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for each in (self.connected, self.subscribed):
-            if not each.done():
-                each.set_exception(exc or ConnectionResetError("the broker closed the connection"))
-                each.exception()  # nobody need ask for it
-        if not self.closed.done():  # whoever waited for it may have been cancelled
+        for future in (self.connected, self.subscribed):
+            if not future.done():
+                future.set_exception(
+                    exc or ConnectionResetError("the broker closed the connection")
+                )
+                future.exception()  # mark it as retrieved
+        if not self.closed.done():  # a cancelled waiter cancels the future, too
             self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -134,7 +136,7 @@ class Client(asyncio.Protocol):
                     self.resumed = bool(body[0] & 1)
                     self.connected.set_result(None)
                 else:
-                    self.connected.set_exception(TurnedAwayError(f"code {body[1]}"))
+                    self.connected.set_exception(LoginRefusedError(f"code {body[1]}"))
             elif kind == SUBACK:
                 self.subscribed.set_result(None)
 
@@ -148,33 +150,33 @@ class Client(asyncio.Protocol):
             self._on_message(body[begin:])
 
     def _packets(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Yield kind, QoS and body of each packet that is whole; keep the rest."""
+        """Yield kind, QoS and body of every complete packet; buffer the rest."""
         data = self._buffer + data
         begin = 0
-        while found := _whole(data, begin):
-            body, end = found
+        while bounds := _body_bounds(data, begin):
+            body, end = bounds
             yield data[begin] >> 4, data[begin] >> 1 & 3, data[body:end]
             begin = end
         self._buffer = data[begin:]
 
 
-def _whole(data: bytes, begin: int) -> tuple[int, int] | None:
-    """Return where the body of the packet at *begin* begins and ends, if all of it is there."""
+def _body_bounds(data: bytes, begin: int) -> tuple[int, int] | None:
+    """Return begin and end of the body of the packet at *begin*; None if it is incomplete."""
     length = 0
-    for place in range(1, 5):
-        if begin + place >= len(data):
+    for offset in range(1, 5):
+        if begin + offset >= len(data):
             return None
-        digit = data[begin + place]
-        length |= (digit & 0x7F) << 7 * (place - 1)
+        digit = data[begin + offset]
+        length |= (digit & 0x7F) << 7 * (offset - 1)
         if not digit & 0x80:
             break
-    body = begin + place + 1
+    body = begin + offset + 1
     return (body, body + length) if body + length <= len(data) else None
 
 
-def packet(head: int, *parts: bytes) -> bytes:
+def packet(head: int, *fields: bytes) -> bytes:
     """Return a control packet whose first byte is *head* (MQTT 3.1.1, section 2.2)."""
-    body = b"".join(parts)
+    body = b"".join(fields)
     length, left = b"", len(body)
     while True:
         left, digit = left >> 7, left & 0x7F
@@ -184,6 +186,6 @@ def packet(head: int, *parts: bytes) -> bytes:
 
 
 def string(text: str) -> bytes:
-    """Return *text* with its length before it (MQTT 3.1.1, section 1.5.3)."""
+    """Return *text* with its length as prefix (MQTT 3.1.1, section 1.5.3)."""
     encoded = text.encode()
     return struct.pack("!H", len(encoded)) + encoded

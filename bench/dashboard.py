@@ -1,4 +1,4 @@
-"""monitoring/dashboard.json as it looks on a broker that works: docs/explanation/dashboard.svg."""
+"""Draw docs/explanation/dashboard.svg: monitoring/dashboard.json with data of a loaded broker."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.clients import Address, Client, TurnedAwayError, free_port
+from bench.clients import Address, Client, LoginRefusedError, free_port
 from bench.panels import Line, render_panels
 from bench.site import temporary_stack
 from bootstrap import apt
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import EXPORTER, STANDS_IN, stand_in
+from bootstrap.image import EXPORTER, FALLBACK_SUITE, fallback_image
 from cli.stack import ROOT
 
 BOARD = ROOT / "monitoring" / "dashboard.json"
 PAGE = ROOT / "docs" / "explanation" / "dashboard.svg"
-READER = "sentient_monitor_prod"
+MONITORING_USER = "sentient_monitor_prod"
 SECONDS = 240
-TICK = 5.0
-"""Seconds between two looks of the host's script; a minute where cron starts it."""
-MOST = 60
-"""Controllers, at the end."""
+INTERVAL = 5.0
+"""Seconds between two runs of the host's metrics script; in a deployment it runs every minute."""
+CONTROLLERS = 60
+"""The number of controllers at the end."""
 
 
 def main() -> None:
-    """Bring a stack up with its exporter, have it work for minutes, and draw what was scraped."""
-    stand_in(STANDS_IN, ensure_daemon(), EXPORTER)
+    """Deploy a stack with its exporter, put it under load for minutes, and draw the metrics."""
+    fallback_image(FALLBACK_SUITE, ensure_daemon(), EXPORTER)
     binaries = apt.unpack(("prometheus", "prometheus-node-exporter"), what="bench") / "usr/bin"
     with temporary_stack("dashboard") as stack:
         site = stack.site
@@ -43,7 +43,11 @@ def main() -> None:
 
         def declare(config: dict[str, Any]) -> None:
             broker = config["broker"]
-            broker["monitoring"] = {"user": READER, "port": port, "textfile": str(textfiles)}
+            broker["monitoring"] = {
+                "user": MONITORING_USER,
+                "port": port,
+                "textfile": str(textfiles),
+            }
             broker["backups"] = {"folder": str(backups)}
             broker["limits"]["maxConnections"] = 100
             broker["listeners"]["mqtt"]["plain"] = True
@@ -70,11 +74,11 @@ def main() -> None:
                 }
         finally:
             site.destroy()
-    empty = [each["title"] for each in board["panels"] if not lines[each["id"]]]
+    empty = [panel["title"] for panel in board["panels"] if not lines[panel["id"]]]
     if empty:
-        sys.exit(f"{BOARD.name}: nothing to show in {', '.join(empty)}")
+        sys.exit(f"{BOARD.name}: no data in {', '.join(empty)}")
     PAGE.write_text(render_panels(board, lines), encoding="utf-8")
-    print(f"| {BOARD.name}: panels with something to show | {len(lines)} | of {len(lines)} |")
+    print(f"| {BOARD.name}: panels with data | {len(lines)} | of {len(lines)} |")
 
 
 def _run(script: Path) -> None:
@@ -83,47 +87,49 @@ def _run(script: Path) -> None:
 
 def _lines(prometheus: Any, panel: Any, broker: str, began: float) -> Iterator[Line]:
     for target in panel["targets"]:
-        found = prometheus.ask(
+        result = prometheus.ask(
             "query_range",
             query=target["expr"].replace("$broker", broker),
             start=f"{began:.0f}",
             end=f"{time.time():.0f}",
             step="2",
         )["result"]
-        for each in found:
-            points = [(float(at), float(value)) for at, value in each["values"]]
+        for series in result:
+            points = [(float(at), float(value)) for at, value in series["values"]]
             yield Line(target["legendFormat"], points)
 
 
 async def _work(site: Any, script: Path) -> None:
-    """More and more controllers, a reader that is away for a while, and somebody who guesses."""
+    """Run a growing number of controllers, a subscriber, and logins with a wrong password."""
     device, api = (
-        Address(host="127.0.0.1", port=site.ports[0], user=each, password=site.password(each))
-        for each in ("paragon_devices", "sentient_api_prod")
+        Address(host="127.0.0.1", port=site.ports[0], user=user, password=site.password(user))
+        for user in ("paragon_devices", "sentient_api_prod")
     )
-    guess = Address(host="127.0.0.1", port=site.ports[0], user="admin", password="guess")  # noqa: S106 (a wrong one)
+    wrong_login = Address(host="127.0.0.1", port=site.ports[0], user="admin", password="guess")  # noqa: S106 (a wrong one)
     site.publish_durable_messages()
-    draw = random.Random(1)  # noqa: S311 (a load, not a secret)
+    chance = random.Random(1)  # noqa: S311 (a load, not a secret)
     reader = await Client.dial(api, "dashboard-api")
     await reader.subscribe("paragon/#")
     clients: list[Client] = []
-    end, tick, number = time.monotonic() + SECONDS, 0.0, 0
+    end, next_run, number = time.monotonic() + SECONDS, 0.0, 0
     while (left := end - time.monotonic()) > 0:
-        wanted = int(MOST * (1 - left / SECONDS)) + 5
-        while len(clients) < wanted:
+        required = int(CONTROLLERS * (1 - left / SECONDS)) + 5
+        while len(clients) < required:
             clients.append(await Client.dial(device, f"dashboard-{len(clients)}"))
-        for each in draw.sample(clients, len(clients) // 2):
+        for client in chance.sample(clients, len(clients) // 2):
             number += 1
-            each.publish(f"paragon/room-{number % 9}/events/bench", b"x" * 60, number % 60_000 + 1)
-        if draw.random() < 0.04:  # noqa: PLR2004 (about one guess in five seconds)
-            with contextlib.suppress(TurnedAwayError):
-                (await Client.dial(guess, "stranger")).abort()
-        if time.monotonic() >= tick:
+            client.publish(
+                f"paragon/room-{number % 9}/events/bench", b"x" * 60, number % 60_000 + 1
+            )
+        if chance.random() < 0.04:  # noqa: PLR2004 (about one wrong login in five seconds)
+            with contextlib.suppress(LoginRefusedError):
+                (await Client.dial(wrong_login, "stranger")).abort()
+        if time.monotonic() >= next_run:
             await asyncio.to_thread(_run, script)
-            tick = time.monotonic() + TICK
+            next_run = time.monotonic() + INTERVAL
         await asyncio.sleep(0.2)
-    for each in (*clients, reader):
-        each.abort()
+    for client in (*clients, reader):
+        client.abort()
 
 
 if __name__ == "__main__":

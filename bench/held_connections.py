@@ -1,4 +1,4 @@
-"""10,000 connections held while messages pass: our container, and the same Mosquitto bare."""
+"""Compare 10,000 connections with traffic in the container and in the same Mosquitto without it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,40 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
-from bench.brokers import PATIENCE, RECEIVES, Running, bare, folders, in_a_container, until_there
+from bench.brokers import (
+    RECEIVES,
+    TIMEOUT,
+    Running,
+    bare,
+    folders,
+    in_a_container,
+    wait_until_ready,
+)
 from bench.clients import Client
 from bootstrap.daemon import ensure_daemon
 
-PAIRS = 5_000
-"""Each a client that publishes and one that receives what it publishes."""
-A_SECOND = 1_000
+PUBLISHERS = 5_000
+"""The number of publishers; every publisher has one subscriber."""
+RATE = 1_000
+"""Messages per second."""
 SECONDS = 20
 ROUNDS = 2
-"""In turn; the better of each is what the machine's other work disturbed less."""
+"""The rounds alternate; the better result was less disturbed by other work of the machine."""
 AT_ONCE = 50
-"""Clients under way at the start, so that the start is no storm."""
+"""The number of clients that connect at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """What holding the connections cost."""
+class Cost:
+    """The memory of the broker, and the latency in seconds."""
 
     kilobytes: int
-    median: float
-    worst_of_hundred: float
+    p50: float
+    p99: float
 
 
-async def hold(running: Running) -> Held:
-    """Connect everybody, let messages pass, and return what was seen."""
+async def measure(running: Running) -> Cost:
+    """Connect all clients, publish, and return the cost."""
     latencies: list[float] = []
 
     def arrived(payload: bytes) -> None:
@@ -45,33 +54,34 @@ async def hold(running: Running) -> Held:
     publishers: list[Client] = []
     subscribers: list[Client] = []
     try:
-        await until_there(running.address)
-        for first in range(0, PAIRS, AT_ONCE):
+        await wait_until_ready(running.address)
+        for first in range(0, PUBLISHERS, AT_ONCE):
             numbers = range(first, first + AT_ONCE)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 publishers += await asyncio.gather(
-                    *(Client.dial(running.address, f"from-{each}") for each in numbers)
+                    *(Client.dial(running.address, f"from-{number}") for number in numbers)
                 )
                 subscribers += await asyncio.gather(
-                    *(Client.dial(receiving, f"to-{each}", on_message=arrived) for each in numbers)
+                    *(
+                        Client.dial(receiving, f"to-{number}", on_message=arrived)
+                        for number in numbers
+                    )
                 )
                 await asyncio.gather(
-                    *(subscribers[each].subscribe(topic(each)) for each in numbers)
+                    *(subscribers[number].subscribe(topic(number)) for number in numbers)
                 )
         gc.collect()
         gc.disable()
         await publish(publishers)
         gc.enable()
-        lost = [each for each in (*publishers, *subscribers) if each.closed.done()]
-        assert not lost, f"{len(lost)} connections were not held"
-        assert len(latencies) == A_SECOND * SECONDS, f"{len(latencies)} messages arrived"
-        hundredths = statistics.quantiles(latencies, n=100)
-        return Held(
-            kilobytes=resident(running.pid), median=hundredths[49], worst_of_hundred=hundredths[98]
-        )
+        lost = [client for client in (*publishers, *subscribers) if client.closed.done()]
+        assert not lost, f"{len(lost)} connections were lost"
+        assert len(latencies) == RATE * SECONDS, f"{len(latencies)} messages arrived"
+        percentiles = statistics.quantiles(latencies, n=100)
+        return Cost(kilobytes=resident(running.pid), p50=percentiles[49], p99=percentiles[98])
     finally:
-        for each in (*publishers, *subscribers):
-            each.abort()
+        for client in (*publishers, *subscribers):
+            client.abort()
 
 
 def topic(number: int) -> str:
@@ -79,44 +89,51 @@ def topic(number: int) -> str:
 
 
 async def publish(publishers: list[Client]) -> None:
-    """Publish at the rate, a client after the other, and wait for what is under way."""
+    """Publish at the rate, one client after the other, and wait for the last deliveries."""
     began = time.perf_counter()
-    for number in range(A_SECOND * SECONDS):
-        wait = began + number / A_SECOND - time.perf_counter()
+    for number in range(RATE * SECONDS):
+        wait = began + number / RATE - time.perf_counter()
         await asyncio.sleep(max(0.0, wait))
         payload = struct.pack("!d56x", time.perf_counter())
-        publishers[number % PAIRS].publish(topic(number % PAIRS), payload, number // PAIRS + 1)
+        publishers[number % PUBLISHERS].publish(
+            topic(number % PUBLISHERS), payload, number // PUBLISHERS + 1
+        )
     took = time.perf_counter() - began
-    assert took < SECONDS * 1.1, f"{took:.1f} s: this machine can't publish at the rate"
+    assert took < SECONDS * 1.1, f"{took:.1f} s: this machine is too slow for the rate"
     await asyncio.sleep(2)
 
 
 def resident(pid: int) -> int:
-    """Return the kilobytes of a process that are in memory."""
+    """Return the resident memory of a process in kilobytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def main() -> None:
-    """Print lines of the table in docs/explanation/bench.md."""
+    """Print rows for the table in docs/explanation/bench.md."""
     daemon = ensure_daemon()
-    ours: list[Held] = []
-    theirs: list[Held] = []
+    in_container: list[Cost] = []
+    without: list[Cost] = []
     for _ in range(ROUNDS):
-        for ways, found in ((in_a_container, ours), (bare, theirs)):
-            with folders() as (broker, root), ways(broker, root, daemon) as running:
-                found.append(asyncio.run(hold(running)))
-    what = (
-        f"{2 * PAIRS:,} connections and {A_SECOND:,} messages a second, our container against the "
+        for start, costs in ((in_a_container, in_container), (bare, without)):
+            with folders() as (broker, root), start(broker, root, daemon) as running:
+                costs.append(asyncio.run(measure(running)))
+    setup = (
+        f"{2 * PUBLISHERS:,} connections and {RATE:,} messages a second, our container against the "
         "same Mosquitto bare"
     )
-    mine, bares = (min(each.kilobytes for each in some) / 1024 for some in (ours, theirs))
-    print(f"| {what}: memory | {mine / bares:.2f} times | {mine:.1f} MiB against {bares:.1f} MiB |")
-    for name, of in (("p50", attrgetter("median")), ("p99", attrgetter("worst_of_hundred"))):
-        mine, bares = (1000 * min(map(of, some)) for some in (ours, theirs))
+    first, second = (
+        min(cost.kilobytes for cost in costs) / 1024 for costs in (in_container, without)
+    )
+    ratio = first / second
+    print(f"| {setup}: memory | {ratio:.2f} times | {first:.1f} MiB against {second:.1f} MiB |")
+    for name in ("p50", "p99"):
+        first, second = (
+            1000 * min(map(attrgetter(name), costs)) for costs in (in_container, without)
+        )
         print(
-            f"| the same: {name} of the time from publisher to subscriber | {mine / bares:.2f} "
-            f"times | {mine:.2f} ms against {bares:.2f} ms |"
+            f"| the same: {name} of the time from publisher to subscriber | {first / second:.2f} "
+            f"times | {first:.2f} ms against {second:.2f} ms |"
         )
 
 

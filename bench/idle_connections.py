@@ -1,8 +1,8 @@
 """
-Hold TCP connections on which nothing is said, in a process of their own.
+Hold idle TCP connections, in a separate process.
 
-``python idle_connections.py HOST PORT COUNT``: prints a line once that many were dialled, dials
-again what the broker closes, and ends with its stdin.
+``python idle_connections.py HOST PORT COUNT`` prints a line once it has opened COUNT connections,
+reopens those that the broker closes, and exits when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 
 AT_ONCE = 50
 PAUSE = 0.05
-"""Seconds between two batches once all were dialled: idle connections, and no flood of them."""
+"""Seconds between two batches once all are open, so that the connections are no flood."""
 
 
 def dial(address: tuple[str, int]) -> socket.socket:
-    """Begin a connection; what becomes of it is the poll's to say."""
+    """Start to connect; the poll reports the result."""
     peer = socket.socket()
     peer.setblocking(False)  # noqa: FBT003 (its own signature)
     peer.connect_ex(address)
@@ -29,7 +29,7 @@ def dial(address: tuple[str, int]) -> socket.socket:
 
 
 def hold(host: str, port: int, count: int) -> None:
-    """Hold them until stdin ends."""
+    """Hold *count* connections until stdin is closed."""
     held: dict[int, socket.socket] = {}
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN | select.POLLHUP)
@@ -53,7 +53,7 @@ def hold(host: str, port: int, count: int) -> None:
 
 @contextlib.contextmanager
 def holding(host: str, port: int, count: int) -> Iterator[None]:
-    """Run this file in a process of its own, from when all were dialled until the block ends."""
+    """Hold *count* connections in a separate process during the block."""
     with subprocess.Popen(
         [sys.executable, __file__, host, str(port), str(count)],
         stdin=subprocess.PIPE,

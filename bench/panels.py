@@ -1,4 +1,4 @@
-"""Grafana's panels of monitoring/dashboard.json as one SVG, from what Prometheus answered."""
+"""Draw the panels of a Grafana dashboard as SVG, from results of Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 COLUMN, ROW, GAP = 50, 30, 6
-"""Pixels of Grafana's grid of 24 columns."""
+"""The cell size and the gap of Grafana's grid of 24 columns, in pixels."""
 COLOURS = ("#3366cc", "#dc3912", "#109618", "#ff9900")
 TONES = {"green": "#2e7d32", "orange": "#ef6c00", "red": "#c62828"}
 FONT = "font-family='sans-serif'"
@@ -19,18 +19,20 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """What one expression of a panel came to, with the legend that Grafana shows."""
+    """The values of one series, with its legend."""
 
     legend: str
     points: Points
 
 
 def render_panels(board: Mapping[str, Any], lines: Mapping[int, Sequence[Line]]) -> str:
-    """Return the picture; *lines* is what was answered, by the panel's ``id``."""
+    """Return the SVG; *lines* are the series, by the panel's ``id``."""
     panels = board["panels"]
     width = 24 * COLUMN
-    height = max(each["gridPos"]["y"] + each["gridPos"]["h"] for each in panels) * ROW
-    drawn = "\n".join(part for each in panels for part in _panel(each, lines.get(each["id"], ())))
+    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * ROW
+    drawn = "\n".join(
+        element for panel in panels for element in _panel(panel, lines.get(panel["id"], ()))
+    )
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
         f"viewBox='0 0 {width} {height}'>\n<rect width='100%' height='100%' fill='#f4f5f5'/>\n"
@@ -39,13 +41,13 @@ def render_panels(board: Mapping[str, Any], lines: Mapping[int, Sequence[Line]])
 
 
 def _panel(panel: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
-    place = panel["gridPos"]
-    x, y = place["x"] * COLUMN + GAP / 2, place["y"] * ROW + GAP / 2
-    w, h = place["w"] * COLUMN - GAP, place["h"] * ROW - GAP
+    grid = panel["gridPos"]
+    x, y = grid["x"] * COLUMN + GAP / 2, grid["y"] * ROW + GAP / 2
+    w, h = grid["w"] * COLUMN - GAP, grid["h"] * ROW - GAP
     yield f"<g transform='translate({x:g},{y:g})'>"
     yield f"<rect width='{w}' height='{h}' fill='white' stroke='#d0d0d0'/>"
     yield _text(8, 18, panel["title"], size=13, weight="bold")
-    shown = [each for each in lines if each.points]
+    shown = [line for line in lines if line.points]
     if not shown:
         yield _text(w / 2, h / 2, "No data", anchor="middle", fill="#888")
     elif panel["type"] == "stat":
@@ -62,22 +64,22 @@ def _stat(panel: Mapping[str, Any], line: Line, w: float, h: float) -> Iterator[
     for step in defaults.get("thresholds", {}).get("steps", ()):
         if step["value"] is None or value >= step["value"]:
             tone = step["color"]
-    said = _value(value, defaults["unit"])
+    text = _value(value, defaults["unit"])
     for mapping in defaults.get("mappings", ()):
-        said = mapping["options"].get(f"{value:g}", {}).get("text", said)
+        text = mapping["options"].get(f"{value:g}", {}).get("text", text)
     yield f"<rect x='8' y='28' width='{w - 16}' height='{h - 36}' rx='4' fill='{TONES[tone]}'/>"
-    yield _text(w / 2, h / 2 + 24, said, size=30, anchor="middle", fill="white", weight="bold")
+    yield _text(w / 2, h / 2 + 24, text, size=30, anchor="middle", fill="white", weight="bold")
 
 
 def _graph(panel: Mapping[str, Any], lines: Sequence[Line], w: float, h: float) -> Iterator[str]:
     unit = panel["fieldConfig"]["defaults"]["unit"]
     left, top, right, bottom = 70.0, 34.0, w - 12, h - 46
-    begin = min(each.points[0][0] for each in lines)
-    end = max(*(each.points[-1][0] for each in lines), begin + 1)
-    most = _ceiling(max(value for each in lines for _, value in each.points))
-    for part in range(5):
-        level = most * part / 4
-        y = bottom - (bottom - top) * part / 4
+    begin = min(line.points[0][0] for line in lines)
+    end = max(*(line.points[-1][0] for line in lines), begin + 1)
+    most = _ceiling(max(value for line in lines for _, value in line.points))
+    for quarter in range(5):
+        level = most * quarter / 4
+        y = bottom - (bottom - top) * quarter / 4
         yield f"<line x1='{left}' y1='{y:.1f}' x2='{right}' y2='{y:.1f}' stroke='#e6e6e6'/>"
         yield _text(left - 6, y + 4, _value(level, unit), anchor="end", fill="#555")
     yield _text(left, bottom + 16, "0 s", fill="#555")
@@ -96,17 +98,17 @@ def _graph(panel: Mapping[str, Any], lines: Sequence[Line], w: float, h: float) 
 
 
 def _ceiling(value: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20, ... that *value* fits below."""
+    """Return the smallest of 1, 2, 5, 10, 20, ... that is not below *value*."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(each * power for each in (1, 2, 5, 10) if value <= each * power)
+    return next(factor * power for factor in (1, 2, 5, 10) if value <= factor * power)
 
 
 def _value(value: float, unit: str) -> str:
     if unit == "s":
         return f"{value:,.0f} s"
-    number = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"  # noqa: PLR2004 (digits enough)
+    number = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"  # noqa: PLR2004 (two significant digits)
     return number + {"cps": "/s", "Bps": " B/s"}.get(unit, "")
 
 

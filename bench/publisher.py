@@ -1,4 +1,4 @@
-"""A publisher of QoS 1 that numbers its messages, and dials again by itself when it is cut off."""
+"""A QoS 1 publisher that numbers its messages and reconnects."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.clients import Address, Client, TurnedAwayError
+from bench.clients import Address, Client, LoginRefusedError
 
-AGAIN_AFTER = 1.0
-"""Seconds until a client that was disconnected dials again: paho's first."""
-ANSWER = 10.0
-"""Seconds after which a connection without an answer is given up."""
+RECONNECT_DELAY = 1.0
+"""Seconds until a disconnected client reconnects; paho's first delay."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds after which a connection without an answer is closed."""
 PAYLOAD = struct.Struct("!HI")
-"""The publisher's number, and the message's."""
+"""The number of the publisher, and the number of the message."""
 
 
 @dataclass
 class Publisher:
     """
-    One message under way at a time: the next goes out when the one before was acknowledged.
+    Publishes the next message once the previous one is acknowledged.
 
-    What a lost connection left without an acknowledgement is sent again, under its number.
+    A message without an acknowledgement is sent again on the next connection, with its number.
     """
 
     number: int
     client_id: str
     address: Address
-    """Read anew at each connection: a new password counts from the next one."""
+    """Read at every connection, so that a new password takes effect at the next one."""
     topic: str
     period: float
     """Seconds from one message to the next."""
     offset: float
-    """Part of the period, from 0 to 1, that the first one waits: not all publish at once."""
-    on_taken: Callable[[int, float], None] | None = None
-    """Given the message's number and the time, in seconds since the epoch, at its PUBACK."""
+    """The fraction of the period, from 0 to 1, to wait before the first message."""
+    on_puback: Callable[[int, float], None] | None = None
+    """Called with the message's number and the time of its PUBACK, in seconds since the epoch."""
     sent: int = 0
     acknowledged: int = 0
     resent: int = 0
     disconnected: int = 0
     connected_at: float = 0.0
-    """When it was let in last, in seconds since the epoch; so is ``cut_off_at``."""
-    cut_off_at: float = 0.0
+    """The time of the last login, in seconds since the epoch; so is ``disconnected_at``."""
+    disconnected_at: float = 0.0
     ending: bool = False
-    """Nothing new is sent; what is under way is."""
-    there: asyncio.Event = field(default_factory=asyncio.Event)
-    taken: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set at each PUBACK; whoever waits for the next one clears it."""
+    """Whether to send no new messages, but to complete the current one."""
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
+    puback: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at every PUBACK; clear it before waiting for the next one."""
     _sent_at: float = 0.0
 
     async def run(self) -> None:
         while True:
             client = await self._dial()
             self.connected_at = time.time()
-            self.there.set()
+            self.connected.set()
             if self.sent > self.acknowledged:
                 self.resent += 1
                 self._send(client, again=True)
@@ -65,20 +65,20 @@ class Publisher:
             finally:
                 ticking.cancel()
                 client.abort()
-            self.there.clear()
+            self.connected.clear()
             self.disconnected += 1
-            self.cut_off_at = time.time()
-            await asyncio.sleep(AGAIN_AFTER)
+            self.disconnected_at = time.time()
+            await asyncio.sleep(RECONNECT_DELAY)
 
     async def _dial(self) -> Client:
         while True:
             try:
-                async with asyncio.timeout(ANSWER):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
                     return await Client.dial(
-                        self.address, self.client_id, on_acknowledged=self._taken
+                        self.address, self.client_id, on_acknowledged=self._acknowledge
                     )
-            except (OSError, TurnedAwayError):
-                await asyncio.sleep(AGAIN_AFTER)
+            except (OSError, LoginRefusedError):
+                await asyncio.sleep(RECONNECT_DELAY)
 
     async def _tick(self, client: Client) -> None:
         loop = asyncio.get_running_loop()
@@ -87,7 +87,7 @@ class Publisher:
             await asyncio.sleep(due - loop.time())
             due += self.period
             if self.sent > self.acknowledged:
-                if loop.time() - self._sent_at > ANSWER:
+                if loop.time() - self._sent_at > ANSWER_TIMEOUT:
                     client.abort()
             elif not self.ending:
                 self.sent += 1
@@ -98,11 +98,11 @@ class Publisher:
         payload = PAYLOAD.pack(self.number, self.sent)
         client.publish(self.topic, payload, self.sent % 65_535 + 1, again=again)
 
-    def _taken(self, packet_id: int) -> None:
-        # A message that was sent again can be acknowledged twice.
+    def _acknowledge(self, packet_id: int) -> None:
+        # A message that was sent twice can be acknowledged twice.
         if self.sent == self.acknowledged or packet_id != self.sent % 65_535 + 1:
             return
         self.acknowledged = self.sent
-        self.taken.set()
-        if self.on_taken is not None:
-            self.on_taken(self.sent, time.time())
+        self.puback.set()
+        if self.on_puback is not None:
+            self.on_puback(self.sent, time.time())

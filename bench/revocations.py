@@ -1,4 +1,4 @@
-"""Whether a revocation holds while 3,000 idle connections keep the broker from being asked."""
+"""Test whether revocations hold while 3,000 idle connections block the listeners."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bench.clients import free_port
 from bench.idle_connections import holding
 from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import stand_in
+from bootstrap.image import fallback_image
 from broker.credentials.password_hashes import hash_generated, render_passwd
 from broker.host.layout import apply_calls, configuration_files, folder_calls, health_environment
 from broker.host.script_calls import assemble, render_stdin
@@ -36,14 +36,14 @@ from cli.stack import ROOT, Stack
 ROUNDS = 20
 IDLE = 3_000
 CONNECTIONS = 1_000
-PATIENCE = 10
-"""Seconds for which the broker is asked, in the place of a minute; idle connections stay longer."""
+TIMEOUT = 10
+"""Seconds for the verification of an apply, instead of 60; idle connections stay longer."""
 SUITES = {"2.0": "trixie", "2.1": "forky"}
 
 
 @dataclass
 class Site:
-    """A broker in a container, and what its next change of files writes."""
+    """A broker in a container, with the settings and passwords of the next apply."""
 
     settings: Settings
     daemon: Daemon
@@ -57,15 +57,15 @@ class Site:
 
     @property
     def reserved(self) -> bool:
-        """Version 0.1 has neither the listener nor the way back."""
+        """Whether the scripts know the reserved listener and `retreat`, unlike version 0.1."""
         return (self.scripts / "lib/narrower_access.sh").exists()
 
     def run(self, scripts: tuple[str, ...], calls: list[Any]) -> subprocess.CompletedProcess[str]:
         text = assemble(scripts, lambda name: (self.scripts / name).read_text(encoding="utf-8"))
-        known = [call for call in calls if self.reserved or call.words[0] != "retreat"]
+        supported = [call for call in calls if self.reserved or call.words[0] != "retreat"]
         return subprocess.run(
             ["sh", "-s", "apply"],
-            input=render_stdin(text, known),
+            input=render_stdin(text, supported),
             capture_output=True,
             text=True,
             check=False,
@@ -90,7 +90,7 @@ class Site:
         )
         calls = apply_calls(broker, DEFAULT_SOCKET, self.image, files)
         calls = [
-            type(call)(words=(*call.words[:-1], str(PATIENCE)), text=None)
+            type(call)(words=(*call.words[:-1], str(TIMEOUT)), text=None)
             if call.words[0] == "broker"
             else call
             for call in calls
@@ -113,24 +113,24 @@ class Site:
             *("--user", f"{broker.owner.uid}:{broker.owner.gid}", "--log-opt", "max-size=10m"),
             *("--ulimit", f"nofile={broker.limits.descriptors}"),
             *(word for mount in mounts for word in ("--volume", mount)),
-            *(word for each in health_environment() for word in ("--env", each)),
+            *(word for variable in health_environment() for word in ("--env", variable)),
             *(reserved if self.reserved else ()),
             *(self.image, "/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}"),
         )
 
-    def asked(self, user: str, password: str, topic: str = "") -> str:
-        """Return what a login is told, and with *topic* a publish by it; nothing without answer."""
+    def reason_of(self, user: str, password: str, topic: str = "") -> str:
+        """Return the reason of the CONNACK, or with *topic* of the PUBACK; '' without an answer."""
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.username_pw_set(user, password)
-        heard: list[str] = []
+        reasons: list[str] = []
         answered = threading.Event()
 
-        def hear(_client: Any, _data: Any, _second: Any, third: Any, *_: Any) -> None:
-            # on_connect has the flags before the reason, on_publish the message's number.
-            heard.append(str(third))
+        def on_answer(_client: Any, _data: Any, _second: Any, reason: Any, *_: Any) -> None:
+            # The second argument is the flags in on_connect, and the message ID in on_publish.
+            reasons.append(str(reason))
             answered.set()
 
-        client.on_connect = client.on_publish = hear
+        client.on_connect = client.on_publish = on_answer
         address = self.daemon.ask(
             "inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.name
         ).strip()
@@ -141,29 +141,29 @@ class Site:
             return ""
         client.loop_start()
         answered.wait(5)
-        if topic and heard == ["Success"]:
+        if topic and reasons == ["Success"]:
             answered.clear()
             client.publish(topic, b"", qos=1)
             answered.wait(5)
         client.loop_stop()
         client.disconnect()
-        return heard[-1] if heard else ""
+        return reasons[-1] if reasons else ""
 
-    def until_there(self) -> None:
+    def wait_until_ready(self) -> None:
         deadline = time.monotonic() + 120
-        while self.asked("admin", self.passwords["admin"]) != "Success":
-            assert time.monotonic() < deadline, "nobody is let in any more"
+        while self.reason_of("admin", self.passwords["admin"]) != "Success":
+            assert time.monotonic() < deadline, "the broker accepts no login"
             time.sleep(0.2)
 
 
 @contextlib.contextmanager
 def site(line: str, scripts: Path, daemon: Daemon) -> Iterator[Site]:
-    """Production's stack file, on a broker of its own."""
+    """Yield a temporary broker with production's stack file."""
     raw = Stack.read("prod").settings.model_dump(mode="json", by_alias=True)
     with tempfile.TemporaryDirectory() as name:
         raw["broker"] |= {
             "container": f"bench-{secrets.token_hex(4)}",
-            "folders": {each: f"{name}/{each}" for each in ("config", "data", "log")},
+            "folders": {folder: f"{name}/{folder}" for folder in ("config", "data", "log")},
             "limits": raw["broker"]["limits"] | {"maxConnections": CONNECTIONS, "openFiles": None},
             "backups": None,
             "monitoring": None,
@@ -174,75 +174,76 @@ def site(line: str, scripts: Path, daemon: Daemon) -> Iterator[Site]:
         raw["users"] |= {f"leaver-{number}": {"write": ["paragon/#"]} for number in range(ROUNDS)}
         Path(name).chmod(0o755)
         settings = Settings.parse(raw)
-        there = Site(settings, daemon, stand_in(SUITES[line], daemon).name, scripts)
+        broker_site = Site(settings, daemon, fallback_image(SUITES[line], daemon).name, scripts)
         users = (*settings.users, settings.broker.health.user)
-        there.passwords = {user: secrets.token_urlsafe(24) for user in users}
+        broker_site.passwords = {user: secrets.token_urlsafe(24) for user in users}
         try:
-            there.start()
-            there.until_there()
-            yield there
+            broker_site.start()
+            broker_site.wait_until_ready()
+            yield broker_site
         finally:
-            daemon.run("rm", "--force", "--volumes", there.name)
+            daemon.run("rm", "--force", "--volumes", broker_site.name)
 
 
 @contextlib.contextmanager
-def idle(there: Site) -> Iterator[None]:
-    """Hold the connections in a process of their own."""
-    host = there.daemon.ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", there.name)
-    _, listener = there.settings.broker.mqtt_listener()
+def idle_connections(target: Site) -> Iterator[None]:
+    """Hold the idle connections, in a separate process."""
+    host = target.daemon.ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", target.name)
+    _, listener = target.settings.broker.mqtt_listener()
     with holding(host.strip(), listener.port, IDLE):
         yield
 
 
-def revoke(there: Site, number: int) -> bool:
-    """Take away a login, a password and a right; return whether all three stay away."""
-    raw = there.settings.model_dump(mode="json", by_alias=True)
+def revoke(target: Site, number: int) -> bool:
+    """Revoke a login, a password and a right; return whether the broker denies all three."""
+    raw = target.settings.model_dump(mode="json", by_alias=True)
     leaver, rotated = f"leaver-{number}", "sentient_api_prod"
-    of_leaver, old = there.passwords[leaver], there.passwords[rotated]
-    del raw["users"][leaver], there.passwords[leaver]
+    of_leaver, old = target.passwords[leaver], target.passwords[rotated]
+    del raw["users"][leaver], target.passwords[leaver]
     raw["users"]["paragon_devices"]["write"] = [f"paragon/+/round-{number}"]
-    there.settings = Settings.parse(raw)
-    there.passwords[rotated] = secrets.token_urlsafe(24)
+    target.settings = Settings.parse(raw)
+    target.passwords[rotated] = secrets.token_urlsafe(24)
     began = time.monotonic()
-    with idle(there):
-        done = there.apply()
-    there.until_there()
-    devices = ("paragon_devices", there.passwords["paragon_devices"])
-    told = (
-        there.asked(leaver, of_leaver),
-        there.asked(rotated, old),
-        there.asked(*devices, topic=f"paragon/room/round-{number - 1}"),
+    with idle_connections(target):
+        done = target.apply()
+    target.wait_until_ready()
+    devices = ("paragon_devices", target.passwords["paragon_devices"])
+    reasons = (
+        target.reason_of(leaver, of_leaver),
+        target.reason_of(rotated, old),
+        target.reason_of(*devices, topic=f"paragon/room/round-{number - 1}"),
     )
-    held = told == ("Not authorized",) * 3
+    held = reasons == ("Not authorized",) * 3
     took = time.monotonic() - began
-    said = done.stderr.splitlines()[0][:100] if done.stderr else "verified"
+    message = done.stderr.splitlines()[0][:100] if done.stderr else "verified"
     print(
-        f"  round {number + 1}: {'holds' if held else told}; {took:.0f} s, {said}", file=sys.stderr
+        f"  round {number + 1}: {'holds' if held else reasons}; {took:.0f} s, {message}",
+        file=sys.stderr,
     )
-    again = there.apply()
-    assert not again.returncode, again.stderr
+    repeated = target.apply()
+    assert not repeated.returncode, repeated.stderr
     return held
 
 
 def main() -> None:
-    """Print a line of the table in docs/explanation/bench.md for each release line."""
+    """Print a row for the table in docs/explanation/bench.md per release line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scripts", type=Path, default=ROOT / "host", help="of another version")
-    parser.add_argument("--line", choices=SUITES, action="append", help="both where not given")
-    given = parser.parse_args()
+    parser.add_argument("--line", choices=SUITES, action="append", help="default: both")
+    options = parser.parse_args()
     assert os.geteuid() == 0, "the host's scripts run as root"
     daemon = ensure_daemon()
     lost = 0
-    for line in given.line or SUITES:
-        with site(line, given.scripts, daemon) as there:
-            held = sum(revoke(there, number) for number in range(ROUNDS))
+    for line in options.line or SUITES:
+        with site(line, options.scripts, daemon) as target:
+            held = sum(revoke(target, number) for number in range(ROUNDS))
         print(
             f"| revocations that hold while {IDLE:,} idle connections fill Mosquitto {line} | "
             f"{held} of {ROUNDS} | a login, a password and a right each |",
             flush=True,
         )
         lost += ROUNDS - held
-    assert not lost, f"{lost} came back"
+    assert not lost, f"{lost} revocations did not hold"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Debian's packages: after ``install`` the ones that were named are there."""
+"""Install Debian packages, or unpack them without installing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from broker.host.transport import PROXIES, host_environment
 
 DEBIAN = Path("/etc/debian_version")
 
-# A fresh machine may still be busy with its own upgrades, and a mirror of somebody else's may be
-# out of reach: wait for the one, not for the other.
+# Wait for the lock: a fresh machine may still run its own upgrades. Do not wait for a mirror: one
+# of the configured ones may be unreachable.
 OPTIONS = (
     "-o=DPkg::Lock::Timeout=300",
     "-o=Acquire::Retries=1",
@@ -25,19 +25,19 @@ OPTIONS = (
 
 
 def can_install() -> bool:
-    """Whether this is Debian or a relative of it, and we are root."""
+    """Return whether this is a Debian-based system and the process runs as root."""
     return DEBIAN.exists() and os.geteuid() == 0
 
 
 def install(packages: Sequence[str], *, what: str) -> None:
-    """Install *packages* from the newest lists that can be had; *what* heads the status lines."""
-    # A package's scripts may start its service, which keeps the environment that it was given.
+    """Install *packages* after updating the lists if possible; *what* prefixes the status lines."""
+    # A package's scripts may start its service, which keeps the environment of this process.
     kept = host_environment(os.environ, *PROXIES, "APT_CONFIG")
     env = {**kept, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         progress.run(["apt-get", *OPTIONS, "update"], what=f"{what}: apt-get update", env=env)
     except progress.FailedError as error:
-        progress.note(f"The package lists are as old as they were. {error}")
+        progress.note(f"The package lists could not be updated. {error}")
     progress.run(
         ["apt-get", *OPTIONS, "install", "--yes", "--no-install-recommends", *packages],
         what=f"{what}: apt-get install {' '.join(packages)}",
@@ -47,9 +47,9 @@ def install(packages: Sequence[str], *, what: str) -> None:
 
 def unpack(packages: Sequence[str], *, what: str) -> Path:
     """
-    Return a folder with the files of *packages*, for a test to run; nothing is installed.
+    Return a folder with the files of *packages*, for tests; nothing is installed or started.
 
-    A package that is installed may start its service. What these depend on is not unpacked.
+    Dependencies are not unpacked.
     """
     folder = folders.cache() / "packages" / "+".join(packages)
     if folder.exists():
@@ -57,14 +57,14 @@ def unpack(packages: Sequence[str], *, what: str) -> Path:
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    # Debian's apt downloads as a user of its own, where that one may write.
+    # By default apt downloads as the user _apt, who may not write to this folder.
     options = [*OPTIONS, "-o=APT::Sandbox::User=root"]
     run = partial(subprocess.run, cwd=unfinished, check=False, capture_output=True)
     if run(["apt-get", *options, "download", *packages]).returncode:
         progress.run(["apt-get", *OPTIONS, "update"], what=f"{what}: apt-get update")
         run(["apt-get", *options, "download", *packages], check=True)
-    for each in unfinished.glob("*.deb"):
-        run(["dpkg-deb", "--extract", each, unfinished], check=True)
-        each.unlink()
+    for package in unfinished.glob("*.deb"):
+        run(["dpkg-deb", "--extract", package, unfinished], check=True)
+        package.unlink()
     unfinished.rename(folder)
     return folder

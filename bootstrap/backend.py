@@ -1,4 +1,4 @@
-"""Where a stack's state is kept, and the passphrase that its secrets are encrypted with."""
+"""Choose a stack's state backend and the passphrase that encrypts its secrets."""
 
 from __future__ import annotations
 
@@ -12,85 +12,90 @@ from urllib.parse import unquote
 
 from bootstrap import folders
 
-# Everybody else's state is somebody's to keep: only this stack may get one made up here.
+# The only stack for which a backend and a passphrase are created on this machine. Whoever loses
+# the state of another stack loses all its passwords, so its owner must choose where it is stored.
 DISPOSABLE = "dev"
 
 
 class NoBackend(Exception):
-    """The stack has no state backend or passphrase, and none may be made up for it."""
+    """The stack has no state backend or no passphrase, and none may be created for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """A state backend: the user's own, or one on this machine."""
+    """A state backend: the one that the user configured, or one created on this machine."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    """To be added to the environment of ``pulumi``; paths, never a passphrase."""
+    """Variables to add to the environment of ``pulumi``; paths, never a passphrase."""
 
-    ours: bool = False
-    """The passphrase was made up here, so nobody shares it."""
+    local_passphrase: bool = False
+    """Whether the passphrase was created here, so that nobody else has it."""
 
     origin: str = "your own state backend"
 
 
 def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str = "") -> Backend:
     """
-    Return the backend of *stack*: the user's where one is configured, else, for dev, our own.
+    Return the backend of *stack*: the configured one, or for dev one on this machine.
 
-    *secrets_provider* is the stack file's ``secretsprovider:``; a cloud's keys need no phrase.
+    *secrets_provider* is the stack file's ``secretsprovider:``; a cloud key needs no passphrase.
 
     Raises:
-        NoBackend: the stack is not dev, and something is missing.
+        NoBackend: the stack is not dev, and a backend or a passphrase is missing.
 
     """
-    own = _configured(environ)
-    # An empty passphrase counts: Pulumi takes it, and whoever set it meant it.
-    phrase = "PULUMI_CONFIG_PASSPHRASE" in environ or "PULUMI_CONFIG_PASSPHRASE_FILE" in environ
-    keyed = secrets_provider not in ("", "passphrase", "default")
-    if own and (phrase or keyed or not _needs_passphrase(own)):
+    url = _configured_url(environ)
+    # An empty passphrase counts, because Pulumi accepts it.
+    passphrase = "PULUMI_CONFIG_PASSPHRASE" in environ or "PULUMI_CONFIG_PASSPHRASE_FILE" in environ
+    cloud_key = secrets_provider not in ("", "passphrase", "default")
+    if url and (passphrase or cloud_key or not _needs_passphrase(url)):
         return Backend()
     if stack != DISPOSABLE:
         missing = (
             "no passphrase is set. Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it"
-            if own
+            if url
             else "no state backend is configured. Log in to yours (pulumi login s3://..., "
             "pulumi login file:///...), or set PULUMI_BACKEND_URL"
         )
         raise NoBackend(
-            f"--stack {stack}: {missing}. Only the stack 'dev' gets one made up on this machine: "
-            "whoever loses it loses every password."
+            f"--stack {stack}: {missing}. They are created automatically only for the stack "
+            "'dev': whoever loses them loses every password."
         )
     folder = folders.state(environ)
-    made: dict[str, str] = {}
-    if not own:
+    created: dict[str, str] = {}
+    if not url:
         state = folder / "pulumi"
         state.mkdir(exist_ok=True)
-        made["PULUMI_BACKEND_URL"] = state.as_uri()
-    if not phrase:
-        made["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(folder))
-    return Backend(environment=made, ours=not phrase, origin=f"state on this machine, in {folder}")
+        created["PULUMI_BACKEND_URL"] = state.as_uri()
+    if not passphrase:
+        created["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file(folder))
+    return Backend(
+        environment=created,
+        local_passphrase=not passphrase,
+        origin=f"state on this machine, in {folder}",
+    )
 
 
 def state_folder(stack: str, environ: Mapping[str, str]) -> Path | None:
     """
-    Return the folder that holds the state of *stack*; nothing is made, and it may not be there.
+    Return the folder of the state of *stack*; it is not created and may not exist.
 
-    None where the state is somewhere else, such as in a bucket, or nobody said where.
+    Return None if the state is not in a folder, such as in a bucket, or no backend is configured.
     """
-    own = _configured(environ)
-    if not own:
-        return folders.state_place(environ) / "pulumi" if stack == DISPOSABLE else None
-    if not own.startswith("file://"):
+    url = _configured_url(environ)
+    if not url:
+        return folders.state_path(environ) / "pulumi" if stack == DISPOSABLE else None
+    if not url.startswith("file://"):
         return None
     # As Pulumi reads it: "~" is the home folder, and options may follow.
-    path = own.removeprefix("file://").partition("?")[0]
+    path = url.removeprefix("file://").partition("?")[0]
     if path == "~" or path.startswith("~/"):
         return Path(environ.get("HOME") or Path.home(), path[1:].lstrip("/"))
     return Path(__file__).resolve().parent.parent / unquote(path)
 
 
-def _configured(environ: Mapping[str, str]) -> str:
-    """Return the URL of the user's backend: the environment's, else that of `pulumi login`."""
+def _configured_url(environ: Mapping[str, str]) -> str:
+    """Return the backend URL from the environment, else from `pulumi login`, else ''."""
     if url := environ.get("PULUMI_BACKEND_URL"):
         return url
     home = environ.get("PULUMI_CREDENTIALS_PATH") or environ.get("PULUMI_HOME")
@@ -103,16 +108,17 @@ def _configured(environ: Mapping[str, str]) -> str:
 
 
 def _needs_passphrase(url: str) -> bool:
-    """Pulumi's own service keeps keys; a bucket or folder does not."""
+    """Return whether *url* is a bucket or a folder; Pulumi's service stores keys itself."""
     return not url.startswith(("https://", "http://"))
 
 
-def _passphrase(folder: Path) -> Path:
+def _passphrase_file(folder: Path) -> Path:
+    """Return the passphrase file in *folder*; create it if it is missing."""
     file = folder / "passphrase"
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return file
-    with os.fdopen(handle, "w", encoding="utf-8") as text:
-        text.write(secrets.token_urlsafe(32) + "\n")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(secrets.token_urlsafe(32) + "\n")
     return file

@@ -1,4 +1,4 @@
-"""A Pulumi engine is there: the one on PATH, the official release, or one built from engine/."""
+"""Choose a Pulumi engine: the one on PATH, the official release, or one built from engine/."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ from bootstrap import folders, progress
 
 SOURCE = Path(__file__).resolve().parent.parent / "engine"
 
-# The oldest CLI on PATH that is good enough is the one that engine/ builds: every test of this
-# project runs on it, and nobody has tried an older one.
+# The oldest accepted CLI is the version that engine/ builds: the tests run on no older one.
 MINIMUM = (3, 259, 0)
 
 DOWNLOAD_SITE = "get.pulumi.com"
 SECONDS_TO_ANSWER = 3.0
 
-# What the program asks the engine for, by plugin: the Python package whose version it must have.
+# The resource plugins of the program; each must have the version of its Python package.
 PLUGINS = {"random": "pulumi-random", "docker": "pulumi-docker", "command": "pulumi-command"}
 
 
 class NoEngineError(Exception):
-    """No engine could be had; the message says what was tried and what to do."""
+    """No engine is available; the message says what was tried and contains the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What a process needs to run Pulumi."""
+    """The folders and variables with which a process runs Pulumi."""
 
     bin: tuple[Path, ...]
     """The folders to put first on PATH."""
     environment: Mapping[str, str]
     origin: str
-    """One sentence that says where the engine comes from."""
+    """Where the engine comes from, for messages."""
 
 
 def ensure_engine() -> Engine:
-    """Return an engine that is ready to run, after building or downloading it where necessary."""
+    """Return an engine that is ready to run; build or download it if necessary."""
     return Search().engine()
 
 
 def engine_digest(folder: Path) -> str:
-    """Return the SHA-256 of what decides how the engine in *folder* is built, as hex digits."""
+    """Return the SHA-256 of the files that the build in *folder* reads, as hex digits."""
     digest = hashlib.sha256()
     for path in sorted(_sources(folder), key=Path.as_posix):
         content = path.read_bytes()
@@ -62,7 +61,7 @@ def engine_digest(folder: Path) -> str:
 
 
 def site_answers(host: str) -> bool:
-    """Tell whether *host* speaks HTTPS within seconds. Where names don't resolve, it is at once."""
+    """Return whether *host* answers by HTTPS within SECONDS_TO_ANSWER."""
     connection = http.client.HTTPSConnection(host, timeout=SECONDS_TO_ANSWER)
     try:
         connection.request("HEAD", "/")
@@ -75,21 +74,21 @@ def site_answers(host: str) -> bool:
 
 
 def build(prefix: Path) -> None:
-    """Build engine/ into *prefix*, which takes about ten minutes; the script reports its steps."""
-    with progress.step("Pulumi engine: building it from engine/, once for this version of engine/"):
+    """Build engine/ into *prefix*, which takes about ten minutes."""
+    with progress.step("Pulumi engine: building it from engine/, once per version of engine/"):
         try:
             subprocess.run([SOURCE / "build.sh", prefix], check=True)
         except subprocess.CalledProcessError as error:
             raise NoEngineError(
-                f"No Pulumi engine: none on PATH that fits, {DOWNLOAD_SITE} can't be reached, and "
-                f"engine/build.sh failed (exit code {error.returncode}; its message is above). "
-                f"Install Pulumi {_dotted(MINIMUM)} or newer, or mend what the message names."
+                f"No Pulumi engine: no suitable one is on PATH, {DOWNLOAD_SITE} cannot be reached, "
+                f"and engine/build.sh failed (exit code {error.returncode}; its message is above). "
+                f"Install Pulumi {_dotted(MINIMUM)} or newer, or fix the error of the build."
             ) from error
 
 
 def download(root: Path) -> None:
     """Install the official release of the Python SDK's version so that *root*/bin/pulumi exists."""
-    # Costs a second, and only this function needs it.
+    # This import takes a second, and only this function needs it.
     from pulumi.automation import PulumiCommand  # noqa: PLC0415
 
     incomplete = root.with_name(f"{root.name}.new.{os.getpid()}")
@@ -103,7 +102,7 @@ def download(root: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The order of choice, and the means it uses; tests bring means of their own."""
+    """The search for an engine; tests replace its functions."""
 
     source: Path = SOURCE
     cache: Path = field(default_factory=folders.cache)
@@ -114,9 +113,10 @@ class Search:
 
     def engine(self) -> Engine:
         """
-        Choose. What is complete on this machine comes first, so that only a first run looks
-        at the network; among the complete ones, and among those that the network completes,
-        Pulumi's own releases come before ours.
+        Return the first usable engine.
+
+        A complete engine on this machine comes first, so that only the first run uses the
+        network. An official release comes before a build of engine/.
         """
         on_path = self._recent_on_path()
         complete = self._plugins_installed()
@@ -160,7 +160,7 @@ class Search:
             bin=(prefix / "bin",),
             environment={
                 "PULUMI_HOME": str(prefix),
-                # A `pulumi login` that the user made with another engine still counts.
+                # Keep the `pulumi login` that the user made with another engine.
                 "PULUMI_CREDENTIALS_PATH": str(self._credentials()),
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
             },
@@ -172,14 +172,14 @@ class Search:
         return Path(given) if given else self._home()
 
     def _home(self) -> Path:
-        """Return the user's Pulumi folder, which a folder of ours in the environment is not."""
+        """Return the user's Pulumi folder; ignore a PULUMI_HOME inside this project's cache."""
         given = self.environ.get("PULUMI_HOME")
         if given and not Path(given).is_relative_to(self.cache):
             return Path(given)
         return Path(self.environ.get("HOME") or Path.home()) / ".pulumi"
 
     def _recent_on_path(self) -> Path | None:
-        """Return the user's own pulumi, if it is recent and has its Python language host."""
+        """Return the pulumi on PATH, if it is recent and has its Python language host."""
         folders_on_path = [
             folder
             for folder in self.environ.get("PATH", "").split(os.pathsep)
@@ -204,30 +204,30 @@ class Search:
 
     @contextmanager
     def _alone(self, target: Path) -> Iterator[None]:
-        """Keep a second run waiting while this one makes *target*; the lock dies with its run."""
+        """Lock *target*, so that only one process creates it; the lock ends with the process."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.with_name(f"{target.name}.lock").open("w", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                with progress.step("Pulumi engine: another run is making it, waiting for that"):
+                with progress.step("Pulumi engine: waiting for another process that creates it"):
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    """Yield the files that the build reads: no tests, no texts for people, no hidden files."""
+    """Yield the files that the build reads: no tests, no documentation, no hidden files."""
     for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        aside = path.name.endswith("_test.go") or path.suffix == ".md"
-        if path.is_file() and not hidden and not aside:
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        unused = path.name.endswith("_test.go") or path.suffix == ".md"
+        if path.is_file() and not hidden and not unused:
             yield path
 
 
 def _cli_version(executable: str) -> tuple[int, ...]:
-    """Return what `pulumi version` prints, as numbers; nothing where it can't be asked."""
+    """Return the version that `pulumi version` prints, or () if it fails."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [executable, "version"],
             capture_output=True,
             text=True,
@@ -237,7 +237,7 @@ def _cli_version(executable: str) -> tuple[int, ...]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.strip())
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", output.strip())
     return tuple(int(number) for number in found.groups()) if found else ()
 
 

@@ -1,4 +1,4 @@
-"""The broker's image is on the host: the one that was named, or a stand-in that says it is one."""
+"""Make sure that the host has the broker's image: the configured one, or a fallback image."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ SOURCE_LABEL = "sentient-mqtt.source"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What images/ makes of Debian's packages, and in whose place it may run."""
+    """How images/ builds a fallback image from Debian's packages, and which image it replaces."""
 
     package: str
-    """Debian's; the image has its version, and images/build.sh knows it by this name."""
+    """The Debian package that gives the image its version; also an argument of images/build.sh."""
     official: str
-    """The image that it stands in for, without a tag."""
-    stand_in: str
+    """The official image, without a tag."""
+    fallback: str
+    """The fallback image, without a tag."""
     expected: Mapping[str, str]
-    """What each suite held when this was written; the same release line is expected of it later."""
+    """The tested version, by suite; a later version must be of the same release line."""
     tag: str
-    """Of the official image that ``STANDS_IN`` is the same release of."""
+    """The tag of the official image with the same release as the one in ``FALLBACK_SUITE``."""
     title: str
-    """What people call it."""
+    """The software's name in messages."""
     changes: tuple[str, ...]
-    """For ``docker import``: what a Dockerfile would say."""
+    """Dockerfile instructions for ``docker import --change``."""
 
 
 _PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,7 +53,7 @@ _PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOSQUITTO = Recipe(
     package="mosquitto",
     official="eclipse-mosquitto",
-    stand_in="localhost/mosquitto-from-debian",
+    fallback="localhost/mosquitto-from-debian",
     expected={"trixie": "2.0.21", "forky": "2.1.2"},
     tag="2.0.21",
     title="Mosquitto",
@@ -66,22 +67,22 @@ MOSQUITTO = Recipe(
 EXPORTER = Recipe(
     package="prometheus-mqtt-exporter",
     official="ghcr.io/hikhvar/mqtt2prometheus",
-    stand_in="localhost/mqtt2prometheus-from-debian",
+    fallback="localhost/mqtt2prometheus-from-debian",
     expected={"trixie": "0.1.7"},
     tag="v0.1.7",
     title="mqtt2prometheus",
     changes=('CMD ["/mqtt2prometheus"]', "EXPOSE 9641", _PATH),
 )
 RECIPES = (MOSQUITTO, EXPORTER)
-STANDS_IN = "trixie"
-"""The suite that a stack may run on: a stable release. The other one is for tests."""
+FALLBACK_SUITE = "trixie"
+"""The suite for stacks: a stable release. The other suites are for tests."""
 
-# A registry that can be reached sends the list of layers within these; one that can't would keep
-# the daemon for minutes. With a stand-in there already, a second `up` should take no longer than
-# need be; where nothing can stand in, there is no hurry.
-SECONDS_FOR_A_FIRST_ANSWER = 10.0
-SECONDS_WITH_ONE_PRESENT = 3.0
-SECONDS_WITHOUT_A_STAND_IN = 60.0
+# How long to wait for a registry's list of layers. Without a limit, the daemon tries an
+# unreachable registry for minutes. The limit is shorter if the fallback image is present already,
+# and longer if there is no fallback image for the configured one.
+SECONDS_FOR_FIRST_ANSWER = 10.0
+SECONDS_WITH_FALLBACK_PRESENT = 3.0
+SECONDS_WITHOUT_FALLBACK = 60.0
 _ANSWERED = re.compile(
     r"Pulling fs layer|Waiting|Downloading|Download complete|Pull complete|Already exists"
     r"|Digest:|Status:"
@@ -96,7 +97,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686"
 
 
 class ImageError(RuntimeError):
-    """The host has no image to run; the message says what to do."""
+    """The host has no image to run; the message contains the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,74 +105,76 @@ class Image:
     """An image that the daemon has."""
 
     name: str
-    """What a container is to be made of."""
+    """The image to create a container from."""
 
-    stands_in_for: str | None = None
-    """The official image in whose place it is used."""
+    fallback_for: str | None = None
+    """The official image that it replaces; None if it is not a fallback image."""
 
 
-def ensure_image(name: str, daemon: Daemon, *, allow_stand_in: bool) -> Image:
+def ensure_image(name: str, daemon: Daemon, *, allow_fallback: bool) -> Image:
     """
-    Return the image *name*, pulled if the daemon hasn't got it.
+    Return the image *name*; pull it if the daemon does not have it.
 
-    Where the registry can't be reached and *allow_stand_in* says so, the image is one built from
-    Debian's packages, under a name of its own, and the output says so.
+    If the registry cannot be reached and *allow_fallback* is set, build a fallback image from
+    Debian's packages, under a different name, and report that.
     """
     if daemon.run("image", "inspect", "--format", "{{.Id}}", name).returncode == 0:
         return Image(name=name)
-    for each in RECIPES:
-        if name.startswith(f"{each.stand_in}:"):
-            return _asked_for_by_name(name, daemon, each)
-    recipe = recipe_for(name) if allow_stand_in else None
-    patience = SECONDS_WITHOUT_A_STAND_IN
-    if recipe is not None:
-        present = _present(daemon, recipe, _source(STANDS_IN, recipe))
-        patience = SECONDS_WITH_ONE_PRESENT if present else SECONDS_FOR_A_FIRST_ANSWER
+    for recipe in RECIPES:
+        if name.startswith(f"{recipe.fallback}:"):
+            return _requested_fallback(name, daemon, recipe)
+    replacement = recipe_for(name) if allow_fallback else None
+    timeout = SECONDS_WITHOUT_FALLBACK
+    if replacement is not None:
+        present = _present(daemon, replacement, _source(FALLBACK_SUITE, replacement))
+        timeout = SECONDS_WITH_FALLBACK_PRESENT if present else SECONDS_FOR_FIRST_ANSWER
     with progress.step(f"image: pulling {name}") as pulling:
-        complaint = _pull(daemon, name, patience)
-        if complaint is None:
+        reason = _pull(daemon, name, timeout)
+        if reason is None:
             return Image(name=name)
         pulling.end("no registry reached")
-    if not allow_stand_in:
+    if not allow_fallback:
         raise ImageError(
-            f"{name}: the registry can't be reached from {daemon.host} ({complaint}), and this "
-            "stack runs no stand-in. Make the registry reachable, or bring the image by hand: on a "
-            f"machine that reaches it, docker save {name} | ssh HOST docker load."
+            f"{name}: the registry cannot be reached from {daemon.host} ({reason}), and this stack "
+            "does not allow a fallback image. Make the registry reachable, or copy the image from "
+            f"a machine that reaches it: docker save {name} | ssh HOST docker load."
         )
-    if recipe is None:
-        nearest = next((each for each in RECIPES if each.official == _repository(name)), MOSQUITTO)
+    if replacement is None:
+        nearest = next(
+            (recipe for recipe in RECIPES if recipe.official == _repository(name)), MOSQUITTO
+        )
         raise ImageError(
-            f"{name}: the registry can't be reached from {daemon.host} ({complaint}), and nothing "
-            f"can stand in for it: only {nearest.official} with a tag of the "
+            f"{name}: the registry cannot be reached from {daemon.host} ({reason}), and there is "
+            f"no fallback image for it: only {nearest.official} with a tag of the "
             f"{line_of(nearest.tag)} line, without a digest, can be built from Debian's packages. "
-            f"Name {nearest.official}:{nearest.tag}, or bring the image by hand (docker save, "
-            "docker load)."
+            f"Set the image to {nearest.official}:{nearest.tag}, or copy the image to the host "
+            "(docker save, docker load)."
         )
-    built = stand_in(STANDS_IN, daemon, recipe)
+    built = fallback_image(FALLBACK_SUITE, daemon, replacement)
     progress.note(
-        f"the registry can't be reached: using {built.name}, built from Debian's packages, "
-        f"in place of {name}"
+        f"the registry cannot be reached: using the fallback image {built.name}, built from "
+        f"Debian's packages, in place of {name}"
     )
-    return Image(name=built.name, stands_in_for=name)
+    return Image(name=built.name, fallback_for=name)
 
 
-def stand_in(suite: str, daemon: Daemon, recipe: Recipe = MOSQUITTO) -> Image:
-    """Return the image built from *suite*'s packages; built and imported unless it is there."""
+def fallback_image(suite: str, daemon: Daemon, recipe: Recipe = MOSQUITTO) -> Image:
+    """Return the fallback image from *suite*'s packages; build and import it if it is missing."""
     source = _source(suite, recipe)
     official = recipe.official
     present = _present(daemon, recipe, source)
     if present is not None:
-        return Image(name=present, stands_in_for=official)
+        return Image(name=present, fallback_for=official)
     _refuse_other_architecture(daemon)
     tar = _root_file_system(suite, recipe, source)
     version = version_in(tar, recipe)
     _refuse_other_line(suite, recipe, version)
     upstream = upstream_version(version)
-    name = f"{recipe.stand_in}:{upstream}-{suite}"
+    name = f"{recipe.fallback}:{upstream}-{suite}"
     if upstream != recipe.expected[suite]:
         progress.note(
-            f"Debian's {suite} moved on from {recipe.title} {recipe.expected[suite]} to "
-            f"{upstream}, a release of the same line: the image is called {name}"
+            f"Debian's {suite} now has {recipe.title} {upstream} instead of "
+            f"{recipe.expected[suite]}, a release of the same line: the image is called {name}"
         )
     labels = {
         SOURCE_LABEL: source,
@@ -189,25 +192,25 @@ def stand_in(suite: str, daemon: Daemon, recipe: Recipe = MOSQUITTO) -> Image:
         tar.open("rb") as stream,
     ):
         progress.run(
-            daemon.argv("import", *(f"--change={each}" for each in changes), "-", name),
+            daemon.argv("import", *(f"--change={change}" for change in changes), "-", name),
             what="docker import",
             env=host_environment(os.environ),
             stdin=stream,
         )
-    return Image(name=name, stands_in_for=official)
+    return Image(name=name, fallback_for=official)
 
 
 def recipe_for(name: str) -> Recipe | None:
-    """Return what can stand in for *name*, or None."""
+    """Return the recipe of the fallback image for *name*, or None."""
     if "@" in name:
-        return None  # a digest says which bytes are meant: nothing else can be them
+        return None  # a digest names exact bytes, which no other image has
     tag = name.rpartition("/")[2].partition(":")[2]
     return next(
         (
-            each
-            for each in RECIPES
-            if each.official == _repository(name)
-            and line_of(tag) == line_of(each.expected[STANDS_IN])
+            recipe
+            for recipe in RECIPES
+            if recipe.official == _repository(name)
+            and line_of(tag) == line_of(recipe.expected[FALLBACK_SUITE])
         ),
         None,
     )
@@ -220,13 +223,13 @@ def _repository(name: str) -> str:
 
 
 def line_of(version: str) -> str:
-    """Return the release line of a version or tag: 2.0 of 2.0.21, 2.0.21-openssl and v2.0."""
+    """Return the release line of a version or tag: 2.0 for 2.0.21, 2.0.21-openssl and v2.0."""
     found = re.match(r"v?(\d+\.\d+)(?=[.-]|$)", version)
     return found[1] if found else ""
 
 
 def upstream_version(debian: str) -> str:
-    """Return Mosquitto's own version of a Debian version: 2.0.21 of 2.0.21-1+deb13u1."""
+    """Return the upstream version of a Debian version: 2.0.21 for 2.0.21-1+deb13u1."""
     version = debian.partition(":")[2] or debian
     return re.sub(r"[+~].*", "", version.rpartition("-")[0] or version)
 
@@ -242,49 +245,50 @@ def version_in(tar: Path, recipe: Recipe) -> str:
                 if found:
                     return found[1]
     raise ImageError(
-        f"{tar}: holds no package {recipe.package}. Remove the file and run this again."
+        f"{tar}: does not contain the package {recipe.package}. Remove the file and run this again."
     )
 
 
-def _asked_for_by_name(name: str, daemon: Daemon, recipe: Recipe) -> Image:
+def _requested_fallback(name: str, daemon: Daemon, recipe: Recipe) -> Image:
+    """Return the fallback image that the stack file names itself."""
     suite = name.rpartition("-")[2]
-    built = stand_in(suite, daemon, recipe).name if suite in recipe.expected else None
-    usual = f"{recipe.stand_in}:{recipe.expected[STANDS_IN]}-{STANDS_IN}"
+    built = fallback_image(suite, daemon, recipe).name if suite in recipe.expected else None
+    usual = f"{recipe.fallback}:{recipe.expected[FALLBACK_SUITE]}-{FALLBACK_SUITE}"
     if built != name:
         raise ImageError(
             f"{name}: no such image can be built: "
-            + (f"Debian's {suite} makes {built} today. " if built else "")
-            + f"Name {built or usual} in the stack file."
+            + (f"the packages of Debian's {suite} now make {built}. " if built else "")
+            + f"Set the image to {built or usual} in the stack file."
         )
     return Image(name=name)
 
 
 def _present(daemon: Daemon, recipe: Recipe, source: str) -> str | None:
-    """Return the name of the image that the daemon has of *source*."""
+    """Return the name of the daemon's image that was built from *source*, or None."""
     label = f"label={SOURCE_LABEL}={source}"
     template = "{{.Repository}}:{{.Tag}}"
-    found = daemon.ask("image", "ls", "--filter", label, "--format", template).splitlines()
-    return next((each for each in found if each.startswith(f"{recipe.stand_in}:")), None)
+    names = daemon.ask("image", "ls", "--filter", label, "--format", template).splitlines()
+    return next((name for name in names if name.startswith(f"{recipe.fallback}:")), None)
 
 
 def _source(suite: str, recipe: Recipe) -> str:
-    """Return what names the recipe: another recipe, suite or set of labels is another source."""
+    """Return a fingerprint of the recipe, the suite and the files in images/."""
     digest = hashlib.sha256(repr((suite, recipe.package, recipe.changes)).encode())
-    for each in sorted(IMAGES.iterdir()):
-        if each.suffix != ".md":
-            digest.update(each.name.encode() + b"\0" + each.read_bytes())
+    for path in sorted(IMAGES.iterdir()):
+        if path.suffix != ".md":
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"{suite}-{digest.hexdigest()[:16]}"
 
 
 def _root_file_system(suite: str, recipe: Recipe, source: str) -> Path:
-    """Return the tar of *suite*'s root file system, built unless the cache folder has it."""
+    """Return the tar of *suite*'s root file system; build it if the cache does not have it."""
     folder = folders.cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     tar = folder / f"{source}.tar"
     with _locked(folder / f"{source}.lock"):
         if tar.exists():
             return tar
-        with progress.step(f"image: building it from the packages of Debian {suite}"):
+        with progress.step(f"image: building a fallback image from Debian's packages ({suite})"):
             if shutil.which("mmdebstrap") is None and apt.can_install():
                 apt.install(["mmdebstrap", "debian-archive-keyring"], what="image")
             unfinished = tar.with_suffix(".unfinished")
@@ -307,29 +311,29 @@ def _refuse_other_line(suite: str, recipe: Recipe, version: str) -> None:
     expected = recipe.expected[suite]
     if line_of(version) != line_of(expected):
         raise ImageError(
-            f"Debian's {suite} now has {recipe.title} {version}; this project is proven with "
-            f"{line_of(expected)} there ({expected}). Name an image of your own in "
-            "the stack file, or use a newer release of this project."
+            f"Debian's {suite} now has {recipe.title} {version}; this project is tested with "
+            f"{line_of(expected)} from there ({expected}). Set your own image in the stack file, "
+            "or use a newer release of this project."
         )
 
 
 def _refuse_other_architecture(daemon: Daemon) -> None:
-    there = daemon.ask("version", "--format", "{{.Server.Arch}}")
-    here = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    if there != here:
+    remote = daemon.ask("version", "--format", "{{.Server.Arch}}")
+    local = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    if remote != local:
         raise ImageError(
-            f"host {daemon.host}: is {there}, and an image built on this {here} machine would not "
-            "run there. Bring the official image by hand: docker save on a machine that reaches "
-            "the registry, docker load on the host."
+            f"host {daemon.host}: its architecture is {remote}; an image built on this {local} "
+            "machine does not run there. Copy the official image: docker save on a machine that "
+            "reaches the registry, docker load on the host."
         )
 
 
-def _pull(daemon: Daemon, name: str, patience: float) -> str | None:
+def _pull(daemon: Daemon, name: str, timeout: float) -> str | None:
     """
-    Pull *name*; return None when it is there, or why no registry could be reached.
+    Pull *name*; return None on success, or the reason why no registry could be reached.
 
-    The daemon is asked, not the registry: only the daemon knows its proxy, its mirrors and its
-    credentials. Its patience is bounded up to the first answer, not for the layers that follow.
+    The daemon pulls, because only the daemon knows its proxy, its mirrors and its credentials.
+    *timeout* limits the wait for the first answer, not the download of the layers.
     """
     process = subprocess.Popen(
         daemon.argv("pull", name),
@@ -341,42 +345,42 @@ def _pull(daemon: Daemon, name: str, patience: float) -> str | None:
         errors="replace",
     )
     if process.stdout is None:
-        raise AssertionError  # for mypy: it was asked for above
+        raise AssertionError  # for mypy: stdout is a pipe
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_lines_of, args=(process.stdout, lines), daemon=True).start()
+    threading.Thread(target=_put_lines, args=(process.stdout, lines), daemon=True).start()
     began = time.monotonic()
-    said: list[str] = []
+    output: list[str] = []
     layers, pulled, shown = 0, 0, began
     with process:
         while True:
-            wait = None if layers else max(0.0, began + patience - time.monotonic())
+            wait = None if layers else max(0.0, began + timeout - time.monotonic())
             try:
                 line = lines.get(timeout=wait)
             except queue.Empty:
                 process.terminate()
-                return f"no answer within {patience:.0f} s"
+                return f"no answer within {timeout:.0f} s"
             if line is None:
                 break
-            said.append(line)
+            output.append(line)
             layers += _ANSWERED.search(line) is not None
             pulled += "Pull complete" in line
             if time.monotonic() - shown > progress.IN_A_LOG:
                 shown = time.monotonic()
-                progress.note(f"{pulled} layers are here after {shown - began:.0f} s")
+                progress.note(f"{pulled} layers pulled after {shown - began:.0f} s")
     if process.returncode == 0:
         return None
-    text = "\n".join(said).strip() or f"docker pull ended with status {process.returncode}"
+    text = "\n".join(output).strip() or f"docker pull ended with status {process.returncode}"
     last = text.splitlines()[-1]
     if _UNREACHABLE.search(text):
         return last
     raise ImageError(
-        f"{name}: the registry answered, but gave no image: {last}. Check the name and the tag in "
-        "the stack file; a private registry or a pull limit asks for a docker login on "
+        f"{name}: the registry answered without an image: {last}. Check the name and the tag in "
+        "the stack file; for a private registry or a pull limit, run docker login on "
         f"{daemon.host}."
     )
 
 
-def _lines_of(stream: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
+def _put_lines(stream: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
     for line in stream:
         lines.put(line.strip())
     lines.put(None)

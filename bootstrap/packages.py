@@ -1,4 +1,4 @@
-"""Debian's packages that the tests run programs of: `make test` installs them before any test."""
+"""The Debian packages whose programs the tests run; `make test` installs them first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "iptables": ("iptables", "ip6tables"),
     "libc6-dev": ("/usr/include/stdio.h",),
     "libnss3-tools": ("certutil",),
-    # How systemd reads an env file; the name of the file has its release in it.
+    # The tests call its parser of env files; its name contains the release.
     "libsystemd-shared": ("/usr/lib/*/systemd/libsystemd-shared-*.so",),
     "logrotate": ("logrotate",),
     "mawk": ("mawk",),
@@ -35,26 +35,26 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "systemd": ("systemctl", "systemd-analyze"),
     "ufw": ("ufw", "/lib/ufw/ufw-init"),
 }
-"""Each package, with the programs that are run, or patterns of the files that are read."""
+"""The programs, or patterns of the files, that the tests need, by package."""
 
 BENCH: dict[str, tuple[str, ...]] = {"ansible-core": ("ansible-playbook",)}
-"""What `make bench` alone needs beside them."""
+"""As PACKAGES, for `make bench`."""
 
 
 def missing(names: Iterable[str] = PACKAGES, root: Path = Path("/")) -> list[str]:
     """Return which of *names* lack a program or a file below *root*."""
     listed = PACKAGES | BENCH
-    return [name for name in names if not all(_is_there(wanted, root) for wanted in listed[name])]
+    return [name for name in names if not all(_exists(file, root) for file in listed[name])]
 
 
 def install(names: Iterable[str] = PACKAGES, *, what: str) -> None:
-    """Install those of *names* that are missing; *what* heads the status lines."""
+    """Install those of *names* that are missing; *what* prefixes the status lines."""
     if lacking := missing(names):
         with progress.step(f"{what}: installing Debian's {', '.join(lacking)}"):
             apt.install(lacking, what=what)
 
 
-def _is_there(wanted: str, root: Path) -> bool:
-    if wanted.startswith("/"):
-        return any(root.glob(wanted[1:]))
-    return any((root / folder / wanted).exists() for folder in FOLDERS)
+def _exists(file: str, root: Path) -> bool:
+    if file.startswith("/"):
+        return any(root.glob(file[1:]))
+    return any((root / folder / file).exists() for folder in FOLDERS)

@@ -1,4 +1,4 @@
-"""How the long steps speak: what each does, how far it is, and how long it took."""
+"""Report long steps on stderr: what they do, how far they are, and how long they took."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _open: list[Step] = []
 
 
 class FailedError(RuntimeError):
-    """A command that ended badly; the message ends with what it said last."""
+    """A command failed; the message ends with the last lines of its output."""
 
 
 class Step:
-    """One long step: begun when it is made, ended by the next one, by ``with``, or by ``end``."""
+    """A long step: begins at construction; ends at the next step, at ``end`` or after ``with``."""
 
     def __init__(self, text: str) -> None:
-        for before in _open[:]:
-            before.end()
+        for previous in _open[:]:
+            previous.end()
         self.text = text
         self._began = time.monotonic()
         self._ended = False
         _open.append(self)
-        _say(f"==> {text}")
+        _print(f"==> {text}")
 
-    def end(self, how: str = "done") -> None:
-        """Say how long it took; a step ends once."""
+    def end(self, result: str = "done") -> None:
+        """End the step and print how long it took; a second call does nothing."""
         if self._ended:
             return
         self._ended = True
         _open.remove(self)
         seconds = time.monotonic() - self._began
         _timings.append((self.text, seconds))
-        _say(f"    {how} in {seconds:.1f} s")
+        _print(f"    {result} in {seconds:.1f} s")
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +61,7 @@ class Step:
 
 def step(text: str) -> Step:
     """
-    Say that *text* begins now. The step lasts until the next one begins::
+    Begin the step *text*. It lasts until the next one begins::
 
         progress.step("Docker: installing Debian's docker.io")
         with progress.step("Docker: starting the daemon"):
@@ -71,9 +71,9 @@ def step(text: str) -> Step:
 
 
 def note(text: str) -> None:
-    """Say one line inside the step."""
+    """Print *text* inside the step."""
     for line in text.splitlines():
-        _say(f"    {line}")
+        _print(f"    {line}")
 
 
 def run(
@@ -87,19 +87,18 @@ def run(
     stdout: IO[bytes] | int | None = None,
 ) -> str:
     """
-    Run *argv* to its end and return what it printed, stdout and stderr as one text.
+    Run *argv* and return its output, stdout and stderr as one text.
 
-    *what* stands before each line of status, so it says which of the step's parts this is. With
-    *stdout* given, that is where stdout goes and stderr alone is returned. A command that fails
-    raises :class:`FailedError` with its last lines; neither *argv* nor *input* is ever shown,
-    since a secret may stand there.
+    *what* prefixes the status lines. If *stdout* is given, stdout goes there and only stderr is
+    returned. A command that fails raises :class:`FailedError` with its last lines. Neither *argv*
+    nor *input* is printed, because they may contain a secret.
     """
     began = time.monotonic()
     last: deque[str] = deque(maxlen=LAST_LINES)
-    said: list[str] = []
+    output: list[str] = []
     try:
         process = subprocess.Popen(
-            [str(each) for each in argv],
+            [str(word) for word in argv],
             cwd=cwd,
             env=None if env is None else dict(env),
             stdin=subprocess.PIPE if input is not None else stdin or subprocess.DEVNULL,
@@ -109,9 +108,9 @@ def run(
             errors="replace",
         )
     except OSError as error:
-        raise FailedError(f"{what}: {Path(argv[0]).name} can't be started: {error}.") from error
+        raise FailedError(f"{what}: {Path(argv[0]).name} cannot be started: {error}.") from error
     readers = [
-        threading.Thread(target=_read, args=(process, said, last), daemon=True),
+        threading.Thread(target=_read, args=(process, output, last), daemon=True),
         *([threading.Thread(target=_feed, args=(process, input), daemon=True)] if input else []),
     ]
     if input == "" and process.stdin is not None:
@@ -130,43 +129,43 @@ def run(
         process.terminate()
         process.wait()
         raise
-    # A daemon that the command left behind may hold the pipe open for ever: no need to wait for it.
+    # Do not wait without a limit: a daemon that the command started may keep the pipe open.
     for reader in readers:
         reader.join(timeout=2)
     if status != 0:
-        lines = "\n".join(f"    {line}" for line in last) or "    (it said nothing)"
+        lines = "\n".join(f"    {line}" for line in last) or "    (no output)"
         raise FailedError(
             f"{what}: {Path(argv[0]).name} ended with status {status} after "
             f"{time.monotonic() - began:.0f} s. Its last lines:\n{lines}"
         )
-    return "".join(said)
+    return "".join(output)
 
 
 def timings() -> tuple[tuple[str, float], ...]:
-    """Return what each step took so far, in seconds, in the order in which they ended."""
+    """Return the name and the seconds of each step, in the order in which they ended."""
     return tuple(_timings)
 
 
-def where_the_time_went() -> None:
-    """End the step that is still open, and say what each of them took."""
+def print_timings() -> None:
+    """End the open step and print the duration of each step."""
     for step_ in _open[:]:
         step_.end()
     if not _timings:
         return
     width = max(len(text) for text, _ in _timings)
-    _say("==> where the time went")
+    _print("==> durations")
     for text, seconds in _timings:
-        _say(f"    {text:<{width}}  {seconds:8.1f} s")
-    _say(f"    {'all of it':<{width}}  {sum(seconds for _, seconds in _timings):8.1f} s")
+        _print(f"    {text:<{width}}  {seconds:8.1f} s")
+    _print(f"    {'total':<{width}}  {sum(seconds for _, seconds in _timings):8.1f} s")
 
 
-def forget() -> None:
-    """Begin the account anew, as a second run in the same process does."""
+def reset() -> None:
+    """Forget all steps and their durations."""
     _timings.clear()
     _open.clear()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -174,8 +173,8 @@ def _interval() -> float:
     return ON_A_TERMINAL if sys.stderr.isatty() else IN_A_LOG
 
 
-class _Shower:
-    """Puts the status where it can be seen: one line that changes, or one more line in a log."""
+class _StatusPrinter:
+    """Prints the status: on a terminal one line that changes, in a log one more line."""
 
     def __init__(self) -> None:
         self.shown = False
@@ -189,12 +188,12 @@ class _Shower:
             self.shown = True
             print(f"\r\x1b[K{line[:78]}", end="", file=sys.stderr, flush=True)
         else:
-            _say(line)
+            _print(line)
 
 
 @contextmanager
-def _status_line() -> Iterator[_Shower]:
-    show = _Shower()
+def _status_line() -> Iterator[_StatusPrinter]:
+    show = _StatusPrinter()
     try:
         yield show
     finally:
@@ -202,12 +201,12 @@ def _status_line() -> Iterator[_Shower]:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _read(process: subprocess.Popen[str], said: list[str], last: deque[str]) -> None:
+def _read(process: subprocess.Popen[str], output: list[str], last: deque[str]) -> None:
     stream = process.stdout if process.stdout is not None else process.stderr
     if stream is None:
         return
     for line in stream:
-        said.append(line)
+        output.append(line)
         if line.strip():
             last.append(line.rstrip())
 
@@ -219,4 +218,4 @@ def _feed(process: subprocess.Popen[str], text: str) -> None:
         process.stdin.write(text)
         process.stdin.close()
     except BrokenPipeError:
-        return  # it ended without reading: its status says how
+        return  # the command ended without reading it; its exit code counts

@@ -1,7 +1,7 @@
 #!/bin/sh
-# After it: .venv holds the packages of a requirements file, hashes checked.
-# Usage: bootstrap/venv.sh REQUIREMENTS [WIDER...]
-# Nothing is done where .venv holds those of one of the files already.
+# Install the packages of a requirements file into .venv, with their hashes checked.
+# Usage: bootstrap/venv.sh REQUIREMENTS [ALTERNATIVE...]
+# Does nothing if .venv has the packages of one of these files already.
 set -eu
 
 requirements=$1
@@ -11,24 +11,24 @@ mark() { # REQUIREMENTS
   printf '%s' "$venv/.holds-$(cksum <"$1" | tr ' ' -)"
 }
 
-for each in "$@"; do
-  [ ! -e "$(mark "$each")" ] || exit 0
+for file in "$@"; do
+  [ ! -e "$(mark "$file")" ] || exit 0
 done
 
 python=''
-for each in python3.14 python3.13 python3.12 python3.11 python3; do
-  if command -v "$each" >/dev/null 2>&1 &&
-    "$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    python=$each
+for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
+  if command -v "$candidate" >/dev/null 2>&1 &&
+    "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    python=$candidate
     break
   fi
 done
 if [ -z "$python" ]; then
-  echo "Python 3.11 or newer is needed and not there. Debian 12, Ubuntu 24.04: apt-get install python3 python3-venv" >&2
+  echo "Python 3.11 or newer is required. Debian 12, Ubuntu 24.04: apt-get install python3 python3-venv" >&2
   exit 1
 fi
 
-# Debian's python3 comes without the part of venv that installs pip.
+# Debian's python3 does not include ensurepip, with which venv installs pip.
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "==> Python: installing Debian's python3-venv" >&2
@@ -41,7 +41,7 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 
 count=$(grep -c '^[A-Za-z0-9]' "$requirements")
-echo "==> Python: installing $count pinned packages into $venv (half a minute or so)" >&2
+echo "==> Python: installing $count pinned packages into $venv (about 30 seconds)" >&2
 started=$(date +%s)
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \

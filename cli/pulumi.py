@@ -115,7 +115,9 @@ class Pulumi:
         and the state has the salt too.
         """
         file = self.stack.file
-        strip = self.backend.ours and "encryptionsalt" not in file.read_text(encoding="utf-8")
+        strip = self.backend.local_passphrase and "encryptionsalt" not in file.read_text(
+            encoding="utf-8"
+        )
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The broker as resources. Only these modules talk to Pulumi."""
+"""The broker as Pulumi components. Only these modules and __main__.py import pulumi."""
 
 from components.backups import Backups
 from components.configuration import Configuration

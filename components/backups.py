@@ -1,4 +1,4 @@
-"""The host's own clock makes backups, without this program, as long as the stack is there."""
+"""Scheduled backups on the host: systemd or cron runs them until the stack is destroyed."""
 
 from pulumi import ComponentResource, Input, ResourceOptions
 
@@ -6,22 +6,22 @@ from broker.backup.backups import backup_timer
 from broker.host.script_calls import assemble
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
-from broker.settings.backup_settings import Backups as Declared
+from broker.settings.backup_settings import Backups as BackupSettings
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
 from components.host_command import host_command, read_script
 
 
 class Backups(ComponentResource):
-    """A script, and what starts it at its time; the archives outlive the stack."""
+    """The backup script and its schedule. Destroying the stack keeps the archives."""
 
     def __init__(
         self,
         name: str,
         *,
         broker: Broker,
-        declared: Declared,
-        timetable: CronSchedule,
+        declared: BackupSettings,
+        schedule: CronSchedule,
         stack: str,
         transport: Transport,
         image: Input[str],
@@ -30,17 +30,18 @@ class Backups(ComponentResource):
         super().__init__("sentient-mqtt:index:Backups", name, {}, opts)
         script = assemble((HostScript.BACKUP,), read_script)
         host_command(
-            # A container of another name has other files, and those before go with their resource.
+            # The files depend on the container's name: with a new name, the old resource and its
+            # files are deleted.
             f"{name}-schedule-{broker.container}",
             transport=transport,
             become=broker.become,
             image=image,
             script=HostScript.SCHEDULE,
             calls=backup_timer(
-                broker, declared, timetable, stack, socket=transport.socket, script=script
+                broker, declared, schedule, stack, socket=transport.socket, script=script
             ).calls(),
             shown={
-                "schedule": timetable.cron(),
+                "schedule": schedule.cron(),
                 "folder": declared.folder,
                 "keep": str(declared.keep),
             },

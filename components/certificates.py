@@ -1,4 +1,4 @@
-"""The listeners' certificates on the host, in place before a broker reads its configuration."""
+"""The certificates of the TLS listeners, installed before the broker reads its configuration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,17 @@ from components.host_command import host_command
 
 
 class Certificates(ComponentResource):
-    """Made or copied, checked, and served by the broker that runs. No key leaves the host."""
+    """
+    Create or copy the certificates, check them, and let the running broker load them.
+
+    A generated private key does not leave the host.
+    """
 
     in_place: Resource
-    """Who reads them depends on this."""
+    """A resource that reads the certificates must depend on this one."""
 
     public: Output[dict[str, Any]]
-    """Fingerprint and end of each listener's certificate, and the stack's own CA."""
+    """The fingerprint and end date of each listener's certificate, and the stack's CA."""
 
     def __init__(
         self,
@@ -29,7 +33,7 @@ class Certificates(ComponentResource):
         transport: Transport,
         image: Input[str],
         revision: str,
-        pairs: Mapping[str, str],
+        external: Mapping[str, str],
         after: Sequence[Resource],
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -40,15 +44,15 @@ class Certificates(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.CERTIFICATES,
-            calls=certificate_calls(broker, transport.socket, revision, pairs),
+            calls=certificate_calls(broker, transport.socket, revision, external),
             shown=shown(broker, revision),
-            # It asks the listeners, from the host's own network, what they serve.
+            # The script connects to the listeners from the host's network to check them.
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.in_place = command
-        # The script prints what is public, and nothing else.
+        # Not a secret: the script prints only public data.
         self.public = Output.unsecret(command.stdout).apply(
-            lambda said: describe_certificates(said or "")
+            lambda stdout: describe_certificates(stdout or "")
         )
         self.register_outputs({"public": self.public})

@@ -1,4 +1,4 @@
-"""The folders on the host, certificates and the broker's files, put in place all or none."""
+"""The broker's folders, certificates and configuration files on the host."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +15,17 @@ from components.host_command import host_command, show
 
 
 class Configuration(ComponentResource):
-    """Folders, then files. A broker that runs reads changed users and rules without a restart."""
+    """
+    Create the folders, then install all files or none.
+
+    A running broker loads changed users and rules without a restart.
+    """
 
     in_place: Resource
-    """Who reads the files depends on this."""
+    """A resource that reads the files must depend on this one."""
 
     certificates: Output[dict[str, Any]] | None = None
-    """What is public of the listeners' certificates, where there are any."""
+    """Public data of the listeners' certificates; None without TLS listeners."""
 
     def __init__(
         self,
@@ -38,7 +42,7 @@ class Configuration(ComponentResource):
         stamps: Mapping[str, str],
         revision: str = "1",
         withdrawn: str = "",
-        pairs: Mapping[str, str] | None = None,
+        external_certificates: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Configuration", name, {}, opts)
@@ -58,7 +62,8 @@ class Configuration(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         host_command(
-            # A container of another name has another file, and the one before goes with it.
+            # The file depends on the container's name: with a new name, the old resource and its
+            # file are deleted.
             f"{name}-logrotate-{broker.container}",
             transport=transport,
             become=broker.become,
@@ -68,33 +73,33 @@ class Configuration(ComponentResource):
             shown={logrotate_path(broker): render_logrotate(broker)},
             opts=ResourceOptions(parent=self, depends_on=[folders]),
         )
-        before: list[Resource] = [folders]
+        dependencies: list[Resource] = [folders]
         if broker.tls_listeners:
-            # A trial of the files starts with the certificates that they name.
+            # The trial broker, which checks the files, loads the certificates that they name.
             certificates = Certificates(
                 f"{name}-certificates",
                 broker=broker,
                 transport=transport,
                 image=image,
                 revision=revision,
-                pairs=pairs or {},
-                after=before,
+                external=external_certificates or {},
+                after=dependencies,
                 opts=ResourceOptions(parent=self),
             )
-            before = [certificates.in_place]
+            dependencies = [certificates.in_place]
             self.certificates = certificates.public
         calls = Output.all(passwd, health_password, seed, image).apply(
-            lambda known: apply_calls(
+            lambda values: apply_calls(
                 broker,
                 transport.socket,
-                known[3],
+                values[3],
                 configuration_files(
                     broker,
                     conf=conf,
                     acl=acl,
-                    passwd=known[0],
-                    health_password=known[1],
-                    seed=known[2],
+                    passwd=values[0],
+                    health_password=values[1],
+                    seed=values[2],
                     stamps=stamps,
                 ),
             )
@@ -109,9 +114,10 @@ class Configuration(ComponentResource):
             shown={
                 broker.files.conf: show(conf),
                 broker.files.acl: show(acl),
-                # The host has less than this: to be put in place, be it what the state has already.
+                # The host took back a change without completing it: install the files again, even
+                # if they equal those in the state.
                 **({"withdrawn": withdrawn} if withdrawn else {}),
             },
-            opts=ResourceOptions(parent=self, depends_on=before),
+            opts=ResourceOptions(parent=self, depends_on=dependencies),
         )
         self.register_outputs({})

@@ -1,4 +1,4 @@
-"""The Mosquitto container: locked down, replaced by what only a start applies, and proven up."""
+"""The Mosquitto container: restricted, replaced if a change needs a start, and verified."""
 
 from collections.abc import Iterable
 
@@ -20,17 +20,18 @@ from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command
 
-# The provider reports an update of these and calls no API: they must replace to come true.
+# The provider reports an update of these properties without calling the Docker API. A change takes
+# effect only if it replaces the container.
 SILENT_UPDATES = ["healthcheck", "tmpfs", "init", "mounts"]
 
 
 class BrokerContainer(ComponentResource):
-    """A broker that answers: the component is complete when its health user has logged in."""
+    """A running broker: the component is complete once the health user has logged in."""
 
     container_id: Output[str]
 
     network: Output[str] | None = None
-    """The broker's own, by name, where it has one."""
+    """The name of the broker's Docker network; None on the host's network."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class BrokerContainer(ComponentResource):
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
 
         database = Output.from_input(image).apply(
-            lambda it: database_call(broker, transport.socket, it)
+            lambda name: database_call(broker, transport.socket, name)
         )
         guard = host_command(
             f"{name}-guard",
@@ -57,8 +58,8 @@ class BrokerContainer(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.BEFORE_START,
-            calls=database.apply(lambda it: [it, guard_call(broker, digest)]),
-            # A tag that was built anew is another image under the same digest of the settings.
+            calls=database.apply(lambda call: [call, guard_call(broker, digest)]),
+            # The image ID detects a rebuilt tag, which the digest of the settings does not.
             shown={"start": digest, "image": image_id},
             opts=ResourceOptions(parent=self),
         )
@@ -68,7 +69,7 @@ class BrokerContainer(ComponentResource):
                 f"{name}-network",
                 name=broker.container,
                 driver="bridge",
-                # The firewall's rules name it, and stand before it is there.
+                # A fixed name: the firewall rules refer to it before the network exists.
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
                 opts=ResourceOptions(parent=self),
             )
@@ -77,11 +78,11 @@ class BrokerContainer(ComponentResource):
             name,
             name=broker.container,
             image=image_id,
-            # Named, not the image's own: an image whose default changed must not open a broker.
+            # Explicit: the default command of another image may start an open broker.
             command=["/usr/sbin/mosquitto", "-c", f"{CONFIG_DIR}/{broker.files.conf}"],
             user=f"{broker.owner.uid}:{broker.owner.gid}",
             read_only=True,
-            # Mosquitto reaps nobody's orphans: each would count as a process until the next start.
+            # Mosquitto does not reap orphans; without init they count as processes until a restart.
             init=True,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
@@ -96,14 +97,7 @@ class BrokerContainer(ComponentResource):
                 docker.ContainerPortArgs(internal=port, external=port, ip=address)
                 for port, address in published
             ],
-            # `volumes`, not `mounts`: a change of a mount is one of the silent updates.
-            volumes=[
-                docker.ContainerVolumeArgs(
-                    host_path=broker.folders.config, container_path=CONFIG_DIR, read_only=True
-                ),
-                docker.ContainerVolumeArgs(host_path=broker.folders.data, container_path=DATA_DIR),
-                docker.ContainerVolumeArgs(host_path=broker.folders.log, container_path=LOG_DIR),
-            ],
+            volumes=_volumes(broker),
             ulimits=[
                 docker.ContainerUlimitArgs(
                     name="nofile", soft=broker.limits.descriptors, hard=broker.limits.descriptors
@@ -114,44 +108,15 @@ class BrokerContainer(ComponentResource):
             restart=broker.restart,
             stop_signal="SIGTERM",
             stop_timeout=broker.stop_grace,
-            # Without it the provider stops with no grace at all, and the database is not saved.
+            # Without it the provider kills the container at once, and the database is not saved.
             destroy_grace_seconds=broker.stop_grace,
             log_driver="json-file",
             log_opts={
                 "max-size": broker.logging.max_size,
                 "max-file": str(broker.logging.max_files),
             },
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=health_test(broker),
-                interval=_duration(broker.health.interval),
-                timeout=_duration(broker.health.timeout),
-                retries=broker.health.retries,
-                start_period="0s",
-            ),
-            labels=[
-                docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
-                docker.ContainerLabelArgs(label="sentient-mqtt.configuration", value=digest),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.port", value=str(broker.mqtt_listener()[1].port)
-                ),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.address", value=broker.address_in_container
-                ),
-                docker.ContainerLabelArgs(
-                    label="sentient-mqtt.ports",
-                    value=" ".join(str(each) for each in ports_on_host(broker, reserved=reserved)),
-                ),
-                # A label more replaces a container: one that is kept has none.
-                *(
-                    [
-                        docker.ContainerLabelArgs(
-                            label="sentient-mqtt.reserved", value=str(broker.reserved_port)
-                        )
-                    ]
-                    if reserved
-                    else []
-                ),
-            ],
+            healthcheck=_healthcheck(broker),
+            labels=_labels(broker, stack, digest, reserved=reserved),
             must_run=True,
             opts=ResourceOptions(
                 parent=self,
@@ -168,15 +133,57 @@ class BrokerContainer(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.AWAIT_READY,
-            calls=database.apply(lambda it: [it, ready_call(broker)]),
+            calls=database.apply(lambda call: [call, ready_call(broker)]),
             shown={"container": container.id},
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )
         self.register_outputs({"container_id": self.container_id})
 
 
+def _volumes(broker: Broker) -> list[docker.ContainerVolumeArgs]:
+    """Return the volumes; not `mounts`, see SILENT_UPDATES."""
+    folders = broker.folders
+    return [
+        docker.ContainerVolumeArgs(
+            host_path=folders.config, container_path=CONFIG_DIR, read_only=True
+        ),
+        docker.ContainerVolumeArgs(host_path=folders.data, container_path=DATA_DIR),
+        docker.ContainerVolumeArgs(host_path=folders.log, container_path=LOG_DIR),
+    ]
+
+
+def _healthcheck(broker: Broker) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=health_test(broker),
+        interval=_duration(broker.health.interval),
+        timeout=_duration(broker.health.timeout),
+        retries=broker.health.retries,
+        start_period="0s",
+    )
+
+
+def _labels(
+    broker: Broker, stack: str, digest: str, *, reserved: bool
+) -> list[docker.ContainerLabelArgs]:
+    ports = ports_on_host(broker, reserved=reserved)
+    labels = {
+        "stack": stack,
+        "configuration": digest,
+        "port": str(broker.mqtt_listener()[1].port),
+        "address": broker.address_in_container,
+        "ports": " ".join(str(port) for port in ports),
+    }
+    if reserved:
+        # Without the reserved listener there is no such label: a new label replaces the container.
+        labels["reserved"] = str(broker.reserved_port)
+    return [
+        docker.ContainerLabelArgs(label=f"sentient-mqtt.{name}", value=value)
+        for name, value in labels.items()
+    ]
+
+
 def _duration(seconds: int) -> str:
-    """Return *seconds* as Go writes a duration: any other form is a change on every preview."""
+    """Return *seconds* as Go prints a duration; any other form shows a change in every preview."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

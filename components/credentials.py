@@ -1,4 +1,4 @@
-"""A password for every user: kept by Pulumi as a secret, shown to the broker as a hash."""
+"""A password per user: a secret in Pulumi's state, a hash in the broker's password file."""
 
 from collections.abc import Mapping
 
@@ -18,19 +18,19 @@ broker/credentials/env_files.py. Do not change it: that would replace all passwo
 
 
 class Credentials(ComponentResource):
-    """One random password a user, drawn anew when the user's generation changes."""
+    """One random password per user, replaced when the user's generation changes."""
 
     passwords: dict[str, Output[str]]
-    """The plain text, by login. Secret. Of adopted ones nobody knows it."""
+    """The plain text, by login. Secret. Without adopted users, whose passwords are unknown."""
 
     seed: Output[str]
-    """What all salts are derived from. Secret."""
+    """The seed of all salts. Secret."""
 
     fleet_seeds: dict[str, Output[str]]
-    """What the passwords of a fleet's members are derived from, by kind. Secret."""
+    """The seed of the passwords of a fleet's members, by kind. Secret."""
 
     passwd: Output[str]
-    """The text of the password file. Secret too: a hash can be attacked offline."""
+    """The text of the password file. Secret, because a hash can be attacked offline."""
 
     def __init__(
         self,
@@ -39,17 +39,17 @@ class Credentials(ComponentResource):
         generations: Mapping[str, str],
         passwords: Passwords,
         fleets: Mapping[str, Fleet] | None = None,
-        supplied: Mapping[str, str] | None = None,
+        external: Mapping[str, str] | None = None,
         hashes: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Credentials", name, {}, opts)
         child = ResourceOptions(parent=self)
 
-        # One seed for all salts, under a name that no user can have. Not RandomBytes: that shows
-        # its value as its id.
-        # `pulumi destroy` stops at it before anything is deleted. A password can't be protected: a
-        # rotation replaces it, and Pulumi refuses to replace what is protected.
+        # One seed for all salts, under a name that no user can have. Not RandomBytes, whose id is
+        # its value.
+        # Protected, so that `pulumi destroy` stops before it deletes anything. Passwords cannot be
+        # protected: a rotation replaces them, and Pulumi does not replace protected resources.
         self.seed = RandomPassword(
             f"{name}.salts",
             length=43,
@@ -71,7 +71,7 @@ class Credentials(ComponentResource):
             ).result
             for user, generation in generations.items()
         }
-        # One resource a fleet, however many its members.
+        # One resource per fleet, whatever the number of its members.
         self.fleet_seeds = {
             kind: RandomPassword(
                 f"{name}.fleet.{kind}",
@@ -86,7 +86,7 @@ class Credentials(ComponentResource):
             self.seed,
             Output.all(**self.passwords),
             Output.all(**self.fleet_seeds),
-            Output.secret(dict(supplied or {})),
+            Output.secret(dict(external or {})),
             Output.secret(dict(hashes or {})),
         ).apply(
             lambda secret: render_passwd(
@@ -101,7 +101,7 @@ class Credentials(ComponentResource):
             )
         )
         self.passwords |= {
-            user: Output.secret(password) for user, password in (supplied or {}).items()
+            user: Output.secret(password) for user, password in (external or {}).items()
         }
 
         self.register_outputs({"passwords": self.passwords, "passwd": self.passwd})

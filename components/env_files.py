@@ -1,4 +1,4 @@
-"""Env files on the host, from which services there read how to log in."""
+"""Env files on the host, from which services read their user name and password."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from components.host_command import host_command
 
 
 class EnvFiles(ComponentResource):
-    """The chosen env files, mode 0600, written once the broker lets their users in."""
+    """The configured env files, mode 0600, written once the broker accepts their users."""
 
     def __init__(
         self,
@@ -30,18 +30,18 @@ class EnvFiles(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:EnvFiles", name, {}, opts)
-        # One command a file: an entry that goes, or moves, takes its file and password with it.
-        for each in broker.env_files:
+        # One resource per file: a removed or moved entry deletes its old file.
+        for file in broker.env_files:
             host_command(
-                f"{name}-{each.path}",
+                f"{name}-{file.path}",
                 transport=transport,
                 become=broker.become,
                 image=image,
                 script=HostScript.ENV_FILE,
-                calls=passwords[active[each.user]].apply(
-                    partial(_calls, broker, stack, each, active[each.user])
+                calls=passwords[active[file.user]].apply(
+                    partial(_calls, broker, stack, file, active[file.user])
                 ),
-                shown={each.path: each.user},
+                shown={file.path: file.user},
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})

@@ -1,4 +1,4 @@
-"""The rules that say who reaches the broker, in force before it listens and until it has gone."""
+"""The firewall rules of the broker, in force from before it listens until it is deleted."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,13 @@ from components.host_command import host_command, show
 
 class Firewall(ComponentResource):
     """
-    The declared networks, and nobody else, reach each listener; also after a restart.
+    Let only the declared networks reach the listeners, also after a reboot.
 
-    A container from before, on other ports, keeps their lists until ``leave_former`` says that it
-    is gone.
+    The rules of a former container's ports stay until ``close_former_ports`` removes them.
     """
 
     in_force: Resource
-    """Whatever listens depends on this."""
+    """A resource that listens must depend on this one."""
 
     def __init__(
         self,
@@ -40,7 +39,8 @@ class Firewall(ComponentResource):
         self._image, self._choice, self._revision = image, choice, revision
         shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
         self.in_force = host_command(
-            # A container of another name has other rules, and those before go with their resource.
+            # The rules depend on the container's name: with a new name, the old resource and its
+            # rules are deleted.
             f"{name}-rules-{broker.container}",
             transport=transport,
             become=broker.become,
@@ -53,8 +53,8 @@ class Firewall(ComponentResource):
         )
         self.register_outputs({})
 
-    def leave_former(self, after: Sequence[Resource]) -> None:
-        """Take away what the rules before said, once *after*, all that listens, is up."""
+    def close_former_ports(self, after: Sequence[Resource]) -> None:
+        """Remove the rules of former ports, once *after*, all resources that listen, are up."""
         broker, choice, revision = self._broker, self._choice, self._revision
         host_command(
             f"{self._name}-left-{broker.container}",
@@ -63,7 +63,7 @@ class Firewall(ComponentResource):
             image=self._image,
             script=HostScript.CLOSE_FORMER_PORTS,
             calls=left_calls(broker, choice, revision),
-            # As often as the rules are put in force, and no less.
+            # Run again whenever the rules are applied again.
             shown={"rules": digest(broker, choice), "turn": revision},
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),

@@ -1,4 +1,4 @@
-"""The one shape of a command on the host: idempotent, silent, its content on a secret stdin."""
+"""A command on the host: idempotent, without output, its input on a secret stdin."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_script(name: str) -> str:
 
 
 def withheld() -> dict[str, str]:
-    """Return empty variables that take the place of the provider's secrets."""
+    """Return an empty value for each variable with a secret of the provider."""
     return dict.fromkeys(WITHHELD, "")
 
 
@@ -37,28 +37,28 @@ def host_command(
     opts: ResourceOptions,
 ) -> local.Command:
     """
-    Run *script* with *calls* on the host at each change of either, and once more to remove.
+    Run *script* with *calls* on the host on every change of either, and to remove the resource.
 
     *shown* is plain text that a preview displays line by line; no script reads it. The script's
     environment is that of ``clean_interpreter``.
-    There are no triggers: they would replace, and the old ``delete`` would undo the new
-    ``create``.
+    There are no triggers: a trigger replaces the resource, and the old ``delete`` would then undo
+    the new ``create``.
     """
     text = assemble((script,), read_script)
     lines = Output.from_input(image).apply(
-        lambda it: [
-            transport.script(each, become=become, image=it, network_admin=network_admin)
-            for each in ("apply", "remove")
+        lambda name: [
+            transport.script(action, become=become, image=name, network_admin=network_admin)
+            for action in ("apply", "remove")
         ]
     )
     return local.Command(
         name,
-        create=lines.apply(lambda pair: pair[0]),
-        delete=lines.apply(lambda pair: pair[1]),
+        create=lines.apply(lambda commands: commands[0]),
+        delete=lines.apply(lambda commands: commands[1]),
         interpreter=list(clean_interpreter(transport.interpreter)),
-        stdin=Output.secret(calls).apply(lambda given: render_stdin(text, given)),
+        stdin=Output.secret(calls).apply(lambda known_calls: render_stdin(text, known_calls)),
         environment={**withheld(), **(shown or {})},
-        # What a script prints is for an error message; it could quote what it was given.
+        # The output of a script may quote its input, which contains secrets.
         logging=local.Logging.NONE,
         add_previous_output_in_env=False,
         opts=ResourceOptions.merge(
@@ -69,9 +69,9 @@ def host_command(
 
 def show(text: str, limit: int = 60_000) -> str:
     """
-    Return *text* if an environment variable can carry it, else what stands for it.
+    Return *text* if it fits into an environment variable, else its length.
 
-    Linux takes 128 KiB in one variable (MAX_ARG_STRLEN, execve(2)).
+    Linux limits a variable to 128 KiB (MAX_ARG_STRLEN, execve(2)).
     """
     if len(text.encode()) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""The host has been looked at before anything is changed on it, in previews too."""
+"""Probe the host before anything changes on it, also in previews."""
 
 import os
 import subprocess
@@ -15,41 +15,41 @@ from components.last_deployment import read_last_deployment
 
 SECONDS = 60
 
-# For a preview on a machine that can't reach the host, such as a pull request's.
+# For previews on a machine that cannot reach the host, such as a CI runner.
 SKIP = "SENTIENT_MQTT_PREFLIGHT"
 
 
-def probe_host(transport: Transport, wanted: HostRequirements) -> HostFacts:
+def probe_host(transport: Transport, requirements: HostRequirements) -> HostFacts:
     """
-    Return what is seen on the host.
+    Return the facts of the host, or those of the last deployment if SKIP is set in a preview.
 
     Raises:
-        pulumi.RunError: the host can't be asked; nothing has been changed.
+        pulumi.RunError: the probe failed; nothing has been changed.
 
     """
     if os.environ.get("DOCKER_CONTEXT"):
         raise pulumi.RunError(
             f"DOCKER_CONTEXT is set to {os.environ['DOCKER_CONTEXT']!r}. The Docker provider would "
-            f"go there and not to {transport.host}: unset it (unset DOCKER_CONTEXT)."
+            f"use it instead of {transport.host}: unset it (unset DOCKER_CONTEXT)."
         )
     if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
         pulumi.log.warn(
-            f"{SKIP}=skip: {transport.host} was not looked at before this preview. It is taken to "
-            "be as the last deployment left it."
+            f"{SKIP}=skip: {transport.host} was not probed before this preview. The preview "
+            "assumes the state of the last deployment."
         )
-        return read_last_deployment(wanted)
-    return ask(transport, wanted)
+        return read_last_deployment(requirements)
+    return run_probe(transport, requirements)
 
 
-def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
-    """Run ``host/commands/probe.sh`` on the host and return its answer."""
+def run_probe(transport: Transport, requirements: HostRequirements) -> HostFacts:
+    """Run ``host/commands/probe.sh`` on the host and return its facts."""
     line = transport.script("look", become="nobody")
     try:
         done = subprocess.run(
             [*transport.interpreter, line],
             input=render_stdin(
                 assemble((HostScript.PROBE,), read_script),
-                probe_calls(wanted, transport),
+                probe_calls(requirements, transport),
             ).encode(),
             env=host_environment(os.environ),
             capture_output=True,
@@ -58,21 +58,21 @@ def ask(transport: Transport, wanted: HostRequirements) -> HostFacts:
         )
     except subprocess.TimeoutExpired:
         raise pulumi.RunError(
-            f"host {transport.host}: no answer within {SECONDS} seconds. Is it overloaded, or is "
-            "a firewall in between?"
+            f"host {transport.host}: no answer within {SECONDS} seconds. Check its load, and "
+            "whether a firewall blocks the connection."
         ) from None
     except OSError as wrong:
         program = transport.interpreter[0]
         raise pulumi.RunError(explain_start(transport.host, program, wrong)) from None
-    # File names and messages of the host are in it, in whatever encoding. Text mode would fail at
-    # them, and take a carriage return in one for the end of a line.
-    answer, complaint = (said.decode(errors="replace") for said in (done.stdout, done.stderr))
-    seen = HostFacts.parse(answer)
-    if seen.complete:
-        return seen
+    # Not text mode: file names and messages of the host may have any encoding, and a carriage
+    # return in one of them is not the end of a line.
+    stdout, stderr = (output.decode(errors="replace") for output in (done.stdout, done.stderr))
+    facts = HostFacts.parse(stdout)
+    if facts.complete:
+        return facts
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
-        raise pulumi.RunError(explain_ssh(transport.host, complaint))
+        raise pulumi.RunError(explain_ssh(transport.host, stderr))
     raise pulumi.RunError(
-        f"host {transport.host}: a look at it failed (exit {done.returncode}): "
-        f"{complaint.strip() or 'no message'}"
+        f"host {transport.host}: the probe failed (exit {done.returncode}): "
+        f"{stderr.strip() or 'no message'}"
     )

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the broker is served beside it, and written on its host each minute."""
+"""Metrics for Prometheus: an exporter beside the broker, and a node_exporter file on its host."""
 
 from functools import partial
 
@@ -19,12 +19,12 @@ from broker.monitoring.mqtt_exporter import (
 )
 from broker.monitoring.node_exporter_metrics import textfile_timer
 from broker.settings.broker_settings import Broker
-from broker.settings.monitoring_settings import Monitoring as Declared
+from broker.settings.monitoring_settings import Monitoring as MonitoringSettings
 from components.host_command import host_command, read_script, show
 
 
 class Monitoring(ComponentResource):
-    """An exporter that has logged in, or tries again until it has; and the host's own figures."""
+    """An MQTT exporter that logs in as a user of the broker, and the host's metrics file."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Monitoring(ComponentResource):
         *,
         stack: str,
         broker: Broker,
-        declared: Declared,
+        declared: MonitoringSettings,
         transport: Transport,
         image: Input[str],
         exporter_image: str,
@@ -45,7 +45,8 @@ class Monitoring(ComponentResource):
         super().__init__("sentient-mqtt:index:Monitoring", name, {}, opts)
         folder = config_folder(broker)
         files = host_command(
-            # A container of another name has other files, and those before go with their resource.
+            # The files depend on the container's name: with a new name, the old resource and its
+            # files are deleted.
             f"{name}-files-{broker.container}",
             transport=transport,
             become=broker.become,
@@ -94,7 +95,7 @@ class Monitoring(ComponentResource):
             labels=[
                 docker.ContainerLabelArgs(label="sentient-mqtt.stack", value=stack),
                 docker.ContainerLabelArgs(label="sentient-mqtt.ports", value=str(declared.port)),
-                # It reads its login when it starts: with another one it is made anew.
+                # The exporter reads its login at its start: a new login replaces the container.
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.login", value=f"{login} {generation}"
                 ),

@@ -1,4 +1,4 @@
-"""A Mosquitto broker on a Docker host, with all that belongs to it: the component to start from."""
+"""The top-level component: a Mosquitto broker on a Docker host, with all its resources."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,10 +29,9 @@ class MqttBroker(ComponentResource):
     """
     Credentials, files, firewall, container, backups and monitoring of one broker.
 
-    The resources below it have the names that they had in version 0.1, where they stood at the top
-    of the stack. Each has an alias to that place, so that the state of an older version is taken
-    over as it is: no password is drawn again, and no container replaced. So a stack has one
-    MqttBroker.
+    The child resources have the same names as in version 0.1, where they had no parent, and an
+    alias without a parent. With an older state, no password is generated again and no container
+    is replaced. Because the names are fixed, a stack can have only one MqttBroker.
     """
 
     logins: dict[str, Output[dict[str, str]]]
@@ -42,25 +41,25 @@ class MqttBroker(ComponentResource):
     """The text of an env file, by user. Secret."""
 
     fleet_seeds: dict[str, Output[str]]
-    """What the passwords of a fleet's members are derived from, by kind. Secret."""
+    """The seed of the passwords of a fleet's members, by kind. Secret."""
 
     access: dict[str, Any]
     """Who may do what."""
 
     rotations: Output[dict[str, dict[str, str]]]
-    """Since when each password is the one it is."""
+    """The time of the last rotation, by user."""
 
     endpoints: dict[str, str]
-    """The URL of each listener."""
+    """The URL, by listener."""
 
     firewall: dict[str, Any]
     """Who may reach which port."""
 
     certificates: Output[dict[str, Any]] | None
-    """What is public of the listeners' certificates, where there are any."""
+    """Public data of the listeners' certificates; None without TLS listeners."""
 
     image: str
-    """The image that runs."""
+    """The image of the container."""
 
     readme: str
     """How to use the broker, in Markdown."""
@@ -68,9 +67,12 @@ class MqttBroker(ComponentResource):
     def __init__(self, name: str, plan: Plan, opts: ResourceOptions | None = None) -> None:
         super().__init__("sentient-mqtt:index:MqttBroker", name, {}, opts)
         self._plan = plan
-        broker, here = plan.broker, plan.transport
+        broker, transport = plan.broker, plan.transport
         self._provider = docker.Provider(
-            "host", host=here.host, ssh_opts=list(here.ssh_options) or None, opts=self._child()
+            "host",
+            host=transport.host,
+            ssh_opts=list(transport.ssh_options) or None,
+            opts=self._child(),
         )
         self._image = docker.RemoteImage(
             "image", name=plan.image, keep_locally=True, opts=self._child(provider=self._provider)
@@ -80,7 +82,7 @@ class MqttBroker(ComponentResource):
             generations=plan.generations,
             passwords=broker.passwords,
             fleets=plan.settings.fleets,
-            supplied=plan.supplied_passwords,
+            external=plan.supplied_passwords,
             hashes=plan.adopted_hashes,
             opts=self._child(),
         )
@@ -91,17 +93,18 @@ class MqttBroker(ComponentResource):
             fixes=rotation_fixes(plan.settings),
             opts=self._child(),
         )
-        # Folders and files, then the firewall's rules, then the container that depends on both.
+        # The container depends on the files and on the firewall rules.
         configuration = self._configuration()
         firewall = self._firewall()
-        guarded = [configuration.in_place, *([firewall.in_force] if firewall else [])]
-        container = self._container(guarded)
+        container = self._container(
+            [configuration.in_place, *([firewall.in_force] if firewall else [])]
+        )
         self._env_files(container)
         self._backups(container)
         monitoring = self._monitoring(container)
         if firewall is not None:
-            # Once all that listens is up, the ports of before need their lists no more.
-            firewall.leave_former([container, *([monitoring] if monitoring else [])])
+            # Nothing listens on the former ports any more, so their rules can be removed.
+            firewall.close_former_ports([container, *([monitoring] if monitoring else [])])
 
         self.logins = self._by_user(login)
         self.env_files = self._by_user(render_env, without=plan.misread_in_env_files)
@@ -116,7 +119,7 @@ class MqttBroker(ComponentResource):
         self.register_outputs({"endpoints": self.endpoints, "image": self.image})
 
     def _child(self, **more: Any) -> ResourceOptions:
-        """Return the options of a child that stood at the top of the stack in version 0.1."""
+        """Return the options of a child resource that had no parent in version 0.1."""
         aliases = [Alias(parent=pulumi.ROOT_STACK_RESOURCE)]
         return ResourceOptions(parent=self, aliases=aliases, **more)
 
@@ -135,7 +138,7 @@ class MqttBroker(ComponentResource):
             stamps=plan.stamps,
             revision=plan.certificates_revision,
             withdrawn=plan.withdrawn,
-            pairs=plan.supplied_certificates,
+            external_certificates=plan.supplied_certificates,
             opts=self._child(),
         )
 
@@ -153,7 +156,7 @@ class MqttBroker(ComponentResource):
             opts=self._child(),
         )
 
-    def _container(self, guarded: list[Resource]) -> BrokerContainer:
+    def _container(self, depends_on: list[Resource]) -> BrokerContainer:
         plan = self._plan
         return BrokerContainer(
             "broker",
@@ -165,7 +168,7 @@ class MqttBroker(ComponentResource):
             digest=plan.start_digest,
             published=plan.publications,
             reserved=plan.reserved,
-            opts=self._child(providers={"docker": self._provider}, depends_on=guarded),
+            opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )
 
     def _env_files(self, container: BrokerContainer) -> EnvFiles:
@@ -189,7 +192,7 @@ class MqttBroker(ComponentResource):
             "backups",
             broker=plan.broker,
             declared=declared,
-            timetable=CronSchedule.parse(declared.schedule),
+            schedule=CronSchedule.parse(declared.schedule),
             stack=plan.stack,
             transport=plan.transport,
             image=self._image.name,
@@ -200,7 +203,7 @@ class MqttBroker(ComponentResource):
         plan, declared = self._plan, self._plan.broker.monitoring
         if declared is None:
             return None
-        reader = plan.active_logins[declared.user]
+        login = plan.active_logins[declared.user]
         return Monitoring(
             "monitoring",
             stack=plan.stack,
@@ -210,14 +213,14 @@ class MqttBroker(ComponentResource):
             image=self._image.name,
             exporter_image=plan.exporter_image,
             network=container.network,
-            login=reader,
+            login=login,
             generation=plan.settings.users[declared.user].generation,
-            password=self._credentials.passwords[reader],
+            password=self._credentials.passwords[login],
             opts=self._child(providers={"docker": self._provider}, depends_on=[container]),
         )
 
     def _by_user(self, render: Any, without: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Return what *render* makes of each known password, by user."""
+        """Return *render* applied to each known password, by user."""
         plan, listener = self._plan, self._plan.broker.dialled_listener()
         return {
             user: self._credentials.passwords[active].apply(

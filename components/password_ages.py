@@ -1,4 +1,4 @@
-"""Since when each password is the one it is: in an output, and in a warning where it is old."""
+"""The age of each password: an output, and a warning if it is above the limit."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ from components.host_command import read_script, withheld
 
 
 class PasswordAges(ComponentResource):
-    """The time of each generation, kept in the state; nothing in it is secret."""
+    """The time of each password's rotation, stored in the state. It contains no secret."""
 
     rotated_at: Output[dict[str, str]]
-    """When the password of each party was drawn, by name (ISO 8601, UTC)."""
+    """The time when the password was generated, by user (ISO 8601, UTC)."""
 
     def __init__(
         self,
@@ -30,7 +30,9 @@ class PasswordAges(ComponentResource):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Rotations", name, {}, opts)
-        text = "".join(f"{party} {each}\n" for party, each in sorted(generations.items()))
+        text = "".join(
+            f"{party} {generation}\n" for party, generation in sorted(generations.items())
+        )
         command = local.Command(
             f"{name}-times",
             create="exec sh -s",
@@ -41,7 +43,7 @@ class PasswordAges(ComponentResource):
                 [ScriptCall(words=("generations",), text=text)],
             ),
             logging=local.Logging.NONE,
-            # What it said the last time is its memory.
+            # The script reads the times of the previous run from its own output.
             add_previous_output_in_env=True,
             opts=ResourceOptions(parent=self),
         )

@@ -1,4 +1,4 @@
-"""The stack file as Pulumi hands it over, with every key that somebody wrote in it."""
+"""Read the stack file through Pulumi, including unknown keys."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_settings() -> Settings:
     Return the settings of the stack file.
 
     Raises:
-        pulumi.RunError: no broker can be built from it; a line for each thing to fix.
+        pulumi.RunError: the settings are invalid; the message has one line per error.
 
     """
     try:
@@ -40,7 +40,7 @@ def read_stack_file() -> dict[str, Any]:
     """
     Return the values under ``sentient-mqtt:``, by key, without those of ``read_secrets``.
 
-    All of them, not only the known ones: the CLI says nothing of a key that nobody reads.
+    Includes unknown keys, so that they can be reported: Pulumi ignores keys that are not read.
     """
     config = pulumi.Config(PROJECT)
     return {key: _value(config.require(key)) for key in _all_values() if key not in KEYS}
@@ -48,43 +48,46 @@ def read_stack_file() -> dict[str, Any]:
 
 def read_secrets() -> dict[str, Any]:
     """
-    Return what the stack file has as secrets, in clear, by key of ``broker.supplied``.
+    Return the decrypted secrets of the stack file, by key in ``external_secrets.KEYS``.
 
     Raises:
-        pulumi.RunError: one of them is no secret; one line for each, which doesn't quote it.
+        pulumi.RunError: values are not encrypted; the message has one line per value and does not
+            quote it.
 
     """
-    # Not Config.require: it warns of a secret that is read in clear, which is what a check needs.
+    # Not Config.require, which logs a warning about a secret that is read in clear.
     values = {key: value for key, value in _all_values().items() if key in KEYS}
     plain = {key: value for key, value in values.items() if not _is_secret(key)}
-    # An object with one secret in it is a secret as a whole here; the file's text tells them apart.
-    if found := dict.fromkeys([*secrets_in_clear(_written()), *secrets_in_clear(plain)]):
-        raise pulumi.RunError(render_findings(found))
+    # Pulumi marks an object as secret as a whole if one value in it is: check the file's text, too.
+    if findings := dict.fromkeys([*secrets_in_clear(_in_stack_file()), *secrets_in_clear(plain)]):
+        raise pulumi.RunError(render_findings(findings))
     return {key: _value(value) for key, value in values.items()}
 
 
 def _is_secret(key: str) -> bool:
-    # As with the values: from the engine, or from Pulumi's mocks.
+    # From the engine, or from Pulumi's mocks.
     name = f"{PROJECT}:{key}"
     return name in get_config_secret_keys_env() or is_config_secret(name)
 
 
-def _written() -> dict[str, Any]:
-    """Return the secrets as the stack file's text has them; none where it is not in this folder."""
+def _in_stack_file() -> dict[str, Any]:
+    """Return the secrets as written in the stack file; {} if it is not in this folder."""
     file = PROJECT_FOLDER / f"Pulumi.{pulumi.get_stack()}.yaml"
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=SAFE_LOADER)  # noqa: S506 (safe)
         config = content["config"]
         return {key: config.get(f"{PROJECT}:{key}") for key in KEYS}
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
-        return {}  # Pulumi read another one, or reads YAML that Python does not
+        return {}  # Pulumi reads another file, or YAML that Python cannot parse
 
 
 def _all_values() -> dict[str, str]:
     prefix = f"{PROJECT}:"
-    # The engine hands the values over in the environment, Pulumi's mocks in CONFIG.
-    found = {**get_config_env(), **CONFIG.get()}
-    return {key.removeprefix(prefix): found[key] for key in sorted(found) if key.startswith(prefix)}
+    # The engine passes the values in the environment, Pulumi's mocks in CONFIG.
+    values = {**get_config_env(), **CONFIG.get()}
+    return {
+        key.removeprefix(prefix): values[key] for key in sorted(values) if key.startswith(prefix)
+    }
 
 
 def _value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What tests on real parts share: a Docker daemon that answers, and broker images on it."""
+"""Fixtures for tests with a real Docker daemon, and the distribution of tests by group."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from side_by_side import ByGroup, early_first, write_groups
 
 from bootstrap import apt
 from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import stand_in as build_stand_in
+from bootstrap.image import fallback_image as build_fallback_image
 from broker.host.transport import DEFAULT_SOCKET
 
-# A property is true however busy the machine is: examples are bounded in number, not in time.
+# Limit the number of examples, not their time, which depends on the load of the machine.
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     early_first(items)
 
 
-# First: xdist's own hook tells that the tests are collected, and then the groups are read.
+# First: xdist's own hook reports the end of the collection, after which the groups are read.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     if file := getattr(session.config, "workerinput", {}).get("groups"):
@@ -52,7 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | No
 
 
 def groups_of(config: pytest.Config) -> Path:
-    """Return the file in which the processes of `pytest -n` say the groups of the tests."""
+    """Return the file with the groups of the tests, written by the processes of `pytest -n`."""
     if GROUPS not in config.stash:
         folder = tempfile.TemporaryDirectory(prefix="sentient-mqtt-groups-")
         config.add_cleanup(folder.cleanup)
@@ -62,16 +62,16 @@ def groups_of(config: pytest.Config) -> Path:
 
 @pytest.fixture
 def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """``tell("so many")``: a figure for whoever watches the run, also with `pytest -n`."""
+    """``tell("text")`` prints on stderr, also with `pytest -n`."""
 
-    def say(text: str) -> None:
+    def write(text: str) -> None:
         with capsys.disabled():
             print(f"\n{text}", file=sys.stderr, flush=True)
 
-    return say
+    return write
 
 
-# A shell ignores SIGINT in what it starts with `&`, and so would what a test starts and interrupts.
+# If a shell started pytest with `&`, SIGINT is ignored here and in processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -80,20 +80,20 @@ GROUPS = pytest.StashKey[Path]()
 
 
 class Docker(Protocol):
-    """``docker("run", "--rm", image)`` returns stdout; a failure says what Docker said."""
+    """``docker("run", "--rm", image)`` returns stdout; on an error it fails with the output."""
 
     def __call__(self, *words: str, check: bool = True) -> str: ...
 
 
 @pytest.fixture(scope="session")
 def daemon() -> Daemon:
-    """The Docker daemon that tests use: installed and started if need be, as ``up`` does."""
+    """The Docker daemon for tests; installed and started if needed, as by ``up``."""
     return ensure_daemon(os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET)
 
 
 @pytest.fixture(scope="session")
 def docker(daemon: Daemon) -> Docker:
-    """The docker client. With ``check=False`` a failure returns what was said instead."""
+    """The docker client. With ``check=False``, an error returns stdout and stderr instead."""
 
     def run(*words: str, check: bool = True) -> str:
         result = subprocess.run(
@@ -107,12 +107,12 @@ def docker(daemon: Daemon) -> Docker:
 
 
 @pytest.fixture(scope="session")
-def stand_in(daemon: Daemon) -> Callable[[str], str]:
-    """``stand_in("trixie")``, ``stand_in("forky")``: the name of an image with 2.0 or with 2.1."""
+def fallback_image(daemon: Daemon) -> Callable[[str], str]:
+    """``fallback_image("trixie")`` returns an image with Mosquitto 2.0, "forky" one with 2.1."""
 
     @cache
     def named(suite: str) -> str:
-        return build_stand_in(suite, daemon).name
+        return build_fallback_image(suite, daemon).name
 
     return named
 

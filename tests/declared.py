@@ -1,4 +1,4 @@
-"""Stack files for tests: the two of this repository, and the smallest that says everything."""
+"""Stack files for tests: the two of this repository, and the smallest valid one."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SMALLEST: dict[str, Any] = {
 
 
 def smallest(**broker: Any) -> dict[str, Any]:
-    """The values of a stack file that says what it must, and *broker* beside it."""
+    """Return the values of the smallest valid stack file, with *broker* merged into its broker."""
     raw = copy.deepcopy(SMALLEST)
     raw["broker"] |= broker
     return raw
 
 
 def stack_file(stack: str) -> dict[str, Any]:
-    """The values of ``Pulumi.<stack>.yaml``, by key without ``sentient-mqtt:``."""
+    """Return the values of ``Pulumi.<stack>.yaml``, by key without ``sentient-mqtt:``."""
     text = (ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")
     return {
         key.removeprefix(f"{PROJECT}:"): value

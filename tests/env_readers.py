@@ -1,4 +1,4 @@
-"""What reads env files, each as it really does, and many files in one process."""
+"""Programs and libraries that read env files; each reads many files in one process."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Reader = Callable[[Sequence[Path]], Values]
 
 COMPOSE = ROOT / "tests" / "compose_env"
 
-# Nothing of the test's own environment: what a reader gives is from the files.
+# Without the environment of the test, all variables are from the files.
 NOTHING: Mapping[str, str] = {"PATH": "/nowhere", "LC_ALL": "C.UTF-8"}
 
-# As docs/reference/env-files.md describes. Each in a process of its own, which may fail.
+# As in docs/reference/env-files.md. Each file in its own process, which may fail.
 _SH = 'for file; do (set -a; . "$file" </dev/null >/dev/null 2>&1; exec /usr/bin/env -0); done'
 
 # The two functions that systemd calls for EnvironmentFile=, in Debian's libsystemd-shared.
@@ -47,7 +47,7 @@ for path in sys.argv[1:]:
 
 
 class Login(NamedTuple):
-    """What an env file is made of."""
+    """The values of an env file."""
 
     address: str
     user: str
@@ -62,7 +62,7 @@ class Login(NamedTuple):
         return f"{env_file_mark('prod')}\n{made}"
 
     def expected(self, number: int) -> Values:
-        """Return what a reader has to give of the file of that number."""
+        """Return the variables that a reader must return for the file with this number."""
         dialled = f"[{self.address}]" if ":" in self.address else self.address
         values = {
             "URL": f"mqtt://{dialled}:1883",
@@ -94,9 +94,9 @@ LOGINS = st.lists(
     min_size=20,
     max_size=60,
 )
-"""Enough for a process, which costs more than what it reads."""
+"""Many logins per process, because the process takes longer than the files."""
 
-# Where a character may stand: "~" is a folder before a name, "$" a value before one in braces.
+# Positions with a possible meaning: "~" before a name is a folder, "$" before braces a variable.
 PLACES = (
     *("{0}root/x", "Aa0{0}Zz9", "Aa0Zz9{0}", "Aa{0}{0}Zz", "{0}Aa{0}Zz{0}"),
     *("Aa:{0}root", "={0}Zz", "Aa{0}{{HOME}}"),
@@ -109,9 +109,9 @@ def in_all_places(character: str) -> list[str]:
 
 def files_of(folder: Path, texts: Sequence[str]) -> list[Path]:
     """
-    Write env files whose variables are named apart, so that one process can read them all.
+    Write env files with different variable names, so that one process can read them all.
 
-    ``MQTT_PASSWORD`` of the eighth is ``MQTT7_PASSWORD``.
+    ``MQTT_PASSWORD`` of the eighth file is ``MQTT7_PASSWORD``.
     """
     files: list[Path] = []
     for number, text in enumerate(texts):
@@ -122,11 +122,11 @@ def files_of(folder: Path, texts: Sequence[str]) -> list[Path]:
 
 def sh(*shell: str) -> Reader:
     def read(files: Sequence[Path]) -> Values:
-        # A misread file may write files, and does so beside itself.
+        # A misread file may write files: give it its own working folder.
         folder = files[0].parent / "written"
         folder.mkdir(exist_ok=True)
         argv = [*shell, "-c", _SH, "sh", *map(str, files)]
-        # It ends with the exit code of the last file: what was printed is what counts.
+        # The exit code is that of the last file only, so it is ignored.
         done = subprocess.run(argv, capture_output=True, check=False, env=NOTHING, cwd=folder)
         return of_environment(done.stdout)
 
@@ -152,7 +152,7 @@ def python_dotenv(files: Sequence[Path]) -> Values:
 
 
 def of_environment(printed: bytes) -> Values:
-    """Return the variables of ours in what ``env -0`` printed."""
+    """Return the MQTT variables in the output of ``env -0``."""
     variables = (line.partition(b"=") for line in printed.split(b"\0"))
     return {
         name.decode(): value.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""An engine for the tests: it creates nothing and remembers what it was asked for, and how."""
+"""A fake Pulumi engine that creates nothing and records the resources and their options."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ PROVIDER = "pulumi:providers:docker"
 
 
 class FakeEngine(Mocks):
-    """Answers as the providers would, with what they draw at random made predictable."""
+    """Returns outputs like those of the providers, with predictable random values."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.created: dict[tuple[str, str], MockResourceArgs] = {}
         self.options: dict[str, pulumi.ResourceOptions] = {}
-        """By resource; Pulumi's mocks don't show them."""
+        """The options, by resource; Pulumi's mocks do not provide them."""
         self.last_deployment: dict[str, Any] = {}
-        """Type and outputs of each resource in the state, by URN."""
+        """The type and the outputs of the resources in the state, by URN."""
         self.printed = ""
-        """What every command says on stdout."""
+        """The stdout of every command."""
         register = pulumi.CustomResource.__init__
 
-        def remember(resource: Any, typ: str, name: str, *words: Any, **more: Any) -> None:
-            given = [each for each in (*words, *more.values()) if _is_options(each)]
-            self.options[name] = given[0] if given else pulumi.ResourceOptions()
+        def record(resource: Any, typ: str, name: str, *words: Any, **more: Any) -> None:
+            options = [argument for argument in (*words, *more.values()) if _is_options(argument)]
+            self.options[name] = options[0] if options else pulumi.ResourceOptions()
             register(resource, typ, name, *words, **more)
 
-        monkeypatch.setattr(pulumi.CustomResource, "__init__", remember)
+        monkeypatch.setattr(pulumi.CustomResource, "__init__", record)
 
     def start(self, *, stack: str = "test", preview: bool = False) -> None:
-        """Begin anew: Pulumi keeps exports and config in the process, so they are cleared."""
+        """Start again; this clears exports and config, which Pulumi keeps in the process."""
         self.created.clear()
         self.options.clear()
         set_root_resource(None)
@@ -49,40 +49,40 @@ class FakeEngine(Mocks):
         set_mocks(self, project=PROJECT, stack=stack, preview=preview)
 
     def run(self, program: Callable[[], Any]) -> Any:
-        """Run *program* until its last resource is registered, and resolve what it returned."""
+        """Run *program* until its last resource is registered; return its resolved result."""
         results: list[Any] = []
         pulumi.runtime.test(lambda: pulumi.Output.from_input(program()).apply(results.append))()
-        return results[0] if results else None  # nothing is resolved when a preview cannot know
+        return results[0] if results else None  # in a preview, a result may be unknown
 
     def of_type(self, typ: str) -> dict[str, MockResourceArgs]:
-        return {name: each for (kind, name), each in self.created.items() if kind == typ}
+        return {name: args for (kind, name), args in self.created.items() if kind == typ}
 
     def inputs_of(self, name: str) -> dict[str, Any]:
-        """Return what resource *name* was given; secrets are still wrapped."""
-        (found,) = [each for each in self.created.values() if each.custom and each.name == name]
+        """Return the inputs of resource *name*; secrets are still wrapped."""
+        (found,) = [args for args in self.created.values() if args.custom and args.name == name]
         return dict(found.inputs)
 
     def shown_of(self, name: str) -> dict[str, str]:
-        """Return what a preview shows of a command's content: its environment but for secrets."""
-        found = dict(self.inputs_of(name)["environment"])
-        assert all(found.pop(variable) == "" for variable in WITHHELD)
-        return found
+        """Return the environment of a command, which a preview shows, without the empty secrets."""
+        environment = dict(self.inputs_of(name)["environment"])
+        assert all(environment.pop(variable) == "" for variable in WITHHELD)
+        return environment
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         key = (args.typ, args.name)
         assert key not in self.created, f"two resources of type {args.typ} are named {args.name!r}"
         self.created[key] = args
         printed = {"stdout": self.printed} if args.typ == COMMAND else {}
-        return f"{args.name}-id", {**args.inputs, **printed, **_drawn(args)}
+        return f"{args.name}-id", {**args.inputs, **printed, **_random_outputs(args)}
 
     def call(self, args: MockCallArgs) -> dict[str, Any]:
         if args.token == "pulumi:pulumi:readStackResourceOutputs":
             return {"outputs": self.last_deployment}
-        raise AssertionError(f"{args.token} was called, but nothing here reads from a provider")
+        raise AssertionError(f"{args.token}: no such function in this fake engine")
 
 
 def password_of(resource: str) -> str:
-    """What the provider draws for a RandomPassword."""
+    """Return the result of a RandomPassword."""
     return f"Password-of-{resource}"
 
 
@@ -95,7 +95,7 @@ def unwrap(value: object) -> Any:
 
 
 def everything_plain(args: MockResourceArgs) -> str:
-    """All that may be shown of a resource: what is not wrapped as a secret."""
+    """Return the inputs of a resource as text, without those that are secret."""
     return repr(_without_secrets(args.inputs))
 
 
@@ -103,9 +103,9 @@ def _without_secrets(value: Any) -> Any:
     if is_secret(value):
         return "[secret]"
     if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items()}
+        return {key: _without_secrets(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(each) for each in value]
+        return [_without_secrets(item) for item in value]
     return value
 
 
@@ -113,8 +113,8 @@ def _is_options(value: object) -> bool:
     return isinstance(value, pulumi.ResourceOptions)
 
 
-def _drawn(args: MockResourceArgs) -> dict[str, Any]:
-    """Return what the provider draws. The real engine marks it secret; for mocks we must."""
+def _random_outputs(args: MockResourceArgs) -> dict[str, Any]:
+    """Return the outputs of the provider; passwords are marked as secret, as the engine does."""
     if pulumi.runtime.is_dry_run():
         return {}
     match args.typ:

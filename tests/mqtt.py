@@ -1,4 +1,4 @@
-"""An MQTT 5 client for tests: each call returns once the broker has answered."""
+"""An MQTT 5 client for tests, whose methods return once the broker has answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 class Refused(Exception):
-    """The broker would not let the client in; the text is its reason."""
+    """The broker refused the connection; the text is its reason."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Message:
 
 
 class Client:
-    """A client that is connected, or was: it never connects again by itself."""
+    """A client that does not reconnect."""
 
     def __init__(
         self,
@@ -94,12 +94,14 @@ class Client:
 
     @property
     def local_port(self) -> int:
-        """This end of the TCP connection: another one after a reconnect."""
+        """The local port of the TCP connection; it changes after a reconnect."""
         return int(self._paho.socket().getsockname()[1])
 
     def subscribe(self, *filters: str, qos: int = 1) -> None:
-        """Subscribe; a broker may grant that and still withhold every message."""
-        _, mid = self._paho.subscribe([(each, paho.SubscribeOptions(qos=qos)) for each in filters])
+        """Subscribe; a granted subscription does not mean that messages are delivered."""
+        _, mid = self._paho.subscribe(
+            [(topic_filter, paho.SubscribeOptions(qos=qos)) for topic_filter in filters]
+        )
         self._answer(mid)
 
     def publish(
@@ -110,18 +112,18 @@ class Client:
         return self._answer(sent.mid)
 
     def got(self, topic: str, text: str | None = None, *, within: float = PATIENCE) -> Message:
-        """Return the first message on *topic*, once it is there."""
+        """Return the first message on *topic*, once it has arrived."""
 
-        looked_at = 0
+        checked = 0
 
         def find() -> Message | None:
-            nonlocal looked_at
-            # Somebody may have cleared it meanwhile.
-            looked_at = min(looked_at, len(self.received))
-            for each in self.received[looked_at:]:
-                looked_at += 1
-                if each.topic == topic and text in (None, each.text):
-                    return each
+            nonlocal checked
+            # A test may have cleared the list.
+            checked = min(checked, len(self.received))
+            for message in self.received[checked:]:
+                checked += 1
+                if message.topic == topic and text in (None, message.text):
+                    return message
             return None
 
         found = self._await(find, within=within, of=f"{topic} ({text})")
@@ -145,7 +147,7 @@ class Client:
             while not (found := predicate()):
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    topics = [each.topic for each in self.received]
+                    topics = [message.topic for message in self.received]
                     raise TimeoutError(f"{of}: not within {within} s; received: {topics}")
             return found
 
@@ -180,13 +182,15 @@ class Client:
         self._tell(lambda: self._answers.__setitem__(mid, ", ".join(map(str, reasons))))
 
 
-def refusal(port: int, user: str | None, password: str | None, *, websocket: bool = False) -> str:
-    """Return why the broker does not let this login in; none of an open door."""
+def login_error(
+    port: int, user: str | None, password: str | None, *, websocket: bool = False
+) -> str:
+    """Return the reason with which the broker refuses this login; fail if it accepts it."""
     try:
         Client(port, user, password, websocket=websocket).close()
     except Refused as refused:
         return str(refused)
-    raise AssertionError(f"{user!r} was let in")
+    raise AssertionError(f"the broker accepted the login of {user!r}")
 
 
 def topic_of(topic_filter: str, word: str = "any") -> str:

@@ -1,14 +1,14 @@
 """
-What stands in for the containers in which host scripts work as a folder's owner.
+A fake for the containers in which host scripts run as the owner of a folder.
 
-``OWNER_CONTAINERS`` is sh for the beginning of a program called ``docker``. It runs the script of
-``as_owner`` (host/lib/paths.sh) in the folder itself, with the same uid, and ends. A ``docker exec
---workdir FOLDER CONTAINER ... sh -euc SCRIPT`` runs likewise where ``OWNER_INSIDE`` has a line
-``FOLDER FOLDER-OF-THIS-MACHINE``. Other calls fall through to what follows.
+``OWNER_CONTAINERS`` is the first part of a fake ``docker`` in sh. It runs the script of
+``as_owner`` (host/lib/paths.sh) in the folder itself, with the same uid, and exits. It also runs
+``docker exec --workdir FOLDER CONTAINER ... sh -euc SCRIPT`` if ``OWNER_INSIDE`` has a line
+``FOLDER FOLDER-OF-THIS-MACHINE``. Other calls continue with the rest of the program.
 
-Read from the environment, all optional: ``OWNER_CALLS``, a file to write the calls down in;
-``OWNER_INSIDE``; ``OWNER_KILL``, what ``kill`` does in a script of ``docker exec`` (by itself it
-would signal process 1 of this machine); ``OWNER_CAPS``, capabilities for a test's own shims.
+Optional environment variables: ``OWNER_CALLS``, a file that records the calls; ``OWNER_INSIDE``;
+``OWNER_KILL``, a replacement for ``kill`` in a script of ``docker exec``, which would otherwise
+signal process 1 of this machine; ``OWNER_CAPS``, capabilities for the fake programs of a test.
 """
 
 OWNER_CONTAINERS = r"""
@@ -43,7 +43,7 @@ in_folder_of_owner() { # docker's words
   exit 125
 }
 
-in_broker_container() { # docker's words; returns where nothing is told of the folder
+in_broker_container() { # docker's words; returns if OWNER_INSIDE does not list the folder
   while [ $# -gt 0 ] && [ "$1" != --workdir ]; do shift; done
   folder=$(printf '%s' "${OWNER_INSIDE-}" | sed -n "s,^$2 ,,p")
   [ -n "$folder" ] || return 0

@@ -1,15 +1,15 @@
-"""Waiting for an event, never for a time."""
+"""Wait for an event instead of a fixed time."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
 BUSY = 6
-"""A loaded machine may take so many times longer than an idle one; no test that passes waits so."""
+"""The factor by which a loaded machine may be slower; a passing test does not wait so long."""
 
 
 def eventually(predicate: Callable[[], Any], seconds: float) -> Any:
-    """Return the first true answer of *predicate*, which takes *seconds* on an idle machine."""
+    """Return the first true result of *predicate*, which takes *seconds* on an idle machine."""
     began = time.monotonic()
     while not (answer := predicate()):
         waited = time.monotonic() - began

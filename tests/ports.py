@@ -1,18 +1,18 @@
-"""A port for a broker, which nothing else on this machine is given while the broker restarts."""
+"""Free ports for brokers that no other process takes while the broker restarts."""
 
 import random
 import socket
 from contextlib import ExitStack
 
-# Below those of outgoing connections and of Pulumi's plugins (ip_local_port_range, ip(7)): one of
-# those would be taken by another process as soon as its broker lets go of it.
+# Below the ephemeral ports (ip_local_port_range, ip(7)), which another process may get while a
+# broker restarts.
 RANGE = range(20_000, 32_000)
 
 _held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port at which nobody listens, and which no process of the tests was given."""
+    """Return a port on which no process listens and that no other test has."""
     while True:
         port = random.choice(RANGE)
         if _hold(port) and _is_free(port):
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def _hold(port: int) -> bool:
-    """Reserve *port* until this process ends, by the name of a socket in this network namespace."""
+    """Reserve *port* until this process ends, with a named socket in this network namespace."""
     name = socket.socket(socket.AF_UNIX)
     try:
         name.bind(f"\0sentient-mqtt-tests-port-{port}")

@@ -1,8 +1,8 @@
 """
-Which tests one process of `pytest -n` runs: those that share what it costs much to make.
+Distribute tests to the processes of `pytest -n` by group: tests that share expensive fixtures.
 
-With pytest 9, xdist 3.8 finds no group's name in a test's id. So each process says which groups it
-has collected; they are the same in all of them.
+With pytest 9, xdist 3.8 does not find the name of a group in a test's id. Therefore the processes
+write the groups of the tests, which are the same in all of them, to a file.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# One of these makes brokers for a test, which shares nothing else of it with the next one.
-MAKES_ONE_EACH = {"start"}
+# A shared fixture whose brokers are not shared: it starts a broker per test.
+NOT_SHARED = {"start"}
 
 
 def group(item: pytest.Item) -> str:
-    """Return what names the tests that run in one process, in their order; its id for one alone."""
+    """Return the group of *item*, whose tests run in order in one process; by default its id."""
     if named := item.get_closest_marker("group"):
         return str(named.args[0])
     if not isinstance(item, pytest.Function) or not any(
-        found[-1].scope in ("module", "class")
-        for name, found in item._fixtureinfo.name2fixturedefs.items()
-        if name not in MAKES_ONE_EACH
+        definitions[-1].scope in ("module", "class")
+        for name, definitions in item._fixtureinfo.name2fixturedefs.items()
+        if name not in NOT_SHARED
     ):
         return item.nodeid
     line = item.callspec.params.get("line", "") if hasattr(item, "callspec") else ""
@@ -35,20 +35,20 @@ def group(item: pytest.Item) -> str:
 
 
 def early_first(items: list[pytest.Item]) -> None:
-    """Put groups with a test that takes long before the others."""
+    """Move groups with a test marked `early` to the front."""
     early = {group(item) for item in items if item.get_closest_marker("early")}
     items.sort(key=lambda item: group(item) not in early)
 
 
 def write_groups(file: Path, items: list[pytest.Item]) -> None:
-    """Write for the process that hands the tests out which groups they are in."""
+    """Write the group of each test, for the process that distributes them."""
     unfinished = file.with_suffix(f".{os.getpid()}")
     unfinished.write_text(json.dumps({item.nodeid: group(item) for item in items}))
     unfinished.rename(file)
 
 
 class ByGroup(LoadScopeScheduling):
-    """Hands out one group after the other, in the order in which they were collected."""
+    """Distributes one group after the other, in the order of their collection."""
 
     def __init__(self, config: pytest.Config, log: Any, file: Path) -> None:
         config.option.loadscopereorder = False

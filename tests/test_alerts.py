@@ -1,4 +1,4 @@
-"""Each alert speaks where it should and nowhere else, as Prometheus' own promtool finds."""
+"""The alert rules fire when they should and at no other time, as tested with promtool."""
 
 import re
 import subprocess
@@ -22,54 +22,52 @@ def promtool(prometheus):
 
 def alerts():
     (group,) = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-    return {each["alert"]: each for each in group["rules"] if "alert" in each}
+    return {rule["alert"]: rule for rule in group["rules"] if "alert" in rule}
 
 
-def test_prometheus_takes_the_scrapes_and_the_rules(promtool):
+def test_promtool_accepts_the_configuration(promtool):
     done = promtool("check", "config", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_speaks_where_it_should_and_nowhere_else(promtool):
+def test_the_tests_of_the_alert_rules_pass(promtool):
     done = promtool("test", "rules", "alerts_test.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_each_of_them_has_a_story_of_both_halves():
-    told = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
-    cases = [each for test in told for each in test["alert_rule_test"]]
+def test_every_alert_is_tested_both_firing_and_not_firing():
+    tests = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
     for name in alerts():
-        loud = [each for each in cases if each["alertname"] == name and each.get("exp_alerts")]
-        quiet = [each for each in cases if each["alertname"] == name and not each.get("exp_alerts")]
-        assert loud, f"{name} is never seen to speak"
-        assert quiet, f"{name} is never seen to be silent"
+        of_alert = [case for case in cases if case["alertname"] == name]
+        assert any(case.get("exp_alerts") for case in of_alert), f"no test in which {name} fires"
+        assert not all(case.get("exp_alerts") for case in of_alert), f"{name} fires in every test"
 
 
-def test_each_says_what_mends_it_with_commands_that_there_are():
+def test_every_alert_has_a_fix_with_existing_make_targets():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    for name, each in alerts().items():
-        mend = each["annotations"]["mend"]
-        assert set(re.findall(r"\bmake ([a-z-]+)", mend)) <= targets, name
-        assert mend
+    for name, rule in alerts().items():
+        fix = rule["annotations"]["mend"]
+        assert set(re.findall(r"\bmake ([a-z-]+)", fix)) <= targets, name
+        assert fix
 
 
 @pytest.mark.parametrize("name", sorted(alerts()))
-def test_without_its_rule_the_story_fails(promtool, name, tmp_path):
-    """A test that passes whatever the rules say would prove nothing."""
+def test_the_tests_of_an_alert_fail_if_its_rule_never_fires(promtool, name, tmp_path):
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
     (group,) = rules["groups"]
-    for each in group["rules"]:
-        if each.get("alert") == name:
-            each["expr"] = "vector(1) == 2"
+    for rule in group["rules"]:
+        if rule.get("alert") == name:
+            rule["expr"] = "vector(1) == 2"
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump(rules))
-    story = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())
-    story["tests"] = [test for test in story["tests"] if speaks(test, name)]
-    (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(story))
+    document = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())
+    document["tests"] = [test for test in document["tests"] if expects(test, name)]
+    (tmp_path / "alerts_test.yml").write_text(yaml.safe_dump(document))
     assert promtool("test", "rules", "alerts_test.yml", cwd=tmp_path).returncode != 0
 
 
-def speaks(test, name):
-    """Whether the alert *name* is expected in a part of the story."""
+def expects(test, name):
+    """Return whether *test* expects the alert *name* to fire."""
     cases = test["alert_rule_test"]
-    return any(each["alertname"] == name and each.get("exp_alerts") for each in cases)
+    return any(case["alertname"] == name and case.get("exp_alerts") for case in cases)

@@ -1,4 +1,4 @@
-"""The house has one direction: settings, then texts, then resources, then outputs."""
+"""The layers of the program: which package may import which, and broker/ is pure."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 import pytest
 from declared import ROOT
 
-# What would let a text depend on more than the settings it is made of.
+# Modules with which a result could depend on more than the arguments.
 IMPURE = {
     *("os", "io", "sys", "subprocess", "socket", "shutil", "tempfile", "pathlib", "glob"),
     *("random", "secrets", "uuid", "time", "datetime", "threading", "asyncio", "logging"),
@@ -22,14 +22,14 @@ def python_in(folder):
 
 
 def names_imported(path):
-    """Every module, with what is taken from it: ``os``, ``pathlib.PurePosixPath``."""
-    found = set()
+    """Return the imported names with their modules: ``os``, ``pathlib.PurePosixPath``."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def roots(names):
@@ -38,45 +38,45 @@ def roots(names):
 
 @pytest.mark.parametrize("module", python_in("broker"), ids=lambda path: path.stem)
 class TestBroker:
-    def test_it_knows_nothing_of_pulumi_and_of_no_room_above(self, module):
+    def test_it_imports_neither_pulumi_nor_a_package_above(self, module):
         above = {"components", "bootstrap", "cli"}
         assert not {
-            each for each in roots(names_imported(module)) if each in above or "pulumi" in each
+            name for name in roots(names_imported(module)) if name in above or "pulumi" in name
         }
 
-    def test_it_reads_nothing_draws_nothing_and_asks_no_clock(self, module):
-        # A path without a disk below it is a text, and a time that was given a value.
-        values = {"pathlib.PurePosixPath"} | {f"datetime.{each}" for each in _VALUES}
+    def test_it_imports_no_io_randomness_or_clock(self, module):
+        # These are values: they do no I/O and read no clock.
+        values = {"pathlib.PurePosixPath"} | {f"datetime.{value}" for value in _VALUES}
         names = names_imported(module) - values
         assert not {
-            each
-            for each in names
-            if each.split(".")[0] in IMPURE or any(each.startswith(f"{bad}.") for bad in IMPURE)
+            name
+            for name in names
+            if name.split(".")[0] in IMPURE or any(name.startswith(f"{bad}.") for bad in IMPURE)
         }
 
-    def test_it_calls_nothing_that_does(self, module):
+    def test_it_calls_no_io_and_no_clock(self, module):
         called = {
             node.func.id
             for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not called & IMPURE_CALLS
-        asked = {
+        methods = {
             node.func.attr
             for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         }
-        assert not asked & {"now", "today", "utcnow"}
+        assert not methods & {"now", "today", "utcnow"}
 
 
 def test_only_components_and_the_program_import_pulumi():
-    # pulumi.automation downloads the engine; it makes no resources.
+    # pulumi.automation downloads the engine; it creates no resources.
     importing = {
         path.relative_to(ROOT).parts[0]
         for folder in ("bootstrap", "broker", "cli", "components")
         for path in python_in(folder)
-        for each in names_imported(path)
-        if each.startswith("pulumi") and not each.startswith("pulumi.automation")
+        for name in names_imported(path)
+        if name.startswith("pulumi") and not name.startswith("pulumi.automation")
     }
 
     assert importing == {"components"}
@@ -84,7 +84,7 @@ def test_only_components_and_the_program_import_pulumi():
 
 
 @pytest.mark.parametrize(
-    ("room", "may_use"),
+    ("package", "allowed"),
     [
         ("broker", {"broker"}),
         ("components", {"broker", "components"}),
@@ -92,25 +92,25 @@ def test_only_components_and_the_program_import_pulumi():
         ("cli", {"broker", "bootstrap", "cli"}),
     ],
 )
-def test_nothing_below_is_used_above(room, may_use):
-    ours = {"broker", "components", "bootstrap", "cli"}
-    used = set().union(*(roots(names_imported(path)) for path in python_in(room))) & ours
+def test_packages_import_only_packages_below(package, allowed):
+    packages = {"broker", "components", "bootstrap", "cli"}
+    imported = set().union(*(roots(names_imported(path)) for path in python_in(package)))
 
-    assert used <= may_use
+    assert imported & packages <= allowed
 
 
 def modules():
-    """Every module of the program by its dotted name, with its path."""
-    found = {}
+    """Return the path of every module of the program, by dotted name."""
+    paths = {}
     for folder in ("bootstrap", "broker", "cli", "components"):
         for path in python_in(folder):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts).removesuffix(".__init__")] = path
-    return found
+            names = path.relative_to(ROOT).with_suffix("").parts
+            paths[".".join(names).removesuffix(".__init__")] = path
+    return paths
 
 
 def imported_modules(path, known):
-    """The modules of the program that *path* imports while it is imported itself."""
+    """Yield the modules of the program that *path* imports at module level."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     for node in body:
         names = []
@@ -122,18 +122,18 @@ def imported_modules(path, known):
         yield from (name for name in names if name in known)
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_there_is_no_import_cycle():
     known = modules()
     sorter = TopologicalSorter(
         {name: set(imported_modules(path, known)) - {name} for name, path in known.items()}
     )
 
-    sorter.prepare()  # raises CycleError, which names the modules
+    sorter.prepare()  # raises CycleError with the names of the modules
 
     assert len(known) > 50
 
 
-def test_only_host_facts_read_what_the_probe_prints():
+def test_only_host_facts_parse_the_output_of_the_probe():
     reading = {
         path.relative_to(ROOT).as_posix()
         for folder in ("broker", "cli", "components")
@@ -144,15 +144,15 @@ def test_only_host_facts_read_what_the_probe_prints():
     assert reading == {"broker/host/facts.py"}
 
 
-def test_every_room_says_what_it_is_for():
+def test_every_module_has_a_docstring():
     for folder in ("bootstrap", "broker", "cli", "components"):
         for path in python_in(folder):
-            said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-            assert said, f"{path} has no docstring"
-            assert said.splitlines()[0].endswith((".", ":")), path
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+            assert docstring, f"{path} has no docstring"
+            assert docstring.splitlines()[0].endswith((".", ":")), path
 
 
-def test_no_room_is_a_cupboard():
-    names = {path.stem for folder in (".",) for path in (ROOT / folder).glob("*/*.py")}
+def test_no_module_has_a_catch_all_name():
+    names = {path.stem for path in ROOT.glob("*/*.py")}
 
     assert not names & {"utils", "util", "common", "helpers", "helper", "manager", "misc"}

@@ -1,4 +1,4 @@
-"""The whole program, with the settings that each stack really has."""
+"""``__main__.py`` with the stack files of this repository."""
 
 import copy
 import json
@@ -27,33 +27,32 @@ from broker.host.transport import clean_interpreter
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import start_digest
 from broker.settings.stack_settings import PROJECT
-from components import host_probe as preflight
-from components import stack_config as stackfile
+from components import host_probe, stack_config
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
 RESOURCES_BESIDE_USERS = 29
-"""The stack, components, provider, images, network, containers, commands, salts, health check."""
+"""The stack, components, provider, images, network, containers, commands, salts, health user."""
 
 
 class Program:
-    """``__main__.py``, run by a fake engine on a host that will do."""
+    """``__main__.py``, run by a fake engine for a usable host."""
 
     def __init__(self, engine, monkeypatch):
         self.engine = engine
-        self.seen = {("docker", "-"): "ok"}
-        self.asked = []
-        monkeypatch.setattr(preflight, "ask", lambda _, wanted: self._ask(wanted))
+        self.host_facts = {("docker", "-"): "ok"}
+        self.probes = []
+        monkeypatch.setattr(host_probe, "run_probe", self._probe)
         monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
 
-    def _ask(self, wanted):
-        self.asked.append(wanted)
-        return HostFacts(facts=self.seen)
+    def _probe(self, _, requirements):
+        self.probes.append(requirements)
+        return HostFacts(facts=self.host_facts)
 
     def run(self, stack, *, preview=False, config=None, secrets=()):
         values = stack_file(stack) if config is None else config
         self.engine.start(stack=stack, preview=preview)
         set_all_config(
-            {f"{PROJECT}:{key}": json.dumps(each) for key, each in values.items()},
+            {f"{PROJECT}:{key}": json.dumps(value) for key, value in values.items()},
             [f"{PROJECT}:{key}" for key in secrets],
         )
         self.engine.run(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)
@@ -83,15 +82,15 @@ class TestEachStack:
 
         assert program.is_secret("credentials")
         assert program.is_secret("envFiles")
-        found = program.output("credentials")
-        assert list(found) == list(stack_file(stack)["users"])
+        credentials = program.output("credentials")
+        assert list(credentials) == list(stack_file(stack)["users"])
         password = password_of("credentials-admin")
-        assert found["admin"]["username"] == "admin"
-        assert found["admin"]["password"] == password
-        assert f"admin:{password}@" in found["admin"]["url"]
+        assert credentials["admin"]["username"] == "admin"
+        assert credentials["admin"]["password"] == password
+        assert f"admin:{password}@" in credentials["admin"]["url"]
         assert f"\nMQTT_PASSWORD={password}\n" in program.output("envFiles")["admin"]
 
-    def test_the_other_outputs_are_plain_and_hold_no_secret(self, program, stack):
+    def test_the_other_outputs_are_plain_and_contain_no_secret(self, program, stack):
         program.run(stack)
 
         assert program.outputs == {
@@ -100,26 +99,26 @@ class TestEachStack:
         }
         for name in ("access", "endpoints", "firewall", "image", "readme", "rotations"):
             assert not program.is_secret(name)
-            shown = str(program.output(name))
-            assert "Password-of" not in shown
-            assert "$7$" not in shown
+            text = str(program.output(name))
+            assert "Password-of" not in text
+            assert "$7$" not in text
 
-    def test_access_is_who_may_do_what(self, program, stack):
+    def test_access_lists_the_rights_of_each_user(self, program, stack):
         program.run(stack)
 
         access = program.output("access")
         assert list(access) == list(stack_file(stack)["users"])
         assert access["paragon_devices"]["read"] == ["paragon/+/commands/#"]
 
-    def test_no_input_shows_a_password_or_a_hash(self, program, stack):
+    def test_no_plain_input_contains_a_password_or_a_hash(self, program, stack):
         program.run(stack)
 
         for args in program.engine.created.values():
             assert "Password-of" not in everything_plain(args)
             assert "$7$" not in everything_plain(args)
-        assert all(is_secret(each.inputs["stdin"]) for each in self.commands(program).values())
+        assert all(is_secret(args.inputs["stdin"]) for args in self.commands(program).values())
 
-    def test_each_command_has_the_one_shape(self, program, stack):
+    def test_every_command_keeps_its_output_secret_and_has_no_trigger(self, program, stack):
         program.run(stack)
 
         for name, args in self.commands(program).items():
@@ -129,38 +128,38 @@ class TestEachStack:
             secret = program.engine.options[name].additional_secret_outputs
             assert set(secret) == {"stdout", "stderr"}
 
-    def test_docker_is_asked_through_the_one_provider_that_names_its_host(self, program, stack):
+    def test_every_docker_resource_uses_the_provider_for_its_host(self, program, stack):
         program.run(stack)
 
         (provider,) = program.engine.of_type(PROVIDER).values()
         assert provider.inputs["host"] == "unix:///var/run/docker.sock"
         for typ in (IMAGE, CONTAINER):
-            found = program.engine.of_type(typ).values()
-            assert found
-            assert all(args.provider.endswith("::host::host-id") for args in found)
+            resources = program.engine.of_type(typ).values()
+            assert resources
+            assert all(args.provider.endswith("::host::host-id") for args in resources)
         assert not program.engine.inputs_of("image").get("pullTriggers")
         assert program.engine.inputs_of("image")["keepLocally"] is True
 
-    def test_first_the_files_then_the_container_then_who_needs_it(self, program, stack):
+    def test_order_is_files_container_env_files(self, program, stack):
         program.run(stack)
 
         order = [name for (_, name), args in program.engine.created.items() if args.custom]
-        places = [
+        positions = [
             order.index(name)
             for name in ("configuration-files", "broker-guard", "broker", "broker-ready")
         ]
-        assert places == sorted(places)
-        written = [place for place, name in enumerate(order) if name.startswith("envfiles")]
-        assert all(place > order.index("broker-ready") for place in written)
+        assert positions == sorted(positions)
+        env_files = [index for index, name in enumerate(order) if name.startswith("envfiles")]
+        assert all(index > order.index("broker-ready") for index in env_files)
 
-    def test_a_first_preview_needs_no_password_to_exist(self, program, stack):
+    def test_a_first_preview_works_without_passwords(self, program, stack):
         program.run(stack, preview=True)
 
         assert program.engine.of_type(CONTAINER)
         assert program.output("credentials") is None
         assert program.output("access")
 
-    def test_the_number_of_resources_grows_by_one_a_user(self, program, stack):
+    def test_each_user_adds_one_resource(self, program, stack):
         def count(users):
             config = stack_file(stack)
             config["users"] |= {
@@ -177,23 +176,23 @@ class TestEachStack:
     def commands(program):
         found = program.engine.of_type(COMMAND)
         assert {"configuration-folders", "configuration-files", "broker-ready"} <= set(found)
-        # It runs where Pulumi does, and holds no secret.
-        return {name: each for name, each in found.items() if name != "rotations-times"}
+        # rotations-times runs locally and has no secrets.
+        return {name: args for name, args in found.items() if name != "rotations-times"}
 
 
 class TestTheReservedListener:
-    """A new container has it; one of version 0.1 is not replaced for it."""
+    """A new container has it; a container of version 0.1 is not replaced to get it."""
 
-    def made(self, program):
+    def deployed(self, program):
         broker = settings_of("prod").broker
         files = program.engine.inputs_of("configuration-files")["environment"]
         labels = {
-            each["label"]: each["value"] for each in program.engine.inputs_of("broker")["labels"]
+            label["label"]: label["value"] for label in program.engine.inputs_of("broker")["labels"]
         }
         return broker, files["mosquitto.conf"], labels
 
     def test_a_new_container_has_it(self, program):
-        broker, conf, labels = self.made(program.run("prod"))
+        broker, conf, labels = self.deployed(program.run("prod"))
 
         assert conf == render_conf(broker, reserved=True)
         assert labels["sentient-mqtt.reserved"] == "11883"
@@ -201,22 +200,22 @@ class TestTheReservedListener:
             broker, broker.image, reserved=True
         )
 
-    def test_one_that_was_made_without_it_keeps_its_file_and_its_labels(self, program):
+    def test_a_container_without_it_keeps_its_configuration_and_its_labels(self, program):
         before = start_digest(settings_of("prod").broker, settings_of("prod").broker.image)
-        program.seen["configuration", settings_of("prod").broker.container] = before
+        program.host_facts["configuration", settings_of("prod").broker.container] = before
 
-        broker, conf, labels = self.made(program.run("prod"))
+        broker, conf, labels = self.deployed(program.run("prod"))
 
         assert conf == render_conf(broker)
         assert labels["sentient-mqtt.configuration"] == before
         assert "sentient-mqtt.reserved" not in labels
 
 
-def test_a_change_that_was_taken_back_on_the_host_is_put_in_place_again(program):
-    """The state is that of before it, so a stack file that goes back differs in nothing."""
+def test_a_change_that_was_withdrawn_on_the_host_is_applied_again(program):
+    """Otherwise Pulumi would see no difference to its state, which has the previous files."""
     files = program.run("prod").engine.inputs_of("configuration-files")["environment"]
     assert "withdrawn" not in files
-    program.seen["known", ":rules"] = "withdrawn-1000"
+    program.host_facts["known", ":rules"] = "withdrawn-1000"
 
     files = program.run("prod").engine.inputs_of("configuration-files")["environment"]
     assert files["withdrawn"] == "withdrawn-1000"
@@ -226,7 +225,7 @@ def test_a_preview_without_the_host_repeats_the_revision_of_the_last_deployment(
     program, monkeypatch
 ):
     name = "firewall-rules-mosquitto-shared"
-    monkeypatch.setenv(preflight.SKIP, "skip")
+    monkeypatch.setenv(host_probe.SKIP, "skip")
     program.engine.last_deployment = {
         f"urn:pulumi:prod::{PROJECT}::{COMMAND}::{name}": {
             "type": COMMAND,
@@ -236,20 +235,20 @@ def test_a_preview_without_the_host_repeats_the_revision_of_the_last_deployment(
 
     shown = program.run("prod", preview=True).engine.shown_of(name)
 
-    assert program.asked == []
+    assert program.probes == []
     assert shown["turn"] == "7"
     assert set(shown) == {"rules.v4", "rules.v6", "turn"}
 
 
-def test_an_up_looks_at_the_host_whatever_the_environment_says(program, monkeypatch):
-    monkeypatch.setenv(preflight.SKIP, "skip")
+def test_an_up_probes_the_host_despite_the_variable(program, monkeypatch):
+    monkeypatch.setenv(host_probe.SKIP, "skip")
 
     program.run("prod")
 
-    assert len(program.asked) == 1
+    assert len(program.probes) == 1
 
 
-def test_prod_writes_the_seeds_env_file(program):
+def test_prod_writes_its_env_file(program):
     program.run("prod")
 
     assert program.engine.shown_of("envfiles-/opt/sentient/.env.production") == {
@@ -257,7 +256,7 @@ def test_prod_writes_the_seeds_env_file(program):
     }
 
 
-def test_the_env_files_leave_out_who_has_a_password_that_they_would_change(program):
+def test_env_files_leave_out_users_with_a_password_that_parsers_misread(program):
     config = stack_file("prod")
     for name in ("alike", "misread"):
         config["users"][name] = {"read": ["paragon/a/status/#"], "password": "supplied"}
@@ -270,19 +269,19 @@ def test_the_env_files_leave_out_who_has_a_password_that_they_would_change(progr
     assert "MQTT_PASSWORD=correct-horse:battery\n" in program.output("envFiles")["alike"]
 
 
-def test_the_lists_of_before_go_once_all_that_listens_is_up(program):
+def test_former_ports_are_closed_once_all_that_listens_is_up(program):
     config = stack_file("prod")
     config["broker"]["monitoring"] = {"user": "sentient_monitor_prod"}
     program.run("prod", config=config)
 
     order = [name for (_, name), args in program.engine.created.items() if args.custom]
-    rules, left = (f"firewall-{each}-mosquitto-shared" for each in ("rules", "left"))
-    places = [order.index(each) for each in (rules, "broker", "broker-ready", left)]
-    assert places == sorted(places)
+    rules, left = (f"firewall-{kind}-mosquitto-shared" for kind in ("rules", "left"))
+    positions = [order.index(name) for name in (rules, "broker", "broker-ready", left)]
+    assert positions == sorted(positions)
     assert order.index("monitoring-exporter") < order.index(left)
 
 
-def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
+def test_docker_and_commands_use_the_same_ssh_options(program):
     config = stack_file("prod")
     config["broker"] |= {"host": "ssh://sentient@192.168.2.3:2222", "sshConfig": "/etc/ssh/site"}
     program.run("prod", config=config)
@@ -297,28 +296,28 @@ def test_a_host_over_ssh_is_one_way_for_docker_and_for_commands(program):
         assert args.inputs["interpreter"] == list(clean_interpreter(ssh))
 
 
-def test_the_image_that_stands_in_is_run_and_named(program):
-    stand_in = "localhost/mosquitto-from-debian:2.0.21-trixie"
-    program.seen[("image", "eclipse-mosquitto:2.0.22")] = "absent"
-    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = stand_in
+def test_a_fallback_image_is_deployed_and_reported(program):
+    fallback_image = "localhost/mosquitto-from-debian:2.0.21-trixie"
+    program.host_facts[("image", "eclipse-mosquitto:2.0.22")] = "absent"
+    program.host_facts[("standin", "localhost/mosquitto-from-debian:*-trixie")] = fallback_image
 
     program.run("dev")
 
-    assert program.engine.inputs_of("image")["name"] == stand_in
-    assert program.output("image") == stand_in
-    assert stand_in in program.output("readme")
+    assert program.engine.inputs_of("image")["name"] == fallback_image
+    assert program.output("image") == fallback_image
+    assert fallback_image in program.output("readme")
 
 
-def test_prod_never_runs_a_stand_in(program):
-    program.seen[("image", "eclipse-mosquitto:2.0.22")] = "absent"
-    program.seen[("standin", "localhost/mosquitto-from-debian:*-trixie")] = "localhost/x:1"
+def test_prod_never_uses_a_fallback_image(program):
+    program.host_facts[("image", "eclipse-mosquitto:2.0.22")] = "absent"
+    program.host_facts[("standin", "localhost/mosquitto-from-debian:*-trixie")] = "localhost/x:1"
 
     program.run("prod")
 
     assert program.output("image") == "eclipse-mosquitto:2.0.22"
 
 
-def test_a_fleet_gives_out_one_secret_seed_and_no_resource_a_member(program):
+def test_a_fleet_has_one_secret_seed_and_no_resource_per_member(program):
     config = stack_file("dev")
     before = len(program.run("dev", config=copy.deepcopy(config)).engine.created)
     config["fleets"] = {
@@ -333,7 +332,7 @@ def test_a_fleet_gives_out_one_secret_seed_and_no_resource_a_member(program):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (
             lambda config: config["broker"].update(adress="x"),
@@ -353,67 +352,67 @@ def test_a_fleet_gives_out_one_secret_seed_and_no_resource_a_member(program):
         ),
     ],
 )
-def test_a_bad_stack_file_is_refused_before_anything_is_looked_at_or_registered(
-    program, change, says
+def test_an_invalid_stack_file_is_an_error_before_the_probe_and_any_resource(
+    program, change, message
 ):
     config = stack_file("prod")
     change(config)
 
-    with pytest.raises(pulumi.RunError) as refused:
+    with pytest.raises(pulumi.RunError) as error:
         program.run("prod", config=config)
 
-    (line,) = str(refused.value).splitlines()
-    assert says in line
-    assert program.asked == []
+    (line,) = str(error.value).splitlines()
+    assert message in line
+    assert program.probes == []
     assert not [name for typ, name in program.engine.created if typ != "pulumi:pulumi:Stack"]
 
 
-CHOSEN = "correct horse battery"
+PASSPHRASE = "correct horse battery"
 
 
-def with_a_chosen_password():
+def with_external_password():
     config = stack_file("prod")
     config["users"]["lamp"] = {"read": ["paragon/+/status/#"], "password": "supplied"}
-    return config | {"passwords": {"lamp": CHOSEN}}
+    return config | {"passwords": {"lamp": PASSPHRASE}}
 
 
-def test_a_password_in_clear_is_refused_before_anything_is_looked_at(program):
-    program.run("prod", config=with_a_chosen_password(), secrets=["passwords"])
-    assert program.asked
-    program.asked.clear()
+def test_a_password_in_clear_is_an_error_before_the_probe(program):
+    program.run("prod", config=with_external_password(), secrets=["passwords"])
+    assert program.probes
+    program.probes.clear()
 
-    with pytest.raises(pulumi.RunError) as refused:
-        program.run("prod", config=with_a_chosen_password())
+    with pytest.raises(pulumi.RunError) as error:
+        program.run("prod", config=with_external_password())
 
-    line, fix = str(refused.value).splitlines()
+    line, fix = str(error.value).splitlines()
     assert line.startswith("sentient-mqtt:passwords.lamp: is in plain text")
     assert "pulumi config set --secret" in fix
-    assert CHOSEN not in line + fix
-    assert program.asked == []
+    assert PASSPHRASE not in line + fix
+    assert program.probes == []
     assert program.engine.of_type(PASSWORD) == {}
 
 
-@pytest.mark.parametrize(("door", "refused"), [({"secure": "v1:a"}, False), (CHOSEN, True)])
-def test_one_in_clear_beside_one_that_is_not_is_found_in_the_file(
-    program, monkeypatch, tmp_path, door, refused
+@pytest.mark.parametrize(("door", "fails"), [({"secure": "v1:a"}, False), (PASSPHRASE, True)])
+def test_a_password_in_clear_beside_an_encrypted_one_is_found_in_the_stack_file(
+    program, monkeypatch, tmp_path, door, fails
 ):
-    """The engine says of the whole object that it is secret."""
-    written = {"lamp": {"secure": "v1:a"}, "door": door}
-    text = yaml.safe_dump({"config": {"sentient-mqtt:passwords": written}})
+    """Pulumi marks the whole object as secret."""
+    passwords = {"lamp": {"secure": "v1:a"}, "door": door}
+    text = yaml.safe_dump({"config": {"sentient-mqtt:passwords": passwords}})
     (tmp_path / "Pulumi.prod.yaml").write_text(text)
-    monkeypatch.setattr(stackfile, "PROJECT_FOLDER", tmp_path)
+    monkeypatch.setattr(stack_config, "PROJECT_FOLDER", tmp_path)
 
     with (
         pytest.raises(pulumi.RunError, match=r"passwords\.door: is in plain text")
-        if refused
+        if fails
         else nullcontext()
     ):
-        program.run("prod", config=with_a_chosen_password(), secrets=["passwords"])
-    assert (program.asked == []) is refused
+        program.run("prod", config=with_external_password(), secrets=["passwords"])
+    assert (program.probes == []) is fails
 
 
-def test_a_host_that_will_not_do_is_refused_before_anything_is_registered(program):
-    program.seen[("docker", "-")] = "absent"
+def test_an_unusable_host_is_an_error_before_any_resource(program):
+    program.host_facts[("docker", "-")] = "absent"
 
     with pytest.raises(pulumi.RunError, match="the docker command is not there"):
         program.run("prod")
@@ -421,11 +420,11 @@ def test_a_host_that_will_not_do_is_refused_before_anything_is_registered(progra
     assert program.engine.of_type(PASSWORD) == {}
 
 
-def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
-    with pytest.raises(pulumi.RunError) as refused:
+def test_an_empty_stack_file_leads_to_an_error_per_required_key(program):
+    with pytest.raises(pulumi.RunError) as error:
         program.run("dev", config={})
 
-    assert str(refused.value).splitlines() == [
+    assert str(error.value).splitlines() == [
         "sentient-mqtt:broker: is required and missing.",
         "  Fix: Add it to the stack file.",
         "sentient-mqtt:users: is required and missing.",
@@ -433,8 +432,8 @@ def test_a_stack_file_that_says_nothing_is_asked_for_what_it_must_say(program):
     ]
 
 
-def test_a_value_set_as_a_plain_word_is_told_as_one(program):
-    """`pulumi config set broker x` stores text that isn't JSON."""
+def test_a_value_that_is_not_json_is_an_error(program):
+    """`pulumi config set broker x` stores plain text."""
     program.engine.start(stack="dev")
     set_all_config({f"{PROJECT}:broker": "x", f"{PROJECT}:users": json.dumps({"a": {}})})
 

@@ -21,27 +21,27 @@ from cli.stack import ROOT
 
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
-OF_FOLDERS = tuple(
+FOLDER_READMES = tuple(
     ROOT / folder / "README.md" for folder in ("engine", "host", "images", "monitoring")
 )
-COMMANDS_IN = (*PAGES, ROOT / "SECURITY.md", *OF_FOLDERS)
+COMMANDS_IN = (*PAGES, ROOT / "SECURITY.md", *FOLDER_READMES)
 LINKED = (*COMMANDS_IN, ROOT / "CHANGELOG.md")
 SETTINGS = PAGE.read_text(encoding="utf-8")
 TARGETS = {"up", "test", "test-fresh", "lint", "bench", "docs", "lock", "help"}
-"""What is left to make; anything else is a command of ./brokerctl."""
-STANDS_FOR = {
+"""The targets of the Makefile; all other commands are in ./brokerctl."""
+EXAMPLE_VALUES = {
     "USER...": ["admin"],
     "TOPIC": ["room/door"],
     "USER": ["admin"],
     "MESSAGE": ["open"],
     "FOLDER": ["folder"],
 }
-"""What a command line of the reference has in place of a value."""
+"""Values for the placeholders in command lines of the reference."""
 UsageError = typer.BadParameter.__mro__[1]
-"""Click's, of the copy of Click that Typer comes with."""
+"""The class of the copy of Click that is included in Typer."""
 
 
-def named(page: Path) -> str:
+def relative(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
@@ -73,31 +73,31 @@ def code(page: Path) -> Iterator[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Return each command line of ./brokerctl that *page* names."""
-    found = []
+    """Return the command lines of ./brokerctl on *page*."""
+    lines = []
     for line in code(page):
         for start in re.finditer(r"\./brokerctl\b", line):
             rest = line[start.start() :]
             inside = line[: start.start()].endswith("$(")
-            found.append(re.split(r"\)|$" if inside else r"[;|]| #|$", rest)[0].strip())
-    return found
+            lines.append(re.split(r"\)|$" if inside else r"[;|]| #|$", rest)[0].strip())
+    return lines
 
 
 def parse(line: str) -> None:
     """
-    Resolve *line* down to a command and parse its options; nothing is run.
+    Find the command of *line* and parse its options, without running it.
 
     Raises:
         UsageError: there is no such command or option.
 
     """
     _, *words = shlex.split(line)
-    words = [value for word in words for value in STANDS_FOR.get(word, [word])]
+    words = [value for word in words for value in EXAMPLE_VALUES.get(word, [word])]
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="brokerctl")
     while isinstance(command, TyperGroup):
         if not words or words[0].startswith("-"):
-            # Such as ./brokerctl --help: options of the whole.
+            # Options of the group, such as ./brokerctl --help.
             options = {name for param in command.get_params(context) for name in param.opts}
             if unknown := [word for word in words if word not in options]:
                 raise UsageError(f"no such option: {unknown}")
@@ -105,10 +105,10 @@ def parse(line: str) -> None:
         name = words.pop(0)
         if name == "COMMAND":
             return
-        found = command.get_command(context, name)
-        if found is None:
+        subcommand = command.get_command(context, name)
+        if subcommand is None:
             raise UsageError(f"no such command: {name}")
-        command = found
+        command = subcommand
         context = typer.Context(command, info_name=name, parent=context)
     try:
         command.parse_args(context, words)
@@ -135,7 +135,7 @@ def test_stack_file_of_the_readme_is_valid():
     assert settings.expect
 
 
-@pytest.mark.parametrize("page", COMMANDS_IN, ids=named)
+@pytest.mark.parametrize("page", COMMANDS_IN, ids=relative)
 def test_every_yaml_block_is_yaml(page):
     for block in re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL):
         assert yaml.safe_load(block)
@@ -143,7 +143,7 @@ def test_every_yaml_block_is_yaml(page):
 
 def test_settings_table_is_generated_from_the_models():
     assert with_table(SETTINGS) == SETTINGS, "run: make docs"
-    assert named(PAGE) in text_of(README)
+    assert relative(PAGE) in text_of(README)
     assert "`broker.listeners.NAME.port`" in render_settings_table()
 
 
@@ -153,10 +153,10 @@ def test_stale_settings_table_is_detected():
 
 def test_page_of_commands_is_generated_from_their_help():
     assert text_of(COMMANDS) == render_commands(), "run: make docs"
-    assert named(COMMANDS) in text_of(README)
+    assert relative(COMMANDS) in text_of(README)
 
 
-@pytest.mark.parametrize("page", LINKED, ids=named)
+@pytest.mark.parametrize("page", LINKED, ids=relative)
 def test_every_link_resolves(page):
     for link in links(page):
         path, _, anchor = link.partition("#")
@@ -167,7 +167,7 @@ def test_every_link_resolves(page):
             assert anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", COMMANDS_IN, ids=named)
+@pytest.mark.parametrize("page", COMMANDS_IN, ids=relative)
 def test_every_file_that_a_page_names_exists(page):
     folders = "bench|bootstrap|broker|cli|components|docs|host|monitoring|schema|tests"
     files = re.findall(rf"`((?:{folders})/[\w/.-]+\.(?:json|md|py|sh|yml))`", text_of(page))
@@ -176,7 +176,7 @@ def test_every_file_that_a_page_names_exists(page):
 
 
 def test_no_linked_file_is_ignored_by_git():
-    """A page that only the author's folder has would be missing from every clone."""
+    """An ignored page would be missing from every clone."""
     paths = {
         str((page.parent / link.partition("#")[0]).resolve().relative_to(ROOT.resolve()))
         for page in LINKED
@@ -210,25 +210,27 @@ def test_every_decision_has_a_line_in_the_index_of_decisions():
     assert set(re.findall(r"\((0[^)]*)\)", text_of(folder / "README.md"))) == pages
 
 
-@pytest.mark.parametrize("page", COMMANDS_IN, ids=named)
+@pytest.mark.parametrize("page", COMMANDS_IN, ids=relative)
 def test_every_make_target_exists(page):
-    named_targets = {
+    targets = {
         target for line in code(page) for target in re.findall(r"\bmake (?:-s )?([a-z-]+)", line)
     }
-    assert named_targets <= TARGETS
+    assert targets <= TARGETS
 
 
 def test_every_command_line_parses():
-    lines = {(named(page), line) for page in COMMANDS_IN for line in commands(page)}
-    wrong = {}
+    lines = {(relative(page), line) for page in COMMANDS_IN for line in commands(page)}
+    errors = {}
     for page, line in sorted(lines):
         try:
             parse(line)
         except (UsageError, ValueError) as error:
-            wrong[page, line] = getattr(error, "message", str(error))
+            errors[page, line] = getattr(error, "message", str(error))
 
     assert len(lines) > 100
-    assert not wrong, "\n".join(f"{page}: {line}: {why}" for (page, line), why in wrong.items())
+    assert not errors, "\n".join(
+        f"{page}: {line}: {error}" for (page, line), error in errors.items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,6 +255,6 @@ def test_every_command_is_in_the_reference():
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     for name, command in group.commands.items():
-        below = command.commands if isinstance(command, TyperGroup) else {"": None}
-        for more in below:
-            assert f"./brokerctl {name} {more}".strip() in listed
+        subcommands = command.commands if isinstance(command, TyperGroup) else {"": None}
+        for subcommand in subcommands:
+            assert f"./brokerctl {name} {subcommand}".strip() in listed

@@ -1,4 +1,4 @@
-"""Every shell script is POSIX sh that its linter has nothing to say about."""
+"""Every shell script is POSIX sh and passes shellcheck."""
 
 import shutil
 import subprocess
@@ -9,10 +9,10 @@ import pytest
 from declared import ROOT
 from host_scripts import host_scripts
 
-OURS = ("host", "images", "engine", "bootstrap", "tests", ".ci")
+FOLDERS = ("host", "images", "engine", "bootstrap", "tests", ".ci")
 SCRIPTS = sorted(
     path
-    for folder in (*OURS, ".")
+    for folder in (*FOLDERS, ".")
     for path in (ROOT / folder).glob("brokerctl" if folder == "." else "**/*")
     if path.suffix == ".sh" or path.parent.name == ".ci" or path.name == "brokerctl"
     if path.is_file()
@@ -27,25 +27,25 @@ def shellcheck():
     return found
 
 
-def test_there_are_scripts_to_look_at():
+def test_scripts_are_found():
     assert {"put_files.sh", "probe.sh", "build.sh", "venv.sh"} <= {path.name for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 class TestScript:
-    def test_it_passes_its_linter(self, script, shellcheck):
+    def test_it_passes_shellcheck(self, script, shellcheck):
         done = subprocess.run(
             [shellcheck, "-s", "sh", str(script)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout
 
-    def test_sh_can_read_it(self, script):
+    def test_sh_can_parse_it(self, script):
         assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
 
-    def test_it_begins_with_the_shell_it_is_written_for(self, script):
+    def test_its_first_line_names_sh(self, script):
         assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
 
-    def test_it_stops_at_the_first_failure(self, script):
+    def test_it_exits_on_the_first_error(self, script):
         text = script.read_text(encoding="utf-8")
         assert "\nset -eu\n" in text or "\n# needs: " in text
 
@@ -54,8 +54,8 @@ class TestScript:
     "script", sorted((ROOT / "host").rglob("*.sh")), ids=lambda path: path.stem
 )
 def test_a_host_script_only_defines_functions(script, tmp_path):
-    """What it does begins with the calls; until then a broken connection has changed nothing."""
-    # Without a PATH no program could have been called.
+    """The calls follow the functions, so that a broken connection before them changes nothing."""
+    # With an empty folder as PATH, a call of any program would fail.
     done = subprocess.run(
         [str(shutil.which("sh")), "-s", "apply"],
         input=host_scripts(str(script.relative_to(ROOT / "host"))),

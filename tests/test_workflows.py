@@ -1,4 +1,4 @@
-"""The pipelines are sound: linted, pinned, and calling what is there."""
+"""The CI pipelines pass their linter, pin their actions, and call existing scripts and targets."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ def test_every_action_is_pinned_by_commit():
     used = re.findall(r"uses: (\S+)", WORKFLOW.read_text(encoding="utf-8"))
 
     assert used
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in used)
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used)
 
 
 def test_a_fork_gets_no_secret():
@@ -37,11 +37,11 @@ def test_a_fork_gets_no_secret():
 
     assert secret
     assert all("head.repo.full_name == github.repository" in step["if"] for step in secret)
-    # pull_request_target would run a fork's code with our secrets.
+    # pull_request_target would run a fork's code with the secrets of this repository.
     assert "pull_request_target" not in WORKFLOW.read_text(encoding="utf-8")
 
 
-def test_both_call_scripts_and_targets_that_are_there():
+def test_both_pipelines_call_existing_scripts_and_targets():
     lines = [
         line
         for job in yaml.safe_load(GITLAB.read_text(encoding="utf-8")).values()
@@ -49,11 +49,11 @@ def test_both_call_scripts_and_targets_that_are_there():
         for line in job.get("script", [])
     ]
     lines += re.findall(r"run: (.*)", WORKFLOW.read_text(encoding="utf-8"))
-    scripts = {each for line in lines for each in re.findall(r"\.ci/[a-z.]+", line)}
-    # Of the Makefile, and of nothing else: brokerctl has a test of its own.
-    targets = {each for line in lines for each in re.findall(r"make ([a-z-]+)", line)}
+    scripts = {script for line in lines for script in re.findall(r"\.ci/[a-z.]+", line)}
+    # Targets of the Makefile only: another test covers brokerctl.
+    targets = {target for line in lines for target in re.findall(r"make ([a-z-]+)", line)}
 
     assert scripts == {".ci/preview.sh", ".ci/comment.sh"}
-    assert all((ROOT / each).stat().st_mode & 0o100 for each in scripts)
+    assert all((ROOT / script).stat().st_mode & 0o100 for script in scripts)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert all(re.search(rf"^{each}:", makefile, re.MULTILINE) for each in targets)
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)

@@ -1,4 +1,4 @@
-"""Which names are used in a folder, whoever uses them: inotify(7)."""
+"""Record the names that any process uses in a folder, with inotify(7)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def watched(folders: Iterable[Path]) -> Iterator[set[str]]:
-    """Yield a set that holds, at the end, the path of each name that was used below *folders*."""
-    found: set[str] = set()
+    """Yield a set that contains, after the block, all paths that were used below *folders*."""
+    used: set[str] = set()
     fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     watches: dict[int, str] = {}
     for folder in folders:
         _watch(fd, str(folder), watches)
     ended = threading.Event()
-    thread = threading.Thread(target=_listen, args=(fd, watches, found, ended))
+    thread = threading.Thread(target=_listen, args=(fd, watches, used, ended))
     thread.start()
     try:
-        yield found
+        yield used
     finally:
         ended.set()
         thread.join()
@@ -43,14 +43,16 @@ def _watch(fd: int, folder: str, watches: dict[int, str]) -> None:
         return
     watches[watch] = folder
     try:
-        inside = [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        subfolders = [
+            entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)
+        ]
     except OSError:
         return
-    for path in inside:
+    for path in subfolders:
         _watch(fd, path, watches)
 
 
-def _listen(fd: int, watches: dict[int, str], found: set[str], ended: threading.Event) -> None:
+def _listen(fd: int, watches: dict[int, str], used: set[str], ended: threading.Event) -> None:
     last = False
     while not last:
         last = ended.is_set()
@@ -64,11 +66,11 @@ def _listen(fd: int, watches: dict[int, str], found: set[str], ended: threading.
             if not name or watch not in watches:
                 continue
             path = f"{watches[watch]}/{name}"
-            found.add(path)
+            used.add(path)
             if mask & IS_FOLDER and mask & (CREATE | MOVED_TO):
-                # What was made in it before the watch is found by looking; its uses may be missed.
+                # Names created in it before the watch are listed; their uses may be missed.
                 _watch(fd, path, watches)
-                found.update(_below(path))
+                used.update(_below(path))
 
 
 def _below(folder: str) -> Iterator[str]:

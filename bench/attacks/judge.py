@@ -1,4 +1,4 @@
-"""What an attack did: files outside of the product's folders, and secrets that became readable."""
+"""The effects of an attack: changed files outside of the product's folders, readable secrets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "canary of root's"
-"""What the canaries hold, and nobody but root may read."""
+"""The content of the canaries, which only root may read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a file without reading it."""
+    """The metadata of a file."""
 
     kind: int
     inode: int
@@ -24,22 +24,22 @@ class Facts:
     links: int
     size: int
     read: int
-    """When it was read, on a file system that notes each time (``strictatime``)."""
+    """The access time, on a file system that updates it on every read (``strictatime``)."""
     written: int
     changed: int
 
 
 def prepare(root: Path) -> dict[str, Facts]:
-    """Mark *root* and all below it as never read, and return its facts."""
+    """Reset the access times of *root* and everything below it, and return the facts by path."""
     paths = _paths(root)
     for path in paths:
-        there = os.lstat(path)
-        os.utime(path, ns=(1, there.st_mtime_ns), follow_symlinks=False)
+        status = os.lstat(path)
+        os.utime(path, ns=(1, status.st_mtime_ns), follow_symlinks=False)
     return {path: _facts(path) for path in paths}
 
 
 def look(root: Path) -> dict[str, Facts]:
-    """Return the facts of *root* and all below it, by path. A look reads the folders."""
+    """Return the facts of *root* and everything below it, by path; this reads the folders."""
     return {path: _facts(path) for path in _paths(root)}
 
 
@@ -51,55 +51,55 @@ def _paths(root: Path) -> list[str]:
 
 
 def _facts(path: str) -> Facts:
-    there = os.lstat(path)
+    status = os.lstat(path)
     return Facts(
-        kind=stat.S_IFMT(there.st_mode),
-        inode=there.st_ino,
-        mode=stat.S_IMODE(there.st_mode),
-        owner=f"{there.st_uid}:{there.st_gid}",
-        links=there.st_nlink,
-        size=there.st_size,
-        read=there.st_atime_ns,
-        written=there.st_mtime_ns,
-        changed=there.st_ctime_ns,
+        kind=stat.S_IFMT(status.st_mode),
+        inode=status.st_ino,
+        mode=stat.S_IMODE(status.st_mode),
+        owner=f"{status.st_uid}:{status.st_gid}",
+        links=status.st_nlink,
+        size=status.st_size,
+        read=status.st_atime_ns,
+        written=status.st_mtime_ns,
+        changed=status.st_ctime_ns,
     )
 
 
 def times_of_reading(before: Mapping[str, Facts]) -> dict[str, int]:
-    """Return when each path of *before* was read last, before anybody looks again."""
-    found = {}
+    """Return the access times of the paths in *before*; call it before ``look``."""
+    times = {}
     for path in before:
         try:
-            found[path] = os.lstat(path).st_atime_ns
+            times[path] = os.lstat(path).st_atime_ns
         except FileNotFoundError:
             continue
-    return found
+    return times
 
 
 def effects(
     before: Mapping[str, Facts], read: Mapping[str, int], after: Mapping[str, Facts]
 ) -> list[str]:
-    """Return what has happened to the files of *before*: a sentence each, without times."""
-    said = [f"deleted {path}" for path in before if path not in after]
-    said += [f"created {path}" for path in after if path not in before]
+    """Return a description of every effect on the files of *before*, without times."""
+    found = [f"deleted {path}" for path in before if path not in after]
+    found += [f"created {path}" for path in after if path not in before]
     for path, was in before.items():
         now = after.get(path)
         if now is None:
             continue
         if now.owner != was.owner:
-            said.append(f"owner {was.owner} to {now.owner} {path}")
+            found.append(f"owner {was.owner} to {now.owner} {path}")
         if now.mode != was.mode:
-            said.append(f"mode {was.mode:04o} to {now.mode:04o} {path}")
+            found.append(f"mode {was.mode:04o} to {now.mode:04o} {path}")
         if (now.kind, now.inode) != (was.kind, was.inode):
-            said.append(f"replaced {path}")
+            found.append(f"replaced {path}")
         elif stat.S_ISREG(was.kind):
-            said += _of_a_file(path, was, now)
+            found += _effects_on_file(path, was, now)
         if read.get(path, was.read) != was.read:
-            said.append(f"read {path}")
-    return sorted(set(said))
+            found.append(f"read {path}")
+    return sorted(set(found))
 
 
-def _of_a_file(path: str, was: Facts, now: Facts) -> Iterator[str]:
+def _effects_on_file(path: str, was: Facts, now: Facts) -> Iterator[str]:
     if (now.size, now.written) != (was.size, was.written):
         yield f"written {path}"
     if now.links != was.links:
@@ -111,9 +111,9 @@ def _of_a_file(path: str, was: Facts, now: Facts) -> Iterator[str]:
 
 def make_canaries(root: Path, names: Iterable[str]) -> None:
     """
-    Make files of root's below *root*: ``file``, ``folder`` with *names* in it, and ``absent``.
+    Create files owned by root in *root*: ``file``, ``folder`` with *names* in it, and ``absent``.
 
-    ``absent`` is a folder without files, for links whose target does not exist.
+    ``absent`` is an empty folder, for links whose target does not exist.
     """
     root.mkdir(mode=0o755)
     (root / "absent").mkdir(mode=0o755)
@@ -121,14 +121,14 @@ def make_canaries(root: Path, names: Iterable[str]) -> None:
     folder.mkdir(mode=0o755)
     secret(root / "file")
     for name in sorted(set(names)):
-        # A name that is a folder to the script is one here, with files of its own.
-        place = folder / name
+        # A name of a folder in the script is a folder here, too, with files in it.
+        path = folder / name
         if name in {"config", "data", "health", "canary", "tls"}:
-            place.mkdir(mode=0o755)
+            path.mkdir(mode=0o755)
             for inner in ("mosquitto.db", "mosquitto_passwd", "mosquitto_sub", "mosquitto_pub"):
-                secret(place / inner)
+                secret(path / inner)
         else:
-            secret(place)
+            secret(path)
 
 
 def secret(path: Path) -> None:
@@ -164,15 +164,15 @@ for root in sys.argv[3:]:
 
 def scan_argv(uid: int, gid: int, roots: Iterable[Path]) -> list[str]:
     """
-    Return the argv of a process with that user's rights that looks for secrets.
+    Return the argv of a process that searches *roots* for secrets with the rights of that user.
 
-    The secrets are its stdin, one a line; it prints ``INDEX PATH`` for each that it can read, -1
-    being an archive.
+    It reads the secrets from stdin, one per line, and prints ``INDEX PATH`` for every secret that
+    it can read; -1 is an archive.
     """
     return [sys.executable, "-I", "-c", _SCAN, str(uid), str(gid), *map(str, roots)]
 
 
 def leaks(printed: str) -> set[tuple[int, str]]:
-    """Return which secret was readable where, from the output of ``scan_argv``."""
-    pairs = (line.partition(" ") for line in printed.splitlines())
-    return {(int(index), path) for index, _, path in pairs}
+    """Return the index and the path of every readable secret in the output of ``scan_argv``."""
+    fields = (line.partition(" ") for line in printed.splitlines())
+    return {(int(index), path) for index, _, path in fields}

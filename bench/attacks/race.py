@@ -1,4 +1,4 @@
-"""A script of root's, raced by a process of another user at every name that it uses."""
+"""Run a script of root while a process of another user attacks the names that it uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHEN = ("once", "appear", "keep")
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One run of a script, and what the attacker does meanwhile."""
+    """One run of a script with one attack."""
 
     names: tuple[str, ...]
     trick: str
@@ -46,7 +46,7 @@ class Round:
 
 @dataclass(kw_only=True)
 class Result:
-    """What came of all rounds of one script against one attacker."""
+    """The results of all rounds of one script with one attacker."""
 
     script: str
     whose: str
@@ -54,21 +54,21 @@ class Result:
     rounds: int = 0
     planted: int = 0
     refused: int = 0
-    """Hard links that the kernel forbids (``fs.protected_hardlinks``)."""
+    """Hard links that the kernel refused (``fs.protected_hardlinks``)."""
     succeeded: int = 0
     unclear: list[str] = field(default_factory=list)
-    """Rounds that ended neither well nor with an error's text, or not in time."""
+    """Rounds that failed without an error message, or did not end in time."""
     effects: dict[str, list[str]] = field(default_factory=dict)
-    """The rounds that had each effect."""
+    """The rounds, by effect."""
     longest: float = 0.0
 
-    def add(self, ended: Ended, attack: Round, seen: Iterable[str]) -> None:
+    def add(self, ended: Ended, attack: Round, observed: Iterable[str]) -> None:
         self.rounds += 1
         self.succeeded += ended.code == 0
         self.longest = max(self.longest, ended.seconds)
         if not ended.clear:
             self.unclear.append(f"{attack}: exit {ended.code} after {ended.seconds:.0f} s")
-        for effect in seen:
+        for effect in observed:
             self.effects.setdefault(effect, []).append(str(attack))
 
     def merge(self, other: Result) -> None:
@@ -85,47 +85,46 @@ class Result:
 
 def plan(names: Sequence[str], rounds: int, seed: int) -> list[Round]:
     """
-    Return the rounds: each trick at each time, at one name and, in every other round, at all.
+    Return the rounds: every trick at every time, at one name or, in every other round, at all.
 
-    First come links to a folder and to a file, kept at each outermost name, those with most names
-    below before others. After them the one name changes from round to round, in an order that
-    *seed* decides.
+    The first rounds keep a link to a folder or a file at an outermost name, beginning with the name
+    that has most names below it. In the following rounds, *seed* determines the order of the names.
     """
     order = random.Random(seed)  # noqa: S311 (a run must be repeatable)
     outermost = [name for name in names if name.rpartition("/")[0] not in names]
-    outermost.sort(key=lambda name: -sum(each.startswith(f"{name}/") for each in names))
+    outermost.sort(key=lambda name: -sum(other.startswith(f"{name}/") for other in names))
     first = [(name, trick, "keep") for name, trick in product(outermost, ("folder", "file"))]
-    alone = [each for each in product(names, TRICKS, WHEN) if each not in first]
+    alone = [attack for attack in product(names, TRICKS, WHEN) if attack not in first]
     order.shuffle(alone)
     together = list(product(TRICKS, WHEN)) if len(names) > 1 else []
-    made = [Round(names=(name,), trick=trick, when=when) for name, trick, when in first]
-    for number in range(rounds - len(made)):
+    planned = [Round(names=(name,), trick=trick, when=when) for name, trick, when in first]
+    for number in range(rounds - len(planned)):
         if number % 2 and together:
             trick, when = together[number // 2 % len(together)]
-            made.append(Round(names=tuple(names), trick=trick, when=when))
+            planned.append(Round(names=tuple(names), trick=trick, when=when))
         else:
             index = number // 2 if together else number
             name, trick, when = alone[index % len(alone)]
-            made.append(Round(names=(name,), trick=trick, when=when))
-    return made[:rounds]
+            planned.append(Round(names=(name,), trick=trick, when=when))
+    return planned[:rounds]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Studied:
-    """What an undisturbed script uses."""
+    """The paths that an undisturbed script uses."""
 
     script: Script
     violations: list[Violation]
     names: dict[int, list[str]]
-    """The names that each user can take."""
+    """The names that a user can take, by uid."""
 
 
 def study(stack: Stack, script: Script, *, runs: int = 2) -> Studied:
     """
-    Run *script* undisturbed below strace(1), watched by inotify(7).
+    Run *script* undisturbed under strace(1) and inotify(7).
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the script failed.
 
     """
     used: list[set[str]] = []
@@ -135,34 +134,32 @@ def study(stack: Stack, script: Script, *, runs: int = 2) -> Studied:
         script.prepare(stack)
         hostile = stack.hostile
         whose = {folder: WHOSE[uid] for folder, uid in hostile.items()}
-        with watched(map(Path, hostile)) as noticed:
+        with watched(map(Path, hostile)) as used_names:
             ended, accesses = stack.traced(script.command(stack))
         if ended.code:
             raise RuntimeError(f"{script.name}: undisturbed: exit {ended.code}: {ended.stderr}")
         script.done(stack)
-        # `logrotate --debug` reads what other programs of the host have configured.
+        # `logrotate --debug` also reads the configuration of other programs.
         accesses = [
             access
             for access in accesses
             if access.program != "logrotate" or access.path.startswith(str(stack.base))
         ]
         touched = {access.path for access in accesses}
-        # What the broker itself does meanwhile in a folder that is not the script's is no matter.
-        there = tuple(
+        # Ignore what the broker does meanwhile in folders that the script does not touch.
+        script_folders = tuple(
             f"{folder}/"
             for folder in hostile
             if any(f"{path}/".startswith(f"{folder}/") for path in touched)
         )
-        used.append(touched | {path for path in noticed if path.startswith(there)})
+        used.append(touched | {path for path in used_names if path.startswith(script_folders)})
         against |= dict.fromkeys(violations(accesses, whose))
-    every = common_names(used[0], used[-1])
+    names = common_names(used[0], used[-1])
+    whose = {folder: WHOSE[owner] for folder, owner in hostile.items()}
     return Studied(
         script=script,
         violations=list(against),
-        names={
-            uid: raced(every, {folder: WHOSE[each] for folder, each in hostile.items()}, WHOSE[uid])
-            for uid in sorted(set(hostile.values()))
-        },
+        names={uid: raced(names, whose, WHOSE[uid]) for uid in sorted(set(hostile.values()))},
     )
 
 
@@ -223,7 +220,7 @@ def race(
     attacker: Racer,
     attacks: Iterable[Round],
 ) -> Result:
-    """Run *script* once for each of *attacks*, by a process of *uid*; return what came of it."""
+    """Run *script* once per attack of *attacks*, made by a process of *uid*; return the result."""
     result = Result(script=script.name, whose=WHOSE[uid], names=list(names))
     canaries = stack.base / "outside"
     secrets = _secrets(stack)
@@ -231,18 +228,22 @@ def race(
         script.prepare(stack)
         if not canaries.exists():
             make_canaries(canaries, (name.rpartition("/")[2] for name in names))
-        known = {index for index, _ in _readable(stack, uid, secrets)}
+        readable_before = {index for index, _ in _readable(stack, uid, secrets)}
         before = prepare(canaries)
         with attacker.at(attack, uid, canaries, result):
             ended = stack.run(script.command(stack))
         read = times_of_reading(before)
-        seen = effects(before, read, look(canaries))
-        readable = _readable(stack, uid, secrets)
-        told = [f"{secrets[index][0]} readable" for index, _ in readable if index not in known]
-        result.add(ended, attack, [each.replace(f"{canaries}/", "") for each in [*seen, *told]])
+        changes = effects(before, read, look(canaries))
+        leaked = [
+            f"{secrets[index][0]} readable"
+            for index, _ in _readable(stack, uid, secrets)
+            if index not in readable_before
+        ]
+        observed = [effect.replace(f"{canaries}/", "") for effect in [*changes, *leaked]]
+        result.add(ended, attack, observed)
         if ended.code == 0:
             script.done(stack)
-        if seen:
+        if changes:
             subprocess.run(["rm", "-rf", "--", str(canaries)], check=True)
         stack.heal()
     subprocess.run(["rm", "-rf", "--", str(canaries)], check=True)
@@ -250,7 +251,7 @@ def race(
 
 
 def _secrets(stack: Stack) -> list[tuple[str, str]]:
-    """Return what nobody else may read, with a word for it."""
+    """Return the secrets, with a description."""
     key = Path(stack.rendered["kept"]) / "certificates" / "ca" / "ca.key"
     passwords = stack.base / "config" / stack.rendered["files"]["passwords"]
     lines = passwords.read_text("utf-8").splitlines()
@@ -264,7 +265,7 @@ def _secrets(stack: Stack) -> list[tuple[str, str]]:
 
 
 def _readable(stack: Stack, uid: int, secrets: Sequence[tuple[str, str]]) -> set[tuple[int, str]]:
-    """Return which secrets the attacker can read now, outside of the canaries."""
+    """Return the index and the path of secrets that the attacker can read, without canaries."""
     roots = [path for path in sorted(stack.base.iterdir()) if path.name != "outside"]
     done = subprocess.run(
         scan_argv(uid, uid, [*roots, Path(stack.rendered["kept"])]),

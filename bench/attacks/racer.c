@@ -1,15 +1,15 @@
 /*
- * A process of another user that puts links, folders and fifos at the names that a script of root's
- * uses, until SIGTERM or a deadline. Started by bench/attacks/racer.py.
+ * A process of another user that places links, folders and FIFOs at the names that a script of root
+ * uses, until SIGTERM or a deadline. Started by bench/attacks/race.py.
  *
- *   racer UID GID TRICK WHEN SECONDS FILE FOLDER ABSENT   names on stdin, one a line, parents first
+ *   racer UID GID TRICK WHEN SECONDS FILE FOLDER ABSENT   names on stdin, one per line, parents first
  *
  * TRICK: file, folder, dangling (symbolic links), hard, fifo, directory, exchange.
- * WHEN: keep (whatever is there), appear (in place of what somebody else put there), once.
- * FILE, FOLDER: canaries of root's. ABSENT: a folder of root's in which nothing may be created.
+ * WHEN: keep (always), appear (in place of a name that another process created), once.
+ * FILE, FOLDER: canaries of root. ABSENT: a folder of root in which nothing may be created.
  *
- * On stdout, at the end: `NAME PLANTED REFUSED` a line, REFUSED being hard links that the kernel
- * forbids. The last component of a name may be a shell pattern.
+ * Prints a line `NAME PLANTED REFUSED` per name at the end; REFUSED counts the hard links that the
+ * kernel refused. The last component of a name may be a shell pattern.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -48,7 +48,7 @@ static void beside(char *out, const char *path, const char *kind) {
            getpid());
 }
 
-/* Make what is to lie at PATH at another name beside it. */
+/* Create the entry for PATH under another name beside it. */
 static int make(const char *path, const char *temporary, int index) {
   char text[2 * PATH_MAX];
   if (!strcmp(trick, "file")) return symlink(file, temporary);
@@ -63,17 +63,17 @@ static int make(const char *path, const char *temporary, int index) {
     return -1;
   }
   if (!strcmp(trick, "fifo")) return mkfifo(temporary, 0666);
-  /* A folder of the attacker's, in which every name of the script is a link. */
+  /* A folder of the attacker in which every name of the script is a link. */
   if (mkdir(temporary, 0777)) return -1;
   for (int other = 0; other < count; other++) {
     if (strpbrk(base(names[other]), "*?[")) continue;
     snprintf(text, sizeof text, "%s/%s", temporary, base(names[other]));
-    if (symlink(other % 2 ? file : folder, text)) { /* two names may be the same */ }
+    if (symlink(other % 2 ? file : folder, text)) { /* two names may be equal */ }
   }
   return 0;
 }
 
-static int is_ours(const struct stat *there) {
+static int is_planted(const struct stat *there) {
   if (there->st_uid != getuid()) return 0;
   if (!strcmp(trick, "fifo")) return S_ISFIFO(there->st_mode);
   if (!strcmp(trick, "directory")) return S_ISDIR(there->st_mode);
@@ -88,12 +88,12 @@ static void plant(const char *path, int index) {
   int failed = lstat(path, &there) ? rename(temporary, path)
                                    : renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
   if (!failed) planted[index]++;
-  /* What was there; a folder stays, renamed. */
+  /* Remove the previous entry; a folder is renamed. */
   if (failed || !strcmp(trick, "hard")) unlink(temporary);
   else if (!lstat(temporary, &there) && !S_ISDIR(there.st_mode)) unlink(temporary);
 }
 
-/* Away and back, so that the same name is now a folder or file, now a link. */
+/* Exchange the name with a link; repeated calls alternate between both. */
 static void exchange(const char *path, int index) {
   char other[PATH_MAX];
   struct stat there;
@@ -110,10 +110,10 @@ static void act(const char *path, int index, int appear) {
     return;
   }
   int missing = lstat(path, &there) != 0;
-  if (appear ? !missing && !is_ours(&there) : missing || !is_ours(&there)) plant(path, index);
+  if (appear ? !missing && !is_planted(&there) : missing || !is_planted(&there)) plant(path, index);
 }
 
-/* A name that is random in part: whatever fits. */
+/* A pattern: every matching name. */
 static void act_on_pattern(const char *pattern, int index) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%.*s", (int)(base(pattern) - pattern - 1), pattern);
@@ -155,7 +155,7 @@ int main(int argc, char **argv) {
   once_over(appear);
   puts("ready");
   fflush(stdout);
-  /* Who sleeps a little runs as soon as there is something to see, on a busy machine, too. */
+  /* After a short sleep, the scheduler runs this process promptly, also on a busy machine. */
   struct timespec little = {.tv_nsec = 10000};
   while (!ended) {
     if (once) {

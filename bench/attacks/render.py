@@ -1,9 +1,10 @@
 """
-The scripts of a checkout with their calls, for a stack under attack.
+Render the scripts of a checkout with their calls, for a stack under attack.
 
-Run by bench/attacks/stack.py in a process of its own whose PYTHONPATH is that checkout: reads what
-is known of the stack as JSON on stdin, prints the commands as JSON. Another version may name its
-functions' parameters otherwise: each is given those that it asks for, by name.
+bench/attacks/stack.py runs this file in a separate process whose PYTHONPATH is the checkout. It
+reads the values of the stack as JSON from stdin and prints the commands as JSON. Because other
+versions have other functions and parameters, every function gets the arguments that its signature
+names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 
 def _module(*names: str) -> Any:
-    """Import the first of *names* that there is; version 0.1 has the last."""
+    """Import the first existing module of *names*; the last is that of version 0.1."""
     *newer, oldest = names
     for name in newer:
         try:
@@ -68,11 +69,11 @@ SCRIPTS_OF_0_1 = {
     "commands/sign_certificate.sh": "sign.sh",
     "commands/node_exporter_metrics.sh": "textfile.sh",
 }
-"""Those that had another name."""
+"""The names in version 0.1 of scripts that were renamed since."""
 
 
 class Renderer:
-    """What is known of a stack, and the calls made of it."""
+    """Renders the commands of a stack."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
@@ -93,27 +94,27 @@ class Renderer:
         }
 
     def call(self, function: Callable[..., Any], **more: Any) -> list[Any]:
-        """Return the calls that *function* makes of what it asks for."""
+        """Call *function* with the arguments that its signature names; return its script calls."""
         known = {**self.known, **more}
-        asked = inspect.signature(function).parameters
+        parameters = inspect.signature(function).parameters
         missing = [
             name
-            for name, parameter in asked.items()
+            for name, parameter in parameters.items()
             if name not in known and parameter.default is inspect.Parameter.empty
         ]
         if missing:
-            raise SystemExit(f"{function.__qualname__}: asks for {', '.join(missing)}")
-        keywords = {name: known[name] for name in asked if name in known}
-        made = function(**keywords)
-        return [made] if isinstance(made, (ScriptCall, layout.HostFile)) else list(made)
+            raise SystemExit(f"{function.__qualname__}: unknown parameters {', '.join(missing)}")
+        keywords = {name: known[name] for name in parameters if name in known}
+        result = function(**keywords)
+        return [result] if isinstance(result, (ScriptCall, layout.HostFile)) else list(result)
 
     def command(self, scripts: str, calls: Iterable[Any], action: str = "apply") -> dict[str, Any]:
         names = scripts.split()
         if not (ROOT / "host" / "lib").exists():
             names = [SCRIPTS_OF_0_1.get(name, name.rpartition("/")[2]) for name in names]
-        there = [name for name in names if (ROOT / "host" / name).exists()]
+        existing = [name for name in names if (ROOT / "host" / name).exists()]
         assemble = getattr(script_calls, "assemble", _joined)
-        text = assemble(there, lambda name: (ROOT / "host" / name).read_text("utf-8"))
+        text = assemble(existing, lambda name: (ROOT / "host" / name).read_text("utf-8"))
         line = self.way.script(action, become="sudo")
         return {
             "argv": [*self.way.interpreter, line],
@@ -138,7 +139,7 @@ class Renderer:
         )
 
     def commands(self) -> dict[str, Any]:
-        """Return each command: how it is run and what it reads."""
+        """Return the argv and the stdin of every command, by name."""
         logs = logrotate.log_path(self.broker)
         look = [
             *self.call(requirements.probe_calls, wanted=host_requirements(self.settings, "attack")),
@@ -204,13 +205,15 @@ class Renderer:
         calls = self.call(layout.apply_calls, files=self.files(generation))
         return self.command("lib/put_files.sh commands/apply_configuration.sh", calls)
 
-    def certificates(self, turn: str, days: int) -> dict[str, Any]:
+    def certificates(self, revision: str, days: int) -> dict[str, Any]:
         raw = json.loads(json.dumps(self.given["raw"]))
         for listener in raw["broker"]["listeners"].values():
             if "tls" in listener:
                 listener["tls"] = {"days": days}
         broker = stack_settings.Settings.parse(raw).broker
-        calls = self.call(certificates.certificate_calls, broker=broker, turn=turn, revision=turn)
+        calls = self.call(
+            certificates.certificate_calls, broker=broker, turn=revision, revision=revision
+        )
         return self.command(
             "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
             "commands/certificates.sh",
@@ -220,10 +223,10 @@ class Renderer:
     def env_file(self, index: int) -> dict[str, Any]:
         file = self.broker.env_files[index]
         password = self.given["passwords"][file.user]
-        made = self.call(env_files.host_env_file, file=file, login=file.user, password=password)
+        files = self.call(env_files.host_env_file, file=file, login=file.user, password=password)
         if any((ROOT / "host").rglob("env_file.sh")):
-            return self.command("commands/env_file.sh", [each.call("env_file") for each in made])
-        return self.command("lib/put_files.sh", [each.call() for each in made])
+            return self.command("commands/env_file.sh", [file.call("env_file") for file in files])
+        return self.command("lib/put_files.sh", [file.call() for file in files])
 
     def guard(self) -> list[Any]:
         return self.call(layout.guard_call)
@@ -233,7 +236,7 @@ class Renderer:
         return ScriptCall(words=words, text=self.given["request"])
 
     def schedule(self) -> dict[str, Any]:
-        # Not due while a bench runs.
+        # A time that does not occur during a benchmark.
         table = CronSchedule.parse("0 0 29 2 *")
         text = self.command("commands/backups.sh", [])["stdin"]
         timer = backups.backup_timer(
@@ -254,7 +257,7 @@ class Renderer:
         return [ScriptCall(words=("erase", folder, self.given["socket"])) for folder in (data, log)]
 
     def container(self) -> list[str]:
-        """Return the words of ``docker run`` behind its name, as the component has them."""
+        """Return the arguments of ``docker run`` after the name, as in components/container.py."""
         broker = self.broker
         folders = broker.folders
         mounts = (
@@ -273,7 +276,7 @@ class Renderer:
 
 
 def _joined(names: Iterable[str], read: Callable[[str], str]) -> str:
-    """Return the scripts one after the other, as version 0.1 does."""
+    """Return the concatenated scripts, as in version 0.1."""
     return "".join(read(name) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The rule: root works only where every folder on the way is root's alone."""
+"""The rule: root works only where every folder on the path belongs to root alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 
 from bench.attacks.trace import LOOKED, MADE, RENAMED, Access
 
-SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (folders where everybody may add names)
+SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (folders in which every user may create names)
 
 
 @dataclass(frozen=True, order=True)
 class Violation:
-    """A path that root touched where somebody else could have put a link."""
+    """A path that root accessed although another user could have placed a link there."""
 
     path: str
     kind: str
@@ -27,15 +27,15 @@ class Violation:
 
 def violations(accesses: Iterable[Access], hostile: Mapping[str, str]) -> list[Violation]:
     """
-    Return what root did against the rule, each path and kind once, in order.
+    Return the accesses of root against the rule, each path and kind once, in order.
 
-    *hostile* names the folders that another user may write, with the user. Root may touch such a
-    folder itself, because its name is in a folder of root's: it changes its owner, lists it and
-    has it mounted. In it, root may look at a name without following it, and rename a file there
-    that was made in a folder of root's alone: neither follows a link.
+    *hostile* maps folders that another user may write to that user. Root may access such a folder
+    itself, because its name is in a folder of root: change its owner, list it and mount it. In the
+    folder, root may inspect a name without following it, and rename a file into it that was
+    created in a folder of root alone: neither follows a link.
     """
     folders = {**dict.fromkeys(SHARED, "everybody"), **hostile}
-    made: set[str] = set()
+    created: set[str] = set()
     found: dict[Violation, None] = {}
     for access in accesses:
         if access.uid != 0:
@@ -45,10 +45,10 @@ def violations(accesses: Iterable[Access], hostile: Mapping[str, str]) -> list[V
             continue
         shared = folder in SHARED
         if shared and access.kind == MADE and str(PurePosixPath(access.path).parent) == folder:
-            # Made by a call that fails where something is: nobody else can replace it there.
-            made.add(access.path)
+            # The call fails if the name exists, and no other user can replace it afterwards.
+            created.add(access.path)
             continue
-        if shared and any(_within(access.path, each) for each in made):
+        if shared and any(_within(access.path, path) for path in created):
             continue
         if not _allowed(access, folder, folders):
             violation = Violation(access.path, access.kind, access.program, folders[folder])
@@ -70,9 +70,9 @@ def _allowed(access: Access, folder: str, folders: Mapping[str, str]) -> bool:
 
 
 def _outermost(path: str, folders: Iterable[str]) -> str | None:
-    """Return the outermost of *folders* that *path* is in; not *path* itself."""
-    around = [each for each in folders if path != each and _within(path, each)]
-    return min(around, key=len, default=None)
+    """Return the outermost of *folders* that contains *path*, other than *path* itself."""
+    containing = [folder for folder in folders if path != folder and _within(path, folder)]
+    return min(containing, key=len, default=None)
 
 
 def _within(path: str, folder: str) -> bool:
@@ -80,7 +80,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def raced(paths: Iterable[str], hostile: Mapping[str, str], whose: str) -> list[str]:
-    """Return the names that *whose* can take: those in folders of theirs, and those on the way."""
+    """Return the names in folders of *whose* on the way to *paths*: those that it can replace."""
     taken: set[str] = set()
     for path in paths:
         folder = _outermost(path, hostile)

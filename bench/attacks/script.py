@@ -1,4 +1,4 @@
-"""The scripts of host/ that are attacked, and what must be there before each of them."""
+"""The attacked scripts of host/, and their preparation."""
 
 from __future__ import annotations
 
@@ -21,55 +21,57 @@ NAMES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A script with its calls, as a command of the program runs it."""
+    """A script with its calls, as the program runs it."""
 
     name: str
     command: Callable[[Stack], dict[str, Any]]
     prepare: Callable[[Stack], None] = lambda _stack: None
     done: Callable[[Stack], None] = lambda _stack: None
-    """What to remember once it has succeeded."""
+    """Called after the script succeeded."""
 
 
 def scripts(stack: Stack) -> list[Script]:
-    """Return the scripts, in an order in which each finds what it needs."""
+    """Return the scripts in the order of their dependencies."""
     plain = ("folders", "textfile", "sightings", "check", "sign", "logrotate", "schedule")
-    owned = [path for path in stack.rendered["commands"]["env files"] if "/app/" in path]
-    rooted = [path for path in stack.rendered["commands"]["env files"] if "/app/" not in path]
+    of_application = [path for path in stack.rendered["commands"]["env files"] if "/app/" in path]
+    of_root = [path for path in stack.rendered["commands"]["env files"] if "/app/" not in path]
     return [
-        *(_env_file("env file in the application's folder", path) for path in owned),
-        *(_env_file("env file in a folder of root's", path) for path in rooted),
+        *(_env_file("env file in the application's folder", path) for path in of_application),
+        *(_env_file("env file in a folder of root's", path) for path in of_root),
         _alternating("files, apply", "files"),
         _alternating("certificates", "certificates"),
         *(_plain(name) for name in plain),
         Script(name="logrotate -f", command=_logrotate, prepare=_log_lines),
-        Script(name="erase", command=lambda it: it.command("erase"), prepare=_to_erase),
+        Script(name="erase", command=lambda stack: stack.command("erase"), prepare=_to_erase),
         _plain("backup"),
-        Script(name="drill", command=lambda it: it.command("drill"), prepare=_with_archive),
+        Script(name="drill", command=lambda stack: stack.command("drill"), prepare=_with_archive),
         _plain("guard"),
         Script(
             name="ready",
-            command=lambda it: it.command("ready"),
-            prepare=lambda it: it.do("guard"),
+            command=lambda stack: stack.command("ready"),
+            prepare=lambda stack: stack.do("guard"),
         ),
         _plain("restart"),
-        Script(name="restore", command=lambda it: it.command("restore"), prepare=_with_archive),
+        Script(
+            name="restore", command=lambda stack: stack.command("restore"), prepare=_with_archive
+        ),
     ]
 
 
 def _plain(name: str) -> Script:
-    return Script(name=name, command=lambda it: it.command(name))
+    return Script(name=name, command=lambda stack: stack.command(name))
 
 
 def _env_file(name: str, path: str) -> Script:
     def command(stack: Stack) -> dict[str, Any]:
-        found: dict[str, Any] = stack.rendered["commands"]["env files"][path]
-        return found
+        rendered: dict[str, Any] = stack.rendered["commands"]["env files"][path]
+        return rendered
 
     return Script(name=name, command=command)
 
 
 def _alternating(name: str, verb: str) -> Script:
-    """A script that does nothing where all is as declared: every other run changes it back."""
+    """Return a script that alternates between two texts, because it skips unchanged files."""
 
     def command(stack: Stack) -> dict[str, Any]:
         return stack.command(f"{verb} {3 - stack.variants[verb]}")
@@ -94,14 +96,14 @@ def _logrotate(stack: Stack) -> dict[str, Any]:
 
 
 def _log_lines(stack: Stack) -> None:
-    """Have something to rotate: the host's logrotate passes over an empty log."""
+    """Write lines to the log, because logrotate skips an empty one."""
     if not Path(stack.rendered["logrotate"]).exists():
         stack.do("logrotate")
     stack.publish("attack/logged")
 
 
 def _to_erase(stack: Stack) -> None:
-    """Make folders such as a broker leaves behind, which no container has mounted."""
+    """Create folders of a removed broker, which no container mounts."""
     for name in ("data", "log"):
         folder = stack.base / "erased" / name
         if folder.is_symlink() or folder.exists():

@@ -1,4 +1,4 @@
-"""A broker that runs, with the scripts of a checkout, in folders of its own."""
+"""A running broker with its own folders, and the scripts of a checkout."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from bootstrap.daemon import Daemon
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BROKER, APPLICATION, COLLECTOR = 1883, 4711, 4712
-"""Users: of the broker's process, of an application with an env file, of node_exporter's folder."""
+"""The uids of the broker, of an application with an env file, and of node_exporter's folder."""
 WHOSE = {BROKER: "the broker's user", APPLICATION: "an application's user", COLLECTOR: "prometheus"}
 LIMIT = 90
-"""Seconds that a script may take: its own waits end after 60."""
+"""Seconds per script, whose own timeouts are 60."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 OWNED = ("config", "data", "log", "app", "textfile")
 TEXTFILE = "textfile/collector"
-"""As /var/lib/prometheus/node-exporter is: both belong to prometheus."""
+"""Like /var/lib/prometheus/node-exporter: the folder and its parent belong to prometheus."""
 USERS = ("admin", "application", "health")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a script ended."""
+    """The result of a script."""
 
     code: int
     stdout: str
@@ -47,13 +47,13 @@ class Ended:
 
     @property
     def clear(self) -> bool:
-        """Whether it succeeded or said what is wrong, within its time."""
+        """Whether it succeeded, or failed with a message, within its time."""
         return self.code == 0 or (self.code > 0 and bool(self.stderr.strip()))
 
 
 @dataclass
 class Stack:
-    """A broker that runs in folders below *base*, and the scripts that work on it."""
+    """A broker with its folders in *base*, and the scripts that manage it."""
 
     base: Path
     tree: Path
@@ -64,22 +64,22 @@ class Stack:
     rendered: dict[str, Any] = field(default_factory=dict)
     template: Path = Path()
     limit: float = LIMIT
-    """Seconds after which a script is ended."""
+    """Seconds after which a script is killed."""
     variants: dict[str, int] = field(default_factory=lambda: {"files": 1, "certificates": 1})
-    """Which of its two texts each script has put in place."""
+    """Which of its two texts a script has installed, by name."""
 
     @property
     def hostile(self) -> dict[str, int]:
-        """The folders that belong to somebody else than root, with that user."""
-        found: dict[str, int] = {}
+        """The folders that do not belong to root, with the uid of their owner."""
+        owners: dict[str, int] = {}
         for folder in (*OWNED, "backups", "env", "erased/data", "erased/log"):
             path = self.base / folder
             if path.exists() and (owner := path.lstat().st_uid) != 0:
-                found[str(path)] = owner
-        return found
+                owners[str(path)] = owner
+        return owners
 
     def run(self, command: dict[str, Any], *, before: Sequence[str] = ()) -> Ended:
-        """Run a script as the program does; end it and its children after ``limit`` seconds."""
+        """Run a script as the program does; kill it and its children after ``limit`` seconds."""
         began = time.monotonic()
         process = subprocess.Popen(
             [*before, *command["argv"]],
@@ -93,39 +93,39 @@ class Stack:
             start_new_session=True,
         )
         try:
-            out, said = process.communicate(command["stdin"], timeout=self.limit)
+            stdout, stderr = process.communicate(command["stdin"], timeout=self.limit)
             code = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            out, said = process.communicate()
+            stdout, stderr = process.communicate()
             code = -signal.SIGKILL
-        return Ended(code=code, stdout=out, stderr=said, seconds=time.monotonic() - began)
+        return Ended(code=code, stdout=stdout, stderr=stderr, seconds=time.monotonic() - began)
 
     def traced(self, command: dict[str, Any]) -> tuple[Ended, list[Access]]:
-        """Run a script below strace(1); return what its processes touched, too."""
+        """Run a script under strace(1); return its result and the accesses of its processes."""
         with tempfile.TemporaryDirectory(prefix="traced-") as folder:
             prefix = Path(folder) / "of"
             ended = self.run(command, before=(*STRACE, "-o", str(prefix)))
             return ended, parse(read(prefix), cwd="/")
 
     def command(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.rendered["commands"][name]
-        return found
+        rendered: dict[str, Any] = self.rendered["commands"][name]
+        return rendered
 
     def do(self, name: str) -> None:
-        """Run an undisturbed script that must succeed."""
+        """Run a script undisturbed; raise RuntimeError if it fails."""
         ended = self.run(self.command(name))
         if ended.code:
             raise RuntimeError(f"{name}: exit {ended.code}: {ended.stderr or ended.stdout}")
 
     def start(self) -> None:
-        """Bring the broker up, with two retained messages in its database."""
+        """Start the broker, with two retained messages in its database."""
         for name in ("folders", "certificates 1", "files 1"):
             self.do(name)
         self.daemon.ask("run", "--detach", "--name", self.name, *self.rendered["container"])
         self.await_answer()
         for command in self.rendered["commands"]["env files"].values():
-            self.run(command)  # refused where it can't be written safely
+            self.run(command)  # fails for a folder in which root cannot write safely
         for number in range(2):
             self.publish(f"attack/{number}")
         self.daemon.ask("exec", self.name, "kill", "-USR1", "1")
@@ -167,23 +167,23 @@ class Stack:
                 return
 
     def heal(self) -> None:
-        """Put every folder back as it was at the start, and have the broker run on it."""
-        ill = not self._runs()
+        """Restore every folder to its state at the start, and restart the broker if needed."""
+        needs_start = not self._runs()
         for name in OWNED:
             folder = self.base / name
             if not folder.lstat().st_uid:
                 continue
             _remove_strangers(folder, self.template / name)
             if _differs(folder, self.template / name):
-                if name in {"config", "data", "log"} and not ill:
+                if name in {"config", "data", "log"} and not needs_start:
                     self.daemon.run("rm", "--force", "--volumes", self.name)
-                    ill = True
+                    needs_start = True
                 shutil.rmtree(folder)
                 _copy(self.template / name, folder)
                 if name == "config":
                     self.variants = dict.fromkeys(self.variants, 1)
         self._remove_strays()
-        if ill:
+        if needs_start:
             self.daemon.run("rm", "--force", "--volumes", self.name)
             self.daemon.ask("run", "--detach", "--name", self.name, *self.rendered["container"])
             self.await_answer()
@@ -219,12 +219,12 @@ class Stack:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a folder with its owners; links stay links."""
+    """Copy a folder with its owners, without following links."""
     subprocess.run(["cp", "-a", "--", str(source), str(target)], check=True)
 
 
 def _remove_strangers(folder: Path, template: Path) -> None:
-    """Remove what *template* has no name for: no broker needs a restart for that."""
+    """Remove names that *template* does not have, which needs no restart of the broker."""
     for entry in os.scandir(folder):
         if (template / entry.name).is_symlink() or (template / entry.name).exists():
             continue
@@ -235,29 +235,29 @@ def _remove_strangers(folder: Path, template: Path) -> None:
 
 
 def _differs(folder: Path, template: Path) -> bool:
-    """Whether the names, kinds or owners below *folder* are others than those of *template*."""
+    """Return whether names, kinds or owners in *folder* differ from those in *template*."""
     return _inventory(folder) != _inventory(template)
 
 
 def _inventory(folder: Path) -> dict[str, tuple[int, int, int]]:
-    found = {}
-    for place, folders, files in os.walk(folder):
+    entries = {}
+    for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            path = Path(place) / name
-            there = path.lstat()
-            found[str(path.relative_to(folder))] = (there.st_mode, there.st_uid, there.st_gid)
-    return found
+            path = Path(parent) / name
+            status = path.lstat()
+            entries[str(path.relative_to(folder))] = (status.st_mode, status.st_uid, status.st_gid)
+    return entries
 
 
 @contextmanager
 def stack(tree: Path, daemon: Daemon, image: str) -> Iterator[Stack]:
-    """Yield a broker with the scripts of *tree*, in a file system that notes each read."""
+    """Yield a broker with the scripts of *tree*, in a file system with access times."""
     base = Path(tempfile.mkdtemp(prefix="attack-", dir="/srv" if Path("/srv").is_dir() else "/"))
     base.chmod(0o755)
     options = "strictatime,mode=0755,size=512m"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "attack", str(base)], check=True)
     name = f"attack-{secrets.token_hex(4)}"
-    made = Stack(
+    target = Stack(
         base=base,
         tree=tree,
         daemon=daemon,
@@ -270,17 +270,18 @@ def stack(tree: Path, daemon: Daemon, image: str) -> Iterator[Stack]:
         for folder, owner in owners.items():
             (base / folder).mkdir(mode=0o755)
             os.chown(base / folder, owner, owner)
-        made.rendered = _render(made)
-        made.start()
-        yield made
+        target.rendered = _render(target)
+        target.start()
+        yield target
     finally:
-        made.remove()
+        target.remove()
         subprocess.run(["umount", "--lazy", str(base)], check=True)
         base.rmdir()
 
 
-def _render(made: Stack) -> dict[str, Any]:
-    base = made.base
+def _render(target: Stack) -> dict[str, Any]:
+    """Return the rendered commands of *target*'s checkout, from bench/attacks/render.py."""
+    base = target.base
     port = free_port()
     env_files = [
         {"path": f"{base}/{folder}/mqtt.env", "user": "application", "owner": owner}
@@ -300,9 +301,9 @@ def _render(made: Stack) -> dict[str, Any]:
         "broker": {
             "host": "unix:///var/run/docker.sock",
             "address": "127.0.0.1",
-            "container": made.name,
-            "image": made.image,
-            "folders": {each: str(base / each) for each in ("config", "data", "log")},
+            "container": target.name,
+            "image": target.image,
+            "folders": {folder: str(base / folder) for folder in ("config", "data", "log")},
             "listeners": {"mqtt": {"port": port}, "mqtts": {"port": free_port(), "tls": {}}},
             "health": {"user": "health"},
             "backups": {"folder": str(base / "backups"), "keep": 3},
@@ -310,29 +311,29 @@ def _render(made: Stack) -> dict[str, Any]:
         },
         "users": {user: {"readwrite": ["#"]} for user in USERS if user != "health"},
     }
-    given = {
+    values = {
         "raw": raw,
-        "passwords": made.passwords,
+        "passwords": target.passwords,
         "socket": "unix:///var/run/docker.sock",
-        "image": made.image,
+        "image": target.image,
         "stack": "attack",
         "seed": "seed",
         "request": request,
         "textfile": str(base / TEXTFILE),
-        "env_files": [each["path"] for each in env_files],
-        "erased": [str(base / "erased" / each) for each in ("data", "log")],
+        "env_files": [file["path"] for file in env_files],
+        "erased": [str(base / "erased" / folder) for folder in ("data", "log")],
     }
     done = subprocess.run(
         [sys.executable, "-P", str(HERE / "render.py")],
-        input=json.dumps(given),
+        input=json.dumps(values),
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(made.tree), "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=made.tree,
+        env={**os.environ, "PYTHONPATH": str(target.tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=target.tree,
         check=False,
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
-    found["port"] = port
-    return found
+    rendered: dict[str, Any] = json.loads(done.stdout)
+    rendered["port"] = port
+    return rendered

@@ -1,4 +1,4 @@
-"""What strace(1) says of a script: which paths its processes touch, with which user's rights."""
+"""Parse the output of strace(1): the paths that processes access, and with which user's rights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STRACE = (
     *("strace", "-ff", "-ttt", "-y", "--seccomp-bpf", "-qq", "-s", "4096"),
     *("-e", "trace=%file,%process,setuid,setreuid,setresuid,fchdir"),
 )
-"""One file per process (``-ff``), so that no line is cut in two by another process."""
+"""``-ff`` writes one file per process, so that lines of processes do not mix."""
 
 FOLLOWED, LOOKED, READ, MADE = "follow", "look", "read", "make"
 CREATED, CHANGED, DELETED, RENAMED, MOUNTED = "create", "change", "delete", "rename", "mount"
@@ -21,16 +21,16 @@ CREATED, CHANGED, DELETED, RENAMED, MOUNTED = "create", "change", "delete", "ren
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """One path that a process touched."""
+    """One access of a process to a path."""
 
     program: str
     uid: int
     kind: str
     path: str
     followed: bool = True
-    """Whether a symbolic link in place of the last name is followed."""
+    """Whether the call follows a symbolic link at the last name."""
     other: str = ""
-    """The other path of a rename or a link: where it came from."""
+    """The source path of a rename or a link."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class _Parsed:
 _LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)$", re.DOTALL)
 _RESULT = re.compile(r"\) += (-?\d+|\?)(?:<[^>]*>)?(?: (\w+))?")
 _ARGUMENT = re.compile(
-    r'(?P<fd>AT_FDCWD|-?\d+)<(?P<there>[^>]*)>|"(?P<text>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
+    r'(?P<fd>AT_FDCWD|-?\d+)<(?P<folder>[^>]*)>|"(?P<text>(?:[^"\\]|\\.)*)"(?:\.\.\.)?'
 )
 _CLONES = {"clone", "clone3", "fork", "vfork"}
 _TWO_PATHS = {"rename", "renameat", "renameat2", "link", "linkat"}
@@ -67,7 +67,7 @@ _MAKES = {"mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat"}
 
 
 def read(prefix: Path) -> dict[int, list[str]]:
-    """Return the lines of each process from the files that strace wrote as *prefix*.PID."""
+    """Return the lines by process ID, from the files *prefix*.PID that strace wrote."""
     return {
         int(file.suffix[1:]): file.read_text("utf-8", errors="surrogateescape").splitlines()
         for file in prefix.parent.glob(f"{prefix.name}.*")
@@ -76,12 +76,12 @@ def read(prefix: Path) -> dict[int, list[str]]:
 
 def parse(lines: Mapping[int, Iterable[str]], *, cwd: str) -> list[Access]:
     """
-    Return what the processes touched, in the order in which the calls began.
+    Return the accesses of the processes, in the order in which the calls began.
 
-    *lines* is the output of each process by its id. The process that called first has *cwd* and
-    user 0. A path is absolute and has no ``..``; links on the way are not resolved.
+    *lines* is the output by process ID. The first process starts in *cwd* with user 0. Paths are
+    absolute and have no ``..``; links in them are not resolved.
     """
-    found = _Parsed()
+    parsed = _Parsed()
     events = sorted(
         (float(matched[1]), pid, matched[2], matched[3])
         for pid, texts in lines.items()
@@ -89,19 +89,19 @@ def parse(lines: Mapping[int, Iterable[str]], *, cwd: str) -> list[Access]:
         if (matched := _LINE.match(line))
     )
     for _, pid, call, rest in events:
-        process = found.processes.setdefault(pid, _Process(cwd=cwd, uid=0, program="sh"))
+        process = parsed.processes.setdefault(pid, _Process(cwd=cwd, uid=0, program="sh"))
         result = _RESULT.search(rest)
-        ended = result[1] if result else "?"
-        _take(found, process, call, rest, ended)
-    return found.accesses
+        _add_call(parsed, process, call, rest, result[1] if result else "?")
+    return parsed.accesses
 
 
-def _take(found: _Parsed, process: _Process, call: str, rest: str, ended: str) -> None:
-    failed = ended.startswith("-")
+def _add_call(parsed: _Parsed, process: _Process, call: str, rest: str, result: str) -> None:
+    """Add the accesses of one system call, and update the state of its process."""
+    failed = result.startswith("-")
     if call in _CLONES:
-        if not failed and ended != "?":
+        if not failed and result != "?":
             child = _Process(cwd=process.cwd, uid=process.uid, program=process.program)
-            found.processes.setdefault(int(ended), child)
+            parsed.processes.setdefault(int(result), child)
         return
     if call in {"setuid", "setreuid", "setresuid"}:
         words = re.findall(r"-?\d+", rest.partition(")")[0])
@@ -113,16 +113,16 @@ def _take(found: _Parsed, process: _Process, call: str, rest: str, ended: str) -
     if call == "execve":
         if not failed and paths:
             process.program = Path(paths[0]).name
-            found.accesses.append(
+            parsed.accesses.append(
                 Access(program=process.program, uid=process.uid, kind=READ, path=paths[0])
             )
-            found.accesses += _mounts(process, rest)
+            parsed.accesses += _mounts(process, rest)
         return
     if call in {"chdir", "fchdir"} and not failed and paths:
         process.cwd = paths[0]
     for path, other in _targets(call, paths):
         kind, followed = _kind(call, rest)
-        found.accesses.append(
+        parsed.accesses.append(
             Access(
                 program=process.program,
                 uid=process.uid,
@@ -135,12 +135,12 @@ def _take(found: _Parsed, process: _Process, call: str, rest: str, ended: str) -
 
 
 def _paths(call: str, rest: str, cwd: str) -> Iterator[str]:
-    """Yield the paths among a call's arguments, absolute."""
+    """Yield the paths in the arguments of a call, as absolute paths."""
     folder = cwd
     skipped = 1 if call in {"symlink", "symlinkat"} else 0
     for argument in _ARGUMENT.finditer(rest.partition(") = ")[0] or rest):
-        if argument["there"] is not None:
-            folder = argument["there"].removesuffix(" (deleted)")
+        if argument["folder"] is not None:
+            folder = argument["folder"].removesuffix(" (deleted)")
             if call == "fchdir":
                 yield folder
             continue
@@ -158,7 +158,7 @@ def _targets(call: str, paths: list[str]) -> Iterator[tuple[str, str]]:
         yield paths[1], paths[0]
         yield paths[0], ""
     elif paths:
-        # What else is quoted is what the call answered, such as a link's target.
+        # Further quoted texts are results, such as the target of a link.
         yield paths[0], ""
 
 
@@ -188,8 +188,8 @@ def _opened(call: str, rest: str) -> str:
 
 
 def _mounts(process: _Process, rest: str) -> Iterator[Access]:
-    """Yield the folders that dockerd, which is root too, is told to mount."""
-    words = [_unescaped(each) for each in re.findall(r'"((?:[^"\\]|\\.)*)"', rest)]
+    """Yield the folders that the docker command makes dockerd, which is root, mount."""
+    words = [_unescaped(word) for word in re.findall(r'"((?:[^"\\]|\\.)*)"', rest)]
     if process.program != "docker":
         return
     for option, value in pairwise(words):
@@ -197,7 +197,8 @@ def _mounts(process: _Process, rest: str) -> Iterator[Access]:
         if option in {"-v", "--volume"}:
             source = value.partition(":")[0]
         elif option == "--mount":
-            source = dict(part.partition("=")[::2] for part in value.split(",")).get("source", "")
+            fields = dict(item.partition("=")[::2] for item in value.split(","))
+            source = fields.get("source", "")
         if source.startswith("/"):
             yield Access(
                 program="dockerd", uid=0, kind=MOUNTED, path=os.path.normpath(source), followed=True
@@ -216,15 +217,14 @@ _RANDOM = re.compile(r"\d{8}T\d{6}Z|(?<=[._-])[A-Za-z0-9]{6,12}$|\d{3,}")
 
 def names(first: Iterable[str], second: Iterable[str]) -> list[str]:
     """
-    Return the names in two runs of a script, shell patterns in place of their random parts.
+    Return the names in two runs of a script, with random components as shell patterns.
 
-    What differs between the runs and looks random, be it of mktemp(1), a time or a process id, is
-    one ``*``.
+    If a name differs between the runs, a component that looks random (from mktemp(1), a time or a
+    process ID) becomes ``*``.
     """
-    one, other = set(first), set(second)
-    both = one & other
+    before, after = set(first), set(second)
     patterns = {
         "/".join(_RANDOM.sub("*", component) for component in path.split("/"))
-        for path in one ^ other
+        for path in before ^ after
     }
-    return sorted(both | patterns)
+    return sorted((before & after) | patterns)

@@ -1,5 +1,5 @@
-"""A stack that a bench measures: container, ports, folders, state and passphrase of its own."""
+"""A temporary stack for benchmarks, with its own container, ports, folders and state."""
 
-from bench.site.stack import Stack, TooSlowError, lets_in, temporary_stack
+from bench.site.stack import Stack, TooSlowError, accepts_login, temporary_stack
 
-__all__ = ["Stack", "TooSlowError", "lets_in", "temporary_stack"]
+__all__ = ["Stack", "TooSlowError", "accepts_login", "temporary_stack"]

@@ -1,4 +1,4 @@
-"""A server of its own: network, /etc and /run that nobody else has, and a Docker daemon in it."""
+"""An isolated server: its own network, /etc and /run, with a Docker daemon."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from broker.host.transport import DEFAULT_SOCKET
 
-PATIENCE = 60.0
-"""Seconds that a Docker daemon has, to answer and to end."""
+TIMEOUT = 60.0
+"""Seconds for a Docker daemon to answer, and to stop."""
 
 SETUP = """
 set -eu
@@ -26,15 +26,15 @@ shift
 
 def on_a_server(folder: Path, *options: str) -> tuple[str, ...]:
     """
-    Return what stands before a command that is to run on a server of its own.
+    Return the argv prefix that runs a command on an isolated server.
 
-    What the command changes in /etc is below *folder*. *options* are more of unshare(1)'s.
+    Changes of /etc are stored in *folder*. *options* are additional ones of unshare(1).
     """
     return ("unshare", "--mount", "--net", *options, "sh", "-c", SETUP, "sh", str(folder))
 
 
 def child_of(process: int) -> int:
-    """Return the only child of a process that has but one, such as unshare(1) and Docker's init."""
+    """Return the only child of a process, such as that of unshare(1) or of Docker's init."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
     assert len(children) == 1, f"process {process} has the children {children}"
     return int(children[0])
@@ -42,16 +42,16 @@ def child_of(process: int) -> int:
 
 @dataclass
 class Dockerd:
-    """A Docker daemon on the usual socket, of a server of its own: not the machine's."""
+    """A Docker daemon on the default socket of an isolated server."""
 
     folder: Path
-    """What it keeps, and its log."""
+    """The folder of its data and its log."""
     inside: tuple[str, ...] = ()
-    """Stands before a command that is to run on the server."""
+    """The argv prefix that runs a command on the server."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Return once it answers; what it says is in ``dockerd.log``."""
+        """Return once it answers; its output is in ``dockerd.log``."""
         with (self.folder / "dockerd.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.inside, "dockerd", "--data-root", str(self.folder / "docker"),
@@ -62,22 +62,22 @@ class Dockerd:
                 stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not self._answers():
-            assert self.process.poll() is None, f"dockerd ended: {self._last_words()}"
-            assert time.monotonic() < deadline, f"dockerd: no answer: {self._last_words()}"
+            assert self.process.poll() is None, f"dockerd ended: {self._end_of_log()}"
+            assert time.monotonic() < deadline, f"dockerd: no answer: {self._end_of_log()}"
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Return once it has ended, and before it every container, in its own time."""
+        """Stop it and its containers, each within its grace period."""
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
     def _answers(self) -> bool:
         done = subprocess.run([*self.inside, "docker", "version"], capture_output=True, check=False)
         return done.returncode == 0
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         log = (self.folder / "dockerd.log").read_text(encoding="utf-8", errors="replace")
         return "\n".join(log.splitlines()[-10:])

@@ -1,4 +1,4 @@
-"""Production's stack as tests/e2e moves it to this machine, and `pulumi` on it by the clock."""
+"""Production's stack on this machine, as in tests/e2e, and the times of `pulumi` on it."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.clients import Address, Client, TurnedAwayError, free_port
+from bench.clients import Address, Client, LoginRefusedError, free_port
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.settings.stack_settings import Settings
 from cli.stack import ROOT
 
 TESTS = ROOT / "tests"
 STACK = "e2e"
-PATIENCE = 1800.0
+TIMEOUT = 1800.0
 START = 20.0
-"""Seconds until a broker that was started answers."""
+"""Seconds for a started broker to answer."""
 OPTIONS = {"up": ("--yes", "--skip-preview"), "preview": ()}
 
 
 class TooSlowError(Exception):
-    """A command was stopped because its time was up."""
+    """A command did not end within its timeout."""
 
 
 COMMANDS = ("bootstrap", "cli", "engine", "images")
-"""Beside what a stack needs: the folders that the commands are in."""
+"""The folders of ./brokerctl, in addition to those of the program."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that is laid out; nothing is up until it is brought up."""
+    """A prepared stack, not deployed yet."""
 
     site: Any
-    """tests/e2e's Site."""
+    """The Site of tests/e2e."""
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Let *change* work on the stack file's values, by key without the project's name."""
+        """Apply *change* to the values of the stack file, by key without the project's name."""
         self.site.edit(change)
 
-    def up(self, patience: float = PATIENCE) -> float:
+    def up(self, timeout: float = TIMEOUT) -> float:
         """Return the seconds that `pulumi up` takes."""
-        return self._seconds("up", patience)
+        return self._seconds("up", timeout)
 
-    def preview(self, patience: float = PATIENCE) -> float:
+    def preview(self, timeout: float = TIMEOUT) -> float:
         """Return the seconds that `pulumi preview` takes."""
-        return self._seconds("preview", patience)
+        return self._seconds("preview", timeout)
 
     def add_commands(self) -> None:
-        """Put what `brokerctl` needs beside the program."""
+        """Copy the folders of `brokerctl` into the project."""
         for name in COMMANDS:
-            copied = self.site.project / name
-            shutil.copytree(ROOT / name, copied, ignore=shutil.ignore_patterns("__pycache__"))
+            target = self.site.project / name
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def command(self, *words: str, patience: float = PATIENCE) -> tuple[float, str]:
-        """Return the seconds that a command of `brokerctl` takes, and what it says."""
+    def command(self, *words: str, timeout: float = TIMEOUT) -> tuple[float, str]:
+        """Return the seconds that a command of `brokerctl` takes, and its output."""
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "cli", *words, "--stack", STACK],
@@ -77,7 +77,7 @@ class Stack:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=patience,
+            timeout=timeout,
             check=False,
         )
         seconds = time.perf_counter() - began
@@ -86,23 +86,23 @@ class Stack:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """The size of the state: one JSON file, secrets encrypted."""
+        """The size of the state: one JSON file, with encrypted secrets."""
         (file,) = self.site.state.glob(".pulumi/stacks/*/*.json")
         return int(file.stat().st_size)
 
     @property
     def settings(self) -> Settings:
-        """What the stack file says now."""
-        found = self.site.settings
-        assert isinstance(found, Settings)
-        return found
+        """The current settings of the stack file."""
+        settings = self.site.settings
+        assert isinstance(settings, Settings)
+        return settings
 
-    def lets_in(self, user: str) -> bool:
-        """Whether *user* is let in with the password that the state says."""
-        return lets_in(self.site.ports[0], user, self.site.password(user))
+    def accepts_login(self, user: str) -> bool:
+        """Return whether *user* can log in with the password in the state."""
+        return accepts_login(self.site.ports[0], user, self.site.password(user))
 
-    def _seconds(self, word: str, patience: float) -> float:
-        """Run ``pulumi`` *word*, as a group of processes that ends as a whole when time is up."""
+    def _seconds(self, word: str, timeout: float) -> float:
+        """Run ``pulumi`` *word* in its own process group, which is killed after *timeout*."""
         argv = ["pulumi", "--non-interactive", "--color=never", word, "--stack", STACK]
         began = time.perf_counter()
         with subprocess.Popen(
@@ -116,18 +116,18 @@ class Stack:
             start_new_session=True,
         ) as process:
             try:
-                said, _ = process.communicate(timeout=max(patience, 0.1))
+                output, _ = process.communicate(timeout=max(timeout, 0.1))
             except subprocess.TimeoutExpired:
-                raise TooSlowError(f"pulumi {word}: not done after {patience:.0f} s") from None
+                raise TooSlowError(f"pulumi {word}: not done after {timeout:.0f} s") from None
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
-        assert process.returncode == 0, f"pulumi {word}:\n{said}"
+        assert process.returncode == 0, f"pulumi {word}:\n{output}"
         return time.perf_counter() - began
 
 
-def lets_in(port: int, user: str, password: str) -> bool:
-    """Whether the broker behind *port* answers CONNECT with 0; one that starts is waited for."""
+def accepts_login(port: int, user: str, password: str) -> bool:
+    """Return whether the broker on *port* accepts the login; wait for one that is starting."""
     address = Address(host="127.0.0.1", port=port, user=user, password=password)
 
     async def dial() -> bool:
@@ -135,7 +135,7 @@ def lets_in(port: int, user: str, password: str) -> bool:
             while True:
                 try:
                     client = await Client.dial(address, "bench")
-                except TurnedAwayError:
+                except LoginRefusedError:
                     return False
                 except OSError:
                     await asyncio.sleep(0.1)
@@ -148,18 +148,18 @@ def lets_in(port: int, user: str, password: str) -> bool:
 
 @contextmanager
 def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
-    """Lay out a stack, with *environment* added to that of `pulumi`; at the end nothing is left."""
+    """Prepare a stack, with *environment* added to that of `pulumi`; remove it after the block."""
     sys.path[:0] = [str(TESTS), str(TESTS / "e2e")]
-    make = import_module("site_under_test").Site
+    make_site = import_module("site_under_test").Site
     engine, daemon = ensure_engine(), ensure_daemon()
-    stand_in(STANDS_IN, daemon)
+    fallback_image(FALLBACK_SUITE, daemon)
 
     def docker(*words: str, check: bool = True) -> str:
         return daemon.ask(*words) if check else daemon.run(*words).stdout
 
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         Path(folder).chmod(0o755)
-        site = make(
+        site = make_site(
             name=name,
             folder=Path(folder) / "site",
             container=f"bench-{name}-{secrets.token_hex(4)}",
@@ -172,7 +172,7 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
             site.lay_out()
             yield Stack(site)
         finally:
-            for each in (site.container, f"{site.container}-candidate"):
-                docker("rm", "--force", "--volumes", each, check=False)
+            for container in (site.container, f"{site.container}-candidate"):
+                docker("rm", "--force", "--volumes", container, check=False)
             site.forget()
             Path(f"/run/sentient-mqtt-{site.container}.lock").unlink(missing_ok=True)

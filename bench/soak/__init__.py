@@ -1,1 +1,1 @@
-"""A soak: what was acknowledged arrives, whatever happens to the broker meanwhile."""
+"""A soak test: acknowledged messages are delivered, whatever happens to the broker."""

@@ -1,4 +1,4 @@
-"""What is done to the broker, each seen to have happened; each says what it was."""
+"""The disturbances: each one verifies that it happened, and returns a description."""
 
 from __future__ import annotations
 
@@ -10,92 +10,95 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench.clients import Client, TurnedAwayError
+from bench.clients import Client, LoginRefusedError
 from bench.site.server import child_of
 from bench.soak.judge import GRAIN, Span
 from bench.soak.plan import KINDS
 from bench.soak.stage import AUTOSAVE, Stage
 
-SOMEBODY_ELSE = "sentient_executor_prod"
+OTHER_USER = "sentient_executor_prod"
 ONE_IN = 10
-"""Publishers that are rotated at a time: each tenth, and others the next time."""
+"""The rotation affects every tenth publisher, and others the next time."""
 BLOCK = 65_536
 
 
 async def reload(stage: Stage) -> str:
-    """Add a user with `pulumi up`, who can then log in."""
+    """Add a user with `pulumi up`, and log in as this user."""
     name = f"guest_{stage.times['reload']}"
     stage.stack.edit(
         lambda config: config["users"].update({name: {"read": ["paragon/+/status/#"]}})
     )
     await asyncio.to_thread(stage.up)
-    assert await asyncio.to_thread(stage.stack.lets_in, name), f"{name} is not let in"
+    assert await asyncio.to_thread(stage.stack.accepts_login, name), f"{name} cannot log in"
     return f"user {name} by `pulumi up`"
 
 
 async def rotate_another_user(stage: Stage) -> str:
-    """Rotate a user who has no client here."""
+    """Rotate the password of a user without clients."""
     before = await asyncio.to_thread(stage.passwords)
-    await asyncio.to_thread(stage.run, "rotate", SOMEBODY_ELSE, "--yes")
+    await asyncio.to_thread(stage.run, "rotate", OTHER_USER, "--yes")
     after = await asyncio.to_thread(stage.passwords)
     changed = sorted(name for name in after if after[name] != before[name])
-    assert changed == [SOMEBODY_ELSE], f"rotated: {changed}"
-    return f"`./brokerctl rotate {SOMEBODY_ELSE}`"
+    assert changed == [OTHER_USER], f"rotated: {changed}"
+    return f"`./brokerctl rotate {OTHER_USER}`"
 
 
 async def rotate_publishers(stage: Stage) -> str:
-    """Rotate some publishers, who are told their new passwords afterwards."""
-    some = stage.publishers[stage.times["rotate publishers"] % ONE_IN :: ONE_IN]
-    some = some or stage.publishers[:1]
-    old, before = some[0].address, [each.disconnected for each in some]
-    names = [each.client_id for each in some]
+    """Rotate the passwords of some publishers, who get them afterwards."""
+    rotated = stage.publishers[stage.times["rotate publishers"] % ONE_IN :: ONE_IN]
+    rotated = rotated or stage.publishers[:1]
+    old, before = rotated[0].address, [publisher.disconnected for publisher in rotated]
+    names = [publisher.client_id for publisher in rotated]
     await asyncio.to_thread(stage.run, "rotate", *names, "--yes")
-    await asyncio.to_thread(stage.new_logins)
-    assert all(now.disconnected > then for now, then in zip(some, before, strict=True))
+    await asyncio.to_thread(stage.update_passwords)
+    assert all(
+        publisher.disconnected > count for publisher, count in zip(rotated, before, strict=True)
+    )
     try:
         client = await Client.dial(old, f"{old.user}-old")
-    except TurnedAwayError:
+    except LoginRefusedError:
         return (
-            f"`./brokerctl rotate` of {len(some)} of them; refused until they have the new password"
+            f"`./brokerctl rotate` of {len(rotated)} of them; refused until they have the new "
+            "password"
         )
     client.abort()
-    raise AssertionError(f"{old.user}: the password before the rotation is still good")
+    raise AssertionError(f"{old.user}: the broker still accepts the former password")
 
 
 async def backup(stage: Stage) -> str:
-    """Make an archive, which is there afterwards."""
-    said = await asyncio.to_thread(stage.run, "backup", "create")
-    found = re.match(r"(\S+: [\d,]+ bytes)\nIt holds (.*), and", said)
-    assert found is not None, said
+    """Create an archive."""
+    output = await asyncio.to_thread(stage.run, "backup", "create")
+    found = re.match(r"(\S+: [\d,]+ bytes)\nIt holds (.*), and", output)
+    assert found is not None, output
     return f"`./brokerctl backup create`: {found[2]}"
 
 
 async def kill(stage: Stage) -> str:
-    """Kill the broker's process; Docker starts it again by itself."""
+    """Kill the broker's process; Docker restarts the container."""
     before = await asyncio.to_thread(stage.state)
     init = int(before["Pid"])
     broker = child_of(init)
     began = time.time()
     os.kill(broker, signal.SIGKILL)
-    await stage.everybody_is_served(since=began)
+    await stage.wait_for_pubacks(since=began)
     after = await asyncio.to_thread(stage.state)
-    assert after["Pid"] != init, "the broker that was killed is still there"
-    # What its predecessor acknowledged was read by then: nobody dials within AGAIN_AFTER.
-    first = min(each.connected_at for each in stage.publishers)
+    assert after["Pid"] != init, "the killed broker still runs"
+    # By then all PUBACKs of the killed broker were read: clients wait RECONNECT_DELAY.
+    first = min(publisher.connected_at for publisher in stage.publishers)
     stage.kills.append(Span(began=began, ended=first))
     return f"the broker's process; the next one accepted a login {first - began:.1f} s later"
 
 
 async def restart_docker(stage: Stage) -> str:
-    """Stop the daemon, and start it; the broker comes back with it."""
+    """Restart the daemon, which also restarts the broker."""
     before, began = await asyncio.to_thread(stage.state), time.time()
     await asyncio.to_thread(stage.dockerd.stop)
     stopped = time.time()
     await asyncio.to_thread(stage.dockerd.start)
-    await stage.everybody_is_served(since=began)
+    await stage.wait_for_pubacks(since=began)
     after = await asyncio.to_thread(stage.state)
     assert after["StartedAt"] != before["StartedAt"], "the broker was not restarted"
-    first = min(each.connected_at for each in stage.publishers)
+    first = min(publisher.connected_at for publisher in stage.publishers)
     return (
         f"the daemon; it took {stopped - began:.1f} s to end; a login was accepted "
         f"{first - stopped:.1f} s later"
@@ -103,12 +106,12 @@ async def restart_docker(stage: Stage) -> str:
 
 
 async def fill_the_disk(stage: Stage) -> str:
-    """Fill the data folder's disk until an autosave met that, free it, and wait for a good save."""
+    """Fill the disk of the data folder for longer than an autosave, free it, wait for a save."""
     before, began = stage.saves.sizes[-1], time.time()
     filler = stage.data / "filler"
     try:
         fill(filler)
-        # An autosave that fails may show nothing that could be waited for.
+        # A failed autosave may leave no trace to wait for.
         await asyncio.sleep(AUTOSAVE + GRAIN)
         during = size_of(stage.data / "mosquitto.db")
     finally:
@@ -123,7 +126,7 @@ async def fill_the_disk(stage: Stage) -> str:
 
 
 def fill(filler: Path) -> None:
-    """Write until not even one byte more has room."""
+    """Write until the disk has no byte left."""
     size = BLOCK
     with filler.open("wb", buffering=0) as file:
         while size:
@@ -131,7 +134,7 @@ def fill(filler: Path) -> None:
                 file.write(bytes(size))
             except OSError:
                 size //= 2
-    assert not os.statvfs(filler).f_bavail, "the disk has room left"
+    assert not os.statvfs(filler).f_bavail, "the disk is not full"
 
 
 def size_of(database: Path) -> str:

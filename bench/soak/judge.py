@@ -1,4 +1,4 @@
-"""Which acknowledged messages never arrived, and whether what autosave promises explains each."""
+"""Find acknowledged messages that were lost, and decide whether autosave explains the losses."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 GRAIN = 2.0
-"""Seconds by which an autosave may come after its interval.
+"""Seconds by which an autosave may exceed its interval.
 
-Mosquitto compares whole seconds, and saves when more than the interval has passed (src/loop.c): up
-to one second later than it says. The other is for writing the file, on a machine that is busy.
+Mosquitto compares whole seconds and saves once more than the interval has passed (src/loop.c),
+which may be a second later. The other second is for writing the file on a busy machine.
 """
 
 
 class Message(NamedTuple):
-    """One message, by who sent it; a message that was sent again is the same one."""
+    """A message, identified by publisher and number, also if it is sent again."""
 
     publisher: int
     number: int
@@ -23,7 +23,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """From one instant to another, in seconds since the epoch."""
+    """A period, in seconds since the epoch."""
 
     began: float
     ended: float
@@ -34,31 +34,31 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """A message that was acknowledged and never arrived."""
+    """An acknowledged message that was not delivered."""
 
     message: Message
     acknowledged: float
     explained: bool
-    """Whether the settings allow it."""
+    """Whether the loss is within the guarantee of autosave."""
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of the broker's memory and of its disk, in order of time."""
+    """The kills, saves and full disks of a run, in order of time."""
 
     interval: float
     """``broker.persistence.autosaveInterval``, in seconds."""
     kills: Sequence[Span] = ()
-    """Each from the signal to the first login at the broker that came after."""
+    """The periods from a signal to the first login at the next broker."""
     saves: Sequence[float] = ()
-    """When a database was put in place, whole or not."""
+    """The times at which a database was written, complete or not."""
     full: Sequence[Span] = ()
-    """While the disk had no room."""
+    """The periods in which the disk was full."""
 
     @property
     def promise(self) -> float:
-        """Return the longest time in seconds that a message may be in memory alone."""
+        """Return the longest time in seconds for which a message may be in memory only."""
         return self.interval + GRAIN
 
 
@@ -66,29 +66,29 @@ def judge(
     acknowledged: Mapping[Message, float], arrived: Collection[Message], evidence: Evidence
 ) -> list[Loss]:
     """
-    Return what was lost, by the time of its acknowledgement.
+    Return the lost messages, in order of their acknowledgements.
 
-    Only a kill -9 explains a loss: it takes what is in memory alone. That is what was acknowledged
-    after the last save, and no longer before the kill than autosave's interval; or all, where that
-    save found the disk full, since Mosquitto 2.0 then puts an empty database in place.
+    Only a kill -9 explains a loss: messages in memory only are lost. These were acknowledged after
+    the last save, and within the autosave interval before the kill. If the disk was full at that
+    save, all messages may be lost, because Mosquitto 2.0 then writes an empty database.
     """
-    missing = ((at, each) for each, at in acknowledged.items() if each not in arrived)
-    return [_loss(each, at, evidence) for at, each in sorted(missing)]
+    missing = ((at, message) for message, at in acknowledged.items() if message not in arrived)
+    return [_loss(message, at, evidence) for at, message in sorted(missing)]
 
 
 def _loss(message: Message, at: float, evidence: Evidence) -> Loss:
-    def because(why: str, *, explained: bool = False) -> Loss:
+    def loss(why: str, *, explained: bool = False) -> Loss:
         return Loss(message=message, acknowledged=at, explained=explained, why=why)
 
-    # An acknowledgement that was on its way is read after the kill; none comes from a dead broker.
-    kill = next((each for each in evidence.kills if at < each.ended), None)
+    # Up to the next login, an acknowledgement that is read was sent before the kill.
+    kill = next((kill for kill in evidence.kills if at < kill.ended), None)
     if kill is None:
-        return because("no kill -9 came after its acknowledgement")
-    last = max((each for each in evidence.saves if each < kill.began), default=0.0)
-    if any(each.holds(last) for each in evidence.full):
-        return because("the last save before the kill -9 found the disk full", explained=True)
+        return loss("no kill -9 came after its acknowledgement")
+    last = max((save for save in evidence.saves if save < kill.began), default=0.0)
+    if any(period.holds(last) for period in evidence.full):
+        return loss("the last save before the kill -9 found the disk full", explained=True)
     if at <= last:
-        return because("a save that came after its acknowledgement, and before the kill -9, has it")
+        return loss("a save that came after its acknowledgement, and before the kill -9, has it")
     if kill.began - at > evidence.promise:
-        return because(f"no save in the last {evidence.promise:.0f} s before the kill -9")
-    return because("in memory only: acknowledged after the last save", explained=True)
+        return loss(f"no save in the last {evidence.promise:.0f} s before the kill -9")
+    return loss("in memory only: acknowledged after the last save", explained=True)

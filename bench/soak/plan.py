@@ -1,4 +1,4 @@
-"""When which disturbance begins, and whether the subscriber is there to see it."""
+"""The plan of a run: when each disturbance begins, and whether the subscriber is connected."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ KINDS = (
     "restart Docker",
     "fill the disk",
 )
-"""One round. Their number is odd: each comes in turn with and without the subscriber."""
+"""One round. The number is odd, so that each kind alternates with and without the subscriber."""
 SETTLED = KINDS[:4]
-"""Through these the broker runs, and has room: each save is on time."""
+"""Disturbances during which the broker runs and the disk has room, so that saves are on time."""
 ROUND = 120.0
-"""Seconds in which one round can be done."""
+"""Seconds for one round."""
 MOST_MINUTES, MOST_CLIENTS = 120, 500
 
 
@@ -28,15 +28,15 @@ class Slot:
     """One disturbance."""
 
     at: float
-    """Seconds after the start; or as soon as the one before is over."""
+    """Seconds after the start; later if the previous disturbance takes longer."""
     kind: str
     away: bool
-    """The subscriber leaves before it, and comes back after it."""
+    """Whether the subscriber disconnects before it and reconnects after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long, and how many."""
+    """The duration of a run and the number of publishers."""
 
     minutes: float
     clients: int
@@ -44,18 +44,18 @@ class Plan:
     @classmethod
     def parse(cls, minutes: str, clients: str) -> Plan:
         """
-        Read what was typed.
+        Parse the options.
 
         Raises:
-            CommandError: a value is no number, or out of its bounds.
+            CommandError: a value is not a number, or out of range.
 
         """
         return cls(
             minutes=_bounded(
-                "minutes", minutes, "a number of minutes", most=MOST_MINUTES, such_as="10"
+                "minutes", minutes, "a number of minutes", most=MOST_MINUTES, example="10"
             ),
             clients=int(
-                _bounded("clients", clients, "a whole number", most=MOST_CLIENTS, such_as="200")
+                _bounded("clients", clients, "a whole number", most=MOST_CLIENTS, example="200")
             ),
         )
 
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def slots(self) -> list[Slot]:
-        """Each kind at least once, evenly over the time; the first kill finds messages queued."""
+        """Every kind at least once, evenly distributed; at the first kill, messages are queued."""
         count = max(1, int(self.seconds // ROUND)) * len(KINDS)
         return [
             Slot(
@@ -77,15 +77,15 @@ class Plan:
         ]
 
 
-def _bounded(name: str, text: str, what: str, *, most: int, such_as: str) -> float:
+def _bounded(name: str, text: str, kind: str, *, most: int, example: str) -> float:
     try:
-        value = float(int(text) if what.startswith("a whole") else text)
+        value = float(int(text) if kind.startswith("a whole") else text)
     except ValueError:
         value = 0.0
-    # Not "value <= 0 or value > most": nan is neither.
+    # Not "value <= 0 or value > most", which is false for nan.
     if not 0 < value <= most:
         raise CommandError(
-            f"--{name} {text}: must be {what} above 0, and {most} at most. "
-            f"For example: .venv/bin/python -m bench.soak --{name} {such_as}"
+            f"--{name} {text}: must be {kind} above 0, and {most} at most. "
+            f"For example: .venv/bin/python -m bench.soak --{name} {example}"
         )
     return value

@@ -1,4 +1,4 @@
-"""What happened, row by row, and what was lost, message by message, as a page."""
+"""Render the report of a run: a table of the disturbances, and all lost messages."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ EXPLAINED, UNEXPLAINED = "within the guarantee", "OUTSIDE THE GUARANTEE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Happened:
-    """One disturbance that was; seconds since the epoch."""
+class Disturbance:
+    """One completed disturbance; times are in seconds since the epoch."""
 
     slot: Slot
     since: float
-    """When the one before was over: what was acknowledged from then on is counted here."""
+    """The end of the previous one; messages that were acknowledged since then count here."""
     began: float
-    over: float
-    """When everybody was served again, and the subscriber had all that had waited."""
-    what: str
-    cut_off: int
-    """Connections that ended, but for the subscriber's when it left."""
+    ended: float
+    """The time at which all clients were connected and all queued messages delivered."""
+    description: str
+    disconnected: int
+    """Ended connections, except that of the subscriber when it left."""
     outage: float = 0.0
-    """The longest time for which a publisher had no connection."""
+    """The longest time that a publisher was disconnected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that a run leaves to be judged."""
+    """The results of a run."""
 
     start: float
-    happened: Sequence[Happened]
+    disturbances: Sequence[Disturbance]
     acknowledged: Mapping[Message, float]
     arrived: Mapping[Message, float]
     evidence: Evidence
     again: Sequence[float] = ()
-    """When a message arrived that had arrived before."""
+    """The times of repeated deliveries."""
     resent: int = 0
     sessions: int = 1
     failures: Sequence[str] = ()
-    """What went wrong beside the messages, each a sentence."""
+    """Failures other than lost messages."""
     left_out: int = 0
-    """Disturbances that the time did not suffice for."""
+    """Disturbances for which there was no time."""
 
     @cached_property
     def losses(self) -> Sequence[Loss]:
@@ -68,9 +68,9 @@ class Record:
 
     @cached_property
     def longest_between_saves(self) -> float:
-        """Seconds from one save to the next, while nothing kept the broker from it."""
-        unsettled = [each for each in self.happened if each.slot.kind not in SETTLED]
-        edges = [self.start, *(at for each in unsettled for at in (each.began, each.over))]
+        """The longest time in seconds between two saves, while nothing prevented them."""
+        preventing = [item for item in self.disturbances if item.slot.kind not in SETTLED]
+        edges = [self.start, *(at for item in preventing for at in (item.began, item.ended))]
         return max(
             (
                 later - earlier
@@ -82,116 +82,121 @@ class Record:
         )
 
     @property
-    def wrong(self) -> list[str]:
-        """Return why the run failed, a sentence each; nothing where it did not."""
-        return [*self.failures, *self._wrong()]
+    def errors(self) -> list[str]:
+        """The reasons why the run failed; empty if it succeeded."""
+        return [*self.failures, *self._errors()]
 
-    def _wrong(self) -> Iterator[str]:
-        if not self.happened or not self.acknowledged:
+    def _errors(self) -> Iterator[str]:
+        if not self.disturbances or not self.acknowledged:
             yield "nothing was measured"
         if self.sessions > 1:
             yield f"the broker lost the subscriber's session, {self.sessions - 1} times"
         if self.longest_between_saves > self.evidence.promise:
-            yield f"a save came {self.longest_between_saves:.1f} s after the other"
-        if unexplained := sum(not each.explained for each in self.losses):
+            yield f"a save came {self.longest_between_saves:.1f} s after the previous one"
+        if unexplained := sum(not loss.explained for loss in self.losses):
             yield f"{unexplained:,} lost messages are covered by the guarantee"
 
 
 def render(record: Record) -> str:
-    """Return the report as Markdown: the table, totals, every lost message, and the verdict."""
-    rows = [COLUMNS, ["---"] * len(COLUMNS), *(_row(record, each) for each in record.happened)]
-    lines = ["| " + " | ".join(each) + " |" for each in rows]
-    wrong = record.wrong
-    verdict = (
-        ["Failed:", "", *(f"- {each}" for each in wrong)]
-        if wrong
+    """Return the report as Markdown: the table, totals, every lost message, and the result."""
+    rows = [COLUMNS, ["---"] * len(COLUMNS), *(_row(record, item) for item in record.disturbances)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    errors = record.errors
+    result = (
+        ["Failed:", "", *(f"- {error}" for error in errors)]
+        if errors
         else [
             "Every acknowledged message was delivered, except those that autosave does not cover."
         ]
     )
-    return "\n".join([*lines, "", *_totals(record), "", *_lost(record), *verdict]) + "\n"
+    return "\n".join([*lines, "", *_totals(record), "", *_lost(record), *result]) + "\n"
 
 
 def longest_gap(instants: Sequence[float], span: Span) -> float:
-    """Return the longest time within *span* in which none of *instants*, in order, lies."""
+    """Return the longest time within *span* without any of *instants*, which are in order."""
     inside = instants[bisect_left(instants, span.began) : bisect_right(instants, span.ended)]
     edges = [span.began, *inside, span.ended]
     return max(later - earlier for earlier, later in pairwise(edges))
 
 
 def names_of(messages: Iterable[Message]) -> str:
-    """Return publishers with the numbers of their messages: ``soak-001: 4, 7-9; soak-002: 5``."""
+    """Return the numbers of the messages, by publisher: ``soak-001: 4, 7-9; soak-002: 5``."""
     return "; ".join(
-        f"soak-{publisher + 1:03}: {', '.join(_ranges(each.number for each in group))}"
-        for publisher, group in groupby(sorted(messages), key=lambda each: each.publisher)
+        f"soak-{publisher + 1:03}: {', '.join(_ranges(message.number for message in group))}"
+        for publisher, group in groupby(sorted(messages), key=lambda message: message.publisher)
     )
 
 
 def _ranges(numbers: Iterable[int]) -> list[str]:
-    found: list[list[int]] = []
-    for each in numbers:
-        if found and each == found[-1][-1] + 1:
-            found[-1].append(each)
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            found.append([each])
-    return [f"{each[0]}-{each[-1]}" if len(each) > 1 else str(each[0]) for each in found]
+            runs.append([number])
+    return [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
 
 
-def _row(record: Record, this: Happened) -> list[str]:
-    mine = {e: at for e, at in record.acknowledged.items() if this.since <= at < this.over}
-    losses = [each for each in record.losses if each.message in mine]
-    span = Span(began=this.began, ended=this.over)
-    idle = longest_gap(sorted(record.acknowledged.values()), span)
-    silent = longest_gap(sorted(record.arrived.values()), span)
+def _row(record: Record, disturbance: Disturbance) -> list[str]:
+    since, ended = disturbance.since, disturbance.ended
+    acknowledged = {message for message, at in record.acknowledged.items() if since <= at < ended}
+    losses = [loss for loss in record.losses if loss.message in acknowledged]
+    span = Span(began=disturbance.began, ended=ended)
+    without_acknowledgement = longest_gap(sorted(record.acknowledged.values()), span)
+    without_delivery = longest_gap(sorted(record.arrived.values()), span)
+    count = disturbance.disconnected
     return [
-        _clock(this.began - record.start),
-        this.slot.kind,
-        this.what.replace("|", "\\|"),
-        f"{idle:.2f} s",
-        f"away for {silent:.1f} s" if this.slot.away else f"{silent:.2f} s",
-        f"{this.cut_off:,}, for {this.outage:.1f} s at most" if this.cut_off else "0",
-        f"{len(mine):,}",
-        f"{len(mine) - len(losses):,}",
-        f"{sum(this.since <= at < this.over for at in record.again):,}",
+        _clock(disturbance.began - record.start),
+        disturbance.slot.kind,
+        disturbance.description.replace("|", "\\|"),
+        f"{without_acknowledgement:.2f} s",
+        f"away for {without_delivery:.1f} s"
+        if disturbance.slot.away
+        else f"{without_delivery:.2f} s",
+        f"{count:,}, for {disturbance.outage:.1f} s at most" if count else "0",
+        f"{len(acknowledged):,}",
+        f"{len(acknowledged) - len(losses):,}",
+        f"{sum(since <= at < ended for at in record.again):,}",
         f"{len(losses):,}",
-        _why(this, losses),
+        _reasons(disturbance, losses),
     ]
 
 
-def _why(this: Happened, losses: Sequence[Loss]) -> str:
+def _reasons(disturbance: Disturbance, losses: Sequence[Loss]) -> str:
     return "; ".join(
-        f"{len(group):,} {_verdict(group)}; {_ages(this, group)}" for group in _by_reason(losses)
+        f"{len(group):,} {_reason(group)}; {_times(disturbance, group)}"
+        for group in _by_reason(losses)
     )
 
 
 def _by_reason(losses: Sequence[Loss]) -> list[list[Loss]]:
-    ordered = sorted(losses, key=lambda each: (each.explained, each.why))
-    return [list(group) for _, group in groupby(ordered, key=lambda each: each.why)]
+    ordered = sorted(losses, key=lambda loss: (loss.explained, loss.why))
+    return [list(group) for _, group in groupby(ordered, key=lambda loss: loss.why)]
 
 
-def _verdict(group: Sequence[Loss]) -> str:
+def _reason(group: Sequence[Loss]) -> str:
     return f"{EXPLAINED if group[0].explained else UNEXPLAINED}: {group[0].why}"
 
 
-def _ages(this: Happened, group: Sequence[Loss]) -> str:
-    first, last = (pick(each.acknowledged - this.began for each in group) for pick in (min, max))
-    return f"acknowledged from {_beside(first)} to {_beside(last)}"
+def _times(disturbance: Disturbance, group: Sequence[Loss]) -> str:
+    times = [loss.acknowledged - disturbance.began for loss in group]
+    return f"acknowledged from {_relative(min(times))} to {_relative(max(times))}"
 
 
-def _beside(seconds: float) -> str:
+def _relative(seconds: float) -> str:
     return f"{abs(seconds):.1f} s {'before' if seconds < 0 else 'after'} its beginning"
 
 
 def _totals(record: Record) -> list[str]:
     evidence, lost = record.evidence, len(record.losses)
-    unasked = sum(each not in record.acknowledged for each in record.arrived)
-    left_out = [f"Left out, as the time was up: {record.left_out}.", ""] if record.left_out else []
+    unacknowledged = sum(message not in record.acknowledged for message in record.arrived)
+    left_out = [f"Left out for lack of time: {record.left_out}.", ""] if record.left_out else []
     return [
         *left_out,
         f"Acknowledged {len(record.acknowledged):,}; arrived "
         f"{len(record.acknowledged) - lost:,}; lost {lost:,}. Arrived again: "
         f"{len(record.again):,}. Sent again after a reconnect: {record.resent:,}. Delivered, "
-        f"though no acknowledgement reached the publisher: {unasked:,}.",
+        f"though no acknowledgement reached the publisher: {unacknowledged:,}.",
         "",
         f"{len(evidence.saves):,} databases were written. The longest time between two, while "
         f"nothing prevented it, was {record.longest_between_saves:.1f} s; the guarantee is "
@@ -202,19 +207,23 @@ def _totals(record: Record) -> list[str]:
 
 def _lost(record: Record) -> list[str]:
     lines: list[str] = []
-    former = "nothing"
-    for this in record.happened:
-        losses = [each for each in record.losses if this.since <= each.acknowledged < this.over]
-        name = f"'{this.slot.kind}' at {_clock(this.began - record.start)}"
+    previous = "nothing"
+    for disturbance in record.disturbances:
+        losses = [
+            loss
+            for loss in record.losses
+            if disturbance.since <= loss.acknowledged < disturbance.ended
+        ]
+        name = f"'{disturbance.slot.kind}' at {_clock(disturbance.began - record.start)}"
         for group in _by_reason(losses):
             lines += [
-                f"Lost: {len(group):,} of {name}, {_ages(this, group)}; before it came {former}. "
-                f"{_verdict(group).capitalize()}:",
+                f"Lost: {len(group):,} of {name}, {_times(disturbance, group)}; before it came "
+                f"{previous}. {_reason(group).capitalize()}:",
                 "",
-                names_of(each.message for each in group),
+                names_of(loss.message for loss in group),
                 "",
             ]
-        former = name
+        previous = name
     return lines
 
 

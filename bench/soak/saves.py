@@ -1,53 +1,53 @@
-"""Each time at which the broker put a database in place, seen from its folder."""
+"""Record the times at which the broker writes its database."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-LOOK = 0.05
-"""Seconds between two looks: nobody tells us of a rename."""
+POLL_INTERVAL = 0.05
+"""Seconds between two checks of the file."""
 
 
 class Saves:
-    """The databases that were there, by the time at which each was written."""
+    """The times and sizes of the databases."""
 
-    def __init__(self, database: Path, patience: float) -> None:
-        """*patience*: seconds within which one more has to come, where one is waited for."""
+    def __init__(self, database: Path, timeout: float) -> None:
+        """*timeout* is how long ``after`` waits for a save, in seconds."""
         self.instants: list[float] = []
         self.sizes: list[int] = []
         self._database = database
-        self._patience = patience
-        self._one_more = asyncio.Condition()
+        self._timeout = timeout
+        self._saved = asyncio.Condition()
 
     async def watch(self) -> None:
-        """See every save until the task is cancelled; what lies there at first is not one."""
-        known = self._look()
+        """Record every save until the task is cancelled; an existing file does not count."""
+        previous = self._status()
         while True:
-            await asyncio.sleep(LOOK)
-            found = self._look()
-            if found is None or found == known:
+            await asyncio.sleep(POLL_INTERVAL)
+            status = self._status()
+            if status is None or status == previous:
                 continue
-            known = found
-            _, written, size = found
-            async with self._one_more:
+            previous = status
+            _, written, size = status
+            async with self._saved:
                 self.instants.append(written / 1e9)
                 self.sizes.append(size)
-                self._one_more.notify_all()
+                self._saved.notify_all()
 
     async def after(self, instant: float) -> float:
-        """Return the time of the first save that was written after *instant*, once it is there."""
+        """Wait for a save after *instant*, and return its time."""
         try:
-            async with asyncio.timeout(self._patience), self._one_more:
-                await self._one_more.wait_for(lambda: self.instants and self.instants[-1] > instant)
+            async with asyncio.timeout(self._timeout), self._saved:
+                await self._saved.wait_for(lambda: self.instants and self.instants[-1] > instant)
         except TimeoutError:
-            said = f"no database was written within {self._patience:.0f} s"
-            raise AssertionError(said) from None
-        return next(each for each in self.instants if each > instant)
+            message = f"no database was written within {self._timeout:.0f} s"
+            raise AssertionError(message) from None
+        return next(save for save in self.instants if save > instant)
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _status(self) -> tuple[int, int, int] | None:
         try:
-            found = self._database.stat()
+            status = self._database.stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,4 +1,4 @@
-"""What a disturbance happens to: a stack that is up, its host, and the clients of its broker."""
+"""The test environment of a run: a deployed stack, its host, and the clients of its broker."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bench.soak.subscriber import Subscriber
 from cli.users.credentials import all_logins
 
 AUTOSAVE = 5
-"""Seconds; production says 300. What a kill may cost is short against what was saved before it."""
+"""Seconds; 300 in production. Short, so that most messages are saved before a kill."""
 PERIOD = 2.0
-"""Seconds from one message of a publisher to its next."""
+"""Seconds between two messages of a publisher."""
 DISK = "16m"
-"""Of the data folder: room for some ten times what waits for the subscriber."""
+"""The size of the data folder's disk: about ten times the queued messages."""
 QUEUE = 100_000
-"""Messages that may wait; production's 10,000 are 100 seconds of 200 clients."""
+"""The limit of queued messages; production's 10,000 suffice for 100 seconds of 200 clients."""
 FLEET, SUBSCRIBES = "soak", "sentient_api_prod"
-PATIENCE = 120.0
-"""Seconds until everybody is back and was acknowledged."""
-COMMAND_PATIENCE = 300.0
+TIMEOUT = 120.0
+"""Seconds for all publishers to reconnect and to get an acknowledgement."""
+COMMAND_TIMEOUT = 300.0
 
 
 @dataclass
 class Stage:
-    """All that the disturbances reach; seconds are since the epoch."""
+    """The stack, its clients, and the recorded events; times are in seconds since the epoch."""
 
     stack: Stack
     dockerd: Dockerd
@@ -46,70 +46,72 @@ class Stage:
     kills: list[Span] = field(default_factory=list)
     full: list[Span] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
-    """How often each kind has happened."""
+    """The number of disturbances, by kind."""
 
-    def taken_of(self, publisher: int) -> Callable[[int, float], None]:
-        """Return what notes the acknowledgements of one publisher."""
+    def record_pubacks(self, publisher: int) -> Callable[[int, float], None]:
+        """Return a callback that records the acknowledgements of *publisher*."""
 
-        def note(number: int, at: float) -> None:
+        def record(number: int, at: float) -> None:
             self.acknowledged[Message(publisher, number)] = at
 
-        return note
+        return record
 
     @property
     def data(self) -> Path:
         return Path(self.stack.settings.broker.folders.data)
 
     @property
-    def cut_off(self) -> int:
-        """Connections that ended, but for the subscriber's when it left."""
-        return self.subscriber.disconnected + sum(each.disconnected for each in self.publishers)
+    def disconnected(self) -> int:
+        """The number of ended connections, except that of the subscriber when it left."""
+        return self.subscriber.disconnected + sum(
+            publisher.disconnected for publisher in self.publishers
+        )
 
     def run(self, *words: str) -> str:
-        """Run a command on the stack, as `./brokerctl` does, and return what it said."""
-        _, said = self.stack.command(*words, patience=COMMAND_PATIENCE)
-        return said
+        """Run a command of `./brokerctl` for the stack, and return its output."""
+        _, output = self.stack.command(*words, timeout=COMMAND_TIMEOUT)
+        return output
 
     def up(self) -> float:
         """Return the seconds that `pulumi up` takes."""
-        return self.stack.up(COMMAND_PATIENCE)
+        return self.stack.up(COMMAND_TIMEOUT)
 
     def state(self) -> dict[str, Any]:
-        """Return what Docker says of the container's state."""
-        found: dict[str, Any] = self.stack.site.inspect()["State"]
-        return found
+        """Return the state of the container from `docker inspect`."""
+        state: dict[str, Any] = self.stack.site.inspect()["State"]
+        return state
 
     def passwords(self) -> dict[str, str]:
-        """Return what everybody logs in with now, by name."""
+        """Return the current passwords, by user."""
         logins = all_logins(self.stack.settings, self.stack.site.outputs())
-        return {name: each.password for name, each in logins.items()}
+        return {name: login.password for name, login in logins.items()}
 
-    def new_logins(self) -> None:
-        """Have the publishers connect with the passwords of now, the next time they do."""
+    def update_passwords(self) -> None:
+        """Give the publishers their current passwords, for their next connection."""
         passwords = self.passwords()
-        for each in self.publishers:
-            each.address = replace(each.address, password=passwords[each.client_id])
+        for publisher in self.publishers:
+            publisher.address = replace(publisher.address, password=passwords[publisher.client_id])
 
-    async def everybody_is_served(self, *, since: float = 0.0) -> None:
+    async def wait_for_pubacks(self, *, since: float = 0.0) -> None:
         """
-        Return once each publisher had one more message acknowledged.
+        Return once every publisher got another acknowledgement.
 
-        With *since* it is on a connection made after that instant: acknowledgements of a broker
-        that is gone may still be on their way.
+        With *since*, on a connection that began after that time: acknowledgements of a former
+        broker may still arrive.
         """
-        async with asyncio.timeout(PATIENCE):
-            for each in self.publishers:
-                each.taken.clear()
-            for each in self.publishers:
-                await each.taken.wait()
-                while each.connected_at <= since:
-                    each.taken.clear()
-                    await each.taken.wait()
+        async with asyncio.timeout(TIMEOUT):
+            for publisher in self.publishers:
+                publisher.puback.clear()
+            for publisher in self.publishers:
+                await publisher.puback.wait()
+                while publisher.connected_at <= since:
+                    publisher.puback.clear()
+                    await publisher.puback.wait()
 
 
 @contextmanager
-def a_disk_of_its_own(stack: Stack) -> Iterator[None]:
-    """Give the data folder a small file system, and take it away again."""
+def small_disk(stack: Stack) -> Iterator[None]:
+    """Mount a small file system at the data folder during the block."""
     folder = Path(stack.settings.broker.folders.data)
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], check=True)
@@ -120,7 +122,7 @@ def a_disk_of_its_own(stack: Stack) -> Iterator[None]:
 
 
 def declare(stack: Stack, clients: int) -> None:
-    """Say in the stack file what the soak needs, and put the commands beside it."""
+    """Change the stack file for the soak test, and add the commands to the project."""
 
     def change(config: dict[str, Any]) -> None:
         broker = config["broker"]
@@ -136,8 +138,8 @@ def declare(stack: Stack, clients: int) -> None:
     stack.add_commands()
 
 
-def people(stack: Stack, dockerd: Dockerd) -> Stage:
-    """Return the stage of a stack that is up, with everybody still at home."""
+def create_stage(stack: Stack, dockerd: Dockerd) -> Stage:
+    """Return the stage of a deployed stack, with clients that are not connected yet."""
     fleet, port = stack.settings.fleets[FLEET], stack.site.ports[0]
     logins = all_logins(stack.settings, stack.site.outputs())
 
@@ -161,6 +163,6 @@ def people(stack: Stack, dockerd: Dockerd) -> Stage:
             for number, name in enumerate(fleet.admitted)
         ],
     )
-    for each in stage.publishers:
-        each.on_taken = stage.taken_of(each.number)
+    for publisher in stage.publishers:
+        publisher.on_puback = stage.record_pubacks(publisher.number)
     return stage

@@ -1,4 +1,4 @@
-"""The persistent subscriber: its session outlives its connections, and it counts what arrives."""
+"""A subscriber with a persistent session, which records the delivered messages."""
 
 from __future__ import annotations
 
@@ -6,98 +6,98 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from bench.clients import Address, Client, TurnedAwayError
-from bench.publisher import AGAIN_AFTER, ANSWER, PAYLOAD
+from bench.clients import Address, Client, LoginRefusedError
+from bench.publisher import ANSWER_TIMEOUT, PAYLOAD, RECONNECT_DELAY
 from bench.soak.judge import Message
 
 CLIENT_ID = "soak-subscriber"
 FILTER = "paragon/+/sensors/soak"
-MARKED = "paragon/subscriber/sensors/soak"
-PATIENCE = 30.0
-"""Seconds after which a connection that brings nothing more is given up."""
-NOBODY = 0xFFFF
-"""The publisher's number in messages of the subscriber's own."""
+MARKER_TOPIC = "paragon/subscriber/sensors/soak"
+TIMEOUT = 30.0
+"""Seconds after which a connection without further messages is closed."""
+MARKER = 0xFFFF
+"""The publisher's number in markers, which the subscriber sends to itself."""
 
 
 @dataclass
 class Subscriber:
-    """One client of QoS 1; it is there, or away while the broker keeps its messages."""
+    """A QoS 1 client, which can disconnect while the broker queues its messages."""
 
     address: Address
     arrived: dict[Message, float] = field(default_factory=dict)
-    """The time at which each arrived first, in seconds since the epoch."""
+    """The time of the first delivery, in seconds since the epoch."""
     again: list[float] = field(default_factory=list)
-    """When one arrived that had arrived before."""
+    """The times of repeated deliveries."""
     sessions: int = 0
-    """Connections at which the broker knew nothing of it: one, the first."""
+    """The number of new sessions: 1, unless the broker lost the session."""
     disconnected: int = 0
-    """Connections that ended though it had not left."""
-    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    _there: asyncio.Event = field(default_factory=asyncio.Event)
+    """The number of connections that ended without a call of ``disconnect``."""
+    _connecting: asyncio.Event = field(default_factory=asyncio.Event)
+    _connected: asyncio.Event = field(default_factory=asyncio.Event)
     _client: Client | None = None
-    _marks: int = 0
-    _seen: asyncio.Event = field(default_factory=asyncio.Event)
+    _markers: int = 0
+    _marker_arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def come(self) -> None:
-        self._wanted.set()
+    def connect(self) -> None:
+        self._connecting.set()
 
-    def leave(self) -> None:
-        """Go without a word, as one that lost its network."""
-        self._wanted.clear()
+    def disconnect(self) -> None:
+        """Disconnect without a DISCONNECT packet, like a client that loses its network."""
+        self._connecting.clear()
         if self._client is not None:
             self._client.abort()
 
     async def run(self) -> None:
         while True:
-            await self._wanted.wait()
+            await self._connecting.wait()
             try:
-                async with asyncio.timeout(ANSWER):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
                     client = await Client.dial(
-                        self.address, CLIENT_ID, lasting=True, on_message=self._arrived
+                        self.address, CLIENT_ID, persistent=True, on_message=self._arrived
                     )
                     self._client = client
                     if not client.resumed:
                         self.sessions += 1
                         await client.subscribe(FILTER)
-            except (OSError, TurnedAwayError):
-                await asyncio.sleep(AGAIN_AFTER)
+            except (OSError, LoginRefusedError):
+                await asyncio.sleep(RECONNECT_DELAY)
                 continue
-            self._there.set()
+            self._connected.set()
             try:
                 await client.closed
             finally:
                 client.abort()
-                self._there.clear()
-            if self._wanted.is_set():
+                self._connected.clear()
+            if self._connecting.is_set():
                 self.disconnected += 1
-                await asyncio.sleep(AGAIN_AFTER)
+                await asyncio.sleep(RECONNECT_DELAY)
 
     async def caught_up(self) -> None:
-        """Return once all that waited for it has arrived: a message of its own comes after it."""
-        self._marks += 1
-        self._seen.clear()
-        seen = asyncio.ensure_future(self._seen.wait())
+        """Return once all queued messages were delivered: a marker arrives after them."""
+        self._markers += 1
+        self._marker_arrived.clear()
+        arrived = asyncio.ensure_future(self._marker_arrived.wait())
         try:
-            while not seen.done():
-                await self._there.wait()
+            while not arrived.done():
+                await self._connected.wait()
                 client = self._client
                 assert client is not None
-                client.publish(MARKED, PAYLOAD.pack(NOBODY, self._marks), 1)
-                over = asyncio.ensure_future(asyncio.wait([client.closed]))
+                client.publish(MARKER_TOPIC, PAYLOAD.pack(MARKER, self._markers), 1)
+                closed = asyncio.ensure_future(asyncio.wait([client.closed]))
                 done, _ = await asyncio.wait(
-                    [seen, over], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE
+                    [arrived, closed], return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT
                 )
-                over.cancel()
+                closed.cancel()
                 if not done:
                     client.abort()
         finally:
-            seen.cancel()
+            arrived.cancel()
 
     def _arrived(self, payload: bytes) -> None:
         message = Message(*PAYLOAD.unpack(payload))
-        if message.publisher == NOBODY:
-            if message.number == self._marks:
-                self._seen.set()
+        if message.publisher == MARKER:
+            if message.number == self._markers:
+                self._marker_arrived.set()
         elif message in self.arrived:
             self.again.append(time.time())
         else:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from bootstrap import apt, packages, progress
 from bootstrap.daemon import ensure_daemon
 from bootstrap.engine import ensure_engine
-from bootstrap.image import RECIPES, stand_in
+from bootstrap.image import RECIPES, fallback_image
 from cli.development.bare_path import link_programs
 from cli.errors import CommandError
 from cli.exit_codes import finish
@@ -92,7 +92,7 @@ def main() -> None:
     if not given.no_set_up:
         set_up(stages.values())
     failed, tests = run(stages)
-    progress.where_the_time_went()
+    progress.print_timings()
     for line in (*slowest(tests), *failures(tests)):
         print(line, file=sys.stderr, flush=True)
     if failed:
@@ -124,7 +124,7 @@ def set_up(stages: Iterable[Stage]) -> None:
         daemon = ensure_daemon()
         for recipe in RECIPES:
             for suite in recipe.expected:
-                stand_in(suite, daemon, recipe)
+                fallback_image(suite, daemon, recipe)
     if any(stage.engine for stage in stages):
         ensure_engine()
 

@@ -42,7 +42,7 @@ def take_down(
     pulumi = Pulumi.ready(stack)
     # Read before the destroy: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
-    words = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
+    words = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
     unprotected: list[str] = []
     if delete_passwords:
         unprotected = _protected_seeds(pulumi)

@@ -36,13 +36,13 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
 
     pulumi = Pulumi.ready(stack)
     daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
-    image = ensure_image(broker.image, daemon, allow_stand_in=broker.allow_stand_in)
+    image = ensure_image(broker.image, daemon, allow_fallback=broker.allow_stand_in)
     if broker.monitoring is not None:
-        ensure_image(broker.monitoring.image, daemon, allow_stand_in=broker.allow_stand_in)
+        ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
     pulumi.select()
     # A stack whose state is on this machine is changed at once; for others Pulumi shows a preview
     # and asks.
-    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.ours else []
+    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
     pulumi.run("up", "--stack", stack.name, *unasked)
     require_login(stack)
     result |= {

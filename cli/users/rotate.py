@@ -62,7 +62,7 @@ def rotate(
         if logins[LOGINS_SHOWN:]:
             print(f"  and {len(logins) - LOGINS_SHOWN:,} more")
         pulumi.run("preview", "--stack", stack.name)
-        if not (sure or pulumi.backend.ours or confirm("Rotate?")):
+        if not (sure or pulumi.backend.local_passphrase or confirm("Rotate?")):
             raise CommandError("nothing was rotated: the answer was not yes (--yes doesn't ask).")
     result |= {
         "stack": stack.name,

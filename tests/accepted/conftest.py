@@ -200,9 +200,9 @@ def line(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(line: str, stand_in: Callable[[str], str]) -> str:
+def image(line: str, fallback_image: Callable[[str], str]) -> str:
     """An image of that line."""
-    name = stand_in(SUITES[line])
+    name = fallback_image(SUITES[line])
     assert f":{line}." in name
     return name
 

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import SUITES
-from mqtt import DENIED, Client, refusal
+from mqtt import DENIED, Client, login_error
 
 from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import adopt
@@ -27,7 +27,7 @@ ACL = (
 
 
 @pytest.fixture(scope="module")
-def passwd(docker, stand_in):
+def passwd(docker, fallback_image):
     """A password file that Mosquitto's own tool wrote, one line in each of its two forms."""
     script = (
         'mosquitto_passwd -H sha512 -c -b /tmp/p old "$1" && '
@@ -35,7 +35,7 @@ def passwd(docker, stand_in):
     )
     return docker(
         *("run", "--rm", "--network", "none", "--user", "0:0", "--tmpfs", "/tmp"),
-        *("--entrypoint", "/bin/sh", stand_in(SUITES["2.0"])),
+        *("--entrypoint", "/bin/sh", fallback_image(SUITES["2.0"])),
         *("-c", script, "sh", PASSWORDS["old"], PASSWORDS["newer"]),
     )
 
@@ -68,7 +68,7 @@ def test_everybody_logs_in_with_the_password_that_they_have(running):
 
 def test_and_with_no_other(running):
     for name in PASSWORDS:
-        assert refusal(running.port, name, "another") == "Not authorized"
+        assert login_error(running.port, name, "another") == "Not authorized"
 
 
 def test_they_may_what_they_might_before_and_no_more(running):

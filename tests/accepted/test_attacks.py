@@ -23,8 +23,8 @@ SLOW = {"guard", "ready", "restart", "restore"}
 
 
 @pytest.fixture(scope="module")
-def stack(daemon, stand_in):
-    with broker_under_attack(ROOT, daemon, stand_in("trixie")) as made:
+def stack(daemon, fallback_image):
+    with broker_under_attack(ROOT, daemon, fallback_image("trixie")) as made:
         yield made
 
 

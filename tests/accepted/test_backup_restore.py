@@ -714,11 +714,11 @@ def test_a_broker_that_starts_again_and_again_on_garbage_is_restored(running, li
     assert len(kept(running)) == 3
 
 
-def test_to_the_other_line_and_back(running, line, stand_in):
+def test_to_the_other_line_and_back(running, line, fallback_image):
     remember(running, 3)
     there = backup(running).facts["archive"]
     here = running.image
-    running.image = stand_in(SUITES["2.1" if line == "2.0" else "2.0"])
+    running.image = fallback_image(SUITES["2.1" if line == "2.0" else "2.0"])
     lose_everything(running)
     restore(running, there)
     assert len(kept(running)) == 3

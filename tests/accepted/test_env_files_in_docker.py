@@ -10,8 +10,8 @@ from broker.credentials.env_files import MISREAD
 
 
 @pytest.fixture(scope="module")
-def read(docker, stand_in):
-    image = stand_in("trixie")
+def read(docker, fallback_image):
+    image = fallback_image("trixie")
 
     def read(files):
         named = [word for file in files for word in ("--env-file", str(file))]

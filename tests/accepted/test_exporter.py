@@ -15,7 +15,7 @@ from mqtt import Client
 from patience import eventually
 from ports import free_port
 
-from bootstrap.image import EXPORTER, stand_in
+from bootstrap.image import EXPORTER, fallback_image
 from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -61,7 +61,7 @@ def running(start):
 
 @pytest.fixture(scope="module")
 def run_exporter(running, daemon, docker, tmp_path_factory) -> Iterator[Any]:
-    image = stand_in("trixie", daemon, EXPORTER).name
+    image = fallback_image("trixie", daemon, EXPORTER).name
     made: list[str] = []
 
     def run(password: str, port: int) -> Exporter:

@@ -36,8 +36,8 @@ def suite(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def image(suite: str, stand_in) -> str:
-    return stand_in(suite)
+def image(suite: str, fallback_image) -> str:
+    return fallback_image(suite)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from host_scripts import host_scripts
-from mqtt import Client, Refused, refusal
+from mqtt import Client, Refused, login_error
 from patience import eventually
 
 from broker.host.script_calls import render_stdin
@@ -52,7 +52,7 @@ def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
         assert found["sentient_monitor_prod"].state == "never"
     before = read(talkative)
 
-    assert refusal(talkative.port, "admin", "a guess") == "Not authorized"
+    assert login_error(talkative.port, "admin", "a guess") == "Not authorized"
 
     def counted():
         seen = read(talkative)
@@ -68,7 +68,7 @@ def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
     eventually(lambda: read(talkative).parties["paragon_devices"].ended is not None, 10)
     # Refused through WebSockets: 2.0 says no word of it.
     port = talkative.broker.listeners["websocket"].port
-    assert refusal(port, "admin", "a guess", websocket=True) == "Not authorized"
+    assert login_error(port, "admin", "a guess", websocket=True) == "Not authorized"
     with talkative.client("admin", session="fence"):
         eventually(lambda: "as fence (" in talkative.log(), 10)
     more = eventually(

@@ -1,7 +1,7 @@
 """Every hash and password that settings permit is one that a client logs in with."""
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 
 from components.credentials import SPECIAL
 
@@ -17,7 +17,7 @@ def test_any_number_of_iterations_is_one_that_mosquitto_reads(start, iterations)
     )
     for name in running.passwords:
         running.client(name).close()
-        assert refusal(running.port, name, "wrong") == "Not authorized"
+        assert login_error(running.port, name, "wrong") == "Not authorized"
 
 
 def test_every_character_that_a_password_may_hold_survives_all_its_files(start):

@@ -1,7 +1,7 @@
 """Changed files reach a broker that runs, nobody else notices, and bad files change nothing."""
 
 import pytest
-from mqtt import DENIED, refusal
+from mqtt import DENIED, login_error
 
 from broker.settings.stack_settings import Settings
 
@@ -45,7 +45,7 @@ def test_a_changed_rule_a_new_user_and_a_rotated_one_take_effect_and_others_stay
 
         assert rotated.is_dropped()
         assert removed.is_dropped()
-        assert refusal(running.port, "sentient_api_prod", old_password) == "Not authorized"
+        assert login_error(running.port, "sentient_api_prod", old_password) == "Not authorized"
         running.client("sentient_api_prod").close()
         with running.client("newcomer") as newcomer:
             assert newcomer.publish("paragon/room/news", "hello") == "Success"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 
 BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
 
@@ -38,9 +38,9 @@ def test_every_user_logs_in_with_the_hash_that_we_computed(running, websocket):
 def test_a_wrong_password_an_unknown_name_and_no_name_are_refused(running, websocket):
     port = running.broker.listeners["websocket" if websocket else "mqtt"].port
     for name in running.passwords:
-        assert refusal(port, name, "wrong", websocket=websocket) == "Not authorized"
-    assert refusal(port, "nobody", "wrong", websocket=websocket) == "Not authorized"
-    assert refusal(port, None, None, websocket=websocket) == "Not authorized"
+        assert login_error(port, name, "wrong", websocket=websocket) == "Not authorized"
+    assert login_error(port, "nobody", "wrong", websocket=websocket) == "Not authorized"
+    assert login_error(port, None, None, websocket=websocket) == "Not authorized"
 
 
 def test_the_health_check_logs_in_without_a_password_on_its_command_line(running):

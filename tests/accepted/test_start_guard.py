@@ -11,7 +11,7 @@ from pathlib import Path
 import killing
 import pytest
 from conftest import SUITES
-from mqtt import refusal
+from mqtt import login_error
 
 from broker.host.layout import database_call, guard_call, ready_call
 from broker.host.script_calls import ScriptCall
@@ -369,8 +369,8 @@ def test_what_clients_cleared_in_between_stays_cleared(running):
     assert retained(running) == MESSAGES - 1
 
 
-def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, stand_in):
-    (other,) = (stand_in(suite) for each, suite in SUITES.items() if each != line)
+def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, fallback_image):
+    (other,) = (fallback_image(suite) for each, suite in SUITES.items() if each != line)
 
     done = guard(running, image=other)
 
@@ -447,7 +447,7 @@ def test_where_nothing_is_to_be_replaced_nothing_is_done(running):
     assert guard(running).returncode == 0
 
     assert not (data(running) / ".before-start").exists()
-    assert refusal(running.port, "admin", "wrong") == "Not authorized"
+    assert login_error(running.port, "admin", "wrong") == "Not authorized"
 
 
 @pytest.fixture

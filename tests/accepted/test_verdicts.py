@@ -105,7 +105,7 @@ class Score:
 
 @pytest.fixture(scope="module")
 def bench(
-    stand_in: Callable[[str], str],
+    fallback_image: Callable[[str], str],
     docker: Callable[..., str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Bench]]:
@@ -122,7 +122,7 @@ def bench(
         docker(
             *("run", "--detach", "--name", name, "--publish", "127.0.0.1::1883"),
             *("--user", "1883:1883", "--volume", f"{folder}:/mosquitto/config:ro"),
-            *(stand_in(suite), "mosquitto", "-c", "/mosquitto/config/mosquitto.conf"),
+            *(fallback_image(suite), "mosquitto", "-c", "/mosquitto/config/mosquitto.conf"),
         )
         port = int(docker("port", name, "1883/tcp").rpartition(":")[2])
         return Bench(port, folder, lambda: docker("exec", name, "kill", "-HUP", "1"))
@@ -173,10 +173,12 @@ def _reaches(filter_: str, topic: str) -> bool:
     return matches(filter_, topic)
 
 
-def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(bench, stand_in, tell):
+def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(
+    bench, fallback_image, tell
+):
     scores = []
     for suite in SUITES:
-        version = stand_in(suite).partition(":")[2].partition("-")[0]
+        version = fallback_image(suite).partition(":")[2].partition("-")[0]
         score, random, broker = Score(version), Random(SEED), bench(suite)
         for _ in range(ROUNDS):
             ask(broker, draw_round(random, users=USERS, topics=TOPICS), score)

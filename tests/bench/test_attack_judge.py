@@ -1,4 +1,4 @@
-"""The judge sees each effect on files outside, and none where nothing happened."""
+"""The judge detects every effect on files outside, and no effect without a change."""
 
 import os
 import shutil
@@ -27,21 +27,21 @@ NOBODY = 4713
 
 @pytest.fixture
 def outside():
-    """Canaries on a file system that notes each read, where everybody may come by."""
+    """Canaries in a folder that all users can enter, on a file system with access times."""
     disk = Path(tempfile.mkdtemp(prefix="judged-"))
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "strictatime,mode=0755", "t", str(disk)], check=True
     )
     disk.chmod(0o755)
-    made = disk / "outside"
-    make_canaries(made, ["mosquitto.db", "config"])
-    yield made
+    canaries = disk / "outside"
+    make_canaries(canaries, ["mosquitto.db", "config"])
+    yield canaries
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
     disk.rmdir()
 
 
 def await_tick(folder):
-    """File times are as coarse as the kernel's clock: wait until it has gone on."""
+    """Wait until the kernel's clock of file times has advanced."""
     probe = folder / "probe"
     probe.touch()
     first = probe.stat().st_ctime_ns
@@ -51,12 +51,12 @@ def await_tick(folder):
     probe.unlink()
 
 
-def seen_of(outside, act):
+def effects_of(outside, act):
     before = prepare(outside)
     await_tick(outside.parent)
     act()
     read = times_of_reading(before)
-    return [each.replace(f"{outside}/", "") for each in effects(before, read, look(outside))]
+    return [effect.replace(f"{outside}/", "") for effect in effects(before, read, look(outside))]
 
 
 def write(path, text):
@@ -65,41 +65,41 @@ def write(path, text):
 
 
 EFFECTS = {
-    "read file": lambda it: (it / "file").read_text(),
-    "written file": lambda it: write(it / "file", "more"),
-    "mode 0600 to 0644 file": lambda it: (it / "file").chmod(0o644),
-    "owner 0:0 to 4713:4713 file": lambda it: os.chown(it / "file", NOBODY, NOBODY),
-    "deleted folder/mosquitto.db": lambda it: (it / "folder" / "mosquitto.db").unlink(),
-    "created absent/new": lambda it: (it / "absent" / "new").touch(),
-    "linked file": lambda it: os.link(it / "file", it.parent / "another"),
-    "read folder": lambda it: list((it / "folder").iterdir()),
-    "replaced file": lambda it: (
-        shutil.copy(it / "file", it / "f") and (it / "f").rename(it / "file")
+    "read file": lambda path: (path / "file").read_text(),
+    "written file": lambda path: write(path / "file", "more"),
+    "mode 0600 to 0644 file": lambda path: (path / "file").chmod(0o644),
+    "owner 0:0 to 4713:4713 file": lambda path: os.chown(path / "file", NOBODY, NOBODY),
+    "deleted folder/mosquitto.db": lambda path: (path / "folder" / "mosquitto.db").unlink(),
+    "created absent/new": lambda path: (path / "absent" / "new").touch(),
+    "linked file": lambda path: os.link(path / "file", path.parent / "another"),
+    "read folder": lambda path: list((path / "folder").iterdir()),
+    "replaced file": lambda path: (
+        shutil.copy(path / "file", path / "f") and (path / "f").rename(path / "file")
     ),
-    "attributes file": lambda it: os.chown(it / "file", 0, 0),
+    "attributes file": lambda path: os.chown(path / "file", 0, 0),
 }
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
-def test_each_effect_is_seen(outside, effect):
-    assert effect in seen_of(outside, lambda: EFFECTS[effect](outside))
+def test_every_effect_is_detected(outside, effect):
+    assert effect in effects_of(outside, lambda: EFFECTS[effect](outside))
 
 
-def test_nothing_is_seen_where_nothing_happened(outside):
+def test_no_effect_is_detected_without_a_change(outside):
     def harmless():
         (outside / "file").lstat()
         (outside.parent / "beside").write_text("x")
         (outside.parent / "link").symlink_to(outside / "file")
         (outside.parent / "link").lstat()
 
-    assert seen_of(outside, harmless) == []
-    assert seen_of(outside, lambda: None) == []
+    assert effects_of(outside, harmless) == []
+    assert effects_of(outside, lambda: None) == []
 
 
 def scanned(folder, *secrets):
     done = subprocess.run(
         scan_argv(NOBODY, NOBODY, [folder]),
-        input="".join(f"{each}\n" for each in secrets),
+        input="".join(f"{secret}\n" for secret in secrets),
         capture_output=True,
         text=True,
         check=True,
@@ -108,7 +108,7 @@ def scanned(folder, *secrets):
     return {(index, path.rpartition("/")[2]) for index, path in leaks(done.stdout)}
 
 
-def test_a_secret_is_found_where_that_user_can_read_it_and_nowhere_else(outside):
+def test_a_secret_is_found_only_in_files_that_the_user_can_read(outside):
     folder = outside.parent / "product"
     folder.mkdir()
     folder.chmod(0o755)
@@ -122,8 +122,8 @@ def test_a_secret_is_found_where_that_user_can_read_it_and_nowhere_else(outside)
     assert scanned(folder, "first", "second", MARK) == {(0, "shown"), (-1, "a.tar.gz")}
 
 
-def test_names_are_noticed_whoever_uses_them(tmp_path):
-    with watched([tmp_path]) as noticed:
+def test_names_that_another_process_uses_are_recorded(tmp_path):
+    with watched([tmp_path]) as used:
         code = (
             "import os, sys; os.mkdir(sys.argv[1]); open(sys.argv[1] + '/x', 'w'); os.rmdir('/no')"
         )
@@ -131,12 +131,12 @@ def test_names_are_noticed_whoever_uses_them(tmp_path):
             [sys.executable, "-c", code, str(tmp_path / "made")], check=False, capture_output=True
         )
         (tmp_path / "made" / "x").rename(tmp_path / "y")
-    assert {f"{tmp_path}/made", f"{tmp_path}/made/x", f"{tmp_path}/y"} <= noticed
+    assert {f"{tmp_path}/made", f"{tmp_path}/made/x", f"{tmp_path}/y"} <= used
 
 
-def test_listening_ends_at_once(tmp_path):
+def test_watching_ends_without_delay(tmp_path):
     began = time.monotonic()
-    with watched([tmp_path]) as noticed:
+    with watched([tmp_path]) as used:
         pass
-    assert noticed == set()
+    assert used == set()
     assert time.monotonic() - began < 60

@@ -1,4 +1,4 @@
-"""A trace of strace(1) says what root touched, and the rule says where it must not."""
+"""A trace of strace(1) lists the accesses of root, and the rule finds those that are forbidden."""
 
 import pytest
 
@@ -11,24 +11,25 @@ HOSTILE = {DATA: "the broker's user"}
 
 
 def accesses(*calls, cwd="/"):
-    """What one process of root's does that makes *calls*."""
+    """Return the accesses of one process of root that makes *calls*."""
     return parse({7: [f"{number}.5 {call}" for number, call in enumerate(calls)]}, cwd=cwd)
 
 
-def against(*calls, cwd="/"):
-    return [(found.kind, found.path) for found in violations(accesses(*calls, cwd=cwd), HOSTILE)]
+def violations_of(*calls, cwd="/"):
+    found = violations(accesses(*calls, cwd=cwd), HOSTILE)
+    return [(violation.kind, violation.path) for violation in found]
 
 
 class TestTrace:
-    def test_paths_are_those_of_the_folder_that_a_descriptor_is(self):
+    def test_paths_are_relative_to_the_folder_of_a_descriptor(self):
         found = accesses(
             'openat(AT_FDCWD</etc>, "passwd", O_RDONLY) = 3</etc/passwd>',
             f'unlinkat(4<{DATA}>, "old", 0) = 0',
             f'openat(AT_FDCWD</>, "{DATA}/../x", O_RDONLY) = -1 ENOENT (No such file or directory)',
         )
-        assert [each.path for each in found] == ["/etc/passwd", f"{DATA}/old", "/srv/mqtt/x"]
+        assert [access.path for access in found] == ["/etc/passwd", f"{DATA}/old", "/srv/mqtt/x"]
 
-    def test_a_child_begins_where_its_parent_is_and_with_its_rights(self):
+    def test_a_child_inherits_working_folder_and_user(self):
         found = parse(
             {
                 7: ['1.0 chdir("/srv") = 0', "2.0 vfork() = 8", '5.0 unlink("a") = 0'],
@@ -40,12 +41,12 @@ class TestTrace:
             },
             cwd="/",
         )
-        assert [(each.path, each.uid) for each in found if each.kind == "delete"] == [
+        assert [(access.path, access.uid) for access in found if access.kind == "delete"] == [
             ("/srv/a", 0),
             ("/srv/mqtt/b", 1883),
         ]
 
-    def test_a_failed_change_of_rights_or_folder_changes_nothing(self):
+    def test_a_failed_change_of_user_or_folder_has_no_effect(self):
         found = accesses(
             "setuid(1883) = -1 EPERM (Operation not permitted)",
             'chdir("/srv") = -1 ENOENT (No such file or directory)',
@@ -59,20 +60,20 @@ class TestTrace:
             'symlink("/etc/shadow", "/c") = 0',
             'readlink("/c", "/etc/shadow", 99) = 11',
         )
-        assert [(each.path, each.other) for each in found] == [
+        assert [(access.path, access.other) for access in found] == [
             ("/b", "/a"), ("/a", ""), ("/c", ""), ("/c", ""),
         ]  # fmt: skip
 
-    def test_names_with_blanks_quotes_and_other_alphabets_are_read(self):
+    def test_names_with_spaces_quotes_and_other_alphabets_are_parsed(self):
         (found,) = accesses(r'unlink("/srv/a \"b\"\303\274") = 0')
         assert found.path == '/srv/a "b"ü'
 
-    def test_what_docker_is_told_to_mount_is_dockerds(self):
+    def test_mounts_of_a_docker_command_are_accesses_of_dockerd(self):
         found = accesses(
             """execve("/usr/bin/docker", ["docker", "run", "--volume", "/srv/x:/data:ro", """
             """"--mount", "type=bind,source=/srv/y,target=/z", "-v", "named:/w"], 0x1) = 0"""
         )
-        assert [each.path for each in found if each.kind == MOUNTED] == ["/srv/x", "/srv/y"]
+        assert [access.path for access in found if access.kind == MOUNTED] == ["/srv/x", "/srv/y"]
 
 
 class TestRule:
@@ -94,8 +95,8 @@ class TestRule:
             (f'chdir("{DATA}/in") = 0', "follow"),
         ],
     )
-    def test_root_does_nothing_in_a_folder_of_somebody_elses(self, call, kind):
-        assert [found for found, _ in against(call)] == [kind]
+    def test_root_must_not_work_in_a_folder_of_another_user(self, call, kind):
+        assert [found_kind for found_kind, _ in violations_of(call)] == [kind]
 
     @pytest.mark.parametrize(
         "call",
@@ -108,29 +109,34 @@ class TestRule:
             'execve("/usr/bin/docker", ["docker", "run", "-v", "/srv/mqtt/data:/data"], 0x1) = 0',
         ],
     )
-    def test_root_may_touch_the_folder_itself_and_look_without_following(self, call):
-        assert against(call) == []
+    def test_root_may_access_the_folder_itself_and_inspect_names_without_following(self, call):
+        assert violations_of(call) == []
 
-    def test_a_file_of_roots_folder_is_renamed_in_and_no_other(self):
-        assert against(f'renameat(AT_FDCWD</>, "/srv/mqtt/n", AT_FDCWD</>, "{DATA}/e") = 0') == []
-        assert against(f'rename("{DATA}/n", "{DATA}/e") = 0') == [
+    def test_only_a_file_from_a_folder_of_root_may_be_renamed_into_it(self):
+        assert (
+            violations_of(f'renameat(AT_FDCWD</>, "/srv/mqtt/n", AT_FDCWD</>, "{DATA}/e") = 0')
+            == []
+        )
+        assert violations_of(f'rename("{DATA}/n", "{DATA}/e") = 0') == [
             (RENAMED, f"{DATA}/e"),
             (RENAMED, f"{DATA}/n"),
         ]
 
-    def test_what_a_process_of_that_user_does_is_its_own(self):
+    def test_accesses_of_the_user_itself_are_no_violations(self):
         read = f'openat(AT_FDCWD</>, "{DATA}/db", O_RDONLY) = 3</x>'
-        assert against("setresuid(-1, 1883, -1) = 0", read) == []
-        assert against("setresuid(-1, 1883, -1) = 0", "setresuid(-1, 0, -1) = 0", read) != []
+        assert violations_of("setresuid(-1, 1883, -1) = 0", read) == []
+        assert violations_of("setresuid(-1, 1883, -1) = 0", "setresuid(-1, 0, -1) = 0", read) != []
 
-    def test_in_tmp_a_new_name_that_nobody_could_have_taken_is_roots(self):
-        made = 'mkdir("/tmp/tmp.Ab12Cd34Ef", 0700) = 0'
+    def test_root_may_use_a_folder_in_tmp_that_it_created_exclusively(self):
+        create = 'mkdir("/tmp/tmp.Ab12Cd34Ef", 0700) = 0'
         write = 'openat(AT_FDCWD</>, "/tmp/tmp.Ab12Cd34Ef/x", O_WRONLY|O_CREAT, 0600) = 3</x>'
-        assert against(made, write) == []
-        assert against(write) == [("create", "/tmp/tmp.Ab12Cd34Ef/x")]
-        assert against('openat(AT_FDCWD</>, "/tmp/lock", O_WRONLY|O_CREAT, 0600) = 3</x>') != []
+        assert violations_of(create, write) == []
+        assert violations_of(write) == [("create", "/tmp/tmp.Ab12Cd34Ef/x")]
+        assert (
+            violations_of('openat(AT_FDCWD</>, "/tmp/lock", O_WRONLY|O_CREAT, 0600) = 3</x>') != []
+        )
 
-    def test_the_names_that_a_user_can_take_are_all_on_the_way(self):
+    def test_raced_names_are_all_names_in_folders_of_the_user(self):
         paths = [f"{DATA}/.stage/config/passwd", "/etc/passwd", DATA, f"{DATA}/db"]
         assert raced(paths, HOSTILE, "the broker's user") == [
             f"{DATA}/.stage", f"{DATA}/.stage/config", f"{DATA}/.stage/config/passwd", f"{DATA}/db",
@@ -138,19 +144,19 @@ class TestRule:
         assert raced(paths, HOSTILE, "somebody else") == []
 
 
-def test_random_parts_of_a_name_become_a_pattern_and_others_stay():
-    one = ["/c/.work.aB3dE6/key", "/b/x-20260101T000000Z.tar.gz", "/c/mosquitto.conf"]
-    two = ["/c/.work.Zz9yX8/key", "/b/x-20260101T000007Z.tar.gz", "/c/mosquitto.conf"]
-    assert names(one, two) == ["/b/x-*.tar.gz", "/c/.work.*/key", "/c/mosquitto.conf"]
+def test_random_components_of_a_name_become_patterns():
+    first = ["/c/.work.aB3dE6/key", "/b/x-20260101T000000Z.tar.gz", "/c/mosquitto.conf"]
+    second = ["/c/.work.Zz9yX8/key", "/b/x-20260101T000007Z.tar.gz", "/c/mosquitto.conf"]
+    assert names(first, second) == ["/b/x-*.tar.gz", "/c/.work.*/key", "/c/mosquitto.conf"]
 
 
-def test_rounds_take_each_trick_at_each_time_at_one_name_and_at_all():
+def test_rounds_try_every_trick_at_every_time_at_one_name_and_at_all():
     planned = plan(["/d/a", "/d/a/b"], 200, seed=1)
     assert len(planned) == 200
     assert planned == plan(["/d/a", "/d/a/b"], 200, seed=1)
     assert planned != plan(["/d/a", "/d/a/b"], 200, seed=2)
     for names_ in (("/d/a",), ("/d/a/b",), ("/d/a", "/d/a/b")):
-        seen = {(each.trick, each.when) for each in planned if each.names == names_}
-        assert seen == {(trick, when) for trick in TRICKS for when in WHEN}
-    # A link to a folder, kept at the outermost name, comes first.
+        combinations = {(attack.trick, attack.when) for attack in planned if attack.names == names_}
+        assert combinations == {(trick, when) for trick in TRICKS for when in WHEN}
+    # The first attack keeps a link to a folder at the outermost name.
     assert (planned[0].names, planned[0].trick, planned[0].when) == (("/d/a",), "folder", "keep")

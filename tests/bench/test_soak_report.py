@@ -1,4 +1,4 @@
-"""The report adds up, names what was lost, and says when a run has failed."""
+"""The report has correct totals, lists lost messages, and reports a failed run."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from bench.soak.judge import Evidence, Message, Span
 from bench.soak.plan import Slot
 from bench.soak.report import (
     UNEXPLAINED,
-    Happened,
+    Disturbance,
     Record,
     longest_gap,
     names_of,
@@ -16,18 +16,24 @@ from bench.soak.report import (
 )
 
 
-def happened(kind, since, began, over, *, away=False, **more):
-    slot = Slot(at=began, kind=kind, away=away)
-    return Happened(slot=slot, since=since, began=began, over=over, what="it", cut_off=0, **more)
+def disturbance(kind, since, began, ended, *, away=False):
+    return Disturbance(
+        slot=Slot(at=began, kind=kind, away=away),
+        since=since,
+        began=began,
+        ended=ended,
+        description="it",
+        disconnected=0,
+    )
 
 
-ACKNOWLEDGED = {Message(each % 2, each): float(each) for each in range(60)}
+ACKNOWLEDGED = {Message(number % 2, number): float(number) for number in range(60)}
 RECORD = Record(
     start=0.0,
-    happened=[
-        happened("reload", 0.0, 10.0, 20.0),
-        happened("kill -9", 20.0, 30.0, 40.0, away=True),
-        happened("the end", 40.0, 50.0, 60.0),
+    disturbances=[
+        disturbance("reload", 0.0, 10.0, 20.0),
+        disturbance("kill -9", 20.0, 30.0, 40.0, away=True),
+        disturbance("the end", 40.0, 50.0, 60.0),
     ],
     acknowledged=ACKNOWLEDGED,
     arrived=dict(ACKNOWLEDGED),
@@ -40,20 +46,20 @@ RECORD = Record(
 
 
 def without(*numbers):
-    arrived = {each: at for each, at in ACKNOWLEDGED.items() if each.number not in numbers}
+    arrived = {message: at for message, at in ACKNOWLEDGED.items() if message.number not in numbers}
     return replace(RECORD, arrived=arrived)
 
 
 def cells(text):
-    """The table's rows, without its head."""
-    lines = [each for each in text.splitlines() if each.startswith("| ")]
+    """Return the cells of the table, without its header."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_a_run_that_lost_nothing_is_well():
+def test_a_run_without_losses_succeeds():
     text = render(RECORD)
 
-    assert RECORD.wrong == []
+    assert RECORD.errors == []
     assert text.endswith(
         "Every acknowledged message was delivered, except those that autosave does not cover.\n"
     )
@@ -68,11 +74,11 @@ def test_a_run_that_lost_nothing_is_well():
     ]
 
 
-def test_what_a_kill_may_take_is_named_and_forgiven():
+def test_losses_within_the_guarantee_are_listed_and_the_run_succeeds():
     record = replace(without(28, 29, 30), again=[5.0, 20.0, 39.9])
     text = render(record)
 
-    assert record.wrong == []
+    assert record.errors == []
     assert cells(text)[1][6:10] == ["20", "17", "2", "3"]
     assert "Arrived again: 3." in text
     assert "3 within the guarantee: in memory only" in cells(text)[1][10]
@@ -80,11 +86,11 @@ def test_what_a_kill_may_take_is_named_and_forgiven():
     assert "before it came 'reload' at 00:10" in text
 
 
-def test_what_it_may_not_take_fails_and_is_named():
+def test_losses_outside_the_guarantee_are_listed_and_the_run_fails():
     record = without(12, 27)
     text = render(record)
 
-    assert record.wrong == ["2 lost messages are covered by the guarantee"]
+    assert record.errors == ["2 lost messages are covered by the guarantee"]
     assert UNEXPLAINED in cells(text)[0][10]
     assert UNEXPLAINED in cells(text)[1][10]
     assert "soak-001: 12\n" in text
@@ -93,22 +99,22 @@ def test_what_it_may_not_take_fails_and_is_named():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"sessions": 2}, "the broker lost the subscriber's session, 1 times"),
         ({"failures": ["backup: it broke"]}, "backup: it broke"),
         ({"acknowledged": {}}, "nothing was measured"),
-        ({"happened": []}, "nothing was measured"),
+        ({"disturbances": []}, "nothing was measured"),
     ],
 )
-def test_it_fails_for_other_reasons_too(change, said):
+def test_a_run_fails_for_other_reasons_too(change, message):
     record = replace(RECORD, **change)
 
-    assert record.wrong == [said]
-    assert f"- {said}" in render(record)
+    assert record.errors == [message]
+    assert f"- {message}" in render(record)
 
 
-def test_the_longest_time_without_anything_counts_the_edges():
+def test_the_longest_gap_includes_the_edges():
     span = Span(began=10.0, ended=20.0)
 
     assert longest_gap([9.0, 11.0, 12.0, 25.0], span) == 8.0
@@ -116,17 +122,17 @@ def test_the_longest_time_without_anything_counts_the_edges():
     assert longest_gap([1.0, 13.5, 30.0], span) == 6.5
 
 
-def test_a_save_that_comes_late_fails_a_run_that_lost_nothing():
-    # The kill was from 30 to 40: what lies across it is nobody's fault.
+def test_a_late_save_fails_a_run_without_losses():
+    # A gap across the kill, from 30 to 40, does not count.
     across = [29.0, 31.0, 39.5, 41.0]
 
     late = Evidence(interval=5.0, saves=[4.0, 10.9, *across, 47.0])
-    assert replace(RECORD, evidence=late).wrong == ["a save came 18.1 s after the other"]
+    assert replace(RECORD, evidence=late).errors == ["a save came 18.1 s after the previous one"]
     in_time = Evidence(interval=5.0, saves=[22.5, *across, 47.0])
-    assert replace(RECORD, evidence=in_time).wrong == []
+    assert replace(RECORD, evidence=in_time).errors == []
 
 
-def test_numbers_that_follow_each_other_are_one_range():
+def test_consecutive_numbers_are_one_range():
     messages = [Message(1, 5), Message(0, 3), Message(0, 1), Message(0, 2), Message(0, 9)]
 
     assert names_of(messages) == "soak-001: 1-3, 9; soak-002: 5"

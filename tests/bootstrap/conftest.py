@@ -1,4 +1,4 @@
-"""Programs of the machine, replaced by ones that write down how they were called."""
+"""A PATH with fake programs that record their calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bootstrap import progress
 
 
 class Machine:
-    """A PATH that holds only what a test put there, beside a shell and its tools."""
+    """A PATH with a shell, its tools and the fake programs of a test."""
 
     TOOLS = ("sh", "cat", "sleep", "touch", "rm", "mkdir", "dirname", "id", "kill", "env")
 
@@ -26,15 +26,15 @@ class Machine:
             (self.bin / tool).symlink_to(found)
 
     def program(self, name: str, body: str = "exit 0") -> None:
-        """Put *name* on PATH: each call is written down, then *body* is run by sh."""
+        """Put *name* on PATH: sh records each call, then runs *body*."""
         path = self.bin / name
-        # Never through the link to the machine's own: that would write over /usr/bin.
+        # Remove a symbolic link first: writing through it would overwrite a file in /usr/bin.
         path.unlink(missing_ok=True)
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{body}\n')
         path.chmod(0o755)
 
     def calls(self, name: str = "") -> list[str]:
-        """How the programs were called, in order; with *name*, that one."""
+        """Return the calls that begin with *name*, in order."""
         if not self.calls_file.exists():
             return []
         lines = self.calls_file.read_text().splitlines()
@@ -43,7 +43,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine without Docker, with cache and state folders of its own."""
+    """A machine without Docker, with its own cache and state folders."""
     made = Machine(tmp_path)
     monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -53,5 +53,5 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_account() -> None:
-    progress.forget()
+def _no_timings() -> None:
+    progress.reset()

@@ -1,4 +1,4 @@
-"""A Docker daemon is used, or started, or missed in a sentence that says what to do."""
+"""A Docker daemon is used or started, or the error message contains a fix."""
 
 import os
 import time
@@ -16,7 +16,7 @@ DEAD = 'echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock
 
 @pytest.fixture
 def debian_root(machine, tmp_path, monkeypatch):
-    """Debian, as root, without systemd and without Docker; apt-get can install it."""
+    """Debian, as root, without systemd and Docker; a fake apt-get installs Docker."""
     monkeypatch.setattr(apt, "DEBIAN", tmp_path / "debian_version")
     apt.DEBIAN.write_text("12\n")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -36,7 +36,7 @@ def debian_root(machine, tmp_path, monkeypatch):
     return machine
 
 
-def test_a_daemon_that_answers_is_used_and_nothing_is_touched(machine, capsys) -> None:
+def test_a_running_daemon_is_used_and_nothing_else_runs(machine, capsys) -> None:
     machine.program("docker", ANSWERS)
     machine.program("apt-get")
     machine.program("dockerd")
@@ -59,29 +59,29 @@ def test_on_debian_as_root_docker_is_installed_and_started(debian_root, capsys) 
         f"dockerd.deb --pidfile {daemon.DOCKERD_PID} -H {SOCKET}"
     ]
     assert (folders.state() / "dockerd.log").exists()
-    spoken = capsys.readouterr().err
-    assert "==> Docker: installing Debian's docker.io and iptables" in spoken
-    assert "==> Docker: starting the daemon" in spoken
+    stderr = capsys.readouterr().err
+    assert "==> Docker: installing Debian's docker.io and iptables" in stderr
+    assert "==> Docker: starting the daemon" in stderr
 
 
-def test_neither_apt_nor_a_daemon_keeps_the_secrets_of_who_started_it(
+def test_apt_and_the_daemon_get_no_secrets_from_the_environment(
     debian_root, tmp_path, monkeypatch
 ) -> None:
-    seen = tmp_path / "seen"
+    environments = tmp_path / "environments"
     for name in ("docker.deb", "dockerd.deb", "apt-get"):
         path = debian_root.bin / name
-        path.write_text(path.read_text().replace("\n", f"\nenv >>{seen}\n", 1))
+        path.write_text(path.read_text().replace("\n", f"\nenv >>{environments}\n", 1))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "s3cret")
     monkeypatch.setenv("https_proxy", "http://proxy.example.org")
     found = ensure_daemon()
     found.run("info")
-    lines = seen.read_text().splitlines()
+    lines = environments.read_text().splitlines()
     assert lines.count("https_proxy=http://proxy.example.org") == 3
     assert lines.count(f"PATH={debian_root.bin}") >= 6
-    assert "s3cret" not in seen.read_text()
+    assert "s3cret" not in environments.read_text()
 
 
-def test_what_is_installed_is_not_installed_again(debian_root) -> None:
+def test_installed_packages_are_not_installed_again(debian_root) -> None:
     debian_root.program("docker", f"[ -e {debian_root.up} ] && echo 20 || {{ {DEAD}; }}")
     debian_root.program("dockerd", f"touch {debian_root.up}; exec sleep 3")
     debian_root.program("iptables")
@@ -90,29 +90,31 @@ def test_what_is_installed_is_not_installed_again(debian_root) -> None:
     assert len(debian_root.calls("dockerd")) == 1
 
 
-def test_a_client_without_a_daemon_program_is_no_docker(debian_root) -> None:
+def test_docker_is_installed_if_only_its_client_is_present(debian_root) -> None:
     debian_root.program("docker", f"[ -e {debian_root.up} ] && echo 20 || {{ {DEAD}; }}")
     ensure_daemon()
     assert any("docker.io" in call for call in debian_root.calls("apt-get"))
 
 
-def test_the_daemon_outlives_the_run(debian_root) -> None:
-    alive = debian_root.bin.parent / "pid"
-    debian_root.program("dockerd.deb", f"echo $$ >{alive}; touch {debian_root.up}; exec sleep 3")
+def test_the_daemon_runs_in_its_own_session(debian_root) -> None:
+    pid_file = debian_root.bin.parent / "pid"
+    debian_root.program("dockerd.deb", f"echo $$ >{pid_file}; touch {debian_root.up}; exec sleep 3")
     ensure_daemon()
-    pid = int(alive.read_text())
+    pid = int(pid_file.read_text())
     assert os.getsid(pid) == pid != os.getsid(0)
 
 
-def test_lists_that_cannot_be_renewed_do_not_stop_the_install(debian_root, capsys) -> None:
+def test_docker_is_installed_although_the_package_lists_cannot_be_updated(
+    debian_root, capsys
+) -> None:
     body = (debian_root.bin / "apt-get").read_text().split("\n", 2)[2]
     debian_root.program(
         "apt-get", 'case "$*" in *update*) echo "no mirror"; exit 100;; esac\n' + body
     )
     ensure_daemon()
-    spoken = capsys.readouterr().err
-    assert "The package lists are as old as they were." in spoken
-    assert "no mirror" in spoken
+    stderr = capsys.readouterr().err
+    assert "The package lists could not be updated." in stderr
+    assert "no mirror" in stderr
 
 
 def test_with_systemd_the_unit_is_enabled_and_started(debian_root) -> None:
@@ -123,31 +125,31 @@ def test_with_systemd_the_unit_is_enabled_and_started(debian_root) -> None:
     assert debian_root.calls("dockerd.deb") == []
 
 
-def test_a_daemon_that_the_package_started_is_not_started_twice(debian_root) -> None:
+def test_a_daemon_started_by_the_package_is_not_started_again(debian_root) -> None:
     body = (debian_root.bin / "apt-get").read_text().split("\n", 2)[2]
     debian_root.program("apt-get", f"touch {debian_root.up}\n" + body)
     ensure_daemon()
     assert debian_root.calls("dockerd.deb") == []
 
 
-def test_a_daemon_that_ends_at_once_shows_its_last_words(debian_root) -> None:
+def test_the_error_shows_the_log_of_a_daemon_that_ends_at_once(debian_root) -> None:
     debian_root.program("dockerd.deb", 'echo "failed to mount cgroup: no such device" >&2; exit 1')
     began = time.monotonic()
     with pytest.raises(DaemonError, match="dockerd ended with status 1") as failure:
         ensure_daemon()
     assert "failed to mount cgroup" in str(failure.value)
-    assert time.monotonic() - began < SECONDS_TO_START / 2, "nobody waits for what is dead"
+    assert time.monotonic() - began < SECONDS_TO_START / 2, "waited for a daemon that has ended"
 
 
-def test_a_daemon_that_never_answers_is_given_up_on(debian_root, monkeypatch) -> None:
+def test_a_daemon_that_never_answers_times_out(debian_root, monkeypatch) -> None:
     monkeypatch.setattr(daemon, "SECONDS_TO_START", 1.0)
     debian_root.program("dockerd.deb", "exec sleep 3")
     with pytest.raises(DaemonError, match=r"did not answer within 1 s .*dockerd\.log"):
         ensure_daemon()
 
 
-def test_a_pid_file_that_a_crash_left_behind_is_removed(debian_root) -> None:
-    daemon.DOCKERD_PID.write_text(f"{os.getpid()}\n")  # alive, and no dockerd
+def test_a_stale_pid_file_is_removed(debian_root) -> None:
+    daemon.DOCKERD_PID.write_text(f"{os.getpid()}\n")  # a running process, but not dockerd
     daemon.CONTAINERD_PID.write_text("not a number")
     ensure_daemon()
     assert len(debian_root.calls("dockerd.deb")) == 1
@@ -155,9 +157,7 @@ def test_a_pid_file_that_a_crash_left_behind_is_removed(debian_root) -> None:
     assert not daemon.CONTAINERD_PID.exists()
 
 
-def test_a_pid_file_of_a_living_daemon_stays_and_it_is_awaited(
-    debian_root, tmp_path, monkeypatch
-) -> None:
+def test_a_daemon_that_is_starting_already_is_awaited(debian_root, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(daemon, "PROC", tmp_path / "proc")
     (tmp_path / "proc" / "77").mkdir(parents=True)
     (tmp_path / "proc" / "77" / "comm").write_text("dockerd\n")
@@ -178,14 +178,14 @@ def test_without_root_nothing_is_installed(debian_root, monkeypatch) -> None:
     assert debian_root.calls("apt-get") == []
 
 
-def test_on_another_system_the_way_out_is_not_apt(debian_root) -> None:
+def test_the_fix_on_another_system_is_not_apt(debian_root) -> None:
     apt.DEBIAN.unlink()
     with pytest.raises(DaemonError, match="install Docker Engine or Docker Desktop"):
         ensure_daemon()
     assert debian_root.calls("apt-get") == []
 
 
-def test_a_user_who_may_not_talk_to_docker_is_told_so(machine, monkeypatch) -> None:
+def test_the_error_names_the_docker_group_if_permission_is_denied(machine, monkeypatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     machine.program(
         "docker",
@@ -195,7 +195,7 @@ def test_a_user_who_may_not_talk_to_docker_is_told_so(machine, monkeypatch) -> N
         ensure_daemon()
 
 
-def test_a_socket_of_its_own_is_nobody_elses_to_start(debian_root) -> None:
+def test_a_daemon_on_another_socket_is_not_started(debian_root) -> None:
     debian_root.program("docker", DEAD)
     with pytest.raises(DaemonError, match=r"host unix:///run/user/1000/docker\.sock: no Docker"):
         ensure_daemon("unix:///run/user/1000/docker.sock")
@@ -203,7 +203,7 @@ def test_a_socket_of_its_own_is_nobody_elses_to_start(debian_root) -> None:
     assert debian_root.calls("dockerd") == []
 
 
-def test_docker_context_is_refused_before_anything_is_asked(machine, monkeypatch) -> None:
+def test_docker_context_is_an_error_before_docker_runs(machine, monkeypatch) -> None:
     machine.program("docker", ANSWERS)
     monkeypatch.setenv("DOCKER_CONTEXT", "staging")
     with pytest.raises(DaemonError, match=r"^DOCKER_CONTEXT: 'staging': .*unset DOCKER_CONTEXT"):
@@ -212,13 +212,13 @@ def test_docker_context_is_refused_before_anything_is_asked(machine, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("stderr", "message"),
     [
         ("Host key verification failed.", "host key"),
         ("ubuntu@10.0.0.9: Permission denied (publickey).", "refused the login"),
         ("ssh: connect to host 10.0.0.9 port 22: Connection timed out", "can't be reached"),
-        ("sh: 1: docker: not found", "the docker command is not there"),
-        ("bash: line 1: docker: command not found", "the docker command is not there"),
+        ("sh: 1: docker: not found", "the docker command is missing"),
+        ("bash: line 1: docker: command not found", "the docker command is missing"),
         (
             "permission denied while trying to connect to the Docker daemon socket at unix:///var",
             "usermod -aG docker",
@@ -226,11 +226,11 @@ def test_docker_context_is_refused_before_anything_is_asked(machine, monkeypatch
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "systemctl enable"),
     ],
 )
-def test_over_ssh_nothing_is_installed_and_each_cause_has_its_sentence(
-    debian_root, said, sentence
+def test_over_ssh_nothing_is_installed_and_each_cause_has_its_message(
+    debian_root, stderr, message
 ) -> None:
-    debian_root.program("ssh", f"echo '{said}' >&2; exit 255")
-    with pytest.raises(DaemonError, match=sentence) as failure:
+    debian_root.program("ssh", f"echo '{stderr}' >&2; exit 255")
+    with pytest.raises(DaemonError, match=message) as failure:
         ensure_daemon("ssh://ubuntu@10.0.0.9")
     assert str(failure.value).startswith("host ssh://ubuntu@10.0.0.9: ")
     assert debian_root.calls("apt-get") == []
@@ -247,13 +247,13 @@ def test_over_ssh_docker_runs_on_the_host(machine) -> None:
 
 
 @pytest.mark.usefixtures("machine")
-def test_without_an_ssh_client_that_is_said() -> None:
+def test_a_missing_ssh_client_is_named() -> None:
     with pytest.raises(DaemonError, match="apt-get install openssh-client"):
         ensure_daemon("ssh://ubuntu@10.0.0.9")
 
 
 @pytest.mark.parametrize("host", ["ssh://ubuntu@10.0.0.9", "unix:///srv/docker.sock"])
-def test_a_message_in_another_encoding_is_told(machine, host) -> None:
+def test_a_message_that_is_not_utf_8_is_shown(machine, host) -> None:
     for name in ("ssh", "docker"):
         machine.program(name, r"printf 'caf\351\n' >&2; exit 1")
     with pytest.raises(DaemonError, match="caf\ufffd"):

@@ -1,4 +1,4 @@
-"""Which Pulumi engine is taken: the user's own before ours, and nothing from afar without need."""
+"""Which Pulumi engine is chosen: the user's own first, and no download unless it is needed."""
 
 import threading
 from importlib.metadata import version
@@ -9,21 +9,21 @@ from bootstrap.engine import PLUGINS, NoEngineError, Search, engine_digest
 
 
 class Machine:
-    """A machine with a home, a cache and a PATH of its own; it writes down what was done to it."""
+    """A fake machine with its own home, cache and PATH that records downloads and builds."""
 
     def __init__(self, folder):
         self.home, self.cache, self.bin = folder / "home", folder / "cache", folder / "bin"
         self.source = folder / "engine"
-        for each in (self.home, self.cache, self.bin, self.source):
-            each.mkdir()
+        for path in (self.home, self.cache, self.bin, self.source):
+            path.mkdir()
         (self.source / "go.mod").write_text("module engine\n")
         self.online = False
         self.asked, self.built, self.downloaded = [], [], []
 
-    def has_pulumi(self, says, *, host=True):
+    def has_pulumi(self, version, *, host=True):
         for name in ("pulumi", *(["pulumi-language-python"] if host else [])):
             program = self.bin / name
-            program.write_text(f"#!/bin/sh\necho {says}\n")
+            program.write_text(f"#!/bin/sh\necho {version}\n")
             program.chmod(0o755)
 
     def has_plugins(self):
@@ -60,7 +60,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_the_users_own_with_its_plugins_needs_no_network(machine):
+def test_pulumi_on_path_with_plugins_needs_no_network(machine):
     machine.has_pulumi("v3.300.0")
     machine.has_plugins()
 
@@ -71,7 +71,7 @@ def test_the_users_own_with_its_plugins_needs_no_network(machine):
     assert (machine.asked, machine.built, machine.downloaded) == ([], [], [])
 
 
-def test_the_users_own_without_plugins_fetches_them_where_it_can(machine):
+def test_pulumi_on_path_without_plugins_is_used_if_the_site_answers(machine):
     machine.has_pulumi("v3.300.0")
     machine.online = True
 
@@ -79,9 +79,9 @@ def test_the_users_own_without_plugins_fetches_them_where_it_can(machine):
     assert (machine.built, machine.downloaded) == ([], [])
 
 
-@pytest.mark.parametrize("says", ["v3.100.0", "v2.0.0", "no version at all"])
-def test_an_old_one_is_passed_over(machine, says):
-    machine.has_pulumi(says)
+@pytest.mark.parametrize("printed", ["v3.100.0", "v2.0.0", "no version at all"])
+def test_an_old_pulumi_on_path_is_not_used(machine, printed):
+    machine.has_pulumi(printed)
     machine.has_plugins()
     machine.online = True
 
@@ -91,7 +91,7 @@ def test_an_old_one_is_passed_over(machine, says):
     assert len(machine.downloaded) == 1
 
 
-def test_one_without_its_python_host_is_passed_over(machine):
+def test_pulumi_without_its_python_host_is_not_used(machine):
     machine.has_pulumi("v3.300.0", host=False)
 
     assert machine.engine().bin != (machine.bin,)
@@ -101,7 +101,7 @@ def test_the_official_release_is_downloaded_once(machine):
     machine.online = True
 
     first = machine.engine()
-    machine.has_plugins()  # which its first `up` fetched
+    machine.has_plugins()  # the first `up` downloads them
     machine.online = False
 
     assert machine.engine() == first
@@ -109,7 +109,7 @@ def test_the_official_release_is_downloaded_once(machine):
     assert machine.built == []
 
 
-def test_where_the_site_is_out_of_reach_one_is_built_once(machine):
+def test_the_engine_is_built_once_if_the_site_does_not_answer(machine):
     first = machine.engine()
 
     assert machine.engine() == first
@@ -117,11 +117,11 @@ def test_where_the_site_is_out_of_reach_one_is_built_once(machine):
     assert machine.downloaded == []
     assert first.environment["PULUMI_HOME"] == str(machine.built[0])
     assert first.environment["PULUMI_CREDENTIALS_PATH"] == str(machine.home / ".pulumi")
-    # The second time nobody asks the network.
+    # The second run does not use the network.
     assert len(machine.asked) == 1
 
 
-def test_the_users_own_login_still_counts_for_a_built_one(machine, tmp_path):
+def test_a_built_engine_uses_the_login_of_the_user(machine, tmp_path):
     elsewhere = tmp_path / "elsewhere"
 
     engine = machine.engine(PULUMI_CREDENTIALS_PATH=str(elsewhere))
@@ -129,7 +129,7 @@ def test_the_users_own_login_still_counts_for_a_built_one(machine, tmp_path):
     assert engine.environment["PULUMI_CREDENTIALS_PATH"] == str(elsewhere)
 
 
-def test_another_source_is_another_engine_and_a_readme_is_not(machine):
+def test_the_digest_depends_on_sources_and_not_on_documentation_or_tests(machine):
     before = engine_digest(machine.source)
     (machine.source / "README.md").write_text("words")
     (machine.source / "main_test.go").write_text("package main")
@@ -140,7 +140,7 @@ def test_another_source_is_another_engine_and_a_readme_is_not(machine):
     assert engine_digest(machine.source) != before
 
 
-def test_two_runs_at_once_build_one(machine):
+def test_two_processes_build_the_engine_once(machine):
     begun, release = threading.Event(), threading.Event()
 
     def slow(prefix):
@@ -162,7 +162,7 @@ def test_two_runs_at_once_build_one(machine):
     assert engines[0] == engines[1]
 
 
-def test_a_build_that_fails_leaves_nothing_and_is_told(machine):
+def test_a_failed_build_is_reported_and_tried_again(machine):
     def fails(prefix):
         raise NoEngineError("engine/build.sh failed")
 

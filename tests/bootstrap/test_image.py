@@ -1,4 +1,4 @@
-"""The broker's image is the one that was named; a stand-in is allowed, rare, and says it is one."""
+"""The configured image is pulled; without a registry, an allowed fallback image is built."""
 
 import io
 import os
@@ -10,10 +10,10 @@ import pytest
 
 from bootstrap import apt, folders, image, progress
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import ImageError, ensure_image, stand_in
+from bootstrap.image import ImageError, ensure_image, fallback_image
 
 NAME = "eclipse-mosquitto:2.0.21"
-STAND_IN = "localhost/mosquitto-from-debian:2.0.21-trixie"
+FALLBACK = "localhost/mosquitto-from-debian:2.0.21-trixie"
 NO_SUCH_HOST = (
     'echo "Error response from daemon: Get https://registry.example/v2/: dial tcp: lookup '
     'registry.example on 10.0.0.1:53: no such host" >&2; exit 1'
@@ -22,7 +22,7 @@ REAL_IMAGES = image.IMAGES
 
 
 class Docker:
-    """A daemon that has what the test says and remembers what it was given."""
+    """A fake daemon that records its calls."""
 
     def __init__(self, machine, tmp_path) -> None:
         self.machine = machine
@@ -37,20 +37,20 @@ class Docker:
 case "$1 $2" in
 version*) [ "$3" = "{{{{.Server.Arch}}}}" ] && echo {arch} || echo 20.10.24 ;;
 "image inspect") [ -e "{self.has}" ] ;;
-"image ls") [ ! -e "{self.imported}" ] || echo {STAND_IN} ;;
+"image ls") [ ! -e "{self.imported}" ] || echo {FALLBACK} ;;
 import*) cat >"{self.imported}" ;;
 pull*) {body} ;;
 esac""",
         )
 
-    def did(self, what: str) -> list[str]:
-        prefix = f"docker -H unix:///var/run/docker.sock {what}"
+    def calls(self, command: str) -> list[str]:
+        prefix = f"docker -H unix:///var/run/docker.sock {command}"
         return [call.removeprefix(prefix).strip() for call in self.machine.calls(prefix)]
 
 
 @pytest.fixture
 def docker(machine, tmp_path, monkeypatch) -> Docker:
-    """A daemon without images that reaches no registry, and a quick build in place of the real."""
+    """A daemon without images that reaches no registry, and a fast fake of images/build.sh."""
     monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(image, "IMAGES", tmp_path / "images")
     image.IMAGES.mkdir()
@@ -60,7 +60,7 @@ def docker(machine, tmp_path, monkeypatch) -> Docker:
 
 
 def debian(tmp_path, machine, version: str) -> None:
-    """Say which version of mosquitto the suites have."""
+    """Set the version of mosquitto in every suite."""
     control = f"Package: mosquitto\nVersion: {version}\n".encode()
     member = tarfile.TarInfo("./var/lib/dpkg/status.d/mosquitto")
     member.size = len(control)
@@ -73,64 +73,66 @@ def debian(tmp_path, machine, version: str) -> None:
     build.chmod(0o755)
 
 
-def test_an_image_that_is_there_is_used_and_no_registry_is_asked(docker, capsys) -> None:
+def test_a_present_image_is_used_without_a_pull(docker, capsys) -> None:
     docker.has.touch()
-    assert ensure_image(NAME, ensure_daemon(), allow_stand_in=True) == image.Image(name=NAME)
-    assert docker.did("pull") == []
-    assert docker.did("import") == []
+    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True) == image.Image(name=NAME)
+    assert docker.calls("pull") == []
+    assert docker.calls("import") == []
     assert capsys.readouterr().err == ""
 
 
-def test_an_image_that_can_be_pulled_is_pulled(docker) -> None:
+def test_a_missing_image_is_pulled(docker) -> None:
     docker.pull('echo "2.0.21: Pulling from library/eclipse-mosquitto"; echo "Digest: sha256:1"')
-    found = ensure_image(NAME, ensure_daemon(), allow_stand_in=True)
-    assert (found.name, found.stands_in_for) == (NAME, None)
-    assert docker.did("pull") == [NAME]
-    assert docker.did("import") == []
+    found = ensure_image(NAME, ensure_daemon(), allow_fallback=True)
+    assert (found.name, found.fallback_for) == (NAME, None)
+    assert docker.calls("pull") == [NAME]
+    assert docker.calls("import") == []
 
 
-def test_a_slow_pull_that_has_begun_is_not_cut_short(docker, monkeypatch) -> None:
-    monkeypatch.setattr(image, "SECONDS_FOR_A_FIRST_ANSWER", 0.5)
+def test_the_timeout_does_not_apply_once_layers_arrive(docker, monkeypatch) -> None:
+    monkeypatch.setattr(image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
     docker.pull('echo "f18232174bc9: Pulling fs layer"; sleep 1.2; echo "Digest: sha256:1"')
-    assert ensure_image(NAME, ensure_daemon(), allow_stand_in=True).name == NAME
+    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True).name == NAME
 
 
 @pytest.mark.parametrize("begins", ["true", 'echo "2.0.21: Pulling from library/x"'])
-def test_a_registry_that_never_answers_is_given_up_on(docker, monkeypatch, begins) -> None:
-    monkeypatch.setattr(image, "SECONDS_FOR_A_FIRST_ANSWER", 0.5)
+def test_a_registry_that_never_answers_times_out(docker, monkeypatch, begins) -> None:
+    monkeypatch.setattr(image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
     docker.pull(f"{begins}; exec sleep 60")
     began = time.monotonic()
-    found = ensure_image(NAME, ensure_daemon(), allow_stand_in=True)
+    found = ensure_image(NAME, ensure_daemon(), allow_fallback=True)
     assert time.monotonic() - began < 60 / 2
-    assert found.name == STAND_IN
+    assert found.name == FALLBACK
 
 
-def test_with_a_stand_in_present_the_second_run_hardly_waits(docker, monkeypatch) -> None:
-    ensure_image(NAME, ensure_daemon(), allow_stand_in=True)
-    monkeypatch.setattr(image, "SECONDS_WITH_ONE_PRESENT", 0.3)
+def test_the_timeout_is_short_if_the_fallback_image_is_present(docker, monkeypatch) -> None:
+    ensure_image(NAME, ensure_daemon(), allow_fallback=True)
+    monkeypatch.setattr(image, "SECONDS_WITH_FALLBACK_PRESENT", 0.3)
     docker.pull("exec sleep 60")
     began = time.monotonic()
-    assert ensure_image(NAME, ensure_daemon(), allow_stand_in=True).name == STAND_IN
+    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True).name == FALLBACK
     assert time.monotonic() - began < 60 / 2
-    assert len(docker.did("import")) == 1
+    assert len(docker.calls("import")) == 1
 
 
-def test_out_of_reach_of_a_registry_the_stand_in_is_built_and_said(docker, capsys) -> None:
-    found = ensure_image(NAME, ensure_daemon(), allow_stand_in=True)
-    assert found == image.Image(name=STAND_IN, stands_in_for=NAME)
-    (imported,) = docker.did("import")
-    assert imported.endswith(f"- {STAND_IN}")
+def test_without_a_registry_the_fallback_image_is_built_and_reported(docker, capsys) -> None:
+    found = ensure_image(NAME, ensure_daemon(), allow_fallback=True)
+    assert found == image.Image(name=FALLBACK, fallback_for=NAME)
+    (imported,) = docker.calls("import")
+    assert imported.endswith(f"- {FALLBACK}")
     assert 'CMD ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]' in imported
     assert 'LABEL sentient-mqtt.stand-in="eclipse-mosquitto"' in imported
     assert 'LABEL org.opencontainers.image.version="2.0.21-1+deb13u1"' in imported
     assert docker.imported.stat().st_size > 0
-    spoken = capsys.readouterr().err
-    assert f"using {STAND_IN}, built from Debian's packages, in place of {NAME}" in spoken
-    assert "moved on" not in spoken
+    stderr = capsys.readouterr().err
+    assert (
+        f"using the fallback image {FALLBACK}, built from Debian's packages, in place of {NAME}"
+    ) in stderr
+    assert "now has Mosquitto" not in stderr
 
 
 @pytest.mark.parametrize(
-    "said",
+    "error",
     [
         "dial tcp: lookup registry.example: Temporary failure in name resolution",
         "dial tcp 192.0.2.1:443: i/o timeout",
@@ -140,34 +142,34 @@ def test_out_of_reach_of_a_registry_the_stand_in_is_built_and_said(docker, capsy
         "dial tcp 192.0.2.1:443: connect: network is unreachable",
     ],
 )
-def test_each_way_of_not_reaching_a_registry_is_known(docker, said) -> None:
-    docker.pull(f"echo 'Error response from daemon: Get x: {said}' >&2; exit 1")
-    assert ensure_image(NAME, ensure_daemon(), allow_stand_in=True).name == STAND_IN
+def test_every_network_error_leads_to_the_fallback_image(docker, error) -> None:
+    docker.pull(f"echo 'Error response from daemon: Get x: {error}' >&2; exit 1")
+    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True).name == FALLBACK
 
 
 @pytest.mark.parametrize(
-    "said",
+    "error",
     [
         "manifest for eclipse-mosquitto:2.0.21 not found: manifest unknown",
         "pull access denied for x, repository does not exist or may require 'docker login'",
         "toomanyrequests: You have reached your pull rate limit.",
     ],
 )
-def test_a_registry_that_says_no_is_not_stood_in_for(docker, said) -> None:
-    docker.pull(f'echo "Error response from daemon: {said}" >&2; exit 1')
-    with pytest.raises(ImageError, match=r"the registry answered, but gave no image") as failure:
-        ensure_image(NAME, ensure_daemon(), allow_stand_in=True)
-    assert said.split(":")[0] in str(failure.value)
-    assert docker.did("import") == []
+def test_an_error_from_the_registry_leads_to_no_fallback_image(docker, error) -> None:
+    docker.pull(f'echo "Error response from daemon: {error}" >&2; exit 1')
+    with pytest.raises(ImageError, match=r"the registry answered without an image") as failure:
+        ensure_image(NAME, ensure_daemon(), allow_fallback=True)
+    assert error.split(":")[0] in str(failure.value)
+    assert docker.calls("import") == []
 
 
-def test_a_stack_that_allows_no_stand_in_gets_none(docker) -> None:
+def test_no_fallback_image_is_built_unless_the_stack_allows_it(docker) -> None:
     with pytest.raises(
-        ImageError, match=r"runs no stand-in.*docker save .* docker load"
+        ImageError, match=r"does not allow a fallback image.*docker save .* docker load"
     ) as failure:
-        ensure_image(NAME, ensure_daemon(), allow_stand_in=False)
+        ensure_image(NAME, ensure_daemon(), allow_fallback=False)
     assert "no such host" in str(failure.value)
-    assert docker.did("import") == []
+    assert docker.calls("import") == []
     assert docker.machine.calls("build.sh") == []
 
 
@@ -181,10 +183,10 @@ def test_a_stack_that_allows_no_stand_in_gets_none(docker) -> None:
         "rabbitmq:4.0.5",
     ],
 )
-def test_what_the_stand_in_is_not_it_does_not_stand_in_for(docker, name) -> None:
-    with pytest.raises(ImageError, match=r"nothing can stand in for it: .*2\.0 line"):
-        ensure_image(name, ensure_daemon(), allow_stand_in=True)
-    assert docker.did("import") == []
+def test_other_images_have_no_fallback(docker, name) -> None:
+    with pytest.raises(ImageError, match=r"there is no fallback image for it: .*2\.0 line"):
+        ensure_image(name, ensure_daemon(), allow_fallback=True)
+    assert docker.calls("import") == []
 
 
 @pytest.mark.parametrize(
@@ -196,11 +198,11 @@ def test_what_the_stand_in_is_not_it_does_not_stand_in_for(docker, name) -> None
         "docker.io/library/eclipse-mosquitto:2.0.18",
     ],
 )
-def test_the_whole_line_is_stood_in_for(name) -> None:
+def test_every_tag_of_the_release_line_has_a_fallback(name) -> None:
     assert image.recipe_for(name) is image.MOSQUITTO
 
 
-def test_the_exporter_is_stood_in_for_by_a_recipe_of_its_own() -> None:
+def test_the_exporter_has_its_own_recipe() -> None:
     assert image.recipe_for("ghcr.io/hikhvar/mqtt2prometheus:v0.1.7") is image.EXPORTER
     for other in (
         "ghcr.io/hikhvar/mqtt2prometheus:v0.2.0",
@@ -210,86 +212,88 @@ def test_the_exporter_is_stood_in_for_by_a_recipe_of_its_own() -> None:
         assert image.recipe_for(other) is None
 
 
-def test_a_stack_may_name_the_image_from_debian_itself(docker) -> None:
-    found = ensure_image(STAND_IN, ensure_daemon(), allow_stand_in=False)
-    assert found == image.Image(name=STAND_IN)
-    assert docker.did("pull") == [], "localhost is no registry to ask"
+def test_a_stack_may_name_the_fallback_image_itself(docker) -> None:
+    found = ensure_image(FALLBACK, ensure_daemon(), allow_fallback=False)
+    assert found == image.Image(name=FALLBACK)
+    assert docker.calls("pull") == [], "localhost is not a registry"
 
 
 @pytest.mark.parametrize("tag", ["2.0.18-trixie", "2.0.21-sid", "2.0.21"])
-def test_an_image_from_debian_that_debian_does_not_make_is_refused(docker, tag) -> None:
-    with pytest.raises(ImageError, match=f"no such image can be built.* Name {STAND_IN} in the"):
-        ensure_image(f"localhost/mosquitto-from-debian:{tag}", ensure_daemon(), allow_stand_in=True)
-    assert docker.did("pull") == []
+def test_a_fallback_image_that_cannot_be_built_is_an_error(docker, tag) -> None:
+    with pytest.raises(
+        ImageError, match=f"no such image can be built.* Set the image to {FALLBACK} "
+    ):
+        ensure_image(f"localhost/mosquitto-from-debian:{tag}", ensure_daemon(), allow_fallback=True)
+    assert docker.calls("pull") == []
 
 
 def test_a_second_import_uses_the_tar_in_the_cache(docker) -> None:
-    stand_in("trixie", ensure_daemon())
-    docker.imported.unlink()  # as after docker rmi
-    stand_in("trixie", ensure_daemon())
+    fallback_image("trixie", ensure_daemon())
+    docker.imported.unlink()  # docker rmi
+    fallback_image("trixie", ensure_daemon())
     assert docker.machine.calls("build.sh") == ["build.sh trixie mosquitto"]
-    assert len(docker.did("import")) == 2
+    assert len(docker.calls("import")) == 2
 
 
-def test_another_recipe_is_another_tar(docker) -> None:
-    stand_in("trixie", ensure_daemon())
+def test_a_changed_recipe_is_built_again(docker) -> None:
+    fallback_image("trixie", ensure_daemon())
     docker.imported.unlink()
     (image.IMAGES / "after-extract.sh").write_text("# changed\n")
-    (image.IMAGES / "README.md").write_text("prose is no recipe\n")
-    stand_in("trixie", ensure_daemon())
+    (image.IMAGES / "README.md").write_text("prose\n")
+    fallback_image("trixie", ensure_daemon())
     assert docker.machine.calls("build.sh") == ["build.sh trixie mosquitto"] * 2
     (image.IMAGES / "README.md").write_text("more prose\n")
     docker.imported.unlink()
-    stand_in("trixie", ensure_daemon())
+    fallback_image("trixie", ensure_daemon())
     assert len(docker.machine.calls("build.sh")) == 2
 
 
-def test_a_build_that_fails_leaves_nothing_that_looks_like_an_image(docker) -> None:
+def test_a_failed_build_leaves_no_tar_and_imports_nothing(docker) -> None:
     build = image.IMAGES / "build.sh"
     build.write_text("#!/bin/sh\necho half a tar\necho 'E: no space left' >&2\nexit 1\n")
     with pytest.raises(progress.FailedError, match="no space left"):
-        stand_in("trixie", ensure_daemon())
+        fallback_image("trixie", ensure_daemon())
     assert list((folders.cache() / "images").glob("*.tar")) == []
-    assert docker.did("import") == []
+    assert docker.calls("import") == []
 
 
-def test_mmdebstrap_is_installed_where_it_is_missing(docker, tmp_path, monkeypatch) -> None:
+def test_missing_mmdebstrap_is_installed(docker, tmp_path, monkeypatch) -> None:
     (docker.machine.bin / "mmdebstrap").unlink()
     docker.machine.program("apt-get")
     monkeypatch.setattr(apt, "DEBIAN", tmp_path / "debian_version")
     apt.DEBIAN.touch()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    stand_in("trixie", ensure_daemon())
+    fallback_image("trixie", ensure_daemon())
     assert docker.machine.calls("apt-get")[-1].endswith("mmdebstrap debian-archive-keyring")
 
 
-def test_a_later_release_of_the_line_is_called_what_it_is(docker, tmp_path, capsys) -> None:
+def test_the_name_has_the_version_of_a_later_release(docker, tmp_path, capsys) -> None:
     debian(tmp_path, docker.machine, "2.0.22-1~deb13u2")
-    found = stand_in("trixie", ensure_daemon())
+    found = fallback_image("trixie", ensure_daemon())
     assert found.name == "localhost/mosquitto-from-debian:2.0.22-trixie"
-    assert "moved on from Mosquitto 2.0.21 to 2.0.22" in capsys.readouterr().err
+    assert "now has Mosquitto 2.0.22 instead of 2.0.21" in capsys.readouterr().err
 
 
-def test_another_line_is_refused(docker, tmp_path) -> None:
+def test_another_release_line_is_an_error(docker, tmp_path) -> None:
     debian(tmp_path, docker.machine, "2.1.5-1")
-    with pytest.raises(ImageError, match=r"trixie now has Mosquitto 2\.1\.5-1; .*proven with 2\.0"):
-        stand_in("trixie", ensure_daemon())
-    assert docker.did("import") == []
+    with pytest.raises(ImageError, match=r"trixie now has Mosquitto 2\.1\.5-1; .*tested with 2\.0"):
+        fallback_image("trixie", ensure_daemon())
+    assert docker.calls("import") == []
 
 
-def test_another_architecture_is_refused_before_anything_is_built(docker) -> None:
+def test_another_architecture_is_an_error_before_the_build(docker) -> None:
     docker.pull(NO_SUCH_HOST, arch="arm64")
-    with pytest.raises(ImageError, match="is arm64, and an image built on this amd64 machine"):
-        stand_in("trixie", ensure_daemon())
+    with pytest.raises(ImageError, match="architecture is arm64; an image built on this amd64 "):
+        fallback_image("trixie", ensure_daemon())
     assert docker.machine.calls("build.sh") == []
 
 
-def test_over_ssh_the_tar_travels_through_stdin(docker) -> None:
-    # Like sshd: what stands after the destination is one command line for the remote shell.
+def test_over_ssh_the_tar_is_sent_on_stdin(docker) -> None:
+    # Like sshd: the words after the destination are one command line for the remote shell.
     docker.machine.program("ssh", 'while [ $# -gt 1 ]; do shift; done; exec sh -c "$1"')
-    found = ensure_image(NAME, ensure_daemon("ssh://sentient@192.168.2.3"), allow_stand_in=True)
-    assert found.name == STAND_IN
-    (imported,) = docker.did("import")
+    found = ensure_image(NAME, ensure_daemon("ssh://sentient@192.168.2.3"), allow_fallback=True)
+    assert found.name == FALLBACK
+    (imported,) = docker.calls("import")
     assert '--change=VOLUME ["/mosquitto/data", "/mosquitto/log"]' in imported
     assert docker.imported.read_bytes()[:2] == b"./"
 
@@ -304,12 +308,12 @@ def test_over_ssh_the_tar_travels_through_stdin(docker) -> None:
         ("2.1.2", "2.1.2"),
     ],
 )
-def test_the_name_holds_mosquittos_own_version(debian_version, upstream) -> None:
+def test_upstream_version_of_a_debian_version(debian_version, upstream) -> None:
     assert image.upstream_version(debian_version) == upstream
 
 
 @pytest.mark.parametrize(
-    ("argv", "sentence"),
+    ("argv", "message"),
     [
         ((), "say one suite of Debian"),
         (("trixie", "mosquitto", "forky"), "say one suite of Debian"),
@@ -318,16 +322,16 @@ def test_the_name_holds_mosquittos_own_version(debian_version, upstream) -> None
         (("trixie; reboot",), "trixie; reboot: only trixie"),
     ],
 )
-def test_build_refuses_what_is_not_proven(argv, sentence) -> None:
+def test_build_refuses_untested_suites_and_packages(argv, message) -> None:
     result = subprocess.run(
         [REAL_IMAGES / "build.sh", *argv], check=False, capture_output=True, text=True
     )
     assert result.returncode == 2
-    assert sentence in result.stderr
+    assert message in result.stderr
     assert result.stdout == ""
 
 
-def test_build_asks_for_root_and_for_its_tool(docker) -> None:
+def test_build_names_missing_requirements(docker) -> None:
     docker.machine.program("id", "echo 1000")
     result = run_build()
     assert "only root can build it" in result.stderr or "neither Debian nor Ubuntu" in result.stderr

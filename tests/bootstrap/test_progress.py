@@ -1,4 +1,4 @@
-"""A person who waits sees what is being done, how far it is, and why it failed."""
+"""Long steps report what they do, how far they are, and why they failed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from bootstrap import progress
 PYTHON = sys.executable
 
 
-def test_a_step_speaks_when_it_begins_and_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_prints_its_begin_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.step("Docker: installing"):
         assert capsys.readouterr().err == "==> Docker: installing\n"
         progress.note("first\nsecond")
@@ -22,60 +22,60 @@ def test_a_step_speaks_when_it_begins_and_when_it_ends(capsys: pytest.CaptureFix
 def test_a_step_lasts_until_the_next_one(capsys: pytest.CaptureFixture[str]) -> None:
     progress.step("one")
     progress.step("two")
-    progress.where_the_time_went()
+    progress.print_timings()
     assert [text for text, _ in progress.timings()] == ["one", "two"]
-    spoken = capsys.readouterr().err
-    assert spoken.index("done in") < spoken.index("==> two")
-    assert "all of it" in spoken
+    stderr = capsys.readouterr().err
+    assert stderr.index("done in") < stderr.index("==> two")
+    assert "total" in stderr
 
 
-def test_a_failed_step_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_step_is_reported_as_failed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="boom"), progress.step("one"):
         raise ValueError("boom")
-    spoken = capsys.readouterr().err
-    assert "failed in" in spoken
-    assert "done" not in spoken
+    stderr = capsys.readouterr().err
+    assert "failed in" in stderr
+    assert "done" not in stderr
 
 
 def test_nothing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     progress.step("one")
     progress.run(["echo", "hello"], what="greeting")
-    progress.where_the_time_went()
+    progress.print_timings()
     assert capsys.readouterr().out == ""
 
 
-def test_run_returns_what_was_said_and_shows_none_of_it(
+def test_run_returns_the_output_and_prints_none_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said = progress.run(["sh", "-c", "echo out; echo err >&2"], what="both")
-    assert sorted(said.split()) == ["err", "out"]
+    output = progress.run(["sh", "-c", "echo out; echo err >&2"], what="both")
+    assert sorted(output.split()) == ["err", "out"]
     assert capsys.readouterr().err == ""
 
 
 def test_run_passes_input_folder_and_environment(tmp_path) -> None:
-    said = progress.run(
+    output = progress.run(
         ["sh", "-c", "cat; pwd; echo $GREETING"],
         what="all",
         cwd=tmp_path,
         env={"GREETING": "hello", "PATH": "/usr/bin:/bin"},
         input="typed\n",
     )
-    assert said == f"typed\n{tmp_path}\nhello\n"
+    assert output == f"typed\n{tmp_path}\nhello\n"
 
 
-def test_run_without_input_gives_none() -> None:
+def test_run_without_input_closes_stdin() -> None:
     assert progress.run(["cat"], what="nothing to read") == ""
     assert progress.run(["cat"], what="nothing to read", input="") == ""
 
 
-def test_input_that_nobody_reads_is_no_error() -> None:
-    assert progress.run(["true"], what="deaf", input="x" * 1_000_000) == ""
+def test_unread_input_is_not_an_error() -> None:
+    assert progress.run(["true"], what="does not read", input="x" * 1_000_000) == ""
 
 
-def test_run_sends_stdout_where_it_is_told(tmp_path) -> None:
+def test_run_writes_stdout_to_the_given_file(tmp_path) -> None:
     with (tmp_path / "out").open("wb") as stream:
-        said = progress.run(["sh", "-c", "echo out; echo err >&2"], what="both", stdout=stream)
-    assert said == "err\n"
+        output = progress.run(["sh", "-c", "echo out; echo err >&2"], what="both", stdout=stream)
+    assert output == "err\n"
     assert (tmp_path / "out").read_text() == "out\n"
 
 
@@ -91,12 +91,12 @@ def test_a_failure_shows_its_last_thirty_lines_and_no_secret() -> None:
     assert "s3cret" not in text
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
-    with pytest.raises(progress.FailedError, match=r"^looking: no-such can't be started: "):
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(progress.FailedError, match=r"^looking: no-such cannot be started: "):
         progress.run(["no-such"], what="looking")
 
 
-def test_in_a_log_a_long_command_shows_how_far_it_is(
+def test_in_a_log_a_long_command_prints_its_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "IN_A_LOG", 0.2)
@@ -106,7 +106,7 @@ def test_in_a_log_a_long_command_shows_how_far_it_is(
     assert lines[0] == "    engine: 0 s · compiling pulumi"
 
 
-def test_on_a_terminal_one_line_changes_and_then_goes(
+def test_on_a_terminal_the_status_line_is_updated_and_then_erased(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "ON_A_TERMINAL", 0.2)
@@ -118,18 +118,17 @@ def test_on_a_terminal_one_line_changes_and_then_goes(
     assert shown.endswith("\r\x1b[K")
 
 
-def test_a_daemon_that_keeps_the_pipe_open_keeps_nobody_waiting() -> None:
-    said = progress.run(["sh", "-c", "sleep 600 & echo $!"], what="init")
-    # It goes on: nobody has waited for it.
-    os.kill(int(said), signal.SIGTERM)
+def test_run_does_not_wait_for_a_daemon_that_keeps_the_pipe_open() -> None:
+    pid = progress.run(["sh", "-c", "sleep 600 & echo $!"], what="init")
+    os.kill(int(pid), signal.SIGTERM)  # it still runs
 
 
-def test_an_interrupted_run_leaves_no_process(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_ends_the_process(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(progress, "IN_A_LOG", 0.2)
-    monkeypatch.setattr(progress._Shower, "__call__", interrupt)
+    monkeypatch.setattr(progress._StatusPrinter, "__call__", interrupt)
     with pytest.raises(KeyboardInterrupt):
         progress.run(["sh", "-c", f"sleep 1; touch {tmp_path}/late"], what="long")
     time.sleep(1.2)

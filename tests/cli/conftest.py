@@ -27,7 +27,7 @@ class Desk:
         self.file = folder / "Pulumi.test.yaml"
         self.write()
         self.calls_file = folder / "calls"
-        self.backend = Backend(ours=True)
+        self.backend = Backend(local_passphrase=True)
         self.outputs: dict[str, Any] = {}
         self.resources: list[dict[str, Any]] = []
         self.bin = folder / "bin"

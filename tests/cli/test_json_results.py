@@ -187,7 +187,7 @@ class TestRotate:
         assert document()[0]["applied"] is False
 
     def test_an_answer_other_than_yes_prints_no_document(self, ready, rotate, capfd):
-        ready.backend = Backend(ours=False)
+        ready.backend = Backend(local_passphrase=False)
 
         with pytest.raises(CommandError, match="nothing was rotated"):
             rotate()
@@ -333,7 +333,7 @@ class TestLogs:
 
 def test_env_has_the_variables_and_what_goes_before_path(ready, document):
     file = "/a b/passphrase"
-    ready.backend = Backend(environment={"PULUMI_CONFIG_PASSPHRASE_FILE": file}, ours=True)
+    ready.backend = Backend(environment={"PULUMI_CONFIG_PASSPHRASE_FILE": file}, local_passphrase=True)
 
     ready.run("env", "--json")
 

@@ -63,7 +63,7 @@ def test_the_salt_of_encrypted_values_is_kept(desk, pulumi):
 
 
 def test_the_salt_of_a_shared_passphrase_is_kept(desk, pulumi):
-    desk.backend = Backend(ours=False)
+    desk.backend = Backend(local_passphrase=False)
     writes_a_salt(desk)
 
     pulumi().select()

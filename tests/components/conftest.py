@@ -1,4 +1,4 @@
-"""What tests of components share: an engine, and the settings of a broker."""
+"""Fixtures for component tests: a fake engine and the settings of a broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from broker.settings.stack_settings import Settings
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    """A fresh engine. A resource made before it is lost without an error."""
+    """A started fake engine. It does not know resources that were created before it."""
     fake = FakeEngine(monkeypatch)
     fake.start()
     return fake

@@ -1,4 +1,4 @@
-"""Certificates are made on the host after its folders and before its files; no key comes back."""
+"""Certificates are created on the host after the folders and before the files."""
 
 import pytest
 from declared import smallest
@@ -35,22 +35,22 @@ def configured(engine, here):
 
 
 def test_folders_then_certificates_then_files(configured):
-    # After the folders alone: the engine has it or the certificates first.
+    # logrotate depends on the folders only, so its order among the others varies.
     logrotate = "configuration-logrotate-mosquitto-test"
-    made = list(configured.of_type(COMMAND))
-    assert made.index("configuration-folders") < made.index(logrotate)
-    assert [each for each in made if each != logrotate] == [
+    created = list(configured.of_type(COMMAND))
+    assert created.index("configuration-folders") < created.index(logrotate)
+    assert [name for name in created if name != logrotate] == [
         "configuration-folders",
         "configuration-certificates-pairs",
         "configuration-files",
     ]
-    (before,) = configured.options["configuration-certificates-pairs"].depends_on
-    assert before._name == "configuration-folders"
-    (before,) = configured.options["configuration-files"].depends_on
-    assert before._name == "configuration-certificates-pairs"
+    (dependency,) = configured.options["configuration-certificates-pairs"].depends_on
+    assert dependency._name == "configuration-folders"
+    (dependency,) = configured.options["configuration-files"].depends_on
+    assert dependency._name == "configuration-certificates-pairs"
 
 
-def test_the_host_is_told_what_to_make_and_what_clients_must_show(configured):
+def test_the_script_gets_names_and_client_certificate_settings(configured):
     stdin = unwrap(configured.inputs_of("configuration-certificates-pairs")["stdin"])
 
     assert (
@@ -60,7 +60,7 @@ def test_the_host_is_told_what_to_make_and_what_clients_must_show(configured):
     assert "\ncertificates /etc/sentient-mqtt/mosquitto-test/certificates 1883 1883 30 3\n" in stdin
 
 
-def test_a_preview_shows_names_and_another_turn(configured):
+def test_a_preview_shows_names_and_revision(configured):
     shown = configured.shown_of("configuration-certificates-pairs")
 
     assert shown["turn"] == "3"

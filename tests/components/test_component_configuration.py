@@ -1,4 +1,4 @@
-"""Configuration and env files reach the host in order, their secrets on stdin alone."""
+"""Configuration and env files are installed in order, with their secrets on stdin only."""
 
 import pytest
 from declared import smallest
@@ -9,7 +9,7 @@ from broker.logs.logrotate import render_logrotate
 from broker.settings.stack_settings import Settings
 from components import Configuration, EnvFiles
 
-ROTATED = "configuration-logrotate-mosquitto-test"
+LOGROTATE = "configuration-logrotate-mosquitto-test"
 CONF, ACL = "listener 1883\n", "user a\n"
 SECRETS = {"passwd": "a:$7$hash\n", "health_password": "h3alth", "seed": "s33d"}
 
@@ -31,25 +31,25 @@ def configured(engine, broker, here):
     return engine
 
 
-def test_folders_come_first_then_files(configured):
-    made = list(configured.of_type(COMMAND))
-    # After the folders alone: the engine has it or the files first.
-    assert made.index("configuration-folders") < made.index(ROTATED)
-    assert [each for each in made if each != ROTATED] == [
+def test_folders_are_created_before_files(configured):
+    created = list(configured.of_type(COMMAND))
+    # logrotate depends on the folders only, so its order among the others varies.
+    assert created.index("configuration-folders") < created.index(LOGROTATE)
+    assert [name for name in created if name != LOGROTATE] == [
         "configuration-folders",
         "configuration-files",
     ]
-    (before,) = configured.options["configuration-files"].depends_on
-    assert before._name == "configuration-folders"
+    (dependency,) = configured.options["configuration-files"].depends_on
+    assert dependency._name == "configuration-folders"
 
 
-def test_logrotate_gets_its_file_once_the_folder_is_there(configured, broker):
-    (before,) = configured.options[ROTATED].depends_on
-    assert before._name == "configuration-folders"
+def test_logrotate_configuration_depends_on_the_folders(configured, broker):
+    (dependency,) = configured.options[LOGROTATE].depends_on
+    assert dependency._name == "configuration-folders"
     path = "/etc/logrotate.d/sentient-mqtt-mosquitto-test"
-    shown = configured.shown_of(ROTATED)
+    shown = configured.shown_of(LOGROTATE)
     assert shown == {path: render_logrotate(broker)}
-    stdin = unwrap(configured.inputs_of(ROTATED)["stdin"])
+    stdin = unwrap(configured.inputs_of(LOGROTATE)["stdin"])
     assert f"\nrotated {broker.folders.log}/mosquitto.log {path} 0644 0 0 " in stdin
     assert stdin.endswith("finish\n")
 
@@ -60,7 +60,7 @@ def test_a_preview_shows_conf_and_rules_line_by_line(configured):
     assert shown == {"mosquitto.conf": CONF, "mosquitto.acl": ACL}
 
 
-def test_hashes_and_passwords_are_on_stdin_and_nowhere_else(configured):
+def test_hashes_and_passwords_are_on_stdin_only(configured):
     stdin = configured.inputs_of("configuration-files")["stdin"]
 
     assert is_secret(stdin)
@@ -68,10 +68,10 @@ def test_hashes_and_passwords_are_on_stdin_and_nowhere_else(configured):
     assert f"-P {SECRETS['health_password']}\n" in unwrap(stdin)
     assert SECRETS["seed"] not in unwrap(stdin)
     for args in configured.created.values():
-        assert not [each for each in SECRETS.values() if each in everything_plain(args)]
+        assert not [secret for secret in SECRETS.values() if secret in everything_plain(args)]
 
 
-def test_the_broker_that_reads_them_is_named(configured):
+def test_the_script_gets_container_and_image(configured):
     stdin = unwrap(configured.inputs_of("configuration-files")["stdin"])
 
     assert "\nbroker mosquitto-test unix:///var/run/docker.sock 1883 /srv/mqtt/config" in stdin
@@ -101,7 +101,7 @@ def env_files(engine, here):
     return make
 
 
-def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files):
+def test_an_env_file_is_written_from_stdin_and_a_preview_shows_path_and_user(env_files):
     engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
 
     stdin = engine.inputs_of("envfiles-/etc/mqtt.env")["stdin"]
@@ -111,13 +111,13 @@ def test_an_env_file_is_written_from_stdin_and_shown_by_path_and_user(env_files)
     assert engine.shown_of("envfiles-/etc/mqtt.env") == {"/etc/mqtt.env": "sensor"}
 
 
-def test_passwords_that_no_file_names_go_nowhere(env_files):
+def test_passwords_of_users_without_an_env_file_are_not_sent(env_files):
     engine = env_files({"path": "/etc/mqtt.env", "user": "sensor"})
 
     assert "an0ther" not in unwrap(engine.inputs_of("envfiles-/etc/mqtt.env")["stdin"])
 
 
-def test_each_file_is_a_command_of_its_own_so_that_one_can_go(env_files):
+def test_each_env_file_is_a_separate_resource(env_files):
     engine = env_files(
         {"path": "/etc/one.env", "user": "sensor"}, {"path": "/etc/two.env", "user": "sensor"}
     )
@@ -126,5 +126,5 @@ def test_each_file_is_a_command_of_its_own_so_that_one_can_go(env_files):
     assert "/etc/one.env" not in unwrap(engine.inputs_of("envfiles-/etc/two.env")["stdin"])
 
 
-def test_where_no_env_file_is_named_there_is_no_command(env_files):
+def test_without_env_files_there_is_no_command(env_files):
     assert env_files().of_type(COMMAND) == {}

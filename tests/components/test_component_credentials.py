@@ -1,4 +1,4 @@
-"""Passwords stay secret on every way out of the component, and only hashes reach the broker."""
+"""Passwords are secret in every output, and the password file contains only hashes."""
 
 import pytest
 from fake_engine import PASSWORD, password_of
@@ -9,10 +9,10 @@ from broker.settings.users import Fleet
 from components import Credentials
 
 
-def credentials(*, passwords=None, **parts):
+def credentials(*, passwords=None, **arguments):
     return Credentials(
         "credentials",
-        **({"generations": {"alice": "1", "bob": "7"}} | parts),
+        **({"generations": {"alice": "1", "bob": "7"}} | arguments),
         passwords=passwords or Passwords(),
     )
 
@@ -20,31 +20,31 @@ def credentials(*, passwords=None, **parts):
 def test_each_user_has_a_password_of_32_letters_and_digits_with_all_classes(engine):
     engine.run(credentials)
 
-    given = engine.inputs_of("credentials-alice")
-    assert given["length"] == 32
-    assert given["special"] is False
-    assert (given["minLower"], given["minUpper"], given["minNumeric"]) == (1, 1, 1)
-    assert given["minSpecial"] == 0
+    inputs = engine.inputs_of("credentials-alice")
+    assert inputs["length"] == 32
+    assert inputs["special"] is False
+    assert (inputs["minLower"], inputs["minUpper"], inputs["minNumeric"]) == (1, 1, 1)
+    assert inputs["minSpecial"] == 0
 
 
-def test_punctuation_is_drawn_where_it_is_asked_for_and_none_that_a_shell_reads(engine):
+def test_special_passwords_have_only_punctuation_that_env_files_allow(engine):
     engine.run(lambda: credentials(passwords=Passwords(special=True)))
 
-    given = engine.inputs_of("credentials-alice")
-    assert (given["special"], given["minSpecial"]) == (True, 1)
-    # Another alphabet would replace the password of every user that has one of these.
-    assert given["overrideSpecial"] == "-_.+=@%^,"
-    assert not misreaders(given["overrideSpecial"])
+    inputs = engine.inputs_of("credentials-alice")
+    assert (inputs["special"], inputs["minSpecial"]) == (True, 1)
+    # A changed alphabet replaces every password that was generated with it.
+    assert inputs["overrideSpecial"] == "-_.+=@%^,"
+    assert not misreaders(inputs["overrideSpecial"])
 
 
-def test_a_generation_is_one_users_own(engine):
+def test_each_user_has_its_own_generation(engine):
     engine.run(credentials)
 
     assert engine.inputs_of("credentials-alice")["keepers"] == {"generation": "1"}
     assert engine.inputs_of("credentials-bob")["keepers"] == {"generation": "7"}
 
 
-def test_one_resource_a_user_and_one_seed_for_all_salts(engine):
+def test_one_resource_per_user_and_one_seed_for_all_salts(engine):
     engine.run(credentials)
 
     assert set(engine.of_type(PASSWORD)) == {
@@ -55,7 +55,7 @@ def test_one_resource_a_user_and_one_seed_for_all_salts(engine):
     assert "keepers" not in engine.inputs_of("credentials.salts")
 
 
-def test_a_fleet_is_one_resource_however_many_its_members(engine):
+def test_a_fleet_is_one_resource_whatever_the_number_of_its_members(engine):
     fleet = Fleet.model_validate({"count": 500, "prefix": "door", "write": ["a/%u"]})
 
     passwd = engine.run(lambda: credentials(fleets={"door": fleet}).passwd)
@@ -65,7 +65,7 @@ def test_a_fleet_is_one_resource_however_many_its_members(engine):
     assert len({line.partition(":")[2] for line in passwd.splitlines()}) == 502
 
 
-def test_the_password_file_holds_hashes_alone(engine):
+def test_the_password_file_contains_only_hashes(engine):
     passwd = engine.run(lambda: credentials().passwd)
 
     assert [line.split("$")[:3] for line in passwd.splitlines()] == [
@@ -76,8 +76,8 @@ def test_the_password_file_holds_hashes_alone(engine):
 
 
 @pytest.mark.parametrize("output", ["passwd", "seed"])
-def test_what_is_made_of_passwords_is_secret_also_as_a_hash(engine, output):
-    """A hash can be attacked offline, so no preview may print it."""
+def test_hashes_and_seed_are_secret(engine, output):
+    """A hash can be attacked offline, so a preview must not print it."""
     assert engine.run(lambda: getattr(credentials(), output).is_secret())
 
 

@@ -1,4 +1,4 @@
-"""The exporter gets its login from a file, is locked down, and is made anew with another login."""
+"""The exporter reads its login from a file, is restricted, and is replaced if its login changes."""
 
 import json
 
@@ -15,7 +15,7 @@ SECRET = "S3cret-of-the-exporter"
 
 @pytest.fixture
 def run_with(engine, here):
-    def make(*, network="mosquitto-test", generation="1", **monitoring):
+    def run(*, network="mosquitto-test", generation="1", **monitoring):
         raw = smallest(monitoring={"user": "sensor", **monitoring})
         broker = Settings.parse(raw).broker
         engine.start()
@@ -36,10 +36,10 @@ def run_with(engine, here):
         )
         return engine
 
-    return make
+    return run
 
 
-def test_its_login_is_in_a_file_and_nowhere_else(run_with):
+def test_its_password_is_on_stdin_only(run_with):
     engine = run_with()
     files = engine.inputs_of("monitoring-files-mosquitto-test")
     assert SECRET in unwrap(files["stdin"])
@@ -47,48 +47,45 @@ def test_its_login_is_in_a_file_and_nowhere_else(run_with):
     assert SECRET not in json.dumps(engine.inputs_of("monitoring-exporter"), default=str)
 
 
-def test_a_preview_shows_what_it_is_told_and_not_the_password(run_with):
+def test_a_preview_shows_its_configuration_without_the_password(run_with):
     shown = run_with().shown_of("monitoring-files-mosquitto-test")
     (text,) = shown.values()
     assert json.loads(text)["mqtt"]["user"] == "sensor"
     assert json.loads(text)["mqtt"]["password"] == "..."
 
 
-def test_it_can_do_as_little_as_an_exporter_can_do_with(run_with):
-    given = run_with().inputs_of("monitoring-exporter")
-    assert given["name"] == "mosquitto-test-exporter"
-    assert given["readOnly"] is True
-    assert given["capabilities"] == {"drops": ["ALL"]}
-    assert given["securityOpts"] == ["no-new-privileges:true"]
-    assert given["user"] == "1883:1883"
-    assert [each["readOnly"] for each in given["volumes"]] == [True]
-    assert "envs" not in given
+def test_it_has_minimal_privileges(run_with):
+    inputs = run_with().inputs_of("monitoring-exporter")
+    assert inputs["name"] == "mosquitto-test-exporter"
+    assert inputs["readOnly"] is True
+    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert inputs["user"] == "1883:1883"
+    assert [volume["readOnly"] for volume in inputs["volumes"]] == [True]
+    assert "envs" not in inputs
 
 
-def test_it_is_on_the_brokers_network_and_its_port_on_one_address(run_with):
-    given = run_with().inputs_of("monitoring-exporter")
-    assert given["networksAdvanced"] == [{"name": "mosquitto-test"}]
-    assert [(each["external"], each["ip"]) for each in given["ports"]] == [(9641, "127.0.0.1")]
+def test_it_is_on_the_brokers_network_and_published_on_one_address(run_with):
+    inputs = run_with().inputs_of("monitoring-exporter")
+    assert inputs["networksAdvanced"] == [{"name": "mosquitto-test"}]
+    assert [(port["external"], port["ip"]) for port in inputs["ports"]] == [(9641, "127.0.0.1")]
 
 
-def test_on_the_hosts_own_network_nothing_is_published(run_with):
-    given = run_with(network=None).inputs_of("monitoring-exporter")
-    assert given["networkMode"] == "host"
-    assert "ports" not in given
+def test_on_the_hosts_network_no_port_is_published(run_with):
+    inputs = run_with(network=None).inputs_of("monitoring-exporter")
+    assert inputs["networkMode"] == "host"
+    assert "ports" not in inputs
 
 
-def test_another_generation_is_another_container(run_with):
-    def label():
+def test_a_new_generation_changes_the_label_that_replaces_the_container(run_with):
+    def login_label(engine):
         labels = engine.inputs_of("monitoring-exporter")["labels"]
-        return next(each["value"] for each in labels if each["label"] == "sentient-mqtt.login")
+        return next(label["value"] for label in labels if label["label"] == "sentient-mqtt.login")
 
-    engine = run_with()
-    before = label()
-    engine = run_with(generation="2")
-    assert label() != before
+    assert login_label(run_with()) != login_label(run_with(generation="2"))
 
 
-def test_the_hosts_figures_are_there_unless_nobody_wants_them(run_with):
+def test_the_metrics_of_the_host_are_written_unless_textfile_is_null(run_with):
     name = "monitoring-textfile-mosquitto-test"
     assert name in run_with().of_type(COMMAND)
     assert name not in run_with(textfile=None).of_type(COMMAND)

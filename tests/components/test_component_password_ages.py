@@ -1,4 +1,4 @@
-"""A password's time is kept in the state, and an old one is worth a warning."""
+"""The time of a rotation is stored in the state, and an old password causes a warning."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from components import PasswordAges
 
 @pytest.fixture
 def warnings(monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_, **__: said.append(text))
-    return said
+    logged: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_, **__: logged.append(text))
+    return logged
 
 
-def rotations(engine, *, days, most):
+def rotations(engine, *, days, limit):
     time = datetime.now(UTC) - timedelta(days=days, hours=1)
     engine.printed = f"sensor 3 {time:%Y-%m-%dT%H:%M:%SZ}\n"
     return engine.run(
@@ -26,30 +26,30 @@ def rotations(engine, *, days, most):
             PasswordAges(
                 "rotations",
                 generations={"sensor": "3"},
-                max_age_days=most,
+                max_age_days=limit,
                 fixes={"sensor": "Do this"},
             ).rotated_at
         )
     )
 
 
-@pytest.mark.parametrize(("days", "most"), [(90, 90), (5000, None)])
-def test_one_that_is_young_enough_or_may_be_any_age_is_not_spoken_of(engine, warnings, days, most):
-    rotations(engine, days=days, most=most)
+@pytest.mark.parametrize(("days", "limit"), [(90, 90), (5000, None)])
+def test_no_warning_up_to_the_limit_or_without_a_limit(engine, warnings, days, limit):
+    rotations(engine, days=days, limit=limit)
 
     assert warnings == []
 
 
-def test_one_that_is_too_old_is_named(engine, warnings):
-    rotations(engine, days=91, most=90)
+def test_a_warning_names_a_password_that_is_too_old(engine, warnings):
+    rotations(engine, days=91, limit=90)
 
-    (said,) = warnings
-    assert said.startswith("The password of sensor is 91 days old;")
-    assert said.endswith("maxAgeDays is 90.\n  Fix: Do this.")
+    (warning,) = warnings
+    assert warning.startswith("The password of sensor is 91 days old;")
+    assert warning.endswith("maxAgeDays is 90.\n  Fix: Do this.")
 
 
-def test_its_memory_is_what_it_said_before_and_nothing_in_it_is_secret(engine):
-    times = rotations(engine, days=1, most=None)
+def test_the_script_reads_its_previous_output_and_its_input_is_not_secret(engine):
+    times = rotations(engine, days=1, limit=None)
 
     assert list(times) == ["sensor"]
     (command,) = engine.of_type(COMMAND).values()
@@ -59,15 +59,15 @@ def test_its_memory_is_what_it_said_before_and_nothing_in_it_is_secret(engine):
     assert "\nsensor 3\n" in command.inputs["stdin"]
 
 
-def test_it_remembers_what_it_said_and_gets_no_secret(engine):
-    rotations(engine, days=1, most=None)
-    given = engine.inputs_of("rotations-times")
-    before = "sensor 3 2026-01-02T03:04:05Z\nformer 1 2026-01-01T00:00:00Z"
+def test_the_time_of_an_unchanged_generation_is_kept(engine):
+    rotations(engine, days=1, limit=None)
+    inputs = engine.inputs_of("rotations-times")
+    previous = "sensor 3 2026-01-02T03:04:05Z\nformer 1 2026-01-01T00:00:00Z"
 
     done = subprocess.run(
-        [*given["interpreter"], given["create"]],
-        env={**os.environ, "PULUMI_COMMAND_STDOUT": before, **given["environment"]},
-        input=given["stdin"],
+        [*inputs["interpreter"], inputs["create"]],
+        env={**os.environ, "PULUMI_COMMAND_STDOUT": previous, **inputs["environment"]},
+        input=inputs["stdin"],
         capture_output=True,
         text=True,
         check=True,

@@ -1,4 +1,4 @@
-"""Every command on the host has the one shape in which nothing secret can be seen."""
+"""Every command on the host keeps its input and output secret."""
 
 import subprocess
 
@@ -15,19 +15,19 @@ SECRET = "s3cret-text"
 
 
 @pytest.fixture(params=["unix:///var/run/docker.sock", "ssh://sentient@192.168.2.3"])
-def way(request):
+def route(request):
     return transport(request.param)
 
 
 @pytest.fixture
-def made(engine, way):
-    def make():
+def created(engine, route):
+    def create():
         calls = Output.secret(SECRET).apply(
             lambda text: [ScriptCall(words=("put", "/x", "0600", "0", "0"), text=f"{text}\n")]
         )
         return host_command(
             "command",
-            transport=way,
+            transport=route,
             become="sudo",
             image="image:1",
             script=HostScript.PUT_FILES,
@@ -36,12 +36,12 @@ def made(engine, way):
             opts=ResourceOptions(),
         )
 
-    engine.run(make)
+    engine.run(create)
     return engine
 
 
-def test_the_content_travels_on_a_secret_stdin(made):
-    stdin = made.inputs_of("command")["stdin"]
+def test_the_input_is_on_a_secret_stdin(created):
+    stdin = created.inputs_of("command")["stdin"]
 
     assert is_secret(stdin)
     assert SECRET in unwrap(stdin)
@@ -49,8 +49,8 @@ def test_the_content_travels_on_a_secret_stdin(made):
     assert unwrap(stdin).endswith("\nfinish\n")
 
 
-def test_nothing_else_holds_it(made):
-    (args,) = made.created.values()
+def test_no_other_property_contains_the_input(created):
+    (args,) = created.created.values()
 
     assert SECRET not in everything_plain(args)
     assert set(args.inputs) == {
@@ -59,45 +59,45 @@ def test_nothing_else_holds_it(made):
     }
 
 
-def test_it_is_silent_and_what_it_says_is_secret(made):
-    assert made.inputs_of("command")["logging"] == "none"
-    assert set(made.options["command"].additional_secret_outputs) == {"stdout", "stderr"}
+def test_output_is_secret_and_not_logged(created):
+    assert created.inputs_of("command")["logging"] == "none"
+    assert set(created.options["command"].additional_secret_outputs) == {"stdout", "stderr"}
 
 
-def test_no_former_output_reaches_the_next_run(made):
-    assert made.inputs_of("command")["addPreviousOutputInEnv"] is False
+def test_the_previous_output_is_not_in_the_environment(created):
+    assert created.inputs_of("command")["addPreviousOutputInEnv"] is False
 
 
-def test_nothing_replaces_it(made):
-    """A trigger would: and then the old `delete` undoes the new `create`."""
-    assert "triggers" not in made.inputs_of("command")
-    assert "update" not in made.inputs_of("command")
+def test_no_property_replaces_the_command(created):
+    """After a replacement, the old `delete` would undo the new `create`."""
+    assert "triggers" not in created.inputs_of("command")
+    assert "update" not in created.inputs_of("command")
 
 
-def test_create_and_delete_differ_in_one_word(made):
-    given = made.inputs_of("command")
+def test_create_and_delete_differ_in_one_word(created):
+    inputs = created.inputs_of("command")
 
-    assert given["create"].replace("apply", "remove") == given["delete"]
-    assert "apply" not in given["delete"]
-    assert subprocess.run(["sh", "-nc", given["create"]], check=False).returncode == 0
-
-
-def test_it_goes_the_way_that_docker_goes(made, way):
-    interpreter = made.inputs_of("command")["interpreter"]
-    assert interpreter == list(clean_interpreter(way.interpreter))
-    assert interpreter[-len(way.interpreter) :] == list(way.interpreter)
+    assert inputs["create"].replace("apply", "remove") == inputs["delete"]
+    assert "apply" not in inputs["delete"]
+    assert subprocess.run(["sh", "-nc", inputs["create"]], check=False).returncode == 0
 
 
-def test_its_environment_has_only_what_a_command_for_the_host_needs(made, tmp_path):
-    """As pulumi-command runs it: the whole environment, and what is shown, for the interpreter."""
-    made = made.inputs_of("command")
+def test_the_interpreter_is_that_of_the_transport(created, route):
+    interpreter = created.inputs_of("command")["interpreter"]
+    assert interpreter == list(clean_interpreter(route.interpreter))
+    assert interpreter[-len(route.interpreter) :] == list(route.interpreter)
+
+
+def test_the_script_gets_only_the_variables_that_it_needs(created, tmp_path):
+    """pulumi-command passes its whole environment, and `environment`, to the interpreter."""
+    inputs = created.inputs_of("command")
     (tmp_path / "ssh").write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
     (tmp_path / "ssh").chmod(0o755)
     secret = {"PULUMI_CONFIG": "s3cret", "AWS_PROFILE": "s3cret", "MY_TOKEN": "s3cret"}
-    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/a b", "SSH_AUTH_SOCK": "/it's $HOME"}
+    needed = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/a b", "SSH_AUTH_SOCK": "/it's $HOME"}
     done = subprocess.run(
-        [*made["interpreter"], "tr '\\0' '\\n' </proc/self/environ"],
-        env={**secret, **given, "LANG": "", **made["environment"]},
+        [*inputs["interpreter"], "tr '\\0' '\\n' </proc/self/environ"],
+        env={**secret, **needed, "LANG": "", **inputs["environment"]},
         capture_output=True,
         text=True,
         check=True,
@@ -105,25 +105,24 @@ def test_its_environment_has_only_what_a_command_for_the_host_needs(made, tmp_pa
     added_by_sh = ("PWD", "OLDPWD", "SHLVL", "_")
     found = dict(line.split("=", 1) for line in done.stdout.splitlines())
     found = {name: value for name, value in found.items() if name not in added_by_sh}
-    assert found == {**given, "LANG": ""}
+    assert found == {**needed, "LANG": ""}
 
 
-def test_the_known_secrets_are_empty_before_anything_of_it_runs(made):
-    shown = made.inputs_of("command")["environment"]
+def test_variables_with_secrets_are_set_to_an_empty_value(created):
+    environment = created.inputs_of("command")["environment"]
     for name in ("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY"):
-        assert shown[name] == ""
+        assert environment[name] == ""
 
 
-def test_what_is_shown_is_plain(made):
-    assert made.shown_of("command") == {"mosquitto.conf": "listener 1883\n"}
+def test_shown_text_is_plain(created):
+    assert created.shown_of("command") == {"mosquitto.conf": "listener 1883\n"}
 
 
-def test_calls_are_secret_also_where_nothing_in_them_is(engine, way):
-    """So that none can forget it."""
+def test_calls_without_secrets_are_secret_too(engine, route):
     engine.run(
         lambda: host_command(
             "command",
-            transport=way,
+            transport=route,
             become="sudo",
             image="image:1",
             script=HostScript.FOLDERS,
@@ -135,7 +134,7 @@ def test_calls_are_secret_also_where_nothing_in_them_is(engine, way):
     assert is_secret(engine.inputs_of("command")["stdin"])
 
 
-def test_a_text_too_long_for_an_environment_is_told_by_its_length(engine):
+def test_show_returns_the_length_of_a_text_that_is_too_long(engine):
     text = "topic read é\n" * 10_000
 
     assert show(text[:1000]) == text[:1000]

@@ -1,4 +1,4 @@
-"""A host is looked at before anything is changed, and every failure of the look is a sentence."""
+"""The host is probed before anything changes, and every failure has an error message."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ from declared import smallest
 from broker.host.requirements import STAND_IN, host_errors, host_requirements
 from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
-from components import host_probe as preflight
-from components.host_probe import ask, probe_host
+from components import host_probe
+from components.host_probe import probe_host, run_probe
 
 HOST = "unix:///var/run/docker.sock"
-WANTED = host_requirements(
+REQUIREMENTS = host_requirements(
     Settings.parse(smallest(envFiles=[{"path": "/srv/env/mqtt.env", "user": "sensor"}])), "test"
 )
 HERE = transport(HOST)
@@ -24,170 +24,171 @@ HERE = transport(HOST)
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
     monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
-    monkeypatch.delenv(preflight.SKIP, raising=False)
+    monkeypatch.delenv(host_probe.SKIP, raising=False)
 
 
 @pytest.fixture
 def answer(monkeypatch):
-    """The host answers so; what it was asked is kept."""
+    """Set the output of the probe; the returned mapping records the arguments of its process."""
 
     def set_to(stdout="probe -=done\n", stderr="", code=0, raises=None):
-        asked = {}
+        process = {}
 
-        def run(argv, **given):
-            asked.update(given, argv=argv, input=given["input"].decode())
+        def run(argv, **arguments):
+            process.update(arguments, argv=argv, input=arguments["input"].decode())
             if raises:
                 raise raises
-            said = (text.encode("utf-8", "surrogateescape") for text in (stdout, stderr))
-            return subprocess.CompletedProcess(argv, code, *said)
+            output = (text.encode("utf-8", "surrogateescape") for text in (stdout, stderr))
+            return subprocess.CompletedProcess(argv, code, *output)
 
         monkeypatch.setattr(subprocess, "run", run)
-        return asked
+        return process
 
     return set_to
 
 
-WELL = "docker -=ok\nroot -=yes\nport 1883=free\nprobe -=done\n"
+USABLE = "docker -=ok\nroot -=yes\nport 1883=free\nprobe -=done\n"
 
 
-def test_a_host_that_will_do_is_seen(answer):
-    asked = answer(WELL)
+def test_the_facts_of_the_host_are_returned(answer):
+    process = answer(USABLE)
 
-    assert probe_host(HERE, WANTED).line("port", "1883") == "free"
-    assert asked["argv"] == ["/bin/sh", "-c", "exec sh -s look"]
-    assert asked["input"].endswith("\nfinish\n")
+    assert probe_host(HERE, REQUIREMENTS).line("port", "1883") == "free"
+    assert process["argv"] == ["/bin/sh", "-c", "exec sh -s look"]
+    assert process["input"].endswith("\nfinish\n")
 
 
-def test_it_is_asked_without_what_is_secret_in_the_environment(answer, monkeypatch):
+def test_the_probe_gets_no_secrets_from_the_environment(answer, monkeypatch):
     monkeypatch.setenv("PULUMI_CONFIG", "s3cret")
     monkeypatch.setenv("MY_TOKEN", "s3cret")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
-    asked = answer(WELL)
+    process = answer(USABLE)
 
-    probe_host(HERE, WANTED)
+    probe_host(HERE, REQUIREMENTS)
 
-    assert asked["env"]["SSH_AUTH_SOCK"] == "/agent"
-    assert asked["env"]["PATH"] == os.environ["PATH"]
-    assert "s3cret" not in str(asked["env"])
+    assert process["env"]["SSH_AUTH_SOCK"] == "/agent"
+    assert process["env"]["PATH"] == os.environ["PATH"]
+    assert "s3cret" not in str(process["env"])
 
 
-def test_everything_that_the_stack_needs_is_asked_after(answer):
-    asked = answer(WELL)
+def test_the_probe_reads_everything_that_the_stack_requires(answer):
+    process = answer(USABLE)
 
-    probe_host(HERE, WANTED)
+    probe_host(HERE, REQUIREMENTS)
 
-    calls = asked["input"].splitlines()
+    calls = process["input"].splitlines()
     assert "container mosquitto-test" in calls
     assert "port 1883 test" in calls
-    assert [each.split()[:5] for each in calls if each.startswith("folder ")] == [
+    assert [call.split()[:5] for call in calls if call.startswith("folder ")] == [
         ["folder", "/srv/mqtt/config", "0750", "0", "1883"],
         ["folder", "/srv/mqtt/data", "0750", "1883", "1883"],
         ["folder", "/srv/mqtt/log", "0750", "0", "1883"],
     ]
-    assert any(each.startswith("envfile /srv/env/mqtt.env '# Written by Pulumi") for each in calls)
+    assert any(call.startswith("envfile /srv/env/mqtt.env '# Written by Pulumi") for call in calls)
 
 
-def test_a_stand_in_is_asked_after_only_where_one_may_run():
-    assert WANTED.stand_in == ""
+def test_the_probe_looks_for_a_fallback_image_only_if_it_is_allowed():
+    assert REQUIREMENTS.stand_in == ""
     allowed = host_requirements(Settings.parse(smallest(allowStandIn=True)), "test")
     assert allowed.stand_in == STAND_IN
 
 
-def test_docker_context_is_refused_before_anything_is_asked(answer, monkeypatch):
+def test_docker_context_is_an_error_before_the_probe_runs(answer, monkeypatch):
     monkeypatch.setenv("DOCKER_CONTEXT", "staging")
-    asked = answer(WELL)
+    process = answer(USABLE)
 
     with pytest.raises(pulumi.RunError, match=r"'staging'.*unset DOCKER_CONTEXT"):
-        probe_host(HERE, WANTED)
-    assert asked == {}
+        probe_host(HERE, REQUIREMENTS)
+    assert process == {}
 
 
-def test_a_host_that_does_not_answer(answer):
+def test_a_timeout_is_an_error(answer):
     answer(raises=subprocess.TimeoutExpired("ssh", 60))
 
     with pytest.raises(pulumi.RunError, match=r"no answer within 60 seconds"):
-        ask(HERE, WANTED)
+        run_probe(HERE, REQUIREMENTS)
 
 
-def test_a_machine_without_an_ssh_client(answer):
+def test_a_missing_ssh_client_is_named(answer):
     answer(raises=FileNotFoundError("ssh"))
 
     with pytest.raises(pulumi.RunError, match="apt-get install openssh-client"):
-        ask(transport("ssh://site"), WANTED)
+        run_probe(transport("ssh://site"), REQUIREMENTS)
 
 
-def test_an_ssh_client_that_does_not_start(answer):
+def test_an_ssh_client_that_cannot_be_started(answer):
     answer(raises=PermissionError(13, "Permission denied", "ssh"))
 
     with pytest.raises(pulumi.RunError, match="ssh can't be started here: Permission denied"):
-        ask(transport("ssh://site"), WANTED)
+        run_probe(transport("ssh://site"), REQUIREMENTS)
 
 
-def test_what_ssh_says_is_explained(answer):
+def test_errors_of_ssh_are_explained(answer):
     answer("", "Host key verification failed.", 255)
 
     with pytest.raises(pulumi.RunError, match=r"^host ssh://site: its host key"):
-        ask(transport("ssh://site"), WANTED)
+        run_probe(transport("ssh://site"), REQUIREMENTS)
 
 
-def test_a_look_that_broke_off_is_not_taken_for_one(answer):
-    """Whatever it said until then, and whatever its exit code."""
+def test_an_incomplete_probe_is_an_error_whatever_its_exit_code(answer):
     answer("docker -=ok\nroot -=yes\n", "sh: out of memory", 0)
 
-    with pytest.raises(pulumi.RunError, match=r"a look at it failed \(exit 0\): sh: out of memory"):
-        ask(HERE, WANTED)
+    with pytest.raises(pulumi.RunError, match=r"the probe failed \(exit 0\): sh: out of memory"):
+        run_probe(HERE, REQUIREMENTS)
 
 
-def test_an_exit_code_of_255_here_is_not_sshs(answer):
+def test_exit_code_255_is_not_an_ssh_error_without_ssh(answer):
     answer("", "", 255)
 
-    with pytest.raises(pulumi.RunError, match=r"a look at it failed \(exit 255\): no message"):
-        ask(HERE, WANTED)
+    with pytest.raises(pulumi.RunError, match=r"the probe failed \(exit 255\): no message"):
+        run_probe(HERE, REQUIREMENTS)
 
 
-def test_a_message_in_another_encoding_is_told(answer):
+def test_a_message_that_is_not_utf_8_is_shown(answer):
     answer("", "ssh: caf\udce9: Permission denied", 255)
 
     with pytest.raises(pulumi.RunError, match="caf\ufffd"):
-        ask(transport("ssh://site"), WANTED)
+        run_probe(transport("ssh://site"), REQUIREMENTS)
 
 
-def real(monkeypatch, tmp_path, facts):
-    """Look for real, in a shell whose docker says *facts* of its version."""
+def probe_with(monkeypatch, tmp_path, facts):
+    """Run the real probe, with a fake docker that prints *facts* as its version."""
     docker = tmp_path / "docker"
     docker.write_bytes(b"#!/bin/sh\nprintf '" + facts + b"'\nexit 1\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    return ask(HERE, replace(WANTED, ports={}, folders={}, folder_looks=(), env_files={}))
+    return run_probe(
+        HERE, replace(REQUIREMENTS, ports={}, folders={}, folder_looks=(), env_files={})
+    )
 
 
-def test_bytes_that_are_no_text_are_told_as_such(monkeypatch, tmp_path):
-    seen = real(monkeypatch, tmp_path, rb"caf\351 refused")
+def test_bytes_that_are_not_utf_8_are_replaced(monkeypatch, tmp_path):
+    facts = probe_with(monkeypatch, tmp_path, rb"caf\351 refused")
 
-    assert seen.line("docker") == "caf\ufffd refused"
+    assert facts.line("docker") == "caf\ufffd refused"
 
 
 @pytest.mark.parametrize("end", [rb"\r", rb"\f", rb"\302\205", rb"\342\200\250"])
-def test_what_ends_a_line_elsewhere_makes_no_fact(monkeypatch, tmp_path, end):
-    seen = real(monkeypatch, tmp_path, b"no" + end + b"root -=forged")
+def test_only_a_newline_ends_a_fact(monkeypatch, tmp_path, end):
+    facts = probe_with(monkeypatch, tmp_path, b"no" + end + b"root -=forged")
 
-    assert seen.line("docker").endswith("root -=forged")
-    assert seen.line("root") in ("yes", "no")
+    assert facts.line("docker").endswith("root -=forged")
+    assert facts.line("root") in ("yes", "no")
 
 
-@pytest.mark.parametrize(("preview", "looked"), [(True, False), (False, True)])
-def test_a_preview_may_do_without_and_an_up_never(answer, monkeypatch, engine, preview, looked):
-    monkeypatch.setenv(preflight.SKIP, "skip")
-    asked = answer(WELL)
+@pytest.mark.parametrize(("preview", "probed"), [(True, False), (False, True)])
+def test_only_a_preview_can_skip_the_probe(answer, monkeypatch, engine, preview, probed):
+    monkeypatch.setenv(host_probe.SKIP, "skip")
+    process = answer(USABLE)
     engine.start(preview=preview)
 
-    engine.run(lambda: probe_host(HERE, WANTED) and None)
+    engine.run(lambda: probe_host(HERE, REQUIREMENTS) and None)
 
-    assert bool(asked) is looked
+    assert bool(process) is probed
 
 
-def test_for_real_a_folder_that_is_a_link_is_refused(tmp_path, monkeypatch):
-    """The whole way, with a Docker that runs nothing."""
+def test_a_folder_that_is_a_symbolic_link_is_an_error(tmp_path, monkeypatch):
+    """With the real probe and a fake docker."""
     docker = tmp_path / "docker"
     docker.write_text(
         '#!/bin/sh\ncase "$*" in *version*) echo 1 ;; *" ps "*) ;; *) exit 1 ;; esac\n'
@@ -198,7 +199,7 @@ def test_for_real_a_folder_that_is_a_link_is_refused(tmp_path, monkeypatch):
     folder.symlink_to(tmp_path)
 
     required = replace(
-        WANTED,
+        REQUIREMENTS,
         ports={},
         folders={"broker.folders.data": str(folder)},
         folder_looks=(("folder", str(folder), "0750", "1883", "1883"),),

@@ -53,10 +53,13 @@ def shared_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def make_site(
-    shared_folder: Path, engine: Engine, docker: Callable[..., str], stand_in: Callable[[str], str]
+    shared_folder: Path,
+    engine: Engine,
+    docker: Callable[..., str],
+    fallback_image: Callable[[str], str],
 ) -> Iterator[MakeSite]:
     """``make_site("name", change)``: a site on which nothing has been deployed yet."""
-    stand_in("trixie")
+    fallback_image("trixie")
     sites: list[Site] = []
 
     def make(name: str, change: Callable[[dict[str, Any]], None] | None = None) -> Site:

@@ -39,8 +39,8 @@ def logging_in(port: int, user: str, password: str) -> Iterator[Logins]:
     def attempt() -> None:
         try:
             Client(port, user, password).close()
-        except Refused as refusal:
-            logins.refused.append(str(refusal))
+        except Refused as login_error:
+            logins.refused.append(str(login_error))
         except (OSError, TimeoutError):
             pass  # the broker does not answer: this becomes a gap
         else:

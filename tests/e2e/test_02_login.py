@@ -1,7 +1,7 @@
 """Every user of production can log in, over MQTT and over WebSocket, and nobody else can."""
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 
 PROTOCOLS = pytest.mark.parametrize("websocket", [False, True], ids=["mqtt", "websocket"])
 USERS = (
@@ -24,16 +24,16 @@ def test_user_can_log_in_and_a_wrong_password_is_refused(site, user, websocket):
     port = site.ports[websocket]
     password = site.password(user)
     for wrong in ("wrong", "", password[:-1], password + "x", password.swapcase()):
-        assert refusal(port, user, wrong, websocket=websocket) == "Not authorized"
+        assert login_error(port, user, wrong, websocket=websocket) == "Not authorized"
 
 
 @PROTOCOLS
 def test_missing_and_unknown_user_names_are_refused(site, websocket):
     port = site.ports[websocket]
-    assert refusal(port, None, None, websocket=websocket) == "Not authorized"
-    assert refusal(port, "somebody", "else", websocket=websocket) == "Not authorized"
+    assert login_error(port, None, None, websocket=websocket) == "Not authorized"
+    assert login_error(port, "somebody", "else", websocket=websocket) == "Not authorized"
     password = site.password("paragon_devices")
-    assert refusal(port, "admin", password, websocket=websocket) == "Not authorized"
+    assert login_error(port, "admin", password, websocket=websocket) == "Not authorized"
 
 
 def test_outputs_have_endpoints_and_a_url_per_user(site):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from mqtt import DENIED, SUCCESS, refusal
+from mqtt import DENIED, SUCCESS, login_error
 
 
 def _change(config):
@@ -66,7 +66,7 @@ def test_changes_take_effect_and_unaffected_clients_stay_connected(site, preview
 
         assert rotated.is_dropped()
         assert removed.is_dropped()
-        assert refusal(site.ports[0], "sentient_api_prod", rotated_password)
+        assert login_error(site.ports[0], "sentient_api_prod", rotated_password)
         assert site.password("sentient_api_prod") != rotated_password
         site.client("sentient_api_prod").close()
         with site.client("lamp") as lamp:

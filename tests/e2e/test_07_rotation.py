@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from logging_in import logging_in
-from mqtt import DENIED, Client, refusal
+from mqtt import DENIED, Client, login_error
 
 from broker.credentials.fleets import member_passwords
 
@@ -104,7 +104,7 @@ def test_rotation_with_overlap_refuses_no_login_at_any_moment(site, issued):
         assert not logins.refused
         assert old_client.is_dropped()
         assert new_client.disconnected is None
-    assert refusal(port, *first) == "Not authorized"
+    assert login_error(port, *first) == "Not authorized"
     third = current_login(site, OVERLAPPING)
     assert third[0] == OVERLAPPING
     Client(port, *third).close()
@@ -123,7 +123,7 @@ def test_revoked_previous_login_is_refused_and_only_the_rotated_user_gets_a_new_
 
     site.up()
 
-    assert refusal(port, *issued[2]) == "Not authorized"
+    assert login_error(port, *issued[2]) == "Not authorized"
     Client(port, *issued[3]).close()
     assert site.outputs()["rotations"][OVERLAPPING] == {
         "generation": "3",
@@ -200,7 +200,7 @@ def test_supplied_password_is_used_and_a_short_or_missing_one_is_an_error(site):
     assert site.outputs()["credentials"]["lamp"]["password"] == SUPPLIED
     # It has blanks, which sh and Docker read differently in an env file.
     assert "lamp" not in site.outputs()["envFiles"]
-    assert refusal(site.ports[0], "lamp", "quite short") == "Not authorized"
+    assert login_error(site.ports[0], "lamp", "quite short") == "Not authorized"
     passwd = Path(site.settings.broker.folders.config, "mosquitto_passwd").read_text()
     (line,) = [line for line in passwd.splitlines() if line.startswith("lamp:")]
     assert line.startswith("lamp:$7$210000$")
@@ -231,7 +231,7 @@ def test_single_members_of_a_fleet_are_rotated_and_revoked(site):
     assert after.keys() == {"teensy-001", "teensy-002"}
     Client(port, "teensy-002", after["teensy-002"]).close()
     for name in ("teensy-002", "teensy-003"):
-        assert refusal(port, name, before[name]) == "Not authorized"
+        assert login_error(port, name, before[name]) == "Not authorized"
     site.former_passwords += [*before.values(), *after.values()]
 
 

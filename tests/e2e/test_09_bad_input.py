@@ -127,8 +127,8 @@ def test_read_only_folder_is_an_error(site, mount):
     assert "can't be written to" in line
 
 
-def test_foreign_container_of_that_name_is_an_error(site, docker, stand_in):
-    docker("create", "--name", f"{site.container}-foreign", stand_in("trixie"))
+def test_foreign_container_of_that_name_is_an_error(site, docker, fallback_image):
+    docker("create", "--name", f"{site.container}-foreign", fallback_image("trixie"))
     try:
         (line,) = _errors(site, _in_broker(container=f"{site.container}-foreign"))
         assert f"broker.container: '{site.container}-foreign'" in line

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_full_disk_leaves_the_broker_untouched_and_the_next_up_completes_the_cha
 
     filler.unlink()
     small.up()
-    assert refusal(small.ports[0], "admin", old_password)
+    assert login_error(small.ports[0], "admin", old_password)
     small.client("admin").close()
     small.client("lamp").close()
     small.up("--expect-no-changes")

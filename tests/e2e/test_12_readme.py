@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from mqtt import Client, Refused, refusal
+from mqtt import Client, Refused, login_error
 from newcomer import Newcomer
 from ports import free_port
 from site_under_test import ROOT
@@ -270,12 +270,12 @@ def test_adopted_broker_keeps_its_passwords(newcomer):
     newcomer.types(f"{environment}./brokerctl up --stack site --yes")
     try:
         Client(port, "device", "in use for years").close()
-        assert refusal(port, "device", "another") == "Not authorized"
+        assert login_error(port, "device", "another") == "Not authorized"
         assert "only its clients know" in newcomer.types(
             f"{environment}./brokerctl credentials device --stack site", fails=True
         )
         newcomer.types(f"{environment}./brokerctl rotate device --stack site --yes")
-        assert refusal(port, "device", "in use for years") == "Not authorized"
+        assert login_error(port, "device", "in use for years") == "Not authorized"
         password = newcomer.types(f"{environment}./brokerctl password device --stack site").strip()
         Client(port, "device", password).close()
     finally:

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from mqtt import refusal
+from mqtt import login_error
 from patience import eventually
 
 SLACK = 15
@@ -54,7 +54,7 @@ def test_killed_up_is_completed_by_the_next_up(site):
             site.pulumi("cancel", "--yes", "--stack", "e2e")
             site.up()
 
-            assert refusal(site.ports[0], "admin", before) == "Not authorized"
+            assert login_error(site.ports[0], "admin", before) == "Not authorized"
             site.former_passwords.append(site.password("admin"))
             site.client("admin").close()
             assert unaffected.disconnected is None

@@ -59,8 +59,8 @@ FOREIGN = (
 
 
 @pytest.fixture(scope="module")
-def lab(shared_folder: Path, stand_in: Callable[[str], str], daemon) -> Iterator[Lab]:
-    image = stand_in("trixie")
+def lab(shared_folder: Path, fallback_image: Callable[[str], str], daemon) -> Iterator[Lab]:
+    image = fallback_image("trixie")
     server = Lab(shared_folder / "lab", f"lab-{shared_folder.name[-6:]}")
     try:
         with subprocess.Popen(daemon.argv("save", image), stdout=subprocess.PIPE) as saved:

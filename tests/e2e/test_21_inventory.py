@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 from patience import eventually
 from typing_in_process import types_command
 
@@ -69,7 +69,7 @@ def test_inventory_lists_connected_silent_and_absent_users(logged, types):
 
 def test_refused_login_is_counted_and_its_client_id_is_listed(logged, types):
     before = refused_logins(types)
-    assert refusal(logged.ports[0], "admin", "a guess") == "Not authorized"
+    assert login_error(logged.ports[0], "admin", "a guess") == "Not authorized"
     eventually(lambda: refused_logins(types) == before + 1, 10)
 
     data = json.loads(types("inventory", "--json"))
@@ -99,7 +99,7 @@ def test_rotated_log_is_still_read(logged, types, tmp_path):
 def test_too_many_refused_logins_in_an_hour_fail_the_command_and_the_check(logged, types):
     assert check_result(logged).verdict == "pass"
     for _ in range(LIMIT):
-        refusal(logged.ports[0], "admin", "a guess")
+        login_error(logged.ports[0], "admin", "a guess")
 
     eventually(lambda: check_result(logged).verdict == "fail", 10)
     assert "in the last hour" in check_result(logged).seen

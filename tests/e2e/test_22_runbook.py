@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mqtt import Client, refusal
+from mqtt import Client, login_error
 from newcomer import Newcomer
 from patience import eventually
 from site_under_test import ROOT
@@ -154,7 +154,7 @@ def test_password_leaked(night):
     output = night.follows("A password leaked")
     assert leaked not in output
     assert "#define MQTT_PASSWORD" in output
-    assert "ot authori" in refusal(night.port, "paragon_devices", leaked)
+    assert "ot authori" in login_error(night.port, "paragon_devices", leaked)
     new = night.types("./brokerctl password paragon_devices").strip()
     Client(night.port, "paragon_devices", new).close()
 

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from mqtt import refusal
+from mqtt import login_error
 from patience import eventually
 from ports import free_port
 from scraping import MONITORING, scraped
 
-from bootstrap.image import EXPORTER, stand_in
+from bootstrap.image import EXPORTER, fallback_image
 from broker.monitoring.mqtt_exporter import container_of
 from broker.monitoring.node_exporter_metrics import METRICS, file_name
 
@@ -22,7 +22,7 @@ MONITORING_USER = "sentient_monitor_prod"
 
 @pytest.fixture(scope="module")
 def watched(make_site, shared_folder, daemon):
-    stand_in("trixie", daemon, EXPORTER)
+    fallback_image("trixie", daemon, EXPORTER)
     site = make_site("watched")
 
     def declare(config):
@@ -136,7 +136,7 @@ def test_refused_logins_are_counted_and_accepted_ones_are_not(prometheus_of, wat
 
     before = refused()
     for _ in range(7):
-        assert refusal(watched.ports[0], "admin", "wrong") == "Not authorized"
+        assert login_error(watched.ports[0], "admin", "wrong") == "Not authorized"
     with watched.client("admin"):
         eventually(lambda: refused() == before + 7, 30)
 

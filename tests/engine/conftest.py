@@ -1,9 +1,9 @@
 """
-A tiny program on the engine that this machine has: each test says what it declares.
+Small Pulumi programs, run with a real engine.
 
-``@declares(text, text, ...)``: the case is shown on a stack that it shares with all such tests, where
-it has a folder and a resource of its own. Each text is what the program says of it at one `up`; the
-last one holds for those that follow. In it ``name`` is the case's, of its folder and its resource.
+``@declares(text, text, ...)``: the test uses a stack that it shares with all such tests, with its
+own folder and its own resource. The texts are its part of the program, one per `up`; the last one
+also applies to the following runs. In a text, ``name`` is the name of the folder and the resource.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pulumi_random import RandomBytes, RandomPassword
 
 @dataclass(frozen=True)
 class Run:
-    """How a command of the CLI ended, and all that it printed."""
+    """The exit code and the output of a command of the Pulumi CLI."""
 
     code: int
     text: str
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder with a state of its own."""
+    """A project folder with its own state."""
 
     folder: Path
     engine: Engine
@@ -78,70 +78,73 @@ class Project:
         return run.text
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """Return what the state holds of each resource, by name; secrets stay encrypted."""
+        """Return the resources in the state, by name; secrets are encrypted."""
         deployment = json.loads(self.pulumi("stack", "export").text)["deployment"]
-        return {each["urn"].rpartition("::")[2]: each for each in deployment.get("resources", [])}
+        return {
+            resource["urn"].rpartition("::")[2]: resource
+            for resource in deployment.get("resources", [])
+        }
 
     def read(self, name: str) -> str:
-        """Return what a script has left in the folder."""
+        """Return the text of a file in the folder; '' if it does not exist."""
         file = self.folder / name
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one `up`, or of the preview before the first one."""
+    """The result of one `up`, or of the preview before the first one."""
 
     code: int
-    said: str
+    text: str
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     files: dict[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Story:
-    """A stack on which many cases are shown at once."""
+class SharedStack:
+    """The stack of many cases, deployed together."""
 
     project: Project
     steps: list[Step]
-    """The preview before the first `up`, and each `up`."""
+    """The preview before the first `up`, then every `up`."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One of them. Steps are counted from 1; without one, the last is meant."""
+    """One case of a shared stack. Step 0 is the preview, 1 the first `up`; -1 is the last one."""
 
     name: str
-    story: Story
+    stack: SharedStack
 
     def read(self, file: str, step: int = -1) -> str:
-        """Return what a script had left in the case's folder."""
-        return self.story.steps[step].files.get(Path(self.name, file), "")
+        """Return the text of a file in the case's folder; '' if it did not exist."""
+        return self.stack.steps[step].files.get(Path(self.name, file), "")
 
     def resource(self, step: int = -1) -> dict[str, Any] | None:
-        """Return what the state held of the case's resource."""
-        return self.story.steps[step].resources.get(self.name)
+        """Return the case's resource in the state."""
+        return self.stack.steps[step].resources.get(self.name)
 
     def output(self, step: int = -1) -> Any:
-        return self.story.steps[step].outputs[self.name]
+        return self.stack.steps[step].outputs[self.name]
 
-    def said(self, step: int = -1) -> str:
-        """Return all that was printed, of the other cases too."""
-        return self.story.steps[step].said
+    def text(self, step: int = -1) -> str:
+        """Return the whole output of the step, including that of the other cases."""
+        return self.stack.steps[step].text
 
     def code(self, step: int = -1) -> int:
-        return self.story.steps[step].code
+        return self.stack.steps[step].code
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With `pytest -n`, each stack is the business of one process."""
+    """With `pytest -n`, run all cases of a stack in one process."""
     declared = item.get_closest_marker("declares")
     item.add_marker(pytest.mark.group(_stack_of(declared) if declared else item.name))
 
 
 def _stack_of(declared: pytest.Mark) -> str:
-    return str(declared.kwargs.get("stack", "well"))
+    return str(declared.kwargs.get("stack", "succeeds"))
 
 
 def _name(item: pytest.Item) -> str:
@@ -159,26 +162,26 @@ def make_project(engine, tmp_path_factory) -> Callable[[], Project]:
         folder = tmp_path_factory.mktemp("project")
         (folder / "state").mkdir()
         (folder / "Pulumi.yaml").write_text("name: trial\nruntime: python\n", encoding="utf-8")
-        made = Project(folder, engine)
-        made.declare("")
-        assert made.pulumi("stack", "init", "trial").code == 0
-        return made
+        project = Project(folder, engine)
+        project.declare("")
+        assert project.pulumi("stack", "init", "trial").code == 0
+        return project
 
     return make
 
 
 @pytest.fixture
 def project(make_project) -> Project:
-    """A stack of the test's own."""
+    """A project for one test."""
     return make_project()
 
 
 @pytest.fixture(scope="session")
-def stories(request, make_project) -> Callable[[str], Story]:
-    """``stories("well")``: the stack of that name, after all that its cases declare."""
+def shared_stacks(request, make_project) -> Callable[[str], SharedStack]:
+    """``shared_stacks("succeeds")`` returns the stack of this name, after all runs of its cases."""
 
     @cache
-    def told(stack: str) -> Story:
+    def deploy(stack: str) -> SharedStack:
         cases = {
             _name(item): declared.args
             for item in request.session.items
@@ -187,15 +190,18 @@ def stories(request, make_project) -> Callable[[str], Story]:
         project = make_project()
         for name in cases:
             (project.folder / name).mkdir()
-        story = Story(project, [])
+        shared = SharedStack(project, [])
         for number in range(max(map(len, cases.values())) + 1):
-            texts = {name: says[max(0, min(number, len(says)) - 1)] for name, says in cases.items()}
+            texts = {
+                name: declared[max(0, min(number, len(declared)) - 1)]
+                for name, declared in cases.items()
+            }
             project.declare("".join(f"name = {name!r}\n{text}\n" for name, text in texts.items()))
             (project.folder / "step").write_text(str(number))
-            story.steps.append(_step(project, cases, number, fails=stack != "well"))
-        return story
+            shared.steps.append(_step(project, cases, number, fails=stack != "succeeds"))
+        return shared
 
-    return told
+    return deploy
 
 
 def _step(project: Project, cases: Iterable[str], number: int, *, fails: bool) -> Step:
@@ -204,9 +210,9 @@ def _step(project: Project, cases: Iterable[str], number: int, *, fails: bool) -
         return Step(run.code, run.text, files=_files(project.folder, cases))
     run = project.pulumi("up", "--yes", "--skip-preview", *["--continue-on-error"] * fails)
     assert fails or run.code == 0, run.text
-    shown = project.pulumi("stack", "output", "--json", "--show-secrets")
+    outputs = project.pulumi("stack", "output", "--json", "--show-secrets")
     files = _files(project.folder, cases)
-    return Step(run.code, run.text, project.state(), json.loads(shown.text), files)
+    return Step(run.code, run.text, project.state(), json.loads(outputs.text), files)
 
 
 def _files(folder: Path, cases: Iterable[str]) -> dict[Path, str]:
@@ -219,7 +225,7 @@ def _files(folder: Path, cases: Iterable[str]) -> dict[Path, str]:
 
 
 @pytest.fixture
-def case(request, stories) -> Case:
-    """What came of what the test declares."""
+def case(request, shared_stacks) -> Case:
+    """The results of the texts that the test declares."""
     declared = request.node.get_closest_marker("declares")
-    return Case(_name(request.node), stories(_stack_of(declared)))
+    return Case(_name(request.node), shared_stacks(_stack_of(declared)))

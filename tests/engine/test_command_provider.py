@@ -1,4 +1,4 @@
-"""command:local:Command behaves as pulumi-command 1.2.1 was measured to, case by case."""
+"""command:local:Command behaves like pulumi-command 1.2.1, as measured."""
 
 import json
 
@@ -8,7 +8,7 @@ declares = pytest.mark.declares
 
 
 def command(**inputs):
-    """Return the declaration of a Command that runs in the case's folder; `opts` is text."""
+    """Return the declaration of a Command that runs in the case's folder; `opts` is its source."""
     opts = inputs.pop("opts", None)
     words = ["name", *(f"{key}={value!r}" for key, value in inputs.items())]
     words += [] if "dir" in inputs else ["dir=name"]
@@ -23,12 +23,12 @@ RUNS = command(create="echo run >>log")
 
 
 @declares(RUNS, RUNS)
-def test_create_runs_once_and_an_unchanged_program_runs_nothing(case):
+def test_create_runs_once_while_the_program_is_unchanged(case):
     assert [case.read("log", step) for step in (1, 2)] == ["run\n", "run\n"]
 
 
 @declares(command(delete="echo gone >>log"))
-def test_without_create_nothing_runs_and_the_resource_is_there(case):
+def test_without_create_nothing_runs_and_the_resource_exists(case):
     assert case.read("log") == ""
     assert case.resource() is not None
 
@@ -39,7 +39,9 @@ INPUTS = {"create": "echo run >>log", "environment": {"A": "1"}, "stdin": "one"}
 @pytest.mark.parametrize(
     (),
     [
-        pytest.param(id=next(iter(changed)), marks=declares(command(**INPUTS), command(**INPUTS | changed)))
+        pytest.param(
+            id=next(iter(changed)), marks=declares(command(**INPUTS), command(**INPUTS | changed))
+        )
         for changed in (
             {"environment": {"A": "2"}},
             {"stdin": "other"},
@@ -50,7 +52,7 @@ INPUTS = {"create": "echo run >>log", "environment": {"A": "1"}, "stdin": "one"}
         )
     ],
 )
-def test_any_changed_input_runs_create_again_where_there_is_no_update(case):
+def test_without_update_any_changed_input_runs_create_again(case):
     assert case.read("log", 1) == "run\n"
     assert len(case.read("log", 2).splitlines()) == 2
     assert case.read("gone") == ""
@@ -60,13 +62,13 @@ def test_any_changed_input_runs_create_again_where_there_is_no_update(case):
     command(create="echo create >>log", update="echo update >>log"),
     command(create="echo never >>log", update="echo update >>log"),
 )
-def test_update_runs_in_place_of_create(case):
+def test_a_change_runs_update_instead_of_create(case):
     assert case.read("log") == "create\nupdate\n"
     assert case.resource()["inputs"]["create"] == "echo never >>log"
 
 
 @declares(command(create=":", delete='echo "$A" >>log', environment={"A": "old"}), "")
-def test_a_removed_resource_runs_the_delete_of_old_with_the_environment_of_old(case):
+def test_a_removed_resource_runs_its_delete_with_its_environment(case):
     assert case.read("log", 1) == ""
     assert case.read("log", 2) == "old\n"
 
@@ -84,7 +86,7 @@ def test_a_failed_create_is_not_in_the_state_and_its_delete_never_runs(case):
     command(create='test "$(cat ../step)" -ge 3 && echo two'),
     stack="fails",
 )
-def test_a_failed_update_keeps_the_old_inputs_and_is_tried_again(case):
+def test_a_failed_update_keeps_the_old_inputs_and_is_repeated(case):
     assert case.code(2) != 0
     assert case.resource(2)["inputs"]["create"] == "echo one"
     assert case.resource(2)["outputs"]["stdout"] == "one"
@@ -101,13 +103,13 @@ def test_a_preview_runs_nothing(case):
 
 @declares(command(create="echo run >made"))
 def test_a_refresh_finds_no_drift(case):
-    project = case.story.project
-    made = project.folder / case.name / "made"
-    made.unlink()
+    project = case.stack.project
+    file = project.folder / case.name / "made"
+    file.unlink()
 
     assert project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").code == 0
     project.up()
-    assert not made.exists()
+    assert not file.exists()
 
 
 # --- triggers -----------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ def triggered(value, **more):
 
 
 @declares(triggered(1, update="echo update >>log"), triggered(2, update="echo update >>log"))
-def test_triggers_replace_and_the_new_create_comes_before_the_old_delete(case):
+def test_triggers_replace_and_the_new_create_runs_before_the_old_delete(case):
     assert case.read("log") == "create 1\ncreate 2\ndelete 1\n"
 
 
@@ -146,11 +148,11 @@ def test_an_added_or_removed_trigger_replaces_too(case):
     assert case.read("log") == "run\nrun\n"
 
 
-BEFORE = "delete_before_replace=True"
+DELETE_FIRST = "delete_before_replace=True"
 
 
-@declares(triggered(1, opts=BEFORE), triggered(2, opts=BEFORE))
-def test_delete_before_replace_turns_the_order_round(case):
+@declares(triggered(1, opts=DELETE_FIRST), triggered(2, opts=DELETE_FIRST))
+def test_with_delete_before_replace_the_old_delete_runs_first(case):
     assert case.read("log") == "create 1\ndelete 1\ncreate 2\n"
 
 
@@ -158,7 +160,7 @@ def test_delete_before_replace_turns_the_order_round(case):
 
 
 @declares(command(create='echo "$PULUMI_CONFIG_PASSPHRASE $A" >log', environment={"A": "own"}))
-def test_the_process_has_pulumis_environment_and_its_own(case):
+def test_the_environment_contains_that_of_pulumi_and_its_own(case):
     assert case.read("log") == "of-the-tests own\n"
 
 
@@ -170,7 +172,7 @@ SHOW = 'echo "[$PULUMI_COMMAND_STDOUT]" >>log; echo out'
     command(create=SHOW, stdin="2"),
     command(create=SHOW, stdin="3", add_previous_output_in_env=False),
 )
-def test_previous_outputs_are_in_the_environment_unless_switched_off(case):
+def test_the_previous_output_is_in_the_environment_unless_disabled(case):
     assert case.read("log") == "[]\n[out]\n[]\n"
 
 
@@ -190,7 +192,7 @@ def test_the_default_interpreter_is_sh_without_e(case):
 
 
 @declares(command(create="echo out; echo err >&2"))
-def test_stdout_and_stderr_lose_their_last_line_break(case):
+def test_the_last_newline_is_removed_from_stdout_and_stderr(case):
     outputs = case.resource()["outputs"]
     assert (outputs["stdout"], outputs["stderr"]) == ("out", "err")
 
@@ -206,7 +208,7 @@ LONG = "head -c 200000 /dev/zero | tr '\\0' x; echo"
     ],
 )
 def test_a_line_longer_than_64_kib_does_not_hang(case):
-    """Upstream hangs on it with its default logging; ours does not, on purpose."""
+    """Upstream hangs with its default logging; this provider does not, on purpose."""
     assert len(case.resource()["outputs"]["stdout"]) == 200_000
 
 
@@ -214,30 +216,27 @@ def test_a_line_longer_than_64_kib_does_not_hang(case):
 
 
 def secret(text, more=""):
-    return (
-        f"c = local.Command(name, create='cat', stdin=pulumi.Output.secret({text!r}), dir=name{more})"
-    )
+    inputs = f"create='cat', stdin=pulumi.Output.secret({text!r}), dir=name{more}"
+    return f"c = local.Command(name, {inputs})"
 
 
-MARKED = (
-    ", logging='none', opts=ResourceOptions(additional_secret_outputs=['stdout', 'stderr'])"
-)
+MARKED = ", logging='none', opts=ResourceOptions(additional_secret_outputs=['stdout', 'stderr'])"
 
 
 @declares(secret("s3cret that is plain"))
-def test_stdout_is_plain_even_where_stdin_is_secret(case):
-    assert "s3cret that is plain" in case.said(1)
+def test_stdout_is_plain_even_if_stdin_is_secret(case):
+    assert "s3cret that is plain" in case.text(1)
     assert case.resource()["outputs"]["stdout"] == "s3cret that is plain"
     assert "s3cret that is plain" not in json.dumps(case.resource()["inputs"])
 
 
 @declares(secret("s3cret that is marked", MARKED))
-def test_marked_and_not_logged_stdout_is_a_secret(case):
+def test_stdout_is_secret_if_marked_and_not_logged(case):
     assert case.resource()["outputs"]["stdout"] != "s3cret that is marked"
-    assert not any("s3cret that is marked" in case.said(step) for step in range(4))
-    states = list((case.story.project.folder / "state").rglob("*.json"))
+    assert not any("s3cret that is marked" in case.text(step) for step in range(4))
+    states = list((case.stack.project.folder / "state").rglob("*.json"))
     assert states
-    assert not any("s3cret that is marked" in each.read_text() for each in states)
+    assert not any("s3cret that is marked" in file.read_text() for file in states)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +256,9 @@ def test_marked_and_not_logged_stdout_is_a_secret(case):
         )
     ],
 )
-def test_logging_says_what_is_shown_while_it_runs(case, logging, shown):
-    lines = [line.strip() for line in case.said(1).splitlines()]
-    assert sorted(each for each in "OE" if f"{logging}-{each}" in lines) == sorted(shown)
+def test_logging_selects_the_streams_that_are_printed(case, logging, shown):
+    lines = [line.strip() for line in case.text(1).splitlines()]
+    assert sorted(stream for stream in "OE" if f"{logging}-{stream}" in lines) == sorted(shown)
 
 
 @declares(
@@ -267,30 +266,28 @@ def test_logging_says_what_is_shown_while_it_runs(case, logging, shown):
     "",
     stack="fails",
 )
-def test_a_failure_shows_the_script_and_all_its_output_whatever_logging_says(case):
-    assert 'exit status 7: running "echo to-stdout;' in case.said(1)
-    assert "\nto-stdout" in case.said(1).replace("    ", "")
-    assert "to-stderr" in case.said(1)
+def test_a_failure_prints_the_script_and_all_its_output_whatever_the_logging(case):
+    assert 'exit status 7: running "echo to-stdout;' in case.text(1)
+    assert "\nto-stdout" in case.text(1).replace("    ", "")
+    assert "to-stderr" in case.text(1)
 
 
-def test_an_unfinished_create_is_named_after_the_engine_was_killed(project):
-    """What `up` was doing is in the state before it is done."""
-    project.declare(
-        "local.Command('c', create='kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$))')"
-    )
+def test_an_unfinished_create_is_pending_after_the_engine_was_killed(project):
+    """`up` writes an operation to the state before it begins."""
+    project.declare("local.Command('c', create='kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$))')")
     assert project.pulumi("up", "--yes", "--skip-preview").code != 0
 
     export = json.loads(project.pulumi("stack", "export").text)["deployment"]
 
-    assert [each["type"] for each in export.get("pending_operations", [])] == ["creating"]
+    assert [operation["type"] for operation in export.get("pending_operations", [])] == ["creating"]
 
 
 # --- the invoke ---------------------------------------------------------------------------------
 
 
 @declares("pulumi.export(name, local.run(command='echo asked >>log; echo hello', dir=name).stdout)")
-def test_run_answers_at_preview_too(case):
-    assert "hello" in case.said(0)
+def test_run_runs_in_a_preview_too(case):
+    assert "hello" in case.text(0)
     assert case.output(1) == "hello"
     assert [case.read("log", step) for step in (0, 1)] == ["asked\n", "asked\nasked\n"]
 
@@ -299,9 +296,9 @@ def test_run_answers_at_preview_too(case):
     "from pulumi_command import remote\n"
     "remote.Command(name, connection=remote.ConnectionArgs(host='127.0.0.1'), create=':')",
     "",
-    # It ends the program, and with it what other cases have begun.
-    stack="refused",
+    # On its own stack, because it ends the program.
+    stack="remote",
 )
-def test_a_remote_command_is_refused_with_the_way_out(case):
+def test_a_remote_command_is_an_error(case):
     assert case.code(1) != 0
-    assert "remote" in case.said(1).replace(case.name, "")
+    assert "remote" in case.text(1).replace(case.name, "")

@@ -1,4 +1,4 @@
-"""`pulumi destroy` stops at the seed of the salts, before it deletes anything."""
+"""`pulumi destroy` stops at the protected seed of the salts, before it deletes anything."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from components import Credentials
 
 Credentials("credentials", generations={{"sensor": "1"}}, passwords=Passwords())
 """
-DRAWN = {"credentials.salts", "credentials-sensor"}
+RANDOM = {"credentials.salts", "credentials-sensor"}
 
 
 @pytest.fixture
 def deployed(project):
     project.up(PROGRAM)
-    assert set(project.state()) >= DRAWN
+    assert set(project.state()) >= RANDOM
     return project
 
 
 def test_destroy_deletes_nothing_until_the_seed_is_unprotected(deployed):
     before = set(deployed.state())
 
-    refused = deployed.pulumi("destroy", "--yes")
+    failed = deployed.pulumi("destroy", "--yes")
 
-    assert refused.code != 0
-    assert "because it is protected" in refused.text
+    assert failed.code != 0
+    assert "because it is protected" in failed.text
     assert set(deployed.state()) == before
 
     urn = deployed.state()["credentials.salts"]["urn"]
@@ -41,14 +41,14 @@ def test_destroy_deletes_nothing_until_the_seed_is_unprotected(deployed):
     assert deployed.state() == {}
 
 
-def test_the_passwords_can_be_kept_while_the_seed_is_protected(deployed):
-    kept = deployed.pulumi("destroy", "--yes", "--skip-preview", "--exclude", "**random:index/**")
+def test_everything_but_the_random_resources_can_be_destroyed(deployed):
+    run = deployed.pulumi("destroy", "--yes", "--skip-preview", "--exclude", "**random:index/**")
 
-    assert kept.code == 0, kept.text
-    assert set(deployed.state()) >= DRAWN
+    assert run.code == 0, run.text
+    assert set(deployed.state()) >= RANDOM
 
 
-def test_a_rotation_is_not_stopped_by_the_protected_seed(deployed):
+def test_the_protected_seed_does_not_prevent_a_rotation(deployed):
     deployed.up(PROGRAM.replace('"sensor": "1"', '"sensor": "2"'))
 
     planned = json.loads(deployed.pulumi("preview", "--json").text)

@@ -1,4 +1,4 @@
-"""The random provider keeps passwords secret and draws them anew when a keeper changes."""
+"""The random provider keeps passwords secret and replaces them when a keeper changes."""
 
 import json
 
@@ -8,32 +8,33 @@ declares = pytest.mark.declares
 
 
 def password(generation):
+    keepers = {"generation": generation}
     return (
-        f"p = RandomPassword(name, length=32, special=False, keepers={{'generation': {generation!r}}})\n"
+        f"p = RandomPassword(name, length=32, special=False, keepers={keepers!r})\n"
         "pulumi.export(name, p.result)"
     )
 
 
 @declares(password("1"))
-def test_a_password_is_secret_everywhere_and_shown_where_asked(case):
+def test_a_password_is_secret_except_with_show_secrets(case):
     plain = case.output(1)
 
     assert len(plain) == 32
     assert plain.isalnum()
-    assert plain not in case.said(1)
-    assert plain not in json.dumps(case.story.steps[1].resources)
+    assert plain not in case.text(1)
+    assert plain not in json.dumps(case.stack.steps[1].resources)
     assert case.resource()["id"] == "none"
 
 
 @declares(password("1"), password("1"), password("2"))
-def test_a_keeper_draws_anew_and_nothing_else_does(case):
-    first, same, another = (case.output(step) for step in (1, 2, 3))
+def test_only_a_changed_keeper_replaces_a_password(case):
+    first, unchanged, replaced = (case.output(step) for step in (1, 2, 3))
 
-    assert first == same
-    assert first != another
+    assert first == unchanged
+    assert first != replaced
 
 
 @declares("RandomBytes(name, length=12)")
 def test_random_bytes_show_their_value_as_their_id(case):
-    """Why no seed of ours is one."""
+    """Therefore no seed of this project is a RandomBytes."""
     assert len(case.resource()["id"]) == 16

@@ -1,4 +1,4 @@
-"""This program adopts what version 0.1 left: nothing is created, deleted, replaced or drawn anew."""
+"""A preview over a state of version 0.1 creates, deletes and replaces no existing resource."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from broker.tls.certificates import shown
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "state-0.1"
 STACKS = ("dev", "prod", "full")
-LOOKS: dict[str, dict[str, str]] = {"host": {}, "no-host": {"SENTIENT_MQTT_PREFLIGHT": "skip"}}
-"""The environment of a preview that knows what was on the recorded host, and of one that doesn't."""
+PROBES: dict[str, dict[str, str]] = {"host": {}, "no-host": {"SENTIENT_MQTT_PREFLIGHT": "skip"}}
+"""The environment of a preview that probes the recorded host, and of one that skips the probe."""
 NOT_THE_PROGRAM = (".*", "__pycache__", "Pulumi.*.yaml", "bench", "docs", "engine", "tests")
 REPLACES = ("replace", "create-replacement", "delete-replaced")
 CONTAINER = "broker"
 CONTAINER_KIND = "docker:index/container:Container"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 NEW = ("create", "sentient-mqtt:index:MqttBroker", "mqtt-broker")
-"""The one resource that version 0.1 doesn't have: a component, which is a name in the state."""
+"""The only resource that version 0.1 does not have: a component, without effect on the host."""
 
-# The preflight sends a script to `sh -s look`. This `sh` answers as the recorded host did.
+# The probe sends a script to `sh -s look`. This `sh` returns the output of the recorded host.
 RECORDED_HOST = """#!/bin/sh
 [ "$*" = "-s look" ] || exec /bin/sh "$@"
 cat >/dev/null
@@ -45,7 +45,7 @@ exec cat '{answer}'
 
 @dataclass(frozen=True)
 class Step:
-    """What a preview would do with one resource."""
+    """The operation of a preview on one resource."""
 
     operation: str
     kind: str
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the program, with a recorded stack file and a backend of its own."""
+    """A copy of the program, with a recorded stack file and its own backend."""
 
     stack: str
     folder: Path
@@ -77,84 +77,84 @@ class Project:
 
 @pytest.fixture(scope="module", params=STACKS)
 def project(request, engine, tmp_path_factory) -> Project:
-    """The current program over a recorded state."""
+    """The current program with a recorded state."""
     stack = request.param
     folder = tmp_path_factory.mktemp(f"state-0.1-{stack}")
     for name in ("backend", "bin"):
         (folder / name).mkdir()
     shutil.copytree(ROOT, folder / "program", ignore=shutil.ignore_patterns(*NOT_THE_PROGRAM))
     shutil.copy(RECORDED / f"Pulumi.{stack}.yaml", folder / "program")
-    # A Pulumi that reads Pulumi.yaml's `virtualenv:` finds the one that runs these tests.
+    # For a Pulumi that reads `virtualenv:` in Pulumi.yaml: the environment that runs these tests.
     (folder / "program" / ".venv").symlink_to(sys.prefix)
     host = folder / "bin" / "sh"
     host.write_text(RECORDED_HOST.format(answer=RECORDED / f"{stack}.look.txt"))
     host.chmod(0o755)
 
     path = [folder / "bin", Path(sys.prefix) / "bin", *engine.bin, os.environ["PATH"]]
-    unwanted = ("PULUMI_", "DOCKER_", "SENTIENT_MQTT_")
+    excluded = ("PULUMI_", "DOCKER_", "SENTIENT_MQTT_")
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(unwanted)},
+        **{name: value for name, value in os.environ.items() if not name.startswith(excluded)},
         **engine.environment,
         "PATH": os.pathsep.join(map(str, path)),
         "PULUMI_BACKEND_URL": (folder / "backend").as_uri(),
         "PULUMI_CREDENTIALS_PATH": str(folder / "credentials"),
         "PULUMI_CONFIG_PASSPHRASE": "of-the-tests",
     }
-    made = Project(stack, folder, environment)
-    made.pulumi("stack", "init", "--no-select")
-    made.pulumi("stack", "import", "--file", str(RECORDED / f"{stack}.json"))
-    return made
+    project = Project(stack, folder, environment)
+    project.pulumi("stack", "init", "--no-select")
+    project.pulumi("stack", "import", "--file", str(RECORDED / f"{stack}.json"))
+    return project
 
 
-@pytest.fixture(scope="module", params=LOOKS)
+@pytest.fixture(scope="module", params=PROBES)
 def preview(request, project) -> tuple[Step, ...]:
-    """The steps of `pulumi preview`, those included that change nothing."""
-    planned = project.pulumi("preview", "--json", "--show-sames", **LOOKS[request.param])
+    """The steps of `pulumi preview`, including those without a change."""
+    planned = project.pulumi("preview", "--json", "--show-sames", **PROBES[request.param])
     return tuple(map(read_step, json.loads(planned)["steps"]))
 
 
 def read_step(step: dict[str, Any]) -> Step:
-    """Read one step; a URN is ``urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME``."""
+    """Parse one step; a URN is ``urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME``."""
     _, _, kinds, name = step["urn"].split("::", 3)
     return Step(operation=step["op"], kind=kinds.rpartition("$")[2], name=name)
 
 
-def test_only_the_component_that_holds_the_others_is_new(preview):
+def test_only_the_top_level_component_is_created(preview):
     changed = ("same", "update", *REPLACES)
 
     assert [
-        (step.operation, step.kind, step.name)
-        for step in preview
-        if step.operation not in changed
+        (step.operation, step.kind, step.name) for step in preview if step.operation not in changed
     ] == [NEW]
 
 
-def test_nothing_but_the_container_is_replaced(preview):
+def test_at_most_the_container_is_replaced(preview):
     assert {step.name for step in preview if step.operation in REPLACES} <= {CONTAINER}
 
 
-def test_the_container_stays(preview):
+def test_the_container_is_unchanged(preview):
     containers = [step for step in preview if step.kind == CONTAINER_KIND]
 
     assert CONTAINER in {step.name for step in containers}
     assert [step for step in containers if step.operation != "same"] == []
 
 
-def test_every_password_stays(preview, project):
+def test_every_password_is_unchanged(preview, project):
     state = json.loads((RECORDED / f"{project.stack}.json").read_text())["deployment"]
     recorded = {
         resource["urn"].rpartition("::")[2]
         for resource in state["resources"]
         if resource["type"] == PASSWORD
     }
-    stayed = {step.name for step in preview if step.kind == PASSWORD and step.operation == "same"}
+    unchanged = {
+        step.name for step in preview if step.kind == PASSWORD and step.operation == "same"
+    }
 
     assert len(recorded) > 3
-    assert stayed == recorded
+    assert unchanged == recorded
 
 
 def recorded_settings(stack: str) -> Settings:
-    """Read a recorded stack file as the program does: Pulumi hands it over with its keys sorted."""
+    """Return the settings of a recorded stack file, read with sorted keys, as Pulumi does."""
     config = yaml.safe_load((RECORDED / f"Pulumi.{stack}.yaml").read_text())["config"]
     raw = {key.partition(":")[2]: value for key, value in config.items()}
     without_secrets = {key: value for key, value in raw.items() if key not in KEYS}
@@ -162,7 +162,7 @@ def recorded_settings(stack: str) -> Settings:
 
 
 def with_environment(state, name, **environment):
-    """Change what a command of the recorded state shows in a preview."""
+    """Set the environment of a command in the recorded state, which a preview shows."""
     (command,) = [
         resource
         for resource in state["deployment"]["resources"]
@@ -174,8 +174,8 @@ def with_environment(state, name, **environment):
 
 
 @pytest.mark.parametrize("project", ["full"], indirect=True)
-def test_without_the_host_the_last_revisions_and_backend_are_repeated(project, tmp_path):
-    """Else a pull request is told of rules and certificates that no `up` would change."""
+def test_a_preview_without_the_host_keeps_revisions_and_firewall_backend(project, tmp_path):
+    """Otherwise a pull request would show changes of rules and certificates that `up` does not."""
     state = json.loads((RECORDED / "full.json").read_text())
     settings = recorded_settings("full")
     choice = Choice(backend="ufw", rules="iptables", systemd=False)
@@ -194,21 +194,21 @@ def test_without_the_host_the_last_revisions_and_backend_are_repeated(project, t
     project.pulumi("stack", "import", "--file", str(tmp_path / "state.json"))
 
     try:
-        planned = json.loads(project.pulumi("preview", "--json", **LOOKS["no-host"]))
+        planned = json.loads(project.pulumi("preview", "--json", **PROBES["no-host"]))
     finally:
         stack_file.write_text(declared)
 
-    differs = {
+    changed_variables = {
         step["urn"].rpartition("::")[2]: {
             name.removeprefix("environment")
             for name in step.get("detailedDiff") or {}
-            # Version 0.1 withheld no variables.
+            # Version 0.1 did not set the variables in WITHHELD.
             if name.startswith("environment") and name.removeprefix("environment.") not in WITHHELD
         }
         for step in planned["steps"]
         if step["op"] == "update"
     }
-    # They are updated, since their scripts are of a newer version; what they show is the same.
-    assert differs[f"firewall-rules-{container}"] == set()
-    assert differs[f"firewall-left-{container}"] == set()
-    assert differs["configuration-certificates-pairs"] == set()
+    # The resources are updated because of newer scripts, but the shown text is unchanged.
+    assert changed_variables[f"firewall-rules-{container}"] == set()
+    assert changed_variables[f"firewall-left-{container}"] == set()
+    assert changed_variables["configuration-certificates-pairs"] == set()

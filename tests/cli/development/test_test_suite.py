@@ -53,7 +53,7 @@ def steps(monkeypatch):
     monkeypatch.setattr(packages, "install", lambda what: found.append(f"packages of the {what}"))
     monkeypatch.setattr(cli.development.test_suite, "ensure_daemon", lambda: found.append("docker"))
     monkeypatch.setattr(
-        cli.development.test_suite, "stand_in", lambda suite, *_: found.append(suite)
+        cli.development.test_suite, "fallback_image", lambda suite, *_: found.append(suite)
     )
     monkeypatch.setattr(cli.development.test_suite, "ensure_engine", lambda: found.append("engine"))
     return found

@@ -107,7 +107,7 @@ class TestUp:
         ]
 
     def test_with_any_other_backend_pulumi_shows_a_preview_and_asks(self, ready):
-        ready.backend = Backend(ours=False)
+        ready.backend = Backend(local_passphrase=False)
         ready.run("up")
         assert ready.calls()[-1] == "up --stack test"
 
@@ -266,7 +266,7 @@ class TestDown:
 
     def test_the_stack_dev_with_another_backend_needs_confirmation(self, site):
         site.rename("dev")
-        site.backend = Backend(ours=False)
+        site.backend = Backend(local_passphrase=False)
 
         site.run("down", "--stack", "dev")
         assert "--yes" not in site.calls()[-1]
@@ -337,7 +337,7 @@ class TestOutputs:
 class TestEnv:
     def test_the_output_has_the_variables_and_no_passphrase(self, ready, capsys):
         ready.backend = Backend(
-            environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, ours=True
+            environment={"PULUMI_CONFIG_PASSPHRASE_FILE": "/a b/passphrase"}, local_passphrase=True
         )
 
         ready.run("env")

@@ -150,7 +150,7 @@ class TestTheCommand:
         assert "Pulumi.test.yaml: restored." in capsys.readouterr().out
 
     def test_an_answer_other_than_yes_restores_the_stack_file(self, desk, rotate):
-        desk.backend = Backend(ours=False)
+        desk.backend = Backend(local_passphrase=False)
         before = desk.file.read_text()
 
         with pytest.raises(CommandError, match="nothing was rotated: the answer was not yes"):

@@ -1,4 +1,4 @@
-"""How many verdicts a second the simulator gives, against asking the broker one by one."""
+"""Compare the rate of access evaluations in the model with that of publishes to a broker."""
 
 import subprocess
 import tempfile
@@ -11,51 +11,51 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bootstrap.daemon import ensure_daemon
-from bootstrap.image import STANDS_IN, stand_in
+from bootstrap.image import FALLBACK_SUITE, fallback_image
 from broker.access.evaluate import evaluate
 from broker.access.rules import Principal, Rule
 
 SECONDS = 5.0
 FILTERS = ("paragon/+/sensors/#", "paragon/+/status/#", "paragon/+/events/#")
 TOPICS = ("paragon/clockwork/sensors/door", "paragon/clockwork/commands/door", "elsewhere")
-NAME = "bench-verdicts"
+NAME = "bench-access-evaluation"
 
 
-def simulated() -> float:
-    """Return the simulator's verdicts a second."""
-    rules = tuple(Rule(kind="topic", access="write", filter=each) for each in FILTERS)
+def rate_of_model() -> float:
+    """Return the evaluations of the model per second."""
+    rules = tuple(Rule(kind="topic", access="write", filter=filter_) for filter_ in FILTERS)
     principal = Principal(name="device", topics=rules)
     return _rate(lambda topic: evaluate(principal, "publish", topic))
 
 
-def asked() -> float:
-    """Return the broker's verdicts a second: a QoS 1 publish each, and the code of its PUBACK."""
+def rate_of_broker() -> float:
+    """Return the QoS 1 publishes per second, each answered by a PUBACK with its reason code."""
     daemon = ensure_daemon()
     with tempfile.TemporaryDirectory() as folder:
         conf = "listener 1883\nallow_anonymous true\nacl_file /mosquitto/config/acl\n"
         for name, text in (
             ("mosquitto.conf", conf),
-            ("acl", "".join(f"topic write {each}\n" for each in FILTERS)),
+            ("acl", "".join(f"topic write {filter_}\n" for filter_ in FILTERS)),
         ):
             (Path(folder) / name).write_text(text, encoding="utf-8")
         Path(folder).chmod(0o755)
         words = ("run", "--rm", "--detach", "--name", NAME, "--publish", "127.0.0.1::1883")
-        image = stand_in(STANDS_IN, daemon).name
+        image = fallback_image(FALLBACK_SUITE, daemon).name
         daemon.ask(*words, "--volume", f"{folder}:/mosquitto/config:ro", image)
         try:
-            return _asked_of(int(daemon.ask("port", NAME, "1883/tcp").rpartition(":")[2]))
+            return _rate_of_publishes(int(daemon.ask("port", NAME, "1883/tcp").rpartition(":")[2]))
         finally:
             subprocess.run(daemon.argv("rm", "--force", NAME), capture_output=True, check=False)
 
 
-def _asked_of(port: int) -> float:
+def _rate_of_publishes(port: int) -> float:
     answered = threading.Event()
 
-    def answer(*_: Any) -> None:
+    def on_answer(*_: Any) -> None:
         answered.set()
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    client.on_connect = client.on_publish = answer
+    client.on_connect = client.on_publish = on_answer
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -67,32 +67,32 @@ def _asked_of(port: int) -> float:
             if time.monotonic() > deadline:
                 raise
 
-    def ask(topic: str) -> None:
+    def publish(topic: str) -> None:
         answered.clear()
         client.publish(topic, b"", qos=1)
         answered.wait(5)
 
-    rate = _rate(ask)
+    rate = _rate(publish)
     client.disconnect()
     client.loop_stop()
     return rate
 
 
-def _rate(ask: Any) -> float:
+def _rate(evaluate_topic: Any) -> float:
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < SECONDS:
         for topic in TOPICS:
-            ask(topic)
+            evaluate_topic(topic)
             count += 1
     return count / (time.perf_counter() - began)
 
 
 def main() -> None:
-    """Print a line of the table in docs/explanation/bench.md."""
-    mine, theirs = simulated(), asked()
+    """Print a row for the table in docs/explanation/bench.md."""
+    model, broker = rate_of_model(), rate_of_broker()
     print(
-        f"| verdicts a second, simulator against a broker asked one by one | "
-        f"{mine / theirs:.0f} times | {mine:,.0f} against {theirs:,.0f} |"
+        f"| access evaluations per second, model against single publishes to a broker | "
+        f"{model / broker:.0f} times | {model:,.0f} against {broker:,.0f} |"
     )
 
 
