@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from broker.host.script_calls import ScriptCall
 from broker.host.scripts import HostScript
-from broker.tls.certificates import keeps
+from broker.tls.certificates import certificates_folder
 from cli.credentials import check_declared
 from cli.deployed import require_up
 from cli.docker import image_for_root
@@ -76,7 +76,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
 
     """
     broker = stack.settings.broker
-    calls = [ScriptCall(words=("sign", keeps(broker), str(days)), text=pem)]
+    calls = [ScriptCall(words=("sign", certificates_folder(broker), str(days)), text=pem)]
     image = image_for_root(stack)
     done = run_scripts(
         stack,

@@ -38,7 +38,7 @@ def judge(points: list[CheckResult]) -> None:
         Finding: a point failed.
 
     """
-    if failed := [each.name for each in points if each.verdict == "fail"]:
+    if failed := [result.name for result in points if result.status == "fail"]:
         raise Finding(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
 
 

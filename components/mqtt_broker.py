@@ -80,7 +80,7 @@ class MqttBroker(ComponentResource):
             generations=plan.generations,
             passwords=broker.passwords,
             fleets=plan.settings.fleets,
-            supplied=plan.supplied_passwords,
+            supplied=plan.external_passwords,
             hashes=plan.adopted_hashes,
             opts=self._child(),
         )
@@ -135,7 +135,7 @@ class MqttBroker(ComponentResource):
             stamps=plan.stamps,
             revision=plan.certificates_revision,
             withdrawn=plan.withdrawn,
-            pairs=plan.supplied_certificates,
+            pairs=plan.external_certificates,
             opts=self._child(),
         )
 
@@ -163,7 +163,7 @@ class MqttBroker(ComponentResource):
             image=self._image.name,
             image_id=self._image.image_id,
             digest=plan.start_digest,
-            published=plan.publications,
+            published=plan.published_ports,
             reserved=plan.reserved,
             opts=self._child(providers={"docker": self._provider}, depends_on=guarded),
         )

@@ -10,7 +10,7 @@ from broker.access.expectations import Expectation, breaches
 from broker.access.guardrails import guardrail_findings
 from broker.access.rules import Principal
 from broker.findings import Finding, error
-from broker.monitoring.status import READ_OF_ALL, SYSTEM
+from broker.monitoring.status import SAMPLE_TOPIC, SYSTEM
 from broker.settings.stack_settings import PROJECT, Settings
 
 
@@ -31,10 +31,10 @@ def review_access(settings: Settings, stack: str) -> list[Finding]:
 
 def _unreadable_status(settings: Settings, everybody: Mapping[str, Principal]) -> Iterator[Finding]:
     monitoring = settings.broker.monitoring
-    if monitoring is None or evaluate(everybody[monitoring.user], "receive", READ_OF_ALL).allowed:
+    if monitoring is None or evaluate(everybody[monitoring.user], "receive", SAMPLE_TOPIC).allowed:
         return
     yield error(
         f"{PROJECT}:broker.monitoring.user",
-        f"{monitoring.user!r}: may not read {READ_OF_ALL}, so the exporter would see nothing",
+        f"{monitoring.user!r}: may not read {SAMPLE_TOPIC}, so the exporter would see nothing",
         f'Give that user read: ["{SYSTEM}#"], or name another.',
     )

@@ -1,4 +1,4 @@
-"""Backups of what the broker keeps: when they are made, what they hold, and what a host says."""
+"""Backups: script calls, the timer, and reports of backup, verification and restore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.settings.broker_settings import Backups, Broker
 from broker.settings.cron_schedule import DAYS, CronSchedule
 
 SCRIPTS = (HostScript.BACKUP,)
-"""Of ``host/``, one after the other."""
+"""The scripts of ``backup_calls``."""
 
 
 def backup_calls(broker: Broker, backups: Backups, stack: str, socket: str) -> list[ScriptCall]:
@@ -41,8 +41,9 @@ def archive_calls(
 
 def drill_calls(broker: Broker, archive: str) -> list[ScriptCall]:
     """
-    Return the calls of ``host/commands/verify_backup.sh``, for the *archive* at a path, or the
-    ``latest``.
+    Return the calls of ``host/commands/verify_backup.sh``.
+
+    *archive* is a path, or ``latest``.
     """
     options = f"{HEALTH_DIR}/mosquitto_sub"
     return [
@@ -52,7 +53,7 @@ def drill_calls(broker: Broker, archive: str) -> list[ScriptCall]:
 
 
 def restore_calls(broker: Broker, *, other: bool) -> list[ScriptCall]:
-    """Return the calls of ``host/commands/restore.sh`` beside those of a drill."""
+    """Return the calls of ``host/commands/restore.sh``, which follow ``drill_calls``."""
     grace, foreign = str(broker.stop_grace), "yes" if other else "no"
     return [ready_call(broker), ScriptCall(words=("restore", grace, foreign))]
 
@@ -66,7 +67,7 @@ def backup_timer(
     socket: str,
     script: str,
 ) -> Timer:
-    """Return what makes a backup at its times; *script* is the text of ``SCRIPTS``."""
+    """Return the timer that makes the backups; *script* is the text of ``SCRIPTS``."""
     return Timer(
         broker=broker,
         verb="backup",
@@ -75,51 +76,50 @@ def backup_timer(
         timetable=timetable,
         text=render_stdin(script, backup_calls(broker, backups, stack, socket)),
         needs="age" if backups.recipient else "",
-        made_up_for=True,
+        catch_up=True,
     )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a backup, a drill or a restore says it found: ``key value`` lines."""
+    """The report of a backup, a verification or a restore: ``key value`` lines."""
 
     facts: dict[str, str]
 
     @classmethod
     def parse(cls, text: str) -> Report:
-        pairs = (line.partition(" ") for line in text.rstrip("\n").split("\n"))
-        return cls({key: value for key, _, value in pairs})
+        lines = (line.partition(" ") for line in text.rstrip("\n").split("\n"))
+        return cls({key: value for key, _, value in lines})
 
     def counts(self) -> str:
-        """Return what the archive holds, as a person says it."""
-        said = [
+        """Return the contents of the archive as a phrase."""
+        counts = [
             f"{int(self.facts.get('retained', 0)):,} retained messages",
-            f"{int(self.facts.get('sessions', 0)):,} sessions of clients that are away",
-            f"{int(self.facts.get('queued', 0)):,} messages that wait for them",
+            f"{int(self.facts.get('sessions', 0)):,} sessions of disconnected clients",
+            f"{int(self.facts.get('queued', 0)):,} queued messages",
         ]
-        return ", ".join(said)
+        return ", ".join(counts)
 
     def ended(self) -> str:
-        """Return a sentence on what has ended in the archive since; empty where nothing has."""
-        named = self.facts.get("named", "").split()
-        found = [self.facts.get(each, "") for each in ("retained", "sessions", "queued")]
-        if not named or named == found:
+        """Return a sentence if the counts fell since the backup was made; else an empty text."""
+        recorded = self.facts.get("named", "").split()
+        keys = ("retained", "sessions", "queued")
+        if not recorded or recorded == [self.facts.get(key, "") for key in keys]:
             return ""
-        then = Report(dict(zip(("retained", "sessions", "queued"), named, strict=True)))
-        return f"It held {then.counts()}: sessions and messages may have an end of their own."
+        then = Report(dict(zip(keys, recorded, strict=True)))
+        return f"It held {then.counts()}: sessions and messages can expire."
 
 
 def longest_gap(timetable: CronSchedule) -> timedelta:
-    """Return the longest time between two backups that are both on time."""
+    """Return the longest time between two scheduled backups."""
     first = date(2000, 1, 1)
-    # Eight years hold every pair of a leap day and a day of the week that matters to a gap.
-    fires = [
-        each for each in (first + timedelta(days=n) for n in range(8 * DAYS)) if timetable.on(each)
-    ]
+    # Eight years contain every combination of leap day and weekday that can change a gap.
+    days = (first + timedelta(days=n) for n in range(8 * DAYS))
+    days_with_backup = [day for day in days if timetable.on(day)]
     times = timetable.times()
     gaps = [timedelta(minutes=b - a) for a, b in pairwise(times)]
     gaps += [
         (after - before) + timedelta(minutes=times[0] - times[-1])
-        for before, after in pairwise(fires)
+        for before, after in pairwise(days_with_backup)
     ]
     return max(gaps)

@@ -13,7 +13,7 @@ from broker.credentials.password_ages import set_another
 from broker.credentials.password_hashes import check_hash
 from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, Settings
-from broker.tls.key_and_certificate import check_pair, ends_within
+from broker.tls.key_and_certificate import check_key_and_certificate, ends_within
 
 LEAST = 16
 """Characters of a password that a person thought of."""
@@ -175,7 +175,7 @@ def _pair_errors(settings: Settings, given: Any, now: datetime) -> Iterator[Find
             )
             continue
         try:
-            check_pair(given[name], now)
+            check_key_and_certificate(given[name], now)
         except ValueError as wrong:
             yield error(f"{PROJECT}:{PAIRS}.{name}", str(wrong))
 

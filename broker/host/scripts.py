@@ -1,15 +1,15 @@
-"""The scripts that run on the broker's host, by name, so that a wrong name is a type error."""
+"""The names of the scripts that run on the broker's host; a wrong name is a type error."""
 
 from enum import StrEnum
 
 
 class HostScript(StrEnum):
     """
-    A file below ``host/`` that somebody runs.
+    A file below ``host/`` that this program runs.
 
-    What must stand before it, it says itself, in lines ``# needs: NAME.sh`` that ``assemble``
-    follows. The functions that it defines are called by ``ScriptCall``, and the modules that make
-    those calls name the script: ``firewall_calls`` in broker/firewall/rules.py, for one.
+    Each script names its prerequisites in lines ``# needs: NAME.sh``, which ``assemble`` follows. A
+    ``ScriptCall`` calls one of its functions; the functions that return such calls name the script,
+    for example ``firewall_calls`` in broker/firewall/rules.py.
     """
 
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"

@@ -1,4 +1,4 @@
-"""The host's own clock runs a script of ours: systemd's timer where systemd runs, else cron."""
+"""Run a script on the host by schedule: with a systemd timer, or with cron without systemd."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ ROOT = Owner(uid=0, gid=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Timer:
-    """What a host does by itself, without this program and without a password."""
+    """A scheduled script, which the host runs without this program and without a password."""
 
     broker: Broker
     verb: str
-    """Names it among those of the same broker: ``backup``."""
+    """The name among the timers of a broker, such as ``backup``."""
     does: str
-    """What the unit says of itself: ``A backup of the MQTT broker``."""
+    """The beginning of the unit's description: ``A backup of the MQTT broker``."""
     setting: str
-    """Path in the stack file of what declares it, for an error."""
+    """The path in the stack file that declares the timer, for error messages."""
     timetable: CronSchedule
     text: str
     """The script, with its calls."""
     needs: str = ""
-    """A command that the host must have, beside sh."""
+    """A command that the host must have beside sh; empty if there is none."""
     writes: tuple[tuple[str, str, str], ...] = ()
-    """Files that the script writes, and that go with it; and the Docker and image that do it."""
-    made_up_for: bool = False
-    """Run once at the next start where a time was missed."""
+    """Files that a removal deletes: path, and the Docker socket and image that delete it."""
+    catch_up: bool = False
+    """Whether a missed run is done when the host starts."""
 
     @property
     def name(self) -> str:
-        """The name of units and of the cron file, which takes no dot (cron(8))."""
+        """The name of the units and of the cron file, which may have no dot (cron(8))."""
         return f"sentient-mqtt-{self.verb}-" + re.sub(r"[^A-Za-z0-9_-]", "_", self.broker.container)
 
     @property
@@ -61,7 +61,7 @@ class Timer:
         return ScriptCall(words=words, text=text)
 
     def service(self) -> str:
-        """Return the unit that does it once; systemd.service(5)."""
+        """Return the service unit, which runs the script once; systemd.service(5)."""
         return f"""[Unit]
 Description={self.does} {self.broker.container}
 After=docker.service
@@ -72,14 +72,14 @@ ExecStart=/bin/sh {self.path} apply
 """
 
     def timer(self) -> str:
-        """Return the unit that starts it; systemd.timer(5)."""
+        """Return the timer unit, which starts the service; systemd.timer(5)."""
         return f"""[Unit]
 Description={self.does} {self.broker.container}: when
 
 [Timer]
 OnCalendar={self.timetable.on_calendar()}
 AccuracySec=1s
-Persistent={"true" if self.made_up_for else "false"}
+Persistent={"true" if self.catch_up else "false"}
 
 [Install]
 WantedBy=timers.target

@@ -57,7 +57,7 @@ def check(
         print_table(
             ("", "checked", "seen", "what mends it"),
             [
-                (marks[point.verdict], point.asks, point.seen, point.as_data()["mend"])
+                (marks[point.status], point.description, point.observed, point.as_data()["mend"])
                 for point in points
             ],
         )
@@ -113,7 +113,7 @@ def refused(
     """
     from datetime import UTC, datetime
 
-    from broker.logs.authentication_failures import as_data, render_refusals, too_many
+    from broker.logs.authentication_failures import as_data, render_failures, too_many
     from cli.broker_log import read_log
     from cli.deployed import require_up
     from cli.refusals import Finding
@@ -126,7 +126,7 @@ def refused(
     require_up(declared)
     with waiting("reading the log"):
         seen = read_log(declared, since=begin)
-    lines = render_refusals(declared.settings, seen)
+    lines = render_failures(declared.settings, seen)
     if json:
         print_json(as_data(declared.settings, seen))
     elif on_terminal():

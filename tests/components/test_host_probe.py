@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from declared import smallest
 
-from broker.host.requirements import STAND_IN, host_errors, host_requirements
+from broker.host.requirements import FALLBACK_IMAGE, host_errors, host_requirements
 from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
 from components import host_probe as preflight
@@ -88,9 +88,9 @@ def test_everything_that_the_stack_needs_is_asked_after(answer):
 
 
 def test_a_stand_in_is_asked_after_only_where_one_may_run():
-    assert WANTED.stand_in == ""
+    assert WANTED.fallback_image == ""
     allowed = host_requirements(Settings.parse(smallest(allowStandIn=True)), "test")
-    assert allowed.stand_in == STAND_IN
+    assert allowed.fallback_image == FALLBACK_IMAGE
 
 
 def test_docker_context_is_refused_before_anything_is_asked(answer, monkeypatch):
@@ -158,7 +158,7 @@ def real(monkeypatch, tmp_path, facts):
     docker.write_bytes(b"#!/bin/sh\nprintf '" + facts + b"'\nexit 1\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    return ask(HERE, replace(WANTED, ports={}, folders={}, folder_looks=(), env_files={}))
+    return ask(HERE, replace(WANTED, ports={}, folders={}, folder_probes=(), env_files={}))
 
 
 def test_bytes_that_are_no_text_are_told_as_such(monkeypatch, tmp_path):
@@ -201,7 +201,7 @@ def test_for_real_a_folder_that_is_a_link_is_refused(tmp_path, monkeypatch):
         WANTED,
         ports={},
         folders={"broker.folders.data": str(folder)},
-        folder_looks=(("folder", str(folder), "0750", "1883", "1883"),),
+        folder_probes=(("folder", str(folder), "0750", "1883", "1883"),),
     )
     (finding,) = host_errors(required, probe_host(HERE, required), HOST)
 

@@ -145,7 +145,7 @@ def test_one_that_is_about_to_end_is_renewed_and_then_nothing_changes(up):
 
     with _log_in_anyhow(up) as connected:
         preview = up.preview()
-        assert "Listener mqtts gets another certificate: it ends" in preview.output
+        assert "Listener mqtts gets a new certificate: it ends" in preview.output
         assert "Listener wss" not in preview.output
         up.up()
         assert connected.disconnected is None

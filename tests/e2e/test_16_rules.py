@@ -68,7 +68,8 @@ class Rules:
     def leave(self, broker: Broker, choice: Choice = NFTABLES, *, turn: str = "1") -> str:
         """Take away what the rules before said, as after the container has been replaced."""
         return self._run(
-            (*RULES, "commands/close_former_ports.sh"), firewall.left_calls(broker, choice, turn)
+            (*RULES, "commands/close_former_ports.sh"),
+            firewall.close_former_ports_calls(broker, choice, turn),
         )
 
     def remove(self, broker: Broker, choice: Choice) -> str:
@@ -150,7 +151,7 @@ class TestWhatTheHostRefuses:
             (finding,) = backend.firewall_errors(both, rules.seen(both))
             standing = rules.standing()
             said = rules.apply(both, UFW)
-            assert "ufw on the host is for IPv4 only" in finding.text
+            assert "ufw on the host supports only IPv4" in finding.text
             assert "broker.listeners.mqtt: allowFrom[1] is fd00::/8" in finding.text
             assert "ufw refuses, nothing was changed: allow from fd00::/8" in said
             assert rules.standing() == standing
@@ -203,7 +204,7 @@ class TestPortsOfBefore:
         rules.leave(broker_of(), choice)
         rules.apply(broker, choice)
         seen = rules.seen(broker)
-        assert "did not come to its end" in drift.drift_warnings(broker, seen)[0].text
+        assert "was interrupted" in drift.drift_warnings(broker, seen)[0].text
         assert drift.revision(broker, seen) == "2"
         assert rules.apply(broker, choice, turn="2") == rules.leave(broker, choice, turn="2") == ""
         seen = rules.seen(broker)
@@ -270,7 +271,8 @@ def test_what_would_load_the_rules_at_the_next_start_is_missed(lab, rules):
         lab.run(*lost)
         seen = rules.seen(broker)
         assert drift.revision(broker, seen) == "2"
-        assert "the next start of the host leaves the ports open" in drift.report(broker, seen)[1]
+        problem = drift.report(broker, seen)[1]
+        assert "after the next start of the host the ports are open" in problem
         assert rules.apply(broker) == rules.leave(broker) == ""
         assert drift.revision(broker, rules.seen(broker)) == "1"
 
@@ -285,7 +287,7 @@ def test_rules_that_are_lost_with_their_folder_are_made_again_under_another_numb
     assert drift.revision(broker, seen) == "1"
     there = HostFacts(facts={**seen.facts, ("container", broker.container): "prod"})
     assert int(drift.revision(broker, there)) > 1_000_000_000
-    assert "never made, or lost" in drift.drift_warnings(broker, there)[0].text
+    assert "never applied, or lost" in drift.drift_warnings(broker, there)[0].text
 
 
 def test_a_name_that_an_interface_of_the_host_has_is_refused(lab, rules):

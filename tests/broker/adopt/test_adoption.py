@@ -1,4 +1,4 @@
-"""A broker set up by hand: what is adopted, what is remarked, what is refused; nothing is lost."""
+"""Adoption of an existing broker: settings, remarks and errors for every line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.stack_settings import Settings
 
-# The seed's page: "Access Control (ACL)", "Ports", "Volumes", "Performance Tuning", "Checklist".
-SEED_ACL = """\
+# The manual setup guide: "Access Control (ACL)", "Ports", "Volumes", "Performance Tuning",
+# "Checklist".
+GUIDE_ACL = """\
 # Admin user (full access)
 user admin
 topic readwrite #
@@ -45,7 +46,7 @@ topic write paragon/+/sensors/#
 topic write paragon/+/status/#
 topic write paragon/+/events/#
 """
-SEED_CONF = """\
+GUIDE_CONF = """\
 allow_anonymous false
 password_file /mosquitto/config/mosquitto_passwd
 acl_file /mosquitto/config/mosquitto.acl
@@ -73,7 +74,7 @@ autosave_interval 300
 # Increase inflight messages
 max_inflight_messages 100
 """
-SEED_USERS = re.findall(r"^user (.*)$", SEED_ACL, re.MULTILINE)
+GUIDE_USERS = re.findall(r"^user (.*)$", GUIDE_ACL, re.MULTILINE)
 PLACE = Place(
     address="192.168.2.3",
     config="/opt/sentient/config/mosquitto-prod",
@@ -106,57 +107,57 @@ SHA512 = f"bob:{sha512(digest=hashlib.sha512(b'hunter2' + bytes(12)).digest())}"
 
 
 def read(conf=CONF, passwd=f"bob:{HASH}\n", acl="user bob\ntopic read a\n", place=PLACE, **others):
-    """Adopt; *others* are files by name, with ``__`` for a slash and ``_`` for a point."""
+    """Adopt; *others* are files by name, with ``__`` for a slash and ``_`` for a dot."""
     texts = {"mosquitto.conf": conf, "mosquitto_passwd": passwd, "mosquitto.acl": acl}
-    texts |= {name.replace("__", "/").replace("_", "."): each for name, each in others.items()}
+    texts |= {name.replace("__", "/").replace("_", "."): text for name, text in others.items()}
     adoption = adopt("mosquitto.conf", texts, place, seed="seed")
     settings = Settings.parse(adoption.settings)
     assert secret_errors(settings, {"hashes": adoption.hashes}, datetime.now(UTC)) == []
     return adoption
 
 
-def broker(*more, conf=CONF):
-    return read(conf=conf + "".join(f"{each}\n" for each in more)).settings["broker"]
+def broker(*lines, conf=CONF):
+    return read(conf=conf + "".join(f"{line}\n" for line in lines)).settings["broker"]
 
 
 PRIVATE_NETWORKS = [*PRIVATE]
 
 
 def remarks(**files):
-    """What is remarked beside what is assumed of every broker."""
-    return [each for each in read(**files).remarks if not each.startswith("broker.")]
+    """The remarks about lines, without the assumptions about every broker."""
+    return [remark for remark in read(**files).remarks if not remark.startswith("broker.")]
 
 
-def refused(**files):
-    with pytest.raises(AdoptionError) as wrong:
+def errors(**files):
+    with pytest.raises(AdoptionError) as error:
         read(**files)
-    return str(wrong.value).split("\n")
+    return str(error.value).split("\n")
 
 
-class TestTheSeeds:
+class TestManualSetupGuide:
     @pytest.fixture
     def adoption(self):
-        passwd = "".join(f"{name}:{pbkdf2(name)}\n" for name in SEED_USERS)
-        return read(conf=SEED_CONF, passwd=passwd, acl=SEED_ACL)
+        passwd = "".join(f"{name}:{pbkdf2(name)}\n" for name in GUIDE_USERS)
+        return read(conf=GUIDE_CONF, passwd=passwd, acl=GUIDE_ACL)
 
-    def test_the_acl_is_rendered_as_it_was_line_by_line(self, adoption):
-        assert render_acl(Settings.parse(adoption.settings)).startswith(SEED_ACL)
+    def test_acl_is_rendered_unchanged(self, adoption):
+        assert render_acl(Settings.parse(adoption.settings)).startswith(GUIDE_ACL)
 
-    def test_every_directive_is_rendered_as_it_was(self, adoption):
+    def test_directives_are_rendered_unchanged(self, adoption):
         rendered = render_conf(Settings.parse(adoption.settings).broker).splitlines()
 
-        said = {line for line in SEED_CONF.splitlines() if line and not line.startswith("#")}
-        # One byte less: see docs/explanation/decisions.
-        assert said - set(rendered) == {"max_packet_size 268435456"}
+        lines = {line for line in GUIDE_CONF.splitlines() if line and not line.startswith("#")}
+        # One byte less: docs/explanation/decisions/0009-max-packet-size.md.
+        assert lines - set(rendered) == {"max_packet_size 268435456"}
 
-    def test_every_hash_is_kept_and_every_user_adopted(self, adoption):
-        assert adoption.hashes == {name: pbkdf2(name) for name in SEED_USERS}
-        assert [*adoption.settings["users"]] == SEED_USERS
+    def test_hashes_are_kept_and_users_adopted(self, adoption):
+        assert adoption.hashes == {name: pbkdf2(name) for name in GUIDE_USERS}
+        assert [*adoption.settings["users"]] == GUIDE_USERS
         for user in adoption.settings["users"].values():
             assert user["password"] == "adopted"
 
-    def test_what_is_remarked_is_what_is_assumed_the_comments_and_a_limit(self, adoption):
-        assert [each.partition(": ")[0] for each in adoption.remarks] == [
+    def test_remarks_are_assumptions_comments_and_a_limit(self, adoption):
+        assert [remark.partition(": ")[0] for remark in adoption.remarks] == [
             "mosquitto.conf:15",
             "broker.listeners",
             "broker.listeners",
@@ -167,10 +168,10 @@ class TestTheSeeds:
         ]
         assert "listener 1883 has no max_connections" in "".join(adoption.remarks)
 
-    def test_no_guardrail_stops_it_in_production(self, adoption):
+    def test_adopted_settings_pass_the_guardrails_in_production(self, adoption):
         assert guardrail_findings(Settings.parse(adoption.settings), "prod") == []
 
-    def test_the_stack_file_reads_back_as_the_same_settings(self, adoption):
+    def test_stack_file_parses_to_the_same_settings(self, adoption):
         text = render_stack_file(adoption.settings)
 
         config = yaml.safe_load(text)["config"]
@@ -183,7 +184,7 @@ class TestTheSeeds:
 
 
 @pytest.mark.parametrize("text", ["1e3", "0o17", "1:30", "no", "null", "a: b", "a #b", "~", "a:"])
-def test_words_that_yaml_would_take_for_others_stand_in_quotes(text):
+def test_ambiguous_yaml_words_are_quoted(text):
     settings = {"users": {text: {"description": text, "read": [text]}}}
 
     rendered = render_stack_file(settings)
@@ -196,78 +197,78 @@ class TestPasswords:
         "line",
         [f"bob:{HASH}", f" bob : {HASH} ", f"bob:{HASH}\r", f"bob:{sha512()}", "bob::" + HASH],
     )
-    def test_a_hash_is_kept_as_it_is(self, line):
+    def test_hash_is_kept(self, line):
         adoption = read(passwd=f"{line}\n")
 
         assert adoption.hashes["bob"] == line.partition(":")[2].strip(": \r")
         assert adoption.settings["users"]["bob"] == {"read": ["a"], "password": "adopted"}
 
-    def test_of_lines_that_mosquitto_skips_it_is_said_that_they_are_skipped(self):
+    def test_lines_that_mosquitto_skips_are_remarked(self):
         passwd = f"# note\n#eve:{HASH}\nhunter2\n\nbob:{HASH}\n"
 
         assert remarks(passwd=passwd) == [
-            "mosquitto_passwd:1: '#': a comment, also where it was a login; not adopted",
-            "mosquitto_passwd:2: '#': a comment, also where it was a login; not adopted",
+            "mosquitto_passwd:1: '#': a comment, or a login that is commented out; not adopted",
+            "mosquitto_passwd:2: '#': a comment, or a login that is commented out; not adopted",
             "mosquitto_passwd:3: '': has no ':', so Mosquitto skips it; not adopted",
         ]
 
-    def test_a_password_in_plain_text_is_hashed_and_to_be_rotated(self):
+    def test_plain_text_password_is_hashed_with_a_remark(self):
         adoption = read(passwd="bob:hunter2\n")
 
         assert adoption.hashes["bob"].startswith("$7$210000$")
         assert adoption.hashes == read(passwd="bob: hunter2 \r\n").hashes
-        (said,) = [each for each in adoption.remarks if "mosquitto_passwd" in each]
-        assert said.startswith("mosquitto_passwd:1: 'bob': its password was in plain text")
-        assert "rotate it" in said
+        (message,) = [remark for remark in adoption.remarks if "mosquitto_passwd" in remark]
+        assert message.startswith("mosquitto_passwd:1: 'bob': its password was in plain text")
+        assert "rotate it" in message
 
-    def test_one_without_rules_is_adopted_and_remarked(self):
+    def test_user_without_rules_is_adopted_with_a_remark(self):
         adoption = read(passwd=f"bob:{HASH}\nann:{HASH}\n")
 
         assert adoption.settings["users"]["ann"] == {"password": "adopted"}
-        (said,) = [each for each in adoption.remarks if "ann" in each]
-        assert said.startswith("mosquitto_passwd:2: 'ann': has no rules of its own")
+        (message,) = [remark for remark in adoption.remarks if "ann" in remark]
+        assert message.startswith("mosquitto_passwd:2: 'ann': has no rules of its own")
 
     @pytest.mark.parametrize(
         ("lines", "where", "why"),
         [
-            ([f"bob:{HASH}", f"bob:{HASH}"], "2: 'bob'", "has a login in line 1 already"),
+            ([f"bob:{HASH}", f"bob:{HASH}"], "2: 'bob'", "line 1 has this login, too"),
             (["bob:"], "1: 'bob'", "has no password"),
             ([f"bob:{HASH[:-4]}"], "1: 'bob'", "bytes and not 64"),
             ([f"bob:{HASH[:-3]}"], "1: 'bob'", "copied in part?"),
-            ([f"bob:{HASH}:x"], "1: 'bob'", "behind a second ':'"),
+            ([f"bob:{HASH}:x"], "1: 'bob'", "after a second ':'"),
             (["bob:$6$abc"], "1: 'bob'", "is no hash that 2.0 and 2.1 both read"),
             (["bob:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"], "1: 'bob'", "is no hash"),
             ([f"bob:{sha512(salt=bytes(8))}"], "1: 'bob'", "salt must have 12 bytes"),
-            ([f"b b:{HASH}"], "1: 'b b'", "in the ACL and at its clients"),
+            ([f"b b:{HASH}"], "1: 'b b'", "in the ACL file and in the clients"),
             ([f":{HASH}"], "1: ''", "a user name is 1 to 64"),
             ([f"{HASH}:bob"], "1: ''", "a user name is 1 to 64"),
         ],
     )
-    def test_a_broken_line_is_refused_by_its_place_and_not_shown(self, lines, where, why):
-        said = refused(passwd="".join(f"{each}\n" for each in lines))
+    def test_invalid_login_is_an_error_that_does_not_quote_it(self, lines, where, why):
+        messages = errors(passwd="".join(f"{line}\n" for line in lines))
 
-        assert said[0].startswith(f"mosquitto_passwd:{where}: ")
-        assert why in said[0]
-        assert "$7$" not in "".join(said).replace("$7$... (PBKDF2) or $6$...", "")
+        assert messages[0].startswith(f"mosquitto_passwd:{where}: ")
+        assert why in messages[0]
+        assert "$7$" not in "".join(messages).replace("$7$... (PBKDF2) or $6$...", "")
 
-    def test_a_salt_that_only_2_1_reads_is_refused(self):
+    def test_salt_that_only_2_1_reads_is_an_error(self):
         long = HASH.split("$")
         long[3] = base64.b64encode(bytes(64)).decode()
 
-        (said,) = refused(passwd=f"bob:{'$'.join(long)}\n")
-        assert said.startswith("mosquitto_passwd:1: 'bob': its salt must have 12 bytes")
+        (message,) = errors(passwd=f"bob:{'$'.join(long)}\n")
+        assert message.startswith("mosquitto_passwd:1: 'bob': its salt must have 12 bytes")
 
-    def test_all_that_must_be_mended_is_said_at_once(self):
-        said = refused(passwd="a:\nb:\n", acl="topics x\n", conf=f"{CONF}prot x\n")
+    def test_errors_of_all_files_are_reported_together(self):
+        messages = errors(passwd="a:\nb:\n", acl="topics x\n", conf=f"{CONF}prot x\n")
 
-        assert [each.partition(": ")[0] for each in said] == [
+        assert [error.partition(": ")[0] for error in messages] == [
             "mosquitto.conf:7",
             "mosquitto_passwd:1",
             "mosquitto_passwd:2",
             "mosquitto.acl:1",
         ]
 
-    def test_nothing_secret_is_in_what_is_said(self):
+    def test_output_contains_no_secret(self):
         passwd = f"# bob:hunter2\nbob:hunter2\nhunter2\nann:{HASH}\n"
         adoption = read(passwd=passwd, acl="# password hunter2\nuser bob\ntopic a\n")
 
@@ -277,7 +278,7 @@ class TestPasswords:
 
 
 class TestRules:
-    def test_all_that_a_line_can_say(self):
+    def test_every_kind_of_rule_is_adopted(self):
         acl = (
             "user bob\r\ntopic a\r\n  topic  read  b c\r\ntopic write d\r\n"
             "topic deny e\r\ntopic readwrite f/#\r\n\r\n"
@@ -292,14 +293,14 @@ class TestRules:
         }
         assert remarks(acl=acl) == []
 
-    def test_two_blocks_of_a_user_are_one(self):
+    def test_blocks_of_one_user_are_merged(self):
         acl = "user bob\ntopic read a\nuser ann\ntopic read b\nuser bob\ntopic read a\ntopic c\n"
 
         users = read(acl=acl, passwd=f"bob:{HASH}\nann:{HASH}\n").settings["users"]
         assert users["bob"] == {"readwrite": ["c"], "read": ["a"], "password": "adopted"}
         assert [*users] == ["bob", "ann"]
 
-    def test_patterns_are_everybodys_wherever_they_stand(self):
+    def test_patterns_apply_to_all_users_wherever_they_are(self):
         acl = "pattern read in/%u/#\nuser bob\npattern write out/%c\npattern deny x/%u\n"
 
         assert read(acl=acl).settings["patterns"] == {
@@ -308,41 +309,41 @@ class TestRules:
             "deny": ["x/%u"],
         }
 
-    def test_rules_above_the_first_user_are_nobodys_any_more(self):
+    def test_rules_above_the_first_user_are_not_adopted(self):
         acl = "topic read public/#\nuser bob\ntopic read a\n"
 
-        (said,) = remarks(acl=acl)
-        assert said.startswith("mosquitto.acl:1: 'topic read public/#': stands above the first 'us")
+        (message,) = remarks(acl=acl)
+        assert message.startswith("mosquitto.acl:1: 'topic read public/#': is above the first")
         assert read(acl=acl).settings["users"]["bob"]["read"] == ["a"]
 
-    def test_a_user_without_a_password_is_not_adopted(self):
+    def test_user_without_a_login_is_not_adopted(self):
         acl = "user bob\ntopic read a\nuser eve\ntopic read b\ntopic write /c\n"
 
-        (said,) = remarks(acl=acl)
-        assert said.startswith("mosquitto.acl:3: 'user eve': has no login, so its 2 rules open")
+        (message,) = remarks(acl=acl)
+        assert message.startswith("mosquitto.acl:3: 'user eve': has no login, so its 2 rules have")
         assert [*read(acl=acl).settings["users"]] == ["bob"]
 
     @pytest.mark.parametrize(
         "line", ["topic\tread b", "\ttopic read b", "topic read b\tc", "topic read\tb"]
     )
-    def test_a_line_with_a_tab_is_read_as_if_it_were_blank(self, line):
+    def test_rule_with_a_tab_is_not_adopted(self, line):
         acl = f"user bob\ntopic read a\n{line}\n"
 
-        (said,) = remarks(acl=acl)
-        assert said.startswith("mosquitto.acl:3: ")
-        assert "holds a tab" in said
+        (message,) = remarks(acl=acl)
+        assert message.startswith("mosquitto.acl:3: ")
+        assert "contains a tab" in message
         assert read(acl=acl).settings["users"]["bob"]["read"] == ["a"]
 
     @pytest.mark.parametrize(
         "line", ["user\tann", "\tuser ann", "topic\tdeny b", "topic deny b\tc"]
     )
-    def test_a_tab_whose_line_kept_others_out_is_refused(self, line):
-        (said,) = refused(acl=f"user bob\ntopic read a\n{line}\ntopic read b\n")
+    def test_tab_in_a_user_or_deny_line_is_an_error(self, line):
+        (message,) = errors(acl=f"user bob\ntopic read a\n{line}\ntopic read b\n")
 
-        assert said.startswith("mosquitto.acl:3: ")
-        assert "put a space there" in said
+        assert message.startswith("mosquitto.acl:3: ")
+        assert "use a space" in message
 
-    def test_a_tab_at_the_end_is_nothing(self):
+    def test_tab_at_the_end_of_a_line_is_ignored(self):
         assert remarks(acl="user bob\ntopic read a\t\n") == []
 
     @pytest.mark.parametrize(
@@ -359,30 +360,30 @@ class TestRules:
             " # comment",
         ],
     )
-    def test_a_line_that_mosquitto_refuses_is_refused(self, line):
-        (said,) = refused(acl=f"user bob\ntopic read a\n{line}\n")
+    def test_line_that_mosquitto_rejects_is_an_error(self, line):
+        (message,) = errors(acl=f"user bob\ntopic read a\n{line}\n")
 
         shown = {"topics read a": "topics", " # comment": ""}.get(line, line)
-        assert said.startswith(f"mosquitto.acl:3: {shown!r}: ")
-        assert "Mosquitto reads no such line" in said
+        assert message.startswith(f"mosquitto.acl:3: {shown!r}: ")
+        assert "Mosquitto rejects this line" in message
 
     @pytest.mark.parametrize("filter_", ["/a/b", "a//b", "a/", "devices/%u/x"])
-    def test_a_grant_that_can_not_be_said_is_remarked(self, filter_):
+    def test_unsupported_grant_is_a_remark(self, filter_):
         acl = f"user bob\ntopic read a\ntopic read {filter_}\n"
 
-        (said,) = remarks(acl=acl)
-        assert said.startswith(f"mosquitto.acl:3: 'topic read {filter_}': ")
-        assert "Not adopted: bob may no longer do this" in said
+        (message,) = remarks(acl=acl)
+        assert message.startswith(f"mosquitto.acl:3: 'topic read {filter_}': ")
+        assert "Not adopted: bob may no longer do this" in message
         assert read(acl=acl).settings["users"]["bob"]["read"] == ["a"]
 
     @pytest.mark.parametrize("rule", ["topic deny /a", "pattern deny x%u/y"])
-    def test_a_denial_that_can_not_be_said_is_refused(self, rule):
-        (said,) = refused(acl=f"user bob\ntopic #\n{rule}\n")
+    def test_unsupported_denial_is_an_error(self, rule):
+        (message,) = errors(acl=f"user bob\ntopic #\n{rule}\n")
 
-        assert said.startswith(f"mosquitto.acl:3: {rule!r}: ")
-        assert "it would open what it closes" in said
+        assert message.startswith(f"mosquitto.acl:3: {rule!r}: ")
+        assert "Without this rule the topic would be allowed" in message
 
-    def test_without_an_acl_everybody_may_do_what_everybody_could(self):
+    def test_users_keep_all_rights_without_an_acl_file(self):
         adoption = read(conf=CONF.replace("acl_file", "#"))
 
         assert adoption.settings["users"]["bob"] == {
@@ -390,7 +391,7 @@ class TestRules:
             "read": ["$SYS/#"],
             "password": "adopted",
         }
-        assert any("names no acl_file" in each for each in adoption.remarks)
+        assert any("has no acl_file" in remark for remark in adoption.remarks)
 
     @pytest.mark.parametrize(
         ("above", "description"),
@@ -414,22 +415,24 @@ class TestRules:
             ("# bell \a\n", None),
         ],
     )
-    def test_one_line_above_a_user_describes_it(self, above, description):
+    def test_single_comment_above_a_user_becomes_the_description(self, above, description):
         acl = f"topic read x\n{above}user bob\ntopic read a\n"
 
         assert read(acl=acl).settings["users"]["bob"].get("description") == description
-        lost = any("comments are not adopted" in each for each in remarks(acl=acl))
-        assert lost == (description is None)
+        unused = any("comments are not adopted" in remark for remark in remarks(acl=acl))
+        assert unused == (description is None)
 
     @pytest.mark.parametrize("login", ["bob:hunter2", f"bob:{pbkdf2('hunter2')}", SHA512])
-    def test_a_comment_that_holds_the_password_of_the_user_is_left_out(self, login):
+    def test_comment_with_the_password_of_the_user_is_not_adopted(self, login):
         texts = {"acl": "# bob hunter2\nuser bob\ntopic read a\n", "passwd": f"{login}\n"}
 
         assert "description" not in read(**texts).settings["users"]["bob"]
-        (said,) = [each for each in remarks(**texts) if "acl:2" in each]
-        assert said == "mosquitto.acl:2: '': the comment above it holds a password; not adopted"
+        (message,) = [remark for remark in remarks(**texts) if "acl:2" in remark]
+        assert (
+            message == "mosquitto.acl:2: '': the comment above it contains a password; not adopted"
+        )
 
-    def test_nor_that_of_another_which_stood_in_clear(self):
+    def test_comment_with_a_plain_text_password_is_not_adopted(self):
         texts = {
             "acl": "# not like hunter2!\nuser bob\ntopic read a\n",
             "passwd": f"bob:{HASH}\neve:hunter2\n",
@@ -437,26 +440,26 @@ class TestRules:
 
         assert "description" not in read(**texts).settings["users"]["bob"]
 
-    def test_comments_that_go_are_counted(self):
+    def test_unused_comments_are_remarked_with_their_lines(self):
         acl = "# a\n\n# Bob\nuser bob\n# c\ntopic read a\n# d\n"
 
-        (said,) = remarks(acl=acl)
-        assert said == (
-            "mosquitto.acl:1: '#': comments are not adopted, but one line above a user "
-            "(lines 1, 5, 7)"
+        (message,) = remarks(acl=acl)
+        assert message == (
+            "mosquitto.acl:1: '#': comments are not adopted, except a single line above a "
+            "user (not adopted: lines 1, 5, 7)"
         )
 
 
 class TestConf:
-    def test_the_reserved_listener_of_this_program_is_left_out(self):
-        ours = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 10"
-        theirs = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 11"
+    def test_reserved_listener_is_not_adopted(self):
+        reserved = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 10"
+        other = "listener 11883 127.0.0.1\nprotocol mqtt\nmax_connections 11"
 
-        assert broker(ours)["listeners"].keys() == {"mqtt"}
-        assert "reserved listener" in remarks(conf=f"{CONF}{ours}\n")[0]
-        assert broker(theirs)["listeners"].keys() == {"mqtt", "mqtt-11883"}
+        assert broker(reserved)["listeners"].keys() == {"mqtt"}
+        assert "reserved listener" in remarks(conf=f"{CONF}{reserved}\n")[0]
+        assert broker(other)["listeners"].keys() == {"mqtt", "mqtt-11883"}
 
-    def test_what_is_as_by_default_is_not_said(self):
+    def test_defaults_are_omitted(self):
         assert broker("autosave_interval 300") == {
             "address": "192.168.2.3",
             "container": "mosquitto-shared",
@@ -470,7 +473,7 @@ class TestConf:
         assert remarks(conf=f"{CONF}autosave_interval 300\n") == []
 
     @pytest.mark.parametrize(
-        ("line", "part", "said"),
+        ("line", "section", "settings"),
         [
             ("max_queued_messages 5", "limits", {"maxQueuedMessages": 5}),
             ("max_inflight_messages 7\r", "limits", {"maxInflightMessages": 7}),
@@ -481,28 +484,28 @@ class TestConf:
             ("log_dest file /mosquitto/log/all.log", "logging", {"file": "all.log"}),
         ],
     )
-    def test_a_directive_is_its_setting(self, line, part, said):
+    def test_directive_becomes_a_setting(self, line, section, settings):
         found = broker("autosave_interval 300", line)
 
-        assert found[part] == said
+        assert found[section] == settings
         assert remarks(conf=f"{CONF}{line}\n") == []
 
-    def test_what_mosquitto_has_otherwise_by_default_is_said(self):
+    def test_different_defaults_of_mosquitto_become_settings(self):
         conf = CONF.replace("max_packet_size 2000000\n", "")
 
         assert broker(conf=conf)["limits"] == {"maxPacketSize": 268435456}
         assert broker(conf=conf)["persistence"] == {"autosaveInterval": 1800}
 
     @pytest.mark.parametrize(
-        ("line", "part", "said"),
+        ("line", "section", "settings"),
         [
             ("max_queued_messages 0", "limits", {"maxQueuedMessages": 10_000_000}),
             ("max_inflight_messages -1", "limits", {"maxInflightMessages": 65_535}),
             ("autosave_interval 100000", "persistence", {"autosaveInterval": 86_400}),
         ],
     )
-    def test_a_figure_beyond_ours_is_the_largest_and_remarked(self, line, part, said):
-        assert broker("autosave_interval 300", line)[part] == said
+    def test_number_above_the_maximum_is_limited_with_a_remark(self, line, section, settings):
+        assert broker("autosave_interval 300", line)[section] == settings
         (remark,) = remarks(conf=f"{CONF}{line}\n")
         assert remark.startswith(f"mosquitto.conf:7: {line!r}: ")
 
@@ -520,9 +523,9 @@ class TestConf:
 
         assert found == types if types else len(found) == 8
 
-    def test_log_types_as_by_default_are_not_said(self):
+    def test_default_log_types_are_omitted(self):
         assert "logging" not in broker(
-            *(f"log_type {each}" for each in ("information", "notice", "warning", "error"))
+            *(f"log_type {log_type}" for log_type in ("information", "notice", "warning", "error"))
         )
 
     def test_names_and_folders_of_a_broker_without_a_container(self):
@@ -546,91 +549,91 @@ class TestConf:
             "log": "/var/log/mosquitto",
         }
         assert found["container"] == "mosquitto-shared"
-        assumed = {each.partition(": ")[0] for each in adoption.remarks}
+        assumed = {remark.partition(": ")[0] for remark in adoption.remarks}
         assert assumed >= {"broker.folders.data", "broker.folders.log", "broker.container"}
 
     @pytest.mark.parametrize(
         ("config", "data"),
         [("/srv/mqtt/config", "/srv/mqtt/data"), ("/srv/mqtt/prod", "/srv/mqtt/prod-data")],
     )
-    def test_folders_that_nobody_names_are_assumed_beside_it(self, config, data):
+    def test_unknown_folders_are_assumed_beside_the_config_folder(self, config, data):
         place = Place(address="h", config=config)
         adoption = read(conf=f"{CONF}persistence_location /mosquitto/data/\n", place=place)
 
         assert adoption.settings["broker"]["folders"]["data"] == data
         assert any(
-            each.startswith(f"broker.folders.data: {data!r}: assumed; give --data")
-            for each in adoption.remarks
+            remark.startswith(f"broker.folders.data: {data!r}: assumed; give --data")
+            for remark in adoption.remarks
         )
 
-    def test_a_user_of_the_health_checks_name(self):
+    def test_health_user_is_renamed_if_the_name_is_taken(self):
         adoption = read(passwd=f"healthcheck:{HASH}\n", acl="user healthcheck\ntopic read a\n")
 
         assert adoption.settings["broker"]["health"] == {"user": "healthcheck-2"}
 
-    def test_what_says_what_is_so_anyway_is_nothing_to_remark(self):
+    def test_redundant_lines_have_no_remark(self):
         lines = ("allow_anonymous false", "per_listener_settings 0", "log_dest stdout")
 
-        assert remarks(conf=CONF + "".join(f"{each}\n" for each in lines)) == []
+        assert remarks(conf=CONF + "".join(f"{line}\n" for line in lines)) == []
 
     @pytest.mark.parametrize(
-        ("line", "what"),
+        ("line", "expected"),
         [
             ("allow_anonymous true", "clients without a login will be refused"),
             ("per_listener_settings true", "every listener has the same users and rules"),
-            ("plugin /usr/lib/mosquitto_dynamic_security.so", "not expressed"),
-            ("log_dest syslog", "not expressed"),
+            ("plugin /usr/lib/mosquitto_dynamic_security.so", "not supported"),
+            ("log_dest syslog", "not supported"),
             ("mount_point site/", "lose their prefix"),
             ("bind_interface eth0", "bindAddress"),
-            ("message_size_limit 100", "not expressed"),
+            ("message_size_limit 100", "not supported"),
         ],
     )
-    def test_what_can_not_be_said_is_remarked(self, line, what):
-        (said,) = remarks(conf=f"{CONF}{line}\n")
+    def test_unsupported_directive_is_a_remark(self, line, expected):
+        (message,) = remarks(conf=f"{CONF}{line}\n")
 
-        assert said.startswith(f"mosquitto.conf:7: {line!r}: ")
-        assert what in said
+        assert message.startswith(f"mosquitto.conf:7: {line!r}: ")
+        assert expected in message
 
     @pytest.mark.parametrize(
         "directive",
         sorted({*DIRECTIVES} - {*BRIDGE} - {"connection"}),
     )
-    def test_no_line_is_lost(self, directive):
-        """Whatever it says, the line is quoted, or something is other than without it."""
+    def test_every_directive_is_adopted_or_reported(self, directive):
+        """Every line is quoted in a remark, or it changes the settings."""
         conf = f"{CONF}listener 1884\n"
         line = f"{directive} 77"
         try:
             adoption = read(conf=f"{conf}{line}\n")
-        except AdoptionError as wrong:
-            said, settings = str(wrong).split("\n"), {}
+        except AdoptionError as error:
+            messages, settings = str(error).split("\n"), {}
         else:
-            said, settings = adoption.remarks, adoption.settings
+            messages, settings = adoption.remarks, adoption.settings
 
-        quoted = any(each.startswith("mosquitto.conf:8: ") for each in said)
+        quoted = any(line.startswith("mosquitto.conf:8: ") for line in messages)
         assert quoted or settings != read(conf=conf).settings or directive == "persistence_location"
 
-    def test_a_bridge_is_one_remark_that_names_its_lines_and_no_password(self):
+    def test_bridge_is_one_remark_with_its_lines_and_no_password(self):
         conf = (
             f"{CONF}connection far\naddress far.example.org\ntopic # both\n"
             "remote_password hunter2\nmax_queued_messages 5\nremote_username me\n"
             "connection near\naddress near\n"
         )
 
-        one, other = remarks(conf=conf)
-        assert one.startswith(
+        far, near = remarks(conf=conf)
+        assert far.startswith(
             "mosquitto.conf:7: 'connection far': a bridge, with lines 8, 9, 10, 12, is not"
         )
-        assert other.startswith("mosquitto.conf:13: 'connection near': a bridge, with line 14,")
+        assert near.startswith("mosquitto.conf:13: 'connection near': a bridge, with line 14,")
         assert read(conf=conf).settings["broker"]["limits"] == {"maxQueuedMessages": 5}
-        assert "hunter2" not in one + other
+        assert "hunter2" not in far + near
 
     @pytest.mark.parametrize(
         "line", ["plugin_opt_pg_password hunter2", "auth_opt_x hunter2", "plugin_opt_y"]
     )
-    def test_what_an_option_of_a_plugin_says_is_not_shown(self, line):
-        (said,) = remarks(conf=f"{CONF}{line}\n")
+    def test_plugin_option_value_is_not_quoted(self, line):
+        (message,) = remarks(conf=f"{CONF}{line}\n")
 
-        assert said == f"mosquitto.conf:7: {line.split()[0]!r}: not expressed"
+        assert message == f"mosquitto.conf:7: {line.split()[0]!r}: not supported"
 
     @pytest.mark.parametrize(
         ("line", "quoted", "why"),
@@ -638,55 +641,58 @@ class TestConf:
             ("max_conections 10", "max_conections", "did you mean 'max_connections'?"),
             ("remote_password=hunter2", "remote_password", "did you mean 'remote_password'?"),
             ("max_connections 2000000", None, "from -1 to 1,000,000"),
-            ("frobnicate hunter2", "frobnicate", "Mosquitto knows no such directive; take it out"),
-            ("listener\t1884", "listener", "a tab stands where Mosquitto wants a space"),
-            (" # comment", "#", "a comment begins in the first column"),
-            ("remote_password hunter2", "remote_password", "below a 'connection' line"),
-            ("max_queued_messages 5m", None, "wants a whole number"),
-            ("max_connections many", None, "wants a whole number"),
+            ("frobnicate hunter2", "frobnicate", "Mosquitto has no such directive; remove it"),
+            ("listener\t1884", "listener", "contains a tab where Mosquitto requires a space"),
+            (" # comment", "#", "a comment must begin in column 1"),
+            ("remote_password hunter2", "remote_password", "must follow a 'connection' line"),
+            ("max_queued_messages 5m", None, "must be an integer"),
+            ("max_connections many", None, "must be an integer"),
             ("max_packet_size 0", None, "must be at least 20"),
             ("autosave_on_changes yes", None, "must be true or false"),
             ("log_dest file", None, "names no file"),
-            ("max_queued_messages", None, "says nothing"),
-            ("listener 70000", None, "wants a whole number from 0 to 65,535"),
-            ("listener 1884 broker.example.org", None, "is a name; put the IP address there"),
+            ("max_queued_messages", None, "has no value"),
+            ("listener 70000", None, "must be an integer from 0 to 65,535"),
+            ("listener 1884 broker.example.org", None, "is a name; write its IP address"),
             ("listener 1883 127.0.0.1", None, "a second listener on this port"),
             ("password_file /other", None, "merge the files into one"),
         ],
     )
-    def test_a_line_that_is_refused(self, line, quoted, why):
-        said = refused(conf=f"{CONF}{line}\n")[0]
+    def test_invalid_line_is_an_error(self, line, quoted, why):
+        messages = errors(conf=f"{CONF}{line}\n")[0]
 
-        assert said.startswith(f"mosquitto.conf:7: {quoted or line!r}: ".replace("': '", "': "))
-        assert why in said
-        assert "hunter2" not in said
+        assert messages.startswith(f"mosquitto.conf:7: {quoted or line!r}: ".replace("': '", "': "))
+        assert why in messages
+        assert "hunter2" not in messages
 
-    def test_no_hash_is_shown_where_a_file_was_taken_for_another(self):
+    def test_swapped_files_do_not_reveal_hashes(self):
         passwd = f"bob:{HASH}\nann:{HASH}\n"
-        swapped = refused(passwd="user bob\n", acl=f"{passwd}\teve:{HASH}\n")
-        as_conf = refused(conf=passwd)
+        swapped = errors(passwd="user bob\n", acl=f"{passwd}\teve:{HASH}\n")
+        as_conf = errors(conf=passwd)
 
-        assert swapped[1].startswith("mosquitto.acl:1: 'bob': Mosquitto reads no such line")
-        assert as_conf[0].startswith("mosquitto.conf:1: 'bob': Mosquitto knows no such directive")
+        assert swapped[1].startswith("mosquitto.acl:1: 'bob': Mosquitto rejects this line")
+        assert as_conf[0].startswith("mosquitto.conf:1: 'bob': Mosquitto has no such directive")
         assert "$" not in "".join((*swapped, *as_conf))
 
     @pytest.mark.parametrize(
         ("conf", "why"),
         [
-            ("listener 1883\n", "names no password_file"),
-            ("listener 1883\npassword_file /x/gone\n", "there is no 'gone' beside mosquitto.conf"),
+            ("listener 1883\n", "has no password_file"),
+            (
+                "listener 1883\npassword_file /x/gone\n",
+                "'gone' is not in the folder of mosquitto.conf",
+            ),
         ],
     )
-    def test_without_a_login_there_is_nothing_to_adopt(self, conf, why):
-        assert why in refused(conf=conf)[0]
-        assert "no login is in 'mosquitto_passwd'" in refused(passwd="\n")[0]
+    def test_missing_logins_are_an_error(self, conf, why):
+        assert why in errors(conf=conf)[0]
+        assert "'mosquitto_passwd' contains no login" in errors(passwd="\n")[0]
 
 
 def unguarded(listeners):
-    """Return *listeners* without the networks that are assumed."""
+    """Return *listeners* without the assumed networks."""
     return {
-        name: {key: value for key, value in each.items() if key != "allowFrom"}
-        for name, each in listeners.items()
+        name: {key: value for key, value in listener.items() if key != "allowFrom"}
+        for name, listener in listeners.items()
     }
 
 
@@ -713,7 +719,7 @@ class TestListeners:
             "websocket-9002": {"port": 9002, "protocol": "websockets"},
         }
 
-    def test_who_may_reach_them_is_assumed_and_said(self):
+    def test_private_networks_are_assumed_with_a_remark(self):
         lines = (
             "listener 1883\nlistener 1884 localhost\nlistener 1885 192.168.2.3\n"
             "password_file mosquitto_passwd\nacl_file mosquitto.acl\n"
@@ -722,14 +728,14 @@ class TestListeners:
         adoption = read(conf=lines)
 
         allowed = {
-            each["port"]: each.get("allowFrom")
-            for each in adoption.settings["broker"]["listeners"].values()
+            listener["port"]: listener.get("allowFrom")
+            for listener in adoption.settings["broker"]["listeners"].values()
         }
         assert allowed == {1883: PRIVATE_NETWORKS, 1884: None, 1885: PRIVATE_NETWORKS}
-        said = [each for each in adoption.remarks if "who may reach it" in each]
-        assert [each.split(": ")[1] for each in said] == ["port 1883", "port 1885"]
+        messages = [remark for remark in adoption.remarks if "do not restrict clients" in remark]
+        assert [remark.split(": ")[1] for remark in messages] == ["port 1883", "port 1885"]
 
-    def test_ipv6_has_private_networks_too(self):
+    def test_ipv6_listener_allows_private_ipv6_networks(self):
         (listener,) = (
             read(conf="listener 1883 ::\npassword_file mosquitto_passwd\nacl_file mosquitto.acl\n")
             .settings["broker"]["listeners"]
@@ -738,14 +744,14 @@ class TestListeners:
 
         assert listener["allowFrom"] == [*PRIVATE_NETWORKS, "fc00::/7"]
 
-    def test_the_default_one_of_old_files(self):
+    def test_default_listener_of_old_files(self):
         found, most, _ = self.listeners("port 1900\nbind_address 127.0.0.1\nmax_connections 20\n")
 
         assert found == {"mqtt": {"port": 1900, "bindAddress": "127.0.0.1"}}
         assert most == 20
 
-    def test_a_limit_of_each(self):
-        found, most, said = self.listeners(
+    def test_limits_of_listeners(self):
+        found, most, messages = self.listeners(
             "listener 1883\nmax_connections 50\nlistener 1884\nmax_connections 20\nlistener 1885\n"
             "max_connections -1\n"
         )
@@ -753,34 +759,34 @@ class TestListeners:
         assert most == 50
         assert found["mqtt"] == {"port": 1883}
         assert found["mqtt-1884"] == {"port": 1884, "maxConnections": 20}
-        assert any("listener 1885 has no max_connections" in each for each in said)
+        assert any("listener 1885 has no max_connections" in remark for remark in messages)
 
-    def test_a_limit_above_them_opens_a_port_of_its_own(self):
+    def test_limit_above_the_listeners_opens_port_1883(self):
         """Measured: 2.0.21 listens on 1883 as well, and stops where another listener has it."""
-        found, most, said = self.listeners("max_connections 50\nlistener 1884\n")
+        found, most, messages = self.listeners("max_connections 50\nlistener 1884\n")
 
-        assert [each["port"] for each in found.values()] == [1883, 1884]
+        assert [listener["port"] for listener in found.values()] == [1883, 1884]
         assert most == 50
-        assert any("Mosquitto listens on port 1883 too" in each for each in said)
+        assert any("Mosquitto listens on port 1883, too" in remark for remark in messages)
 
-    def test_a_limit_above_them_is_taken_for_the_one_on_1883(self):
-        found, most, said = self.listeners("max_connections 50\nlistener 1883\n")
+    def test_limit_above_the_listeners_applies_to_port_1883(self):
+        found, most, messages = self.listeners("max_connections 50\nlistener 1883\n")
 
         assert found == {"mqtt": {"port": 1883}}
         assert most == 50
-        assert any("taken for that of port 1883" in each for each in said)
+        assert any("applied to the one of port 1883" in remark for remark in messages)
 
     @pytest.mark.parametrize("line", ["protocol mqtt", "max_connections -1", "max_qos 2"])
-    def test_what_says_nothing_above_them_opens_nothing(self, line):
+    def test_redundant_line_above_the_listeners_opens_no_port(self, line):
         found, _, _ = self.listeners(f"{line}\nlistener 1884\n")
 
         assert found == {"mqtt": {"port": 1884}}
 
-    def test_without_any_only_this_machine_is_answered(self):
-        found, _, said = self.listeners("")
+    def test_conf_without_listener_listens_on_loopback(self):
+        found, _, messages = self.listeners("")
 
         assert found == {"mqtt": {"port": 1883, "bindAddress": "127.0.0.1"}}
-        assert any("has no listener" in each for each in said)
+        assert any("has no listener" in remark for remark in messages)
 
     @pytest.mark.parametrize(
         ("lines", "why"),
@@ -788,26 +794,29 @@ class TestListeners:
             ("listener 8883\nmax_connections 0\nprotocol mqtt\ncertfile /c\n", "is encrypted"),
             ("listener 8883\ncertfile /c\nkeyfile /k\n", "is encrypted"),
             ("listener 8883\npsk_hint x\n", "is encrypted"),
-            ("listener 0 /run/mqtt.sock\n", "is a socket in the file system"),
-            ("listener 8080\nprotocol http_api\n", "speaks 'http_api'"),
+            ("listener 0 /run/mqtt.sock\n", "is a Unix domain socket"),
+            ("listener 8080\nprotocol http_api\n", "has the protocol 'http_api'"),
         ],
     )
-    def test_one_that_would_be_another_is_left_out(self, lines, why):
-        found, _, said = self.listeners(f"listener 1883\n{lines}")
+    def test_unsupported_listener_is_not_adopted(self, lines, why):
+        found, _, messages = self.listeners(f"listener 1883\n{lines}")
 
         assert found == {"mqtt": {"port": 1883}}
-        assert any(why in each and "not adopted: nobody will answer" in each for each in said)
+        assert any(
+            why in remark and "not adopted, the port will be closed" in remark
+            for remark in messages
+        )
 
-    def test_one_is_needed_that_speaks_plain_mqtt(self):
-        said = refused(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
+    def test_plain_mqtt_listener_is_required(self):
+        messages = errors(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
 
-        assert "no listener speaks plain MQTT" in said[0]
+        assert "no listener has plain MQTT" in messages[0]
 
 
 class TestIncludes:
     CONF = f"{CONF}include_dir /mosquitto/config/conf.d\n"
 
-    def test_files_are_read_in_mosquittos_order_and_named_in_remarks(self):
+    def test_included_files_are_read_in_the_order_of_mosquitto(self):
         adoption = read(
             conf=self.CONF,
             conf_d__B_conf="max_queued_messages 2\nmount_point x\n",
@@ -817,9 +826,11 @@ class TestIncludes:
         )
 
         assert adoption.settings["broker"]["limits"] == {"maxQueuedMessages": 2}
-        assert any(each.startswith("conf.d/B.conf:2: 'mount_point x'") for each in adoption.remarks)
+        assert any(
+            remark.startswith("conf.d/B.conf:2: 'mount_point x'") for remark in adoption.remarks
+        )
 
-    def test_each_begins_above_all_listeners_and_leaves_the_last_as_it_was(self):
+    def test_included_file_begins_without_a_listener(self):
         found = read(
             conf=f"{self.CONF}bind_interface lo\nprotocol websockets\nlistener 1885\n",
             conf_d__a_conf="listener 1884\nmax_connections 7\n",
@@ -831,21 +842,23 @@ class TestIncludes:
             "mqtt-1885": {"port": 1885},
         }
 
-    def test_passwords_and_rules_may_be_named_there(self):
+    def test_included_file_may_name_passwords_and_acl(self):
         conf = "listener 1883\ninclude_dir conf.d\n"
         named = "password_file /x/mosquitto_passwd\nacl_file /x/mosquitto.acl\n"
 
         assert [*read(conf=conf, conf_d__a_conf=named).hashes] == ["bob"]
 
-    def test_an_error_names_the_file(self):
-        (said,) = refused(conf=self.CONF, conf_d__a_conf="\nlisener 1\n")
+    def test_error_names_the_included_file(self):
+        (message,) = errors(conf=self.CONF, conf_d__a_conf="\nlisener 1\n")
 
-        assert said.startswith("conf.d/a.conf:2: 'lisener': ")
+        assert message.startswith("conf.d/a.conf:2: 'lisener': ")
 
-    def test_one_that_is_empty_and_one_in_another(self):
-        (said,) = remarks(conf=self.CONF)
-        assert said.startswith(
-            "mosquitto.conf:7: 'include_dir /mosquitto/config/conf.d': no *.conf"
+    def test_empty_and_nested_include_dirs_are_remarked(self):
+        (message,) = remarks(conf=self.CONF)
+        assert message.startswith(
+            "mosquitto.conf:7: 'include_dir /mosquitto/config/conf.d': the folder 'conf.d'"
         )
-        (said,) = remarks(conf=self.CONF, conf_d__a_conf="include_dir /x\n")
-        assert said.startswith("conf.d/a.conf:1: 'include_dir /x': Mosquitto reads no include_dir")
+        (message,) = remarks(conf=self.CONF, conf_d__a_conf="include_dir /x\n")
+        assert message.startswith(
+            "conf.d/a.conf:1: 'include_dir /x': Mosquitto ignores include_dir"
+        )
