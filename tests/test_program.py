@@ -415,7 +415,7 @@ def test_one_in_clear_beside_one_that_is_not_is_found_in_the_file(
 def test_a_host_that_will_not_do_is_refused_before_anything_is_registered(program):
     program.seen[("docker", "-")] = "absent"
 
-    with pytest.raises(pulumi.RunError, match="the docker command is not there"):
+    with pytest.raises(pulumi.RunError, match="the docker command is missing"):
         program.run("prod")
 
     assert program.engine.of_type(PASSWORD) == {}

@@ -36,7 +36,7 @@ def start_lines(conf: str) -> list[str]:
 
 def start_needs(broker: Broker, *, reserved: bool = False) -> dict[str, str]:
     """
-    Return what is fixed when a container starts, by setting; a different value replaces it.
+    Return what is fixed when a container starts, by setting; a new value replaces the container.
 
     Users and rules are not included, and of mosquitto.conf only the lines that a reload ignores.
     """

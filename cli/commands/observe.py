@@ -55,7 +55,7 @@ def check(
     elif on_terminal():
         marks = {"pass": "pass", "fail": "FAIL", "unknown": "unknown"}
         print_table(
-            ("", "checked", "seen", "what mends it"),
+            ("", "check", "observed", "fix"),
             [
                 (marks[point.status], point.description, point.observed, point.as_data()["mend"])
                 for point in points
@@ -85,10 +85,10 @@ def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     elif on_terminal() and found.begin is not None:
         columns = ("state", "name", "kind", "since", "client", "address")
         rows = [[entry[column] for column in columns] for entry in data["declared"]]
-        print_table(columns, rows, title=f"since {data['logBegins']}, where the log begins")
+        print_table(columns, rows, title=f"since {data['logBegins']}, when the log begins")
         for title, key in (
-            ("let in, and not declared (any more)", "undeclaredUsers"),
-            ("refused, with a client id that no user has had", "unknownClients"),
+            ("logged in, but not or no longer declared", "undeclaredUsers"),
+            ("refused, with a client id that no user has used", "unknownClients"),
             ("from outside the declared networks", "outsideNetworks"),
         ):
             if data[key]:

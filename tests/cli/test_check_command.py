@@ -90,5 +90,5 @@ def test_an_env_file_of_before_that_readers_misread_is_a_fault(desk, asked, monk
     assert failed.value.code == 1
     said, complained = capsys.readouterr()
     assert "env files" in complained
-    assert "/etc/one.env: MQTT_URL or another line is not what it ought to be" in said
+    assert "/etc/one.env: MQTT_URL or another line is not the declared one" in said
     assert "$ecret" not in said

@@ -88,7 +88,7 @@ def test_a_port_that_another_program_has(site):
             config["broker"]["listeners"]["mqtt"]["port"] = port
 
         (line,) = _refused(site, change)
-    assert f"broker.listeners.mqtt.port: {port}: that port is in use on the host" in line
+    assert f"broker.listeners.mqtt.port: {port}: this port is in use on the host" in line
 
 
 def test_a_docker_that_does_not_answer(site, tmp_path):
@@ -132,7 +132,7 @@ def test_a_container_of_that_name_that_somebody_else_made(site, docker, stand_in
     try:
         (line,) = _refused(site, _in_broker(container=f"{site.container}-theirs"))
         assert f"broker.container: '{site.container}-theirs'" in line
-        assert "this stack did not make it" in line
+        assert "this stack did not create it" in line
     finally:
         docker("rm", f"{site.container}-theirs")
 

@@ -81,13 +81,13 @@ def turned_away(remote, server):
 
 def test_an_unknown_host_key(turned_away, server):
     line = turned_away(sshConfig=str(server.folder / "stranger"))
-    assert "its host key is not the one in known_hosts, or is not known yet" in line
+    assert "its host key differs from the one in known_hosts, or is not in known_hosts" in line
 
 
 def test_a_key_that_is_not_let_in(turned_away, server):
     config = server.folder / "no_key"
     config.write_text(server.config.read_text().replace("user_key", "host_key"))
-    assert "it refused the login" in turned_away(sshConfig=str(config))
+    assert "it rejected the login" in turned_away(sshConfig=str(config))
 
 
 def test_a_server_that_is_down(turned_away, server):
@@ -98,7 +98,7 @@ def test_a_server_that_is_down(turned_away, server):
 def test_a_login_without_the_right_to_sudo(turned_away, server):
     with server.without_sudo():
         line = turned_away()
-    assert f"the user '{server.user}' is not root and 'sudo -n' is refused" in line
+    assert f"the user '{server.user}' is not root and 'sudo -n' fails" in line
 
 
 def test_a_login_that_may_not_use_docker(turned_away, server):
@@ -110,4 +110,4 @@ def test_a_login_that_may_not_use_docker(turned_away, server):
 
 def test_a_host_without_docker(turned_away, server):
     with server.without_docker():
-        assert "the docker command is not there" in turned_away()
+        assert "the docker command is missing" in turned_away()

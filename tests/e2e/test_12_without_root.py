@@ -71,7 +71,7 @@ def parties(site):
 def test_with_sudo_as_the_way_there_is_none(theirs, login):
     with theirs.edited(lambda config: config["broker"].update(become="sudo")):
         said = theirs.preview(fails=True).output
-    assert f"the user '{login}' is not root and 'sudo -n' is refused" in said
+    assert f"the user '{login}' is not root and 'sudo -n' fails" in said
     assert "set broker.become to 'docker'" in said
     assert not theirs.is_there()
 

@@ -199,7 +199,7 @@ def test_a_pair_from_the_stacks_secrets_is_served_and_nowhere_in_clear(up, tmp_p
         assert "tls.certificate: 'supplied': nothing is there" in up.preview(fails=True).output
         supply(another.read_text() + certificate.read_text())
         refused = up.preview(fails=True).output
-        assert "sentient-mqtt:certificates.mqtts: the key is not that of the first" in refused
+        assert "sentient-mqtt:certificates.mqtts: the key does not belong to the first" in refused
         supply(key.read_text() + certificate.read_text())
         shown = up.preview("--diff").output
         up.up()

@@ -35,8 +35,8 @@ def names(checked, table):
         found = found or points(checked)
         for name, words in said.items():
             each = found[name.replace("_", " ")]
-            assert each.verdict == "fail", each
-            assert words in each.seen
+            assert each.status == "fail", each
+            assert words in each.observed
             table.append((fault, each.name, words))
         return found
 
@@ -58,7 +58,7 @@ def points(site):
 
 
 def failed(site):
-    return {name for name, each in points(site).items() if each.verdict == "fail"}
+    return {name for name, each in points(site).items() if each.status == "fail"}
 
 
 def config(site, name):
@@ -85,22 +85,22 @@ def rewritten(site, name, change):
 def test_what_is_well_passes_and_what_nobody_can_tell_is_unknown(checked):
     found = points(checked)
 
-    assert {name for name, each in found.items() if each.verdict == "fail"} == set()
+    assert {name for name, each in found.items() if each.status == "fail"} == set()
     # The database is not written yet; no backup and no age is declared; no controller has come, and
     # what is denied is not logged.
-    unknown = {name for name, each in found.items() if each.verdict == "unknown"}
+    unknown = {name for name, each in found.items() if each.status == "unknown"}
     assert unknown <= {"persistence", "backups", "rotation", "controllers", "denied messages"}
     assert "controllers" in unknown, "the check's own login is no controller"
-    assert found["password hashes"].seen.startswith("7 logins with a hash, 7 are declared")
-    assert found["logins"].seen.startswith("5 of 5 let in")
+    assert found["password hashes"].observed.startswith("7 logins with a hash, 7 are declared")
+    assert found["logins"].observed.startswith("5 of 5 let in")
 
 
 def test_a_controller_that_came_is_what_tells_that_they_can(checked):
     checked.client("paragon_devices", session="ctl-1").close()
     found = eventually(
-        lambda: (each := points(checked)["controllers"]).verdict == "pass" and each, 10
+        lambda: (each := points(checked)["controllers"]).status == "pass" and each, 10
     )
-    assert "1 of 1 are in the log, the last paragon_devices from " in found.seen
+    assert "1 of 1 are in the log, the last paragon_devices from " in found.observed
 
 
 def test_a_container_that_was_stopped_and_a_port_that_somebody_took(checked, names):
@@ -116,7 +116,7 @@ def test_a_container_that_was_stopped_and_a_port_that_somebody_took(checked, nam
         container="exited",
         ports="the port is in use by another program",
     )
-    assert f"({port}): no answer" in found["ports"].seen
+    assert f"({port}): no answer" in found["ports"].observed
     eventually(lambda: failed(checked) == set(), 30)
 
 
@@ -130,9 +130,9 @@ def test_anonymous_clients_that_an_edit_lets_in(checked, names):
         found = names(
             "somebody's edit: allow_anonymous true",
             anonymous="let in",
-            drift="mosquitto.conf is another one than declared",
+            drift="mosquitto.conf is not the declared one",
         )
-        assert {each.name for each in found.values() if each.verdict == "fail"} == {
+        assert {each.name for each in found.values() if each.status == "fail"} == {
             "anonymous",
             "drift",
         }
@@ -151,14 +151,14 @@ def test_a_password_that_is_another_one(checked, names):
             "a user's hash is another one",
             logins="sentient_api_prod: refused: not authorized",
         )
-    assert "admin" not in found["logins"].seen
+    assert "admin" not in found["logins"].observed
     eventually(lambda: failed(checked) == set(), 10)
 
 
 @pytest.mark.parametrize(
     ("fault", "password", "said"),
     [
-        ("a password in clear in the file", "password", "1 lines of another kind"),
+        ("a password in clear in the file", "password", "1 other lines"),
         (
             "a login that nobody declared",
             hash_password("x", bytes(SALT_BYTES), 101),
@@ -174,15 +174,15 @@ def test_a_line_of_the_password_file_that_nobody_declared(checked, names, fault,
         found = names(fault, password_hashes=said)
     finally:
         file.write_text(before)
-    assert "lamp" not in found["password hashes"].seen
+    assert "lamp" not in found["password hashes"].observed
 
 
 def test_a_rule_that_an_edit_took_away(checked, names):
     with rewritten(
         checked, "mosquitto.acl", lambda text: text.replace("topic readwrite paragon/#\n", "", 1)
     ):
-        found = names("a rule is gone", access_rules="the ACL file is another one")
-        assert {each.name for each in found.values() if each.verdict == "fail"} == {"access rules"}
+        found = names("a rule is gone", access_rules="the ACL file is not the declared one")
+        assert {each.name for each in found.values() if each.status == "fail"} == {"access rules"}
     assert failed(checked) == set()
 
 
@@ -203,8 +203,8 @@ def test_a_file_that_belongs_to_somebody_else(checked, names, name, point):
         found = names(f"{name} belongs to root", **said)[point]
     finally:
         os.chown(file, 1883, 1883)
-    assert "1883:1883" in found.mend
-    assert points(checked)[point].verdict == "pass"
+    assert "1883:1883" in found.fix
+    assert points(checked)[point].status == "pass"
 
 
 @pytest.mark.parametrize(
@@ -220,32 +220,32 @@ def test_a_folder_that_belongs_to_somebody_else(checked, names, name, point):
         found = names(f"the {name} folder belongs to root", **said)[point]
     finally:
         os.chown(folder, before.st_uid, before.st_gid)
-    assert f"chown -Rh 1883:1883 {folder}" in found.mend
-    assert points(checked)[point].verdict == "pass"
+    assert f"chown -Rh 1883:1883 {folder}" in found.fix
+    assert points(checked)[point].status == "pass"
 
 
 def test_an_address_that_is_not_the_brokers(checked, names):
     with checked.edited(lambda config: config["broker"].update(address="127.0.0.9")):
         found = names("the stack file has another address", ports="no answer")["ports"]
-    assert "MQTT_URL" in found.mend
+    assert "MQTT_URL" in found.fix
 
 
 def test_an_env_file_with_another_address(checked, names):
     """The page's `grep MQTT_URL .env.production`."""
     file = Path(checked.settings.broker.env_files[0].path)
     before = file.read_text()
-    assert points(checked)["env files"].verdict == "pass"
+    assert points(checked)["env files"].status == "pass"
     file.write_text(before.replace("MQTT_URL=mqtt://127.0.0.1", "MQTT_URL=mqtt://127.0.0.9"))
     assert file.read_text() != before
     try:
         found = names(
             "an env file's MQTT_URL names another address",
-            env_files="MQTT_URL or another line is not what it ought to be",
+            env_files="MQTT_URL or another line is not the declared one",
         )["env files"]
     finally:
         file.write_text(before)
-    assert "./brokerctl credentials sentient_api_prod --stack e2e" in found.mend
-    assert checked.password("sentient_api_prod") not in found.seen + found.mend
+    assert "./brokerctl credentials sentient_api_prod --stack e2e" in found.fix
+    assert checked.password("sentient_api_prod") not in found.observed + found.fix
 
 
 def test_a_disk_that_is_full(checked, names, mount, tmp_path):
@@ -262,7 +262,7 @@ def test_a_backup_that_did_not_come(checked, names, tmp_path):
         note.write_text("1700000000 archive 3 1 3 8\n")
         names("no backup was made for days", backups="days ago")
         note.write_text("17")
-        names("what is known of the last backup was cut short", backups="is garbled")
+        names("what is known of the last backup was cut short", backups="is not readable")
         now = int(time.time())
         note.write_text(f"{now} archive 0 1 3 8\n")
         note.with_name(f".filled-{checked.container}").write_text(f"{now - 9} archive 3 1 3 8\n")
@@ -288,14 +288,14 @@ def test_a_configuration_that_the_broker_does_not_start_with(checked, names):
     try:
         # Between two attempts it may be seen running.
         found = eventually(
-            lambda: "restarting" in (each := points(checked))["container"].seen and each, 20
+            lambda: "restarting" in (each := points(checked))["container"].observed and each, 20
         )
         names(
             "a line that Mosquitto doesn't take, and a restart",
             found,
             container="restarting",
             ports="no answer",
-            drift="mosquitto.conf is another one than declared",
+            drift="mosquitto.conf is not the declared one",
         )
     finally:
         file.write_text(before)
@@ -315,7 +315,7 @@ def test_it_is_data_and_a_page_too_and_shows_no_secret(checked, capsys, tmp_path
 
     said = capsys.readouterr().out
     assert {each["verdict"] for each in json.loads(said)} <= {"pass", "unknown"}
-    assert page.read_text().startswith("| | asked | seen | mended by |\n")
+    assert page.read_text().startswith("| | check | observed | fix |\n")
     for each in outputs["credentials"].values():
         assert each["password"] not in said + page.read_text()
 

@@ -33,7 +33,7 @@ def points(site):
 
 
 def failed(site):
-    return {name for name, each in points(site).items() if each.verdict == "fail"}
+    return {name for name, each in points(site).items() if each.status == "fail"}
 
 
 def file(site, name):
@@ -43,7 +43,7 @@ def file(site, name):
 def rewrite(site):
     """As the check says: another generation of the health check's password, and an up."""
     found = points(site)
-    assert any("broker.health.generation" in each.mend for each in found.values())
+    assert any("broker.health.generation" in each.fix for each in found.values())
     now = int(site.settings.broker.health.generation)
     site.edit(lambda config: config["broker"]["health"].update(generation=str(now + 1)))
     site.up()
@@ -85,8 +85,8 @@ def test_a_container_that_was_stopped_is_restarted(broken):
     broken.docker("stop", broken.container)
     broken.up()
     found = points(broken)["container"]
-    assert found.verdict == "fail", "an up does mend it"
-    assert found.mend.startswith("./brokerctl restart --stack e2e")
+    assert found.status == "fail", "an up does mend it"
+    assert found.fix.startswith("./brokerctl restart --stack e2e")
 
     restart(broken)
 
@@ -97,8 +97,8 @@ def test_a_container_that_was_removed_is_made_anew(broken):
     broken.docker("rm", "--force", broken.container)
     broken.up()
     found = points(broken)["container"]
-    assert found.verdict == "fail", "an up does mend it"
-    assert "pulumi up --refresh --stack e2e" in found.mend
+    assert found.status == "fail", "an up does mend it"
+    assert "pulumi up --refresh --stack e2e" in found.fix
 
     broken.up("--refresh")
 
@@ -110,8 +110,8 @@ def test_a_configuration_that_it_does_not_start_with_is_mended_before_the_restar
     file(broken, "mosquitto.conf").write_text(f"nonsense true\n{text}")
     broken.docker("restart", "-t", "5", broken.container, check=False)
     eventually(lambda: broken.inspect()["RestartCount"] > 0, 20)
-    found = eventually(lambda: (each := points(broken)["container"]).verdict == "fail" and each, 20)
-    assert found.mend.startswith("mosquitto.conf first.")
+    found = eventually(lambda: (each := points(broken)["container"]).status == "fail" and each, 20)
+    assert found.fix.startswith("mosquitto.conf first.")
 
     rewrite(broken)
     restart(broken)
@@ -126,8 +126,8 @@ def test_a_database_that_is_anothers_is_given_back(broken):
     database = Path(data, "mosquitto.db")
     os.chown(database, 0, 0)
     found = points(broken)["persistence"]
-    assert found.verdict == "fail"
-    assert f"chown -Rh 1883:1883 {data}" in found.mend
+    assert found.status == "fail"
+    assert f"chown -Rh 1883:1883 {data}" in found.fix
 
     os.chown(database, 1883, 1883)
     restart(broken)
