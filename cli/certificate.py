@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import SignCertificate
 from broker.host.scripts import HostScript
 from broker.tls.certificates import certificates_folder
 from cli.credentials import check_declared
@@ -76,7 +76,7 @@ def sign(stack: Stack, pem: str, days: int) -> str:
 
     """
     broker = stack.settings.broker
-    calls = [ScriptCall(words=("sign", certificates_folder(broker), str(days)), text=pem)]
+    calls = [SignCertificate.sign(certificates_folder(broker), days=days, request=pem)]
     image = image_for_root(stack)
     done = run_scripts(
         stack,

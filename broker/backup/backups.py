@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from broker.host.layout import HEALTH_DIR, database_call, ready_call
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.script_functions import Archive, Backup, Restore, VerifyBackup
 from broker.host.scripts import HostScript
 from broker.host.timer import Timer
 from broker.settings.broker_settings import Backups, Broker
@@ -21,7 +22,7 @@ def backup_calls(broker: Broker, backups: Backups, stack: str, socket: str) -> l
     """Return the calls of ``host/commands/backup.sh``."""
     return [
         *archive_calls(broker, backups, stack, socket),
-        ScriptCall(words=("password_file", broker.files.passwords)),
+        Backup.password_file(broker.files.passwords),
     ]
 
 
@@ -29,13 +30,16 @@ def archive_calls(
     broker: Broker, backups: Backups, stack: str, socket: str, identity: str = ""
 ) -> list[ScriptCall]:
     """Return the calls of ``host/lib/archive.sh``; *identity*: text of an age identity file."""
-    words = (
-        *("backups", backups.folder, broker.folders.config, stack),
-        *(str(backups.keep), backups.recipient or ""),
+    folder_call = Archive.backups(
+        backups.folder,
+        config_folder=broker.folders.config,
+        stack=stack,
+        keep=backups.keep,
+        recipient=backups.recipient or "",
     )
-    calls = [database_call(broker, socket, ""), ScriptCall(words=words)]
+    calls = [database_call(broker, socket, ""), folder_call]
     if identity:
-        calls.append(ScriptCall(words=("identity",), text=identity.rstrip("\n") + "\n"))
+        calls.append(Archive.identity(identity.rstrip("\n") + "\n"))
     return calls
 
 
@@ -47,15 +51,14 @@ def drill_calls(broker: Broker, archive: str) -> list[ScriptCall]:
     """
     options = f"{HEALTH_DIR}/mosquitto_sub"
     return [
-        ScriptCall(words=("archive", archive)),
-        ScriptCall(words=("files", broker.files.passwords, broker.files.acl, options)),
+        VerifyBackup.archive(archive),
+        VerifyBackup.files(passwords=broker.files.passwords, acl=broker.files.acl, options=options),
     ]
 
 
 def restore_calls(broker: Broker, *, other: bool) -> list[ScriptCall]:
     """Return the calls of ``host/commands/restore.sh``, which follow ``drill_calls``."""
-    grace, foreign = str(broker.stop_grace), "yes" if other else "no"
-    return [ready_call(broker), ScriptCall(words=("restore", grace, foreign))]
+    return [ready_call(broker), Restore.restore(seconds=broker.stop_grace, foreign=other)]
 
 
 def backup_timer(

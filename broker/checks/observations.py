@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Observe
 from broker.host.script_calls import ScriptCall
 from broker.logs.log_parser import LogSummary
 from broker.logs.logrotate import log_path, logrotate_path
@@ -52,20 +53,27 @@ def check_calls(settings: Settings) -> list[ScriptCall]:
     broker = settings.broker
     folder = broker.folders.config
     files = broker.files
-    words: list[tuple[str, ...]] = [
-        ("broker", broker.container),
-        *(("file", f"{folder}/{name}") for name in (files.conf, files.acl, files.passwords)),
-        ("file", log_path(broker)),
-        ("file", logrotate_path(broker)),
-        ("file", f"{broker.folders.data}/mosquitto.db"),
-        *(("owner", path) for path in (folder, broker.folders.data, broker.folders.log)),
-        *(("space", path) for path in written_folders(broker)),
-        *((verb, file.path) for file in broker.env_files for verb in ("file", "digest")),
-        ("passwords", f"{folder}/{files.passwords}"),
-        *(("blocks", f"{folder}/{name}") for name in (files.conf, files.acl)),
-        *([("backups", broker.backups.folder, broker.container)] if broker.backups else []),
+    return [
+        Observe.broker(broker.container),
+        *(Observe.file(f"{folder}/{name}") for name in (files.conf, files.acl, files.passwords)),
+        Observe.file(log_path(broker)),
+        Observe.file(logrotate_path(broker)),
+        Observe.file(f"{broker.folders.data}/mosquitto.db"),
+        *(Observe.owner(path) for path in (folder, broker.folders.data, broker.folders.log)),
+        *(Observe.space(path) for path in written_folders(broker)),
+        *(
+            call
+            for file in broker.env_files
+            for call in (Observe.file(file.path), Observe.digest(file.path))
+        ),
+        Observe.passwords(f"{folder}/{files.passwords}"),
+        *(Observe.blocks(f"{folder}/{name}") for name in (files.conf, files.acl)),
+        *(
+            [Observe.backups(broker.backups.folder, container=broker.container)]
+            if broker.backups
+            else []
+        ),
     ]
-    return [ScriptCall(words=call) for call in words]
 
 
 def written_folders(broker: Broker) -> list[str]:

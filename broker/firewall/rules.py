@@ -9,8 +9,9 @@ from broker.firewall.backend import Choice, short_name
 from broker.firewall.iptables import render_iptables
 from broker.firewall.nftables import render_nftables
 from broker.firewall.ufw import ufw_rules
-from broker.host.layout import UNITS, folder_of
+from broker.host.layout import ROOT, UNITS, folder_of
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Firewall, PutFiles
 from broker.settings.broker_settings import Broker
 
 
@@ -82,19 +83,15 @@ def firewall_calls(broker: Broker, choice: Choice, revision: str) -> list[Script
     ``host/lib/put_files.sh`` and ``host/lib/firewall_rules.sh``.
     """
     folder = folder_of(broker)
-    root = ("0", "0")
-    calls = [ScriptCall(words=("firewall", *subject(broker, choice), unit_of(broker), revision))]
+    calls = [_firewall_call(broker, choice, revision)]
     calls += [
-        ScriptCall(words=("put", f"{folder}/{name}", "0644", *root), text=text)
+        PutFiles.put(f"{folder}/{name}", mode="0644", owner=ROOT, text=text)
         for name, text in rules_texts(broker, choice).items()
     ]
+    load, unit = render_load(broker, choice), render_unit(broker)
     calls += [
-        ScriptCall(
-            words=("put", f"{folder}/load", "0755", *root), text=render_load(broker, choice)
-        ),
-        ScriptCall(
-            words=("unit", f"{UNITS}/{unit_of(broker)}", "0644", *root), text=render_unit(broker)
-        ),
+        PutFiles.put(f"{folder}/load", mode="0755", owner=ROOT, text=load),
+        Firewall.unit(f"{UNITS}/{unit_of(broker)}", mode="0644", owner=ROOT, text=unit),
     ]
     return [*calls, *_ufw_calls(broker, choice)]
 
@@ -110,19 +107,25 @@ def close_former_ports_calls(broker: Broker, choice: Choice, revision: str) -> l
     Return the calls of ``host/commands/close_former_ports.sh``, which runs after
     ``firewall_calls`` and the move of the container.
     """
-    words = ("firewall", *subject(broker, choice), unit_of(broker), revision)
-    return [ScriptCall(words=words), *_ufw_calls(broker, choice)]
+    return [_firewall_call(broker, choice, revision), *_ufw_calls(broker, choice)]
 
 
 def _ufw_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
     if choice.backend != "ufw":
         return []
-    return [ScriptCall(words=("ufw_rule", *rule.split())) for rule in ufw_rules(broker)]
+    return [Firewall.ufw_rule(rule) for rule in ufw_rules(broker)]
 
 
-def subject(broker: Broker, choice: Choice) -> tuple[str, ...]:
-    """Return the arguments with which ``host/lib/firewall_rules.sh`` finds this stack's rules."""
-    return (choice.backend, choice.rules, broker.container, short_name(broker.container))
+def _firewall_call(broker: Broker, choice: Choice, revision: str) -> ScriptCall:
+    """Return the call that tells ``host/lib/firewall_rules.sh`` how to find this stack's rules."""
+    return Firewall.firewall(
+        backend=choice.backend,
+        rules=choice.rules,
+        container=broker.container,
+        short_name=short_name(broker.container),
+        unit=unit_of(broker),
+        revision=revision,
+    )
 
 
 def describe_firewall(broker: Broker, choice: Choice | None) -> dict[str, Any]:

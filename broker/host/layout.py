@@ -2,9 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import (
+    ApplyConfiguration,
+    AwaitReady,
+    BeforeStart,
+    Database,
+    DeleteFiles,
+    EnvFile,
+    Folders,
+    LogFile,
+    PutFiles,
+)
 from broker.mosquitto.acl_file import HEALTH_TOPIC
 from broker.mosquitto.canary import NAME as CANARY
 from broker.mosquitto.canary import canary_password, passwd_line
@@ -13,6 +26,7 @@ from broker.settings.broker_settings import Broker, Owner
 
 STATE_ROOT = "/etc/sentient-mqtt"
 UNITS = "/etc/systemd/system"
+ROOT = Owner(uid=0, gid=0)
 
 CANARY_DIR = "canary"
 """Below the configuration folder: the login for the check after a change."""
@@ -43,6 +57,11 @@ def folder_of(broker: Broker) -> str:
     return f"{STATE_ROOT}/{broker.container}"
 
 
+def lock_file(broker: Broker) -> str:
+    """Return the file that prevents two changes of the configuration at the same time."""
+    return f"/run/sentient-mqtt-{broker.container}.lock"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HostFile:
     """A file on the host with its whole text."""
@@ -52,13 +71,13 @@ class HostFile:
     text: str
     mode: str = FILE_MODE
 
-    def call(self, function: str = "put") -> ScriptCall:
+    def call(self, function: Literal["put", "env_file"] = "put") -> ScriptCall:
         """
         Return the call that installs the file, of ``host/lib/put_files.sh`` or
         ``host/commands/env_file.sh``.
         """
-        words = (function, self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
-        return ScriptCall(words=words, text=self.text)
+        call = PutFiles.put if function == "put" else EnvFile.env_file
+        return call(self.path, mode=self.mode, owner=self.owner, text=self.text)
 
 
 def folder_calls(broker: Broker) -> list[ScriptCall]:
@@ -68,36 +87,53 @@ def folder_calls(broker: Broker) -> list[ScriptCall]:
     Root owns the folders of configuration and log: the broker's user can read and write the files
     in them but not replace them. The broker owns the data folder, because it renames files there.
     """
-    folders = broker.folders
-    uid, gid = str(broker.owner.uid), str(broker.owner.gid)
     names = {**_names_in_config(broker), **written_names(broker)}
     return [
-        ScriptCall(words=("folder", kind, path, FOLDER_MODE, owner, gid, *names.get(path, ())))
-        for kind, path, owner in (
-            ("ours", folders.config, "0"),
-            ("ours", f"{folders.config}/{HEALTH_DIR}", "0"),
-            ("ours", f"{folders.config}/{CANARY_DIR}", "0"),
-            ("kept", folders.data, uid),
-            ("kept", folders.log, "0"),
-        )
-    ] + [log_file_call(broker)]
+        *(
+            Folders.folder(
+                kind,
+                path,
+                mode=FOLDER_MODE,
+                uid=uid,
+                gid=broker.owner.gid,
+                names=names.get(path, ()),
+            )
+            for kind, path, uid in _folders(broker)
+        ),
+        log_file_call(broker),
+    ]
+
+
+def _folders(broker: Broker) -> tuple[tuple[Literal["ours", "kept"], str, int], ...]:
+    folders = broker.folders
+    return (
+        ("ours", folders.config, 0),
+        ("ours", f"{folders.config}/{HEALTH_DIR}", 0),
+        ("ours", f"{folders.config}/{CANARY_DIR}", 0),
+        ("kept", folders.data, broker.owner.uid),
+        ("kept", folders.log, 0),
+    )
 
 
 def log_file_call(broker: Broker) -> ScriptCall:
     """Return the call of ``host/lib/log_file.sh``: the broker can't create the log file itself."""
     path = f"{broker.folders.log}/{broker.logging.file}"
-    owner = (str(broker.owner.uid), str(broker.owner.gid))
-    return ScriptCall(words=("log_file", path, FILE_MODE, *owner))
+    return LogFile.log_file(path, mode=FILE_MODE, owner=broker.owner)
 
 
-def folder_probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
+def folder_probes(broker: Broker) -> Iterator[ScriptCall]:
     """Yield the calls of ``host/commands/probe.sh`` that inspect the folders."""
-    folders = (broker.folders.config, broker.folders.data, broker.folders.log)
-    for call in folder_calls(broker):
-        if call.words[0] == "folder" and call.words[2] in folders:
-            yield ("folder", *call.words[2:])
+    names = {**_names_in_config(broker), **written_names(broker)}
+    declared = (broker.folders.config, broker.folders.data, broker.folders.log)
+    for _, path, uid in _folders(broker):
+        if path in declared:
+            yield Probe.folder(
+                path, mode=FOLDER_MODE, uid=uid, gid=broker.owner.gid, names=names.get(path, ())
+            )
     if broker.backups is not None:
-        yield ("folder", broker.backups.folder, "0700", "archives", "0", *NAMES_IN_BACKUPS)
+        yield Probe.folder(
+            broker.backups.folder, mode="0700", uid="archives", gid=0, names=NAMES_IN_BACKUPS
+        )
 
 
 NAMES_IN_BACKUPS = (
@@ -133,11 +169,8 @@ def written_names(broker: Broker) -> dict[str, tuple[str, ...]]:
 def erase_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
     """Return the calls of ``delete_files.sh``; a container of *image* deletes the files."""
     return [
-        ScriptCall(words=("erase", socket, image)),
-        *(
-            ScriptCall(words=("folder", path, *names))
-            for path, names in written_names(broker).items()
-        ),
+        DeleteFiles.erase(socket=socket, image=image),
+        *(DeleteFiles.folder(path, names) for path, names in written_names(broker).items()),
     ]
 
 
@@ -185,16 +218,18 @@ def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) 
     """Return the calls of put_files.sh and apply_configuration.sh."""
     _, listener = broker.mqtt_listener()
     return [
-        ScriptCall(words=("lock", f"/run/sentient-mqtt-{broker.container}.lock")),
-        ScriptCall(
-            words=(
-                *("broker", broker.container, socket, str(listener.port)),
-                *(broker.folders.config, broker.files.conf),
-                *(broker.files.passwords, str(RELOAD_SECONDS)),
-            )
+        ApplyConfiguration.lock(lock_file(broker)),
+        ApplyConfiguration.reloaded_broker(
+            broker.container,
+            socket=socket,
+            port=listener.port,
+            folder=broker.folders.config,
+            conf=broker.files.conf,
+            passwords=broker.files.passwords,
+            seconds=RELOAD_SECONDS,
         ),
         _rollback_call(broker, files),
-        ScriptCall(words=("image", image)),
+        ApplyConfiguration.image(image),
         *(file.call() for file in files),
     ]
 
@@ -203,8 +238,11 @@ def _rollback_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
     # After a rollback the canary has a different password, derived from that in the files.
     (options,) = (file.text for file in files if file.path.endswith(f"/{CANARY_FILE}"))
     password = canary_password(options, "retreat")
-    return ScriptCall(
-        words=("retreat", broker.files.acl, LOGINS_FILE, CANARY_FILE, broker.health.user),
+    return ApplyConfiguration.retreat(
+        acl=broker.files.acl,
+        logins=LOGINS_FILE,
+        canary=CANARY_FILE,
+        health_user=broker.health.user,
         text=passwd_line(options, password, broker.passwords.iterations)
         + render_options(CANARY, password),
     )
@@ -212,7 +250,9 @@ def _rollback_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
 
 def database_call(broker: Broker, socket: str, image: str) -> ScriptCall:
     """Return the call of ``host/lib/database.sh``."""
-    return ScriptCall(words=("database", broker.container, socket, image, broker.folders.data))
+    return Database.database(
+        container=broker.container, socket=socket, image=image, folder=broker.folders.data
+    )
 
 
 def guard_call(broker: Broker, digest: str) -> ScriptCall:
@@ -221,7 +261,7 @@ def guard_call(broker: Broker, digest: str) -> ScriptCall:
 
     *digest* is the label of the new container.
     """
-    return ScriptCall(words=("guard", digest, "yes" if broker.persistence.one_way else "no"))
+    return BeforeStart.guard(digest, one_way=broker.persistence.one_way)
 
 
 def published_ports(broker: Broker, facts: HostFacts) -> list[tuple[int, str]]:
@@ -252,9 +292,12 @@ def ports_on_host(broker: Broker, *, reserved: bool) -> list[int]:
 def ready_call(broker: Broker) -> ScriptCall:
     """Return the call of ``host/commands/await_ready.sh``."""
     _, listener = broker.mqtt_listener()
-    processes = str(broker.limits.processes)
-    target = (broker.inside, str(listener.port))
-    return ScriptCall(words=("broker", *target, str(READY_SECONDS), processes))
+    return AwaitReady.broker(
+        broker.inside,
+        port=listener.port,
+        seconds=READY_SECONDS,
+        processes=broker.limits.processes,
+    )
 
 
 def health_environment() -> list[str]:

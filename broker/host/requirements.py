@@ -9,13 +9,14 @@ from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
 from broker.firewall.backend import is_declared, short_name
 from broker.host.facts import HostFacts
-from broker.host.layout import LOGINS_FILE, folder_probe_words
+from broker.host.layout import LOGINS_FILE, folder_probes
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
 from broker.host.transport import Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
 from broker.settings.stack_settings import Settings
-from broker.tls.certificates import probe_words
+from broker.tls.certificates import certificate_probes
 
 FALLBACK_IMAGE = "localhost/mosquitto-from-debian:*-trixie"
 """The image that ``images/`` builds if no registry can be reached. No registry has it."""
@@ -41,7 +42,7 @@ class HostRequirements:
     """The port of the reserved listener if it is on the host; checked by reload_or_replace.py."""
     folders: Mapping[str, str]
     """By path in the stack file."""
-    folder_probes: tuple[tuple[str, ...], ...] = ()
+    folder_probes: tuple[ScriptCall, ...] = ()
     """The calls of probe.sh that inspect the folders (broker/host/layout.py)."""
     env_files: Mapping[str, str]
     """By path in the stack file."""
@@ -52,7 +53,7 @@ class HostRequirements:
     """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
     bridge: str = ""
     """The bridge of the broker's network; empty if no firewall is declared."""
-    certificates: tuple[tuple[str, ...], ...] = ()
+    certificates: tuple[ScriptCall, ...] = ()
     """The calls of probe.sh that inspect the certificates (broker/tls/certificates.py)."""
 
 
@@ -80,7 +81,7 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
             "broker.folders.log": broker.folders.log,
             **({"broker.backups.folder": broker.backups.folder} if broker.backups else {}),
         },
-        folder_probes=tuple(folder_probe_words(broker)),
+        folder_probes=tuple(folder_probes(broker)),
         env_files={
             f"broker.envFiles[{index}].path": file.path
             for index, file in enumerate(broker.env_files)
@@ -89,35 +90,42 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=remembered(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
-        certificates=tuple(probe_words(broker)),
+        certificates=tuple(certificate_probes(broker)),
     )
 
 
 def probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
     """Return the calls of ``host/commands/probe.sh``."""
-    words: list[tuple[str, ...]] = [("host", transport.socket)]
-    words += [("image", image) for image in (required.image, required.exporter) if image]
+    stack, container = required.stack, required.container
     fallback_images = (required.fallback_image, required.exporter_fallback_image)
-    words += [("standin", pattern) for pattern in fallback_images if pattern]
-    words += [("container", required.container)]
-    words += [("logins", required.logins_file, required.container, f"{CONFIG_DIR}/{LOGINS_FILE}")]
-    words += [("port", str(port), required.stack) for port in required.ports.values()]
-    words += required.folder_probes
-    words += (
-        [("port", str(required.reserved_port), required.stack)] if required.reserved_port else []
+    calls = [Probe.host(transport.socket)]
+    calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
+    calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
+    calls.append(Probe.container(container))
+    calls.append(
+        Probe.logins(
+            required.logins_file,
+            container=container,
+            path_in_container=f"{CONFIG_DIR}/{LOGINS_FILE}",
+        )
     )
-    words += [
-        ("envfile", path, env_file_mark(required.stack)) for path in required.env_files.values()
-    ]
-    words += [("firewall", required.container, required.bridge)] if required.bridge else []
-    words += required.certificates
-    return [ScriptCall(words=call) for call in words]
+    calls += [Probe.port(port, stack=stack) for port in required.ports.values()]
+    calls += required.folder_probes
+    if required.reserved_port:
+        calls.append(Probe.port(required.reserved_port, stack=stack))
+    mark = env_file_mark(stack)
+    calls += [Probe.envfile(path, mark=mark) for path in required.env_files.values()]
+    if required.bridge:
+        calls.append(Probe.firewall(container=container, short_name=required.bridge))
+    return [*calls, *required.certificates]
 
 
 def firewall_probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
     """Return the calls of ``host/commands/probe.sh`` for the firewall's rules only."""
-    words = (("host", transport.socket), ("firewall", required.container, required.bridge))
-    return [ScriptCall(words=call) for call in words]
+    return [
+        Probe.host(transport.socket),
+        Probe.firewall(container=required.container, short_name=required.bridge),
+    ]
 
 
 def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:

@@ -1,5 +1,7 @@
 """A host script and its calls, rendered as the stdin of one shell on the host."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -14,6 +16,11 @@ class ScriptCall:
 
     words: tuple[str, ...]
     text: str | None = None
+
+    @classmethod
+    def of(cls, function: str, *arguments: str | int, text: str | None = None) -> ScriptCall:
+        """Return a call; script_functions.py and probe_functions.py type the arguments."""
+        return cls(words=(function, *map(str, arguments)), text=text)
 
 
 _NEEDS = re.compile(r"^# needs: (\S+)$", re.MULTILINE)

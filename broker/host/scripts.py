@@ -8,8 +8,7 @@ class HostScript(StrEnum):
     A file below ``host/`` that this program runs.
 
     Each script names its prerequisites in lines ``# needs: NAME.sh``, which ``assemble`` follows. A
-    ``ScriptCall`` calls one of its functions; the functions that return such calls name the script,
-    for example ``firewall_calls`` in broker/firewall/rules.py.
+    script_functions.py and probe_functions.py have the functions of each script.
     """
 
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"

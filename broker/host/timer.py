@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from broker.host.layout import UNITS, HostFile, folder_of
+from broker.host.layout import ROOT, UNITS, HostFile, folder_of
 from broker.host.script_calls import ScriptCall
-from broker.settings.broker_settings import Broker, Owner
+from broker.host.script_functions import Schedule
+from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
 
 CRON = "/etc/cron.d"
-ROOT = Owner(uid=0, gid=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +48,19 @@ class Timer:
         """Return the calls of ``host/commands/schedule.sh``."""
         script = HostFile(path=self.path, owner=ROOT, text=self.text, mode="0700")
         return [
-            ScriptCall(words=("schedule", self.name, self.setting, self.needs)),
-            *(ScriptCall(words=("written", *file)) for file in self.writes),
+            Schedule.schedule(self.name, setting=self.setting, command=self.needs),
+            *(
+                Schedule.written(path, socket=socket, image=image)
+                for path, socket, image in self.writes
+            ),
             script.call(),
             self._unit("service", self.service()),
             self._unit("timer", self.timer()),
-            ScriptCall(words=("cron", f"{CRON}/{self.name}", "0644", "0", "0"), text=self.cron()),
+            Schedule.cron(f"{CRON}/{self.name}", mode="0644", owner=ROOT, text=self.cron()),
         ]
 
     def _unit(self, kind: str, text: str) -> ScriptCall:
-        words = ("unit", f"{UNITS}/{self.name}.{kind}", "0644", "0", "0")
-        return ScriptCall(words=words, text=text)
+        return Schedule.unit(f"{UNITS}/{self.name}.{kind}", mode="0644", owner=ROOT, text=text)
 
     def service(self) -> str:
         """Return the service unit, which runs the script once; systemd.service(5)."""

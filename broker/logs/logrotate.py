@@ -1,6 +1,8 @@
 """Rotate the broker's log with the host's logrotate(8)."""
 
+from broker.host.layout import ROOT
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Logrotate
 from broker.settings.broker_settings import Broker
 
 FOLDER = "/etc/logrotate.d"
@@ -43,5 +45,5 @@ def render_logrotate(broker: Broker) -> str:
 
 def logrotate_calls(broker: Broker) -> list[ScriptCall]:
     """Return the call of ``host/commands/logrotate.sh``."""
-    words = ("rotated", log_path(broker), logrotate_path(broker), "0644", "0", "0")
-    return [ScriptCall(words=words, text=render_logrotate(broker))]
+    path, text = logrotate_path(broker), render_logrotate(broker)
+    return [Logrotate.rotated(log_path(broker), path, mode="0644", owner=ROOT, text=text)]

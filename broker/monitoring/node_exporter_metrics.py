@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from broker.backup.backups import longest_gap
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.script_functions import NodeExporterMetrics
 from broker.host.timer import Timer
 from broker.mosquitto.mosquitto_conf import KEY_AND_CERTIFICATE_FILE, LOG_DIR, TLS_DIR
 from broker.settings.broker_settings import Broker
@@ -39,26 +40,24 @@ def textfile_calls(broker: Broker, folder: str, socket: str, image: str) -> Iter
 
     *image* is an image on the host that has sh.
     """
-    words: list[tuple[str, ...]] = [
-        ("textfile", f"{folder}/{file_name(broker)}", broker.container, image),
-        ("limits", str(broker.limits.max_connections), str(broker.logging.refused_per_hour)),
-        ("container", socket, broker.container),
-        # Lost when the host starts. Prometheus expects that counters restart at 0.
-        ("log", f"{LOG_DIR}/{broker.logging.file}", _counted(broker)),
-    ]
+    logging = broker.logging
+    yield NodeExporterMetrics.textfile(
+        f"{folder}/{file_name(broker)}", container=broker.container, image=image
+    )
+    yield NodeExporterMetrics.limits(
+        clients=broker.limits.max_connections, refused=logging.refused_per_hour
+    )
+    yield NodeExporterMetrics.container(socket=socket, name=broker.container)
+    # Lost when the host starts. Prometheus expects that counters restart at 0.
+    yield NodeExporterMetrics.log(f"{LOG_DIR}/{logging.file}", memory=_counted(broker))
     if broker.backups is not None and broker.backups.schedule is not None:
         gap = longest_gap(CronSchedule.parse(broker.backups.schedule))
-        seconds = str(int(gap.total_seconds()))
-        words.append(("backups", broker.backups.folder, seconds, broker.container))
-    words += [
-        (
-            "certificate",
-            name,
-            f"{broker.folders.config}/{TLS_DIR}/{name}/{KEY_AND_CERTIFICATE_FILE}",
+        yield NodeExporterMetrics.backups(
+            broker.backups.folder, seconds=int(gap.total_seconds()), container=broker.container
         )
-        for name in broker.tls_listeners
-    ]
-    return (ScriptCall(words=call) for call in words)
+    for name in broker.tls_listeners:
+        path = f"{broker.folders.config}/{TLS_DIR}/{name}/{KEY_AND_CERTIFICATE_FILE}"
+        yield NodeExporterMetrics.certificate(name, path=path)
 
 
 def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, script: str) -> Timer:

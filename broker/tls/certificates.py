@@ -8,8 +8,10 @@ from typing import Any
 
 from broker.findings import PROJECT, Finding, error, note, warning
 from broker.host.facts import HostFacts
-from broker.host.layout import folder_of
+from broker.host.layout import folder_of, lock_file
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import ApplyConfiguration, Certificates
 from broker.mosquitto.mosquitto_conf import CLIENT_CA_FILE, KEY_AND_CERTIFICATE_FILE, TLS_DIR
 from broker.settings.broker_settings import Broker, Listener
 from broker.settings.tls_settings import Tls
@@ -58,34 +60,55 @@ def certificate_calls(
     *external* is the PEM text of each certificate from the stack file with its key, by listener.
     """
     _, plain = broker.mqtt_listener()
-    owner = (str(broker.owner.uid), str(broker.owner.gid))
-    words: list[tuple[str, ...]] = [
-        ("lock", f"/run/sentient-mqtt-{broker.container}.lock"),
-        (
-            *("broker", broker.container, socket, str(plain.port)),
-            *(broker.folders.config, broker.files.conf),
+    calls = [
+        ApplyConfiguration.lock(lock_file(broker)),
+        ApplyConfiguration.broker(
+            broker.container,
+            socket=socket,
+            port=plain.port,
+            folder=broker.folders.config,
+            conf=broker.files.conf,
         ),
-        ("certificates", certificates_folder(broker), *owner, str(broker.stop_grace), revision),
+        Certificates.certificates(
+            certificates_folder(broker),
+            owner=broker.owner,
+            grace=broker.stop_grace,
+            revision=revision,
+        ),
     ]
     if any(tls.needs_own_ca for _, _, tls in _tls_listeners(broker)):
-        words.append(("authority",))
-    calls = [ScriptCall(words=call) for call in words]
+        calls.append(Certificates.authority())
     for name, listener, tls in _tls_listeners(broker):
-        target = (name, _on_host(listener), str(listener.port))
-        if tls.supplied:
-            calls.append(
-                ScriptCall(words=("supplied", *target), text=external[name].rstrip("\n") + "\n")
-            )
-        elif tls.certificate is not None and tls.key is not None:
-            files = (tls.certificate, tls.key, tls.ca or "")
-            calls.append(ScriptCall(words=("given", *target, *files)))
-        else:
-            validity = (str(tls.days), str(tls.renew_before_days))
-            names = render_subject_names(broker, tls)
-            calls.append(ScriptCall(words=("own", *target, *validity, names)))
+        calls.append(_certificate_call(broker, name, listener, tls, external))
         if tls.clients_named:
-            calls.append(ScriptCall(words=("clients", name, tls.client_ca or "")))
+            calls.append(Certificates.clients(name, ca=tls.client_ca or ""))
     return calls
+
+
+def _certificate_call(
+    broker: Broker, name: str, listener: Listener, tls: Tls, external: Mapping[str, str]
+) -> ScriptCall:
+    address, port = _on_host(listener), listener.port
+    if tls.supplied:
+        text = external[name].rstrip("\n") + "\n"
+        return Certificates.supplied(name, address=address, port=port, text=text)
+    if tls.certificate is not None and tls.key is not None:
+        return Certificates.given(
+            name,
+            address=address,
+            port=port,
+            certificate=tls.certificate,
+            key=tls.key,
+            ca=tls.ca or "",
+        )
+    return Certificates.own(
+        name,
+        address=address,
+        port=port,
+        days=tls.days,
+        renew_before=tls.renew_before_days,
+        subject_names=render_subject_names(broker, tls),
+    )
 
 
 def _tls_listeners(broker: Broker) -> Iterator[tuple[str, Listener, Tls]]:
@@ -102,19 +125,24 @@ def _on_host(listener: Listener) -> str:
     return f"[{address}]" if listener.bound.version == 6 else address  # noqa: PLR2004 (IP version)
 
 
-def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
+def certificate_probes(broker: Broker) -> Iterator[ScriptCall]:
     """Yield the calls of ``host/commands/probe.sh`` that inspect the certificates."""
     if not broker.tls_listeners:
         return
-    yield ("certificates", broker.container, certificates_folder(broker))
+    yield Probe.certificates(container=broker.container, folder=certificates_folder(broker))
     for name, _, tls in _tls_listeners(broker):
         folder = f"{broker.folders.config}/{TLS_DIR}/{name}"
-        files = (tls.certificate or "", tls.key or "", tls.ca or "")
-        before = str(tls.renew_before_days)
         if not tls.supplied:
-            yield ("certificate", name, f"{folder}/{KEY_AND_CERTIFICATE_FILE}", before, *files)
+            yield Probe.certificate(
+                name,
+                path=f"{folder}/{KEY_AND_CERTIFICATE_FILE}",
+                renew_before=tls.renew_before_days,
+                certificate=tls.certificate or "",
+                key=tls.key or "",
+                ca=tls.ca or "",
+            )
         if tls.clients_named:
-            yield ("client_ca", name, tls.client_ca or "", f"{folder}/{CLIENT_CA_FILE}")
+            yield Probe.client_ca(name, ca=tls.client_ca or "", path=f"{folder}/{CLIENT_CA_FILE}")
 
 
 def certificate_errors(broker: Broker, facts: HostFacts) -> list[Finding]:

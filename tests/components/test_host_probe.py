@@ -8,6 +8,7 @@ import pulumi
 import pytest
 from declared import smallest
 
+from broker.host.probe_functions import Probe
 from broker.host.requirements import FALLBACK_IMAGE, host_errors, host_requirements
 from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
@@ -201,7 +202,7 @@ def test_for_real_a_folder_that_is_a_link_is_refused(tmp_path, monkeypatch):
         WANTED,
         ports={},
         folders={"broker.folders.data": str(folder)},
-        folder_probes=(("folder", str(folder), "0750", "1883", "1883"),),
+        folder_probes=(Probe.folder(str(folder), mode="0750", uid=1883, gid=1883, names=()),),
     )
     (finding,) = host_errors(required, probe_host(HERE, required), HOST)
 

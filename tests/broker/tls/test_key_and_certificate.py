@@ -21,7 +21,7 @@ from broker.credentials.external_secrets import (
 )
 from broker.findings import one_line
 from broker.settings.stack_settings import Settings, SettingsError
-from broker.tls.certificates import certificate_calls, probe_words
+from broker.tls.certificates import certificate_calls, certificate_probes
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 
@@ -162,7 +162,7 @@ def test_certificate_text_is_on_stdin_and_no_file_is_probed():
     assert given == {"mqtts": text}
     assert call.words == ("supplied", "mqtts", "127.0.0.1", "8883")
     assert call.text == text
-    assert [words[0] for words in probe_words(broker)] == ["certificates"]
+    assert [call.words[0] for call in certificate_probes(broker)] == ["certificates"]
 
 
 @pytest.mark.parametrize(
