@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.checks.check_result import CheckResult
-from broker.checks.deployment_checklist import deployment, is_declared_conf, rewrite
+from broker.checks.deployment_checklist import deployment_checks, is_declared_conf, rewrite
 from broker.checks.observations import Observations
-from broker.checks.security_practices import practices
+from broker.checks.security_practices import security_checks
 from broker.mosquitto.reload_or_replace import reserves, start_digest
 from broker.settings.stack_settings import Settings
 
@@ -15,8 +15,8 @@ from broker.settings.stack_settings import Settings
 def checklist(settings: Settings, stack: str, observations: Observations) -> list[CheckResult]:
     """Return the result of every check, in the order of the manual setup guide."""
     return [
-        *deployment(settings, stack, observations),
-        *practices(settings, stack, observations),
+        *deployment_checks(settings, stack, observations),
+        *security_checks(settings, stack, observations),
         *_drift(settings, stack, observations),
     ]
 

@@ -19,7 +19,9 @@ from broker.settings.broker_settings import Broker, Listener
 from broker.settings.stack_settings import Settings
 
 
-def deployment(settings: Settings, stack: str, observations: Observations) -> Iterator[CheckResult]:
+def deployment_checks(
+    settings: Settings, stack: str, observations: Observations
+) -> Iterator[CheckResult]:
     """Yield the results in the order of the manual setup guide."""
     up, restart = f"./brokerctl up --stack {stack}", f"./brokerctl restart --stack {stack}"
     rewrite_fix = rewrite(settings, stack)
@@ -278,38 +280,11 @@ def _networks(
 ) -> Iterator[CheckResult]:
     broker = settings.broker
     lines, problem = report(broker, observations.host)
-    lists = "; ".join(lines[: len(broker.listeners)])
     state = observations.host.rules(broker.container).state
     local = all(listener.bound.is_loopback for listener in broker.gates.values())
-    devices = [login.name for login in logins(settings) if settings.users[login.user].device]
-    devices += [member for fleet in settings.fleets.values() for member in fleet.admitted]
-    refused = [name for name in devices if observations.logins.get(name, "").startswith(REFUSED)]
     known = local or not is_declared(broker) or state != "unknown"
-    # allowFrom is no proof that devices can connect; a device in the log is.
-    connected = (
-        {
-            name: observations.log.parties[name]
-            for name in devices
-            if name in observations.log.parties
-        }
-        if observations.log
-        else {}
-    )
-    last = max(connected.items(), key=lambda item: item[1].last, default=None)
-    in_log = f"{len(connected)} of {len(devices)} are in the log"
-    if last is not None:
-        in_log += f", the last {last[0]} from {last[1].address}, {last[1].last:%Y-%m-%dT%H:%M:%SZ}"
-    yield CheckResult(
-        name="controllers",
-        description="controllers can connect from their own network",
-        status="fail" if problem or refused else "pass" if known and connected else "unknown",
-        observed=f"{lists}; devices: {in_log if devices else 'none declared'}"
-        + (f"; refused: {', '.join(refused)}" if refused else ""),
-        fix=fix
-        if problem or refused
-        else "connect a device, then check again; who has connected: "
-        f"./brokerctl inventory --stack {stack}",
-    )
+    lists = "; ".join(lines[: len(broker.listeners)])
+    yield _controllers(settings, stack, observations, lists, problem=problem, known=known, fix=fix)
     anybody = open_to_all(broker)
     observed = f"rules {'unknown: the login is not root' if state == 'unknown' else state}"
     if local:
@@ -322,6 +297,39 @@ def _networks(
         status="fail" if problem or anybody else "pass" if known else "unknown",
         observed=problem or observed,
         fix=f"allowFrom in the stack file, then {fix}" if anybody else fix,
+    )
+
+
+def _controllers(
+    settings: Settings,
+    stack: str,
+    observations: Observations,
+    lists: str,
+    *,
+    problem: str,
+    known: bool,
+    fix: str,
+) -> CheckResult:
+    devices = [login.name for login in logins(settings) if settings.users[login.user].device]
+    devices += [member for fleet in settings.fleets.values() for member in fleet.admitted]
+    refused = [name for name in devices if observations.logins.get(name, "").startswith(REFUSED)]
+    # allowFrom is no proof that devices can connect; a device in the log is.
+    parties = observations.log.parties if observations.log else {}
+    connected = {name: parties[name] for name in devices if name in parties}
+    last = max(connected.items(), key=lambda item: item[1].last, default=None)
+    in_log = f"{len(connected)} of {len(devices)} are in the log"
+    if last is not None:
+        in_log += f", the last {last[0]} from {last[1].address}, {last[1].last:%Y-%m-%dT%H:%M:%SZ}"
+    return CheckResult(
+        name="controllers",
+        description="controllers can connect from their own network",
+        status="fail" if problem or refused else "pass" if known and connected else "unknown",
+        observed=f"{lists}; devices: {in_log if devices else 'none declared'}"
+        + (f"; refused: {', '.join(refused)}" if refused else ""),
+        fix=fix
+        if problem or refused
+        else "connect a device, then check again; who has connected: "
+        f"./brokerctl inventory --stack {stack}",
     )
 
 

@@ -15,26 +15,45 @@ from broker.logs.authentication_failures import total, worst_address
 from broker.settings.stack_settings import Settings
 
 
-def practices(settings: Settings, stack: str, observations: Observations) -> Iterator[CheckResult]:
+def security_checks(
+    settings: Settings, stack: str, observations: Observations
+) -> Iterator[CheckResult]:
     """Yield the results in the order of the manual setup guide."""
-    broker = settings.broker
+    yield _strong_passwords(settings, stack)
+    yield _least_rights(settings, stack)
+    yield _internal_network(settings)
+    yield _rotation(settings, stack, observations)
+    yield _watched_log(settings)
+    yield _refused_logins(settings, stack, observations)
+    yield _denied_messages(settings, stack, observations)
+    yield backups(settings, stack, observations)
+
+
+def _strong_passwords(settings: Settings, stack: str) -> CheckResult:
     adopted = [name for name, user in settings.users.items() if not user.password_known]
-    yield CheckResult(
+    return CheckResult(
         name="strong passwords",
         description="passwords have at least 16 characters",
         status="unknown" if adopted else "pass",
-        observed=f"generated: {broker.passwords.length}, supplied: at least 16"
+        observed=f"generated: {settings.broker.passwords.length}, supplied: at least 16"
         + (f"; adopted, so only their clients know them: {', '.join(adopted)}" if adopted else ""),
         fix=f"./brokerctl rotate {' '.join(adopted)} --stack {stack}",
     )
-    found = guardrail_findings(settings, stack)
-    yield CheckResult(
+
+
+def _least_rights(settings: Settings, stack: str) -> CheckResult:
+    findings = guardrail_findings(settings, stack)
+    return CheckResult(
         name="least rights",
         description="no user has more rights than needed",
-        status="fail" if of_severity("error", found) else "unknown" if found else "pass",
-        observed="; ".join(one_line(found)) or "no guardrail reports a finding",
+        status="fail" if of_severity("error", findings) else "unknown" if findings else "pass",
+        observed="; ".join(one_line(findings)) or "no guardrail reports a finding",
         fix="change the users in the stack file, or allow it under guardrails with a reason",
     )
+
+
+def _internal_network(settings: Settings) -> CheckResult:
+    broker = settings.broker
     public = [f"{name}: anybody" for name in open_to_all(broker)]
     public += [
         f"{name}: {network}"
@@ -42,41 +61,41 @@ def practices(settings: Settings, stack: str, observations: Observations) -> Ite
         for network in port.allow_from
         if not network.is_private
     ]
-    yield CheckResult(
+    return CheckResult(
         name="internal network",
         description="no public network may connect",
         status="fail" if public else "pass",
         observed="; ".join(public) or "every declared network is private",
         fix="allowFrom in the stack file",
     )
-    max_age = broker.passwords.max_age_days
-    old = (
-        list(old_passwords(observations.ages, max_age, rotation_fixes(settings))) if max_age else []
-    )
-    oldest = max(observations.ages.items(), key=lambda item: item[1], default=None)
+
+
+def _rotation(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    ages, max_age = observations.ages, settings.broker.passwords.max_age_days
+    old = list(old_passwords(ages, max_age, rotation_fixes(settings))) if max_age else []
+    oldest = max(ages.items(), key=lambda item: item[1], default=None)
     age = f"the oldest, {oldest[0]}'s, is {oldest[1]} days old" if oldest else "no age is known"
-    yield CheckResult(
+    limit = f"{max_age} days are allowed" if max_age else "no passwords.maxAgeDays is declared"
+    return CheckResult(
         name="rotation",
         description="passwords are rotated",
         status="fail" if old else "pass" if max_age else "unknown",
-        observed="; ".join(one_line(old))
-        or f"{age}; "
-        + (f"{max_age} days are allowed" if max_age else "no passwords.maxAgeDays is declared"),
+        observed="; ".join(one_line(old)) or f"{age}; {limit}",
         fix=f"./brokerctl rotate USER --stack {stack}"
         if old
         else "broker.passwords.maxAgeDays: 90",
     )
-    log_types = broker.logging.types
-    yield CheckResult(
+
+
+def _watched_log(settings: Settings) -> CheckResult:
+    log_types = settings.broker.logging.types
+    return CheckResult(
         name="watched log",
         description="refused logins are logged (2.0 does not log those of WebSockets)",
         status="pass" if "notice" in log_types else "fail",
         observed=f"logging.types: {', '.join(log_types)}",
         fix="add 'notice' to broker.logging.types",
     )
-    yield _refused_logins(settings, stack, observations)
-    yield _denied_messages(settings, stack, observations)
-    yield backups(settings, stack, observations)
 
 
 def _refused_logins(settings: Settings, stack: str, observations: Observations) -> CheckResult:
