@@ -100,7 +100,7 @@ def render_status(settings: Settings, status: Status) -> list[str]:
     since = f" since {status.since}Z" if status.state == "running" else ""
     lines = [
         f"container {settings.broker.container}: {status.state}{since}, health {status.health}, "
-        f"started again {status.restarts} times by Docker"
+        f"restarted {status.restarts} times by Docker"
     ]
     if status.memory:
         lines.append(f"memory: {status.memory}; processor: {status.processor}")

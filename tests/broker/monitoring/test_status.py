@@ -69,8 +69,8 @@ def test_status_lines_of_a_running_broker():
     lines = render_status(SETTINGS, status)
 
     assert lines[0] == (
-        "container mosquitto-shared: running since 2026-01-02T03:04:05Z, health healthy, started "
-        "again 2 times by Docker"
+        "container mosquitto-shared: running since 2026-01-02T03:04:05Z, health healthy, "
+        "restarted 2 times by Docker"
     )
     assert lines[1:3] == [
         "memory: 3MiB / 2GiB; processor: 0.1%",
@@ -99,5 +99,5 @@ def test_status_of_a_stopped_broker_is_one_line():
     lines = render_status(SETTINGS, Status.parse("exited|unhealthy|2026-01-02T03:04:05Z|0"))
 
     assert lines == [
-        "container mosquitto-shared: exited, health unhealthy, started again 0 times by Docker"
+        "container mosquitto-shared: exited, health unhealthy, restarted 0 times by Docker"
     ]
