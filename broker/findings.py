@@ -1,4 +1,4 @@
-"""What a check has to say: an error, a warning or a note, its place, and the way out."""
+"""Findings: an error, a warning or a note, with its path, its message and its fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PROJECT = "sentient-mqtt"
-"""Stands before each key of a stack file."""
+"""The prefix of every key in a stack file."""
 
 Severity = Literal["error", "warning", "note"]
 """An error stops a preview; a warning and a note are logged."""
@@ -15,18 +15,18 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing to fix, to look at or to know."""
+    """One error, warning or note."""
 
     severity: Severity
     path: str
-    """A key of the stack file, a host, or a file; empty where the message names its subject."""
+    """A key of the stack file, a host, or a file; empty if the message names its subject."""
     message: str
     fix: str = ""
-    """What to do about it, as a sentence; empty where there is nothing to do."""
+    """What to do about it, as a sentence; empty if there is nothing to do."""
 
     @property
     def text(self) -> str:
-        """The finding without its severity, which Pulumi's log writes itself."""
+        """The finding without its severity: Pulumi's log adds that."""
         line = f"{self.path}: {self.message}" if self.path else self.message
         line = line if line.endswith((".", "?", "!")) else f"{line}."
         return f"{line}\n  Fix: {self.fix}" if self.fix else line

@@ -1,9 +1,9 @@
 """
-Decide what a deployment does, from settings, secrets, the host's facts, stack name and time.
+Decide what a deployment does, from settings, secrets, host facts, stack name and time.
 
-Two steps, since what a host is asked follows from the settings: ``check_settings`` needs no host,
-and ``make_plan`` needs the answer to ``host_requirements``. Neither reads a file, asks a clock or
-draws a random number.
+There are two steps, because the settings determine which facts the host is asked for:
+``check_settings`` needs no host, and ``make_plan`` needs the facts that ``host_requirements`` asks
+for. Neither reads a file, asks a clock or draws a random number.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from broker.firewall.backend import (
 )
 from broker.firewall.drift import drift_warnings, revision
 from broker.host.facts import HostFacts
-from broker.host.layout import publications
+from broker.host.layout import published_ports
 from broker.host.requirements import HostRequirements, host_errors, host_requirements
 from broker.host.transport import Transport, transport
 from broker.mosquitto.acl_file import render_acl
@@ -45,37 +45,38 @@ from broker.tls import certificates
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the components put on the host, and what a person is told before they do."""
+    """What the components deploy, and the findings that a preview shows."""
 
     stack: str
     settings: Settings
     secrets: Mapping[str, Any] = field(repr=False)
-    """The secrets of the stack file, in clear."""
+    """The secrets of the stack file, decrypted."""
     transport: Transport
 
     image: str
     """The broker's image: the declared one, or the fallback image."""
     exporter_image: str
-    """Likewise; empty where no monitoring is declared."""
+    """The exporter's image, declared or fallback; empty if no monitoring is declared."""
     conf: str
     """The text of mosquitto.conf."""
     acl: str
     """The text of the ACL file."""
     stamps: Mapping[str, str]
-    """What the host keeps of each login and of the rules, so that the next preview can compare."""
+    """A digest of each login and one of the rules; the next preview compares them."""
     reserved: bool
     """Whether mosquitto.conf has the reserved listener."""
     start_digest: str
-    """The label of the container; another digest, another container."""
-    publications: tuple[tuple[int, str], ...]
-    """Ports of the host with their addresses, in Docker's order."""
+    """A label of the container; a different digest replaces the container."""
+    published_ports: tuple[tuple[int, str], ...]
+    """The published ports with their addresses, in Docker's order."""
     firewall: Choice | None
-    """What the firewall's rules are made with; None where none are declared."""
+    """The firewall backend; None if no firewall is declared."""
     firewall_revision: str
+    """A different revision applies the rules again."""
     certificates_revision: str
-    """Another revision, and rules or certificates are put in place again."""
+    """A different revision installs the certificates again."""
     withdrawn: str
-    """The change that the host took back, if there is one."""
+    """The stamp of the change that the host rolled back; empty if there is none."""
 
     impact: Impact
     findings: tuple[Finding, ...]
@@ -86,7 +87,7 @@ class Plan:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What stops a preview."""
+        """The findings that stop a preview."""
         return of_severity("error", self.findings)
 
     @property
@@ -104,33 +105,33 @@ class Plan:
 
     @property
     def active_logins(self) -> dict[str, str]:
-        """The login that is handed out, by user."""
+        """The login that clients are to use, by user."""
         return {login.user: login.name for login in logins(self.settings) if login.active}
 
     @property
     def generations(self) -> dict[str, str]:
-        """The generation of each password that is drawn, by login."""
+        """The generation of each generated password, by login."""
         users, health = self.settings.users, self.broker.health
-        drawn = {
+        generated = {
             login.name: login.generation
             for login in logins(self.settings)
             if users[login.user].password == "generated"  # noqa: S105 (a kind, no password)
         }
-        return {**drawn, health.user: health.generation}
+        return {**generated, health.user: health.generation}
 
     @property
-    def supplied_passwords(self) -> dict[str, str]:
-        """The passwords that people chose, by user."""
+    def external_passwords(self) -> dict[str, str]:
+        """The passwords that come from the stack file, by user."""
         return required_secrets(self.settings, self.secrets, "supplied")
 
     @property
     def adopted_hashes(self) -> dict[str, str]:
-        """The hashes of passwords that only clients know, by user."""
+        """The hashes of adopted passwords, which only the clients know, by user."""
         return required_secrets(self.settings, self.secrets, "adopted")
 
     @property
-    def supplied_certificates(self) -> dict[str, str]:
-        """Each supplied certificate with its key, by listener."""
+    def external_certificates(self) -> dict[str, str]:
+        """Each certificate from the stack file with its key, by listener."""
         return external_certificates(self.settings, self.secrets)
 
     @property
@@ -145,19 +146,19 @@ class Plan:
 
     @property
     def misread_in_env_files(self) -> dict[str, tuple[str, ...]]:
-        """The users whose password an env file can't hold."""
+        """The users whose password no env file can represent."""
         return misread_in_env_files(self.settings, self.secrets)
 
 
 def check_settings(
     settings: Settings, secrets: Mapping[str, Any], stack: str, now: datetime
 ) -> list[Finding]:
-    """Return what the settings and secrets show without a look at the host."""
-    wrong = secret_errors(settings, secrets, now)
+    """Return the findings that need no host facts."""
+    errors = secret_errors(settings, secrets, now)
     return [
-        *wrong,
+        *errors,
         *review_access(settings, stack),
-        *([] if wrong else secret_warnings(settings, secrets, now)),
+        *([] if errors else secret_warnings(settings, secrets, now)),
     ]
 
 
@@ -167,11 +168,11 @@ def make_plan(
     """
     Return the plan of a stack whose ``check_settings`` has no errors.
 
-    *facts* answer ``host_requirements``, or are those of the last deployment.
+    *facts* are the answers to ``host_requirements``, or the facts of the last deployment.
     """
     broker = settings.broker
     required = host_requirements(settings, stack)
-    image = facts.present_image(required.image, required.stand_in)
+    image = facts.present_image(required.image, required.fallback_image)
     reserved = reserves(broker, facts, image)
     digest = start_digest(broker, image, reserved=reserved)
     stamps = remembered(settings)
@@ -182,13 +183,13 @@ def make_plan(
         secrets=secrets,
         transport=transport(broker.host, broker.ssh_config),
         image=image,
-        exporter_image=facts.present_image(required.exporter, required.exporter_stand_in),
+        exporter_image=facts.present_image(required.exporter, required.exporter_fallback_image),
         conf=render_conf(broker, reserved=reserved),
         acl=render_acl(settings),
         stamps=stamps,
         reserved=reserved,
         start_digest=digest,
-        publications=tuple(publications(broker, facts)),
+        published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
         firewall_revision=revision(broker, facts),
         certificates_revision=certificates.revision(broker, facts),
@@ -208,9 +209,9 @@ def _host_findings(
 ) -> list[Finding]:
     if not facts.looked_at:
         return []
-    if wrong := host_errors(required, facts, broker.host):
-        # Without Docker or root, what else was seen means nothing.
-        return wrong
+    if errors := host_errors(required, facts, broker.host):
+        # Without Docker or root, the other facts are meaningless.
+        return errors
     return [
         *firewall_errors(broker, facts),
         *certificates.certificate_errors(broker, facts),

@@ -1,4 +1,4 @@
-"""The ``readme`` output: how to use the broker that is up, in commands ready to paste."""
+"""The ``readme`` output: how to use the running broker, as commands to paste."""
 
 import shlex
 
@@ -10,14 +10,15 @@ from broker.credentials.logins import logins_of
 from broker.settings.stack_settings import Settings
 
 MOST_PARTIES = 20
-"""Rows that a person still reads in an output."""
+"""The largest number of rows shown in an output; above it, a command is named instead."""
 
 
 def render_usage(settings: Settings, stack: str, image: str) -> str:
-    """Return Markdown. It names secrets and where to read them, and holds none."""
+    """Return Markdown. It says how to read secrets and contains none."""
     broker = settings.broker
     users = settings.users
-    name = next((each for each, user in users.items() if user.password_known), next(iter(users)))
+    known = (name for name, user in users.items() if user.password_known)
+    name = next(known, next(iter(users)))
     login = logins_of(name, users[name])[0].name
     filters = [*users[name].readwrite, *users[name].read]
     listener = broker.dialled_listener()
@@ -26,7 +27,7 @@ def render_usage(settings: Settings, stack: str, image: str) -> str:
         "",
         f"Container `{broker.container}` on {broker.host}, image {image}.",
         "",
-        *(f"- {each}: {url}" for each, url in endpoints(broker).items()),
+        *(f"- {listener_name}: {url}" for listener_name, url in endpoints(broker).items()),
         "",
         "Read a credential:",
         "",
@@ -41,14 +42,14 @@ def render_usage(settings: Settings, stack: str, image: str) -> str:
         "",
         f"    pulumi up --stack {stack}",
         "",
-        *_picture(settings, stack),
+        *_access_overview(settings, stack),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _picture(settings: Settings, stack: str) -> list[str]:
-    relations = access_graph(settings)
-    if len(relations.parties) > MOST_PARTIES:
-        return [f"{len(relations.parties)} kinds of access: ./brokerctl map --stack {stack}"]
-    mermaid = ["```mermaid", render_mermaid(relations).rstrip(), "```"]
-    return ["Who may do what:", "", render_matrix(relations), *mermaid]
+def _access_overview(settings: Settings, stack: str) -> list[str]:
+    graph = access_graph(settings)
+    if len(graph.parties) > MOST_PARTIES:
+        return [f"{len(graph.parties)} kinds of access: ./brokerctl map --stack {stack}"]
+    mermaid = ["```mermaid", render_mermaid(graph).rstrip(), "```"]
+    return ["Who may do what:", "", render_matrix(graph), *mermaid]

@@ -8,7 +8,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
-from broker.tls.certificates import certificate_calls, describe_certificates, shown
+from broker.tls.certificates import certificate_calls, describe_certificates, preview_texts
 from components.host_command import host_command
 
 
@@ -45,7 +45,7 @@ class Certificates(ComponentResource):
             image=image,
             script=HostScript.CERTIFICATES,
             calls=certificate_calls(broker, transport.socket, revision, external),
-            shown=shown(broker, revision),
+            shown=preview_texts(broker, revision),
             # The script connects to the listeners from the host's network to check them.
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),

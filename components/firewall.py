@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from broker.firewall.backend import Choice
-from broker.firewall.rules import digest, firewall_calls, left_calls
-from broker.firewall.rules import show as show_rules
+from broker.firewall.rules import (
+    close_former_ports_calls,
+    digest,
+    firewall_calls,
+    preview_texts,
+)
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
@@ -37,7 +41,7 @@ class Firewall(ComponentResource):
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
         self._name, self._broker, self._transport = name, broker, transport
         self._image, self._choice, self._revision = image, choice, revision
-        shown = {key: show(text) for key, text in show_rules(broker, choice).items()}
+        shown = {key: show(text) for key, text in preview_texts(broker, choice).items()}
         self.in_force = host_command(
             # The rules depend on the container's name: with a new name, the old resource and its
             # rules are deleted.
@@ -62,7 +66,7 @@ class Firewall(ComponentResource):
             become=broker.become,
             image=self._image,
             script=HostScript.CLOSE_FORMER_PORTS,
-            calls=left_calls(broker, choice, revision),
+            calls=close_former_ports_calls(broker, choice, revision),
             # Run again whenever the rules are applied again.
             shown={"rules": digest(broker, choice), "turn": revision},
             network_admin=True,

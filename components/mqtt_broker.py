@@ -82,7 +82,7 @@ class MqttBroker(ComponentResource):
             generations=plan.generations,
             passwords=broker.passwords,
             fleets=plan.settings.fleets,
-            external=plan.supplied_passwords,
+            external=plan.external_passwords,
             hashes=plan.adopted_hashes,
             opts=self._child(),
         )
@@ -138,7 +138,7 @@ class MqttBroker(ComponentResource):
             stamps=plan.stamps,
             revision=plan.certificates_revision,
             withdrawn=plan.withdrawn,
-            external_certificates=plan.supplied_certificates,
+            external_certificates=plan.external_certificates,
             opts=self._child(),
         )
 
@@ -166,7 +166,7 @@ class MqttBroker(ComponentResource):
             image=self._image.name,
             image_id=self._image.image_id,
             digest=plan.start_digest,
-            published=plan.publications,
+            published=plan.published_ports,
             reserved=plan.reserved,
             opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )

@@ -8,7 +8,8 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from pulumi_command import local
 
 from broker.credentials.password_ages import old_passwords, read_rotations
-from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host import script_functions
+from broker.host.script_calls import render_stdin
 from broker.host.scripts import HostScript
 from broker.host.transport import clean_interpreter
 from components.host_command import read_script, withheld
@@ -40,7 +41,7 @@ class PasswordAges(ComponentResource):
             environment=withheld(),
             stdin=render_stdin(
                 read_script(HostScript.PASSWORD_AGES),
-                [ScriptCall(words=("generations",), text=text)],
+                [script_functions.PasswordAges.generations(text)],
             ),
             logging=local.Logging.NONE,
             # The script reads the times of the previous run from its own output.

@@ -414,7 +414,7 @@ def test_a_password_in_clear_beside_an_encrypted_one_is_found_in_the_stack_file(
 def test_an_unusable_host_is_an_error_before_any_resource(program):
     program.host_facts[("docker", "-")] = "absent"
 
-    with pytest.raises(pulumi.RunError, match="the docker command is not there"):
+    with pytest.raises(pulumi.RunError, match="the docker command is missing"):
         program.run("prod")
 
     assert program.engine.of_type(PASSWORD) == {}

@@ -90,6 +90,7 @@ class Renderer:
             "other": False,
             "identity": "",
             "pairs": {},
+            "external": {},
             "digest": "another",
         }
 
@@ -141,8 +142,9 @@ class Renderer:
     def commands(self) -> dict[str, Any]:
         """Return the argv and the stdin of every command, by name."""
         logs = logrotate.log_path(self.broker)
+        required = host_requirements(self.settings, "attack")
         look = [
-            *self.call(requirements.probe_calls, wanted=host_requirements(self.settings, "attack")),
+            *self.call(requirements.probe_calls, wanted=required, required=required),
             *self.call(observations.check_calls),
         ]
         database = self.call(layout.database_call)
@@ -232,7 +234,8 @@ class Renderer:
         return self.call(layout.guard_call)
 
     def sign(self) -> Any:
-        words = ("sign", certificates.keeps(self.broker), "1")
+        folder = getattr(certificates, "certificates_folder", None) or certificates.keeps
+        words = ("sign", folder(self.broker), "1")
         return ScriptCall(words=words, text=self.given["request"])
 
     def schedule(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from broker.access.expectations import Expectation, violations
 from broker.access.guardrails import guardrail_findings
 from broker.access.rules import Principal
 from broker.findings import Finding, error
-from broker.monitoring.status import READ_OF_ALL, SYSTEM
+from broker.monitoring.status import SAMPLE_TOPIC, SYSTEM
 from broker.settings.stack_settings import PROJECT, Settings
 
 
@@ -33,10 +33,10 @@ def _exporter_without_access(
     settings: Settings, principals: Mapping[str, Principal]
 ) -> Iterator[Finding]:
     monitoring = settings.broker.monitoring
-    if monitoring is None or evaluate(principals[monitoring.user], "receive", READ_OF_ALL).allowed:
+    if monitoring is None or evaluate(principals[monitoring.user], "receive", SAMPLE_TOPIC).allowed:
         return
     yield error(
         f"{PROJECT}:broker.monitoring.user",
-        f"{monitoring.user!r}: may not read {READ_OF_ALL}, so the exporter would have no data",
+        f"{monitoring.user!r}: may not read {SAMPLE_TOPIC}, so the exporter would have no data",
         f'Give this user read: ["{SYSTEM}#"], or set another user.',
     )

@@ -1,1 +1,1 @@
-"""A broker that was set up by hand, read into a stack file."""
+"""Convert the files of an existing broker to a stack file."""

@@ -1,4 +1,4 @@
-"""The settings of a broker whose mosquitto.conf somebody wrote by hand."""
+"""Convert an existing mosquitto.conf to broker settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from broker.adopt.login_files import Notes
-from broker.adopt.mosquitto_conf_parser import LOG_TYPES, HandConf, HandListener
+from broker.adopt.mosquitto_conf_parser import LOG_TYPES, ConfFile, ConfListener
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, RESERVED_CONNECTIONS
 from broker.settings.base_model import SettingsModel
 from broker.settings.broker_settings import FIRST_RESERVED_PORT, Broker, Health, Persistence
@@ -21,87 +21,91 @@ from broker.settings.logging_settings import Logging
 from broker.settings.validators import check_file_name, check_folder
 
 CONTAINER = "mosquitto-shared"
-"""As the seed's page names it."""
+"""The name in the manual setup guide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What the files don't say. What is None is assumed, and remarked."""
+    """Facts about the broker that are not in its files; None is replaced by a default."""
 
     address: str
     config: str
-    """The folder on the host in which the files are."""
+    """The folder of the files on the host."""
     container: str | None = None
     data: str | None = None
     log: str | None = None
 
 
 def adopted_broker(
-    conf: str, read: HandConf, place: Place, users: Collection[str], notes: Notes
+    conf: str, conf_file: ConfFile, place: Place, users: Collection[str], notes: Notes
 ) -> dict[str, Any]:
-    """Return ``broker``, without what is as it is by default; *conf* is the name of the file."""
-    listeners = _listeners(conf, read, notes)
-    most = [each.most for each in listeners.values() if each.most is not None]
-    usual = max(most, default=Limits().max_connections)
+    """Return the setting ``broker`` without defaults; *conf* is the name of the file."""
+    listeners = _listeners(conf, conf_file, notes)
+    limits = [
+        listener.max_connections
+        for listener in listeners.values()
+        if listener.max_connections is not None
+    ]
+    usual = max(limits, default=Limits().max_connections)
     settings = {
         "address": place.address,
         "container": place.container or CONTAINER,
-        "folders": _folders(read, place, notes),
-        "files": _beside_defaults(Files(), _files(conf, read, notes)),
+        "folders": _folders(conf_file, place, notes),
+        "files": _beside_defaults(Files(), _files(conf, conf_file, notes)),
         "listeners": {
-            name: _listener(each, usual, conf, notes) for name, each in listeners.items()
+            name: _listener(listener, usual, conf, notes) for name, listener in listeners.items()
         },
-        "limits": _beside_defaults(Limits(), _limits(read, usual, notes)),
-        "persistence": _beside_defaults(Persistence(), _persistence(conf, read, notes)),
-        "logging": _beside_defaults(Logging(), _logging(read, notes)),
+        "limits": _beside_defaults(Limits(), _limits(conf_file, usual, notes)),
+        "persistence": _beside_defaults(Persistence(), _persistence(conf, conf_file, notes)),
+        "logging": _beside_defaults(Logging(), _logging(conf_file, notes)),
         "health": _health(users, notes),
     }
     if not place.container:
         notes.remarks.append(f"broker.container: {CONTAINER!r}: assumed; --container names another")
     for key in ("host", "image"):
         default = Broker.model_fields[key].default
-        notes.remarks.append(f"broker.{key}: {default!r}: assumed; the files don't say it")
+        notes.remarks.append(f"broker.{key}: {default!r}: assumed; the files do not contain it")
     return {key: value for key, value in settings.items() if value}
 
 
-def _folders(read: HandConf, place: Place, notes: Notes) -> dict[str, str]:
-    """Return the host's folders; of data and log the files know at most a container's view."""
+def _folders(conf_file: ConfFile, place: Place, notes: Notes) -> dict[str, str]:
+    """Return the folders on the host; paths that exist only in a container are replaced."""
     config = PurePosixPath(place.config)
     try:
         check_folder(place.config)
-    except ValueError as system:
+    except ValueError as error:
         config = PurePosixPath("/srv", place.container or CONTAINER, "config")
         notes.remarks.append(
-            f"broker.folders.config: {str(config)!r}: assumed, for {place.config!r} {system}. What "
-            "is there stays as it is"
+            f"broker.folders.config: {str(config)!r}: assumed, because {place.config!r} {error}. "
+            "The files there are not changed"
         )
     folders = {"config": str(config)}
-    log = read.path("log_dest file")
-    for key, said, found in (
-        ("data", place.data, _on_host(read.path("persistence_location"))),
+    log = conf_file.path("log_dest file")
+    for key, given, found in (
+        ("data", place.data, _on_host(conf_file.path("persistence_location"))),
         ("log", place.log, _on_host(log.parent if log else None)),
     ):
         sibling = key if config.name == "config" else f"{config.name}-{key}"
-        folders[key] = said or found or str(config.parent / sibling)
-        if not said:
-            lost = ", or retained messages and sessions stay behind" if key == "data" else ""
+        folders[key] = given or found or str(config.parent / sibling)
+        if not given:
+            loss = ", or retained messages and sessions are lost" if key == "data" else ""
             notes.remarks.append(
-                f"broker.folders.{key}: {folders[key]!r}: assumed; give --{key} where it is "
-                f"another folder of the host{lost}"
+                f"broker.folders.{key}: {folders[key]!r}: assumed; give --{key} if the host has "
+                f"another folder{loss}"
             )
     return folders
 
 
 def _on_host(folder: PurePosixPath | None) -> str | None:
-    """Return *folder* unless it is one that only a container has."""
+    """Return *folder*, or None if it exists only in a container."""
     if not folder or not folder.is_absolute():
         return None
     inside = PurePosixPath(CONFIG_DIR).parent
     return None if inside in (folder, *folder.parents) else str(folder)
 
 
-def _files(conf: str, read: HandConf, notes: Notes) -> dict[str, str]:
-    passwords, acl = read.path("password_file"), read.path("acl_file")
+def _files(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, str]:
+    passwords, acl = conf_file.path("password_file"), conf_file.path("acl_file")
     names = {"conf": conf, "passwords": passwords and passwords.name, "acl": acl and acl.name}
     return {key: name for key, name in names.items() if name and _fits(name, f"files.{key}", notes)}
 
@@ -109,41 +113,46 @@ def _files(conf: str, read: HandConf, notes: Notes) -> dict[str, str]:
 def _fits(name: str, key: str, notes: Notes) -> bool:
     try:
         check_file_name(name)
-    except ValueError as wrong:
-        notes.remarks.append(f"broker.{key}: {name!r}: {wrong}; it gets another name here")
+    except ValueError as error:
+        notes.remarks.append(f"broker.{key}: {name!r}: {error}; the default name is used")
         return False
     return True
 
 
-def _limits(read: HandConf, usual: int, notes: Notes) -> dict[str, int]:
+def _limits(conf_file: ConfFile, usual: int, notes: Notes) -> dict[str, int]:
     directives = {
         "max_queued_messages": "maxQueuedMessages",
         "max_inflight_messages": "maxInflightMessages",
         "max_packet_size": "maxPacketSize",
     }
-    figures = {key: _figure(read, each, Limits, key, notes) for each, key in directives.items()}
-    return {"maxConnections": usual, **figures}
+    numbers = {
+        key: _number(conf_file, directive, Limits, key, notes)
+        for directive, key in directives.items()
+    }
+    return {"maxConnections": usual, **numbers}
 
 
-def _persistence(conf: str, read: HandConf, notes: Notes) -> dict[str, Any]:
-    if not _truth(read, "persistence", notes):
+def _persistence(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, Any]:
+    if not _boolean(conf_file, "persistence", notes):
         notes.remarks.append(
-            f"{conf}: persistence is off, so a restart forgets retained messages and sessions; "
-            "here they are always written, to broker.folders.data"
+            f"{conf}: persistence is off, so a restart deletes retained messages and sessions; "
+            "here they are always stored, in broker.folders.data"
         )
     return {
-        "autosaveInterval": _figure(
-            read, "autosave_interval", Persistence, "autosaveInterval", notes
+        "autosaveInterval": _number(
+            conf_file, "autosave_interval", Persistence, "autosaveInterval", notes
         ),
-        "autosaveOnChanges": _truth(read, "autosave_on_changes", notes),
+        "autosaveOnChanges": _boolean(conf_file, "autosave_on_changes", notes),
     }
 
 
-def _logging(read: HandConf, notes: Notes) -> dict[str, Any]:
+def _logging(conf_file: ConfFile, notes: Notes) -> dict[str, Any]:
     logging: dict[str, Any] = {}
-    if read.log_types is not None:
-        logging["types"] = [each for each in LOG_TYPES if each in read.log_types] or ["error"]
-    log = read.path("log_dest file")
+    if conf_file.log_types is not None:
+        logging["types"] = [
+            log_type for log_type in LOG_TYPES if log_type in conf_file.log_types
+        ] or ["error"]
+    log = conf_file.path("log_dest file")
     if log and _fits(log.name, "logging.file", notes):
         logging["file"] = log.name
     return logging
@@ -153,98 +162,105 @@ def _health(users: Collection[str], notes: Notes) -> dict[str, str]:
     usual = Health().user
     if usual not in users:
         return {}
-    other = next(each for n in count(2) if (each := f"{usual}-{n}") not in users)
-    notes.remarks.append(f"broker.health.user: {other!r}: assumed, as {usual!r} is a user of yours")
+    other = next(name for n in count(2) if (name := f"{usual}-{n}") not in users)
+    notes.remarks.append(
+        f"broker.health.user: {other!r}: assumed, because {usual!r} is an adopted user"
+    )
     return {"user": other}
 
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-"""Networks that no packet of the internet comes from (RFC 1918)."""
+"""The private networks (RFC 1918)."""
 PRIVATE_6 = "fc00::/7"
 """The same for IPv6 (RFC 4193)."""
 
 
-def _without_reserved(found: list[HandListener], notes: Notes) -> Iterator[HandListener]:
-    """Yield what is not the listener that ``broker.conf.render_conf`` adds for questions."""
+def _without_reserved(found: list[ConfListener], notes: Notes) -> Iterator[ConfListener]:
+    """Yield the listeners except the reserved one, which ``render_conf`` adds."""
     for listener in found:
         if listener.line is not None and (
             (listener.address, listener.protocol) == ("127.0.0.1", "mqtt")
             and listener.port >= FIRST_RESERVED_PORT
-            and listener.most == RESERVED_CONNECTIONS
+            and listener.max_connections == RESERVED_CONNECTIONS
         ):
-            notes.remark(listener.line, "is the reserved listener of this program, which adds it")
+            notes.remark(listener.line, "is the reserved listener, which this program adds itself")
         else:
             yield listener
 
 
-def _listeners(conf: str, read: HandConf, notes: Notes) -> dict[str, HandListener]:
+def _listeners(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, ConfListener]:
     """Return the listeners by name."""
-    found = list(read.listeners)
-    default = read.default
+    found = list(conf_file.listeners)
+    default = conf_file.default
     if default.line is not None:
-        same = next((each for each in found if each.port == default.port), None)
+        same = next((listener for listener in found if listener.port == default.port), None)
         if same is None:
             found.insert(0, default)
-            if not read.directly:
+            if not conf_file.default_requested:
                 notes.remark(
                     default.line,
-                    "stands above the first 'listener', so Mosquitto listens on port 1883 too, and "
-                    "still will; take that listener out if nobody meant it",
+                    "is above the first 'listener', so Mosquitto listens on port 1883, too; that "
+                    "listener is adopted. Remove it if it was not intended",
                 )
         else:
-            same.most = same.most or default.most
+            same.max_connections = same.max_connections or default.max_connections
             notes.remark(
-                default.line, f"stands above the listeners; taken for that of port {default.port}"
+                default.line, f"is above the listeners; applied to the one of port {default.port}"
             )
     elif not found:
-        found = [HandListener(address="127.0.0.1")]
+        found = [ConfListener(address="127.0.0.1")]
         notes.remarks.append(
-            f"{conf}: has no listener, so Mosquitto answers this machine alone, on port 1883, and "
-            "still will; say broker.listeners otherwise"
+            f"{conf}: has no listener, so Mosquitto listens on port 1883 of this machine only, and "
+            "continues to; change broker.listeners if other machines are to connect"
         )
-    listeners: dict[str, HandListener] = {}
-    for each in _without_reserved(found, notes):
-        if each.line is not None and _not_for_us(each, notes):
+    listeners: dict[str, ConfListener] = {}
+    for listener in _without_reserved(found, notes):
+        if listener.line is not None and _is_unsupported(listener, notes):
             continue
-        kind = "websocket" if each.protocol == "websockets" else "mqtt"
-        name = f"{kind}-{each.port}" if kind in listeners else kind
-        if any(each.port == other.port for other in listeners.values()) and each.line:
+        kind = "websocket" if listener.protocol == "websockets" else "mqtt"
+        name = f"{kind}-{listener.port}" if kind in listeners else kind
+        if any(listener.port == other.port for other in listeners.values()) and listener.line:
             notes.error(
-                each.line,
-                "a second listener on this port; name one of them, with the address 0.0.0.0 if "
-                "both are meant",
+                listener.line,
+                "a second listener on this port; keep one of them, with the address 0.0.0.0 if "
+                "both addresses are needed",
             )
-        listeners[name] = each
-    if not any(each.protocol == "mqtt" for each in listeners.values()):
+        listeners[name] = listener
+    if not any(listener.protocol == "mqtt" for listener in listeners.values()):
         notes.errors.append(
-            f"{conf}: no listener speaks plain MQTT, which the health check needs; add one: "
+            f"{conf}: no listener has plain MQTT, which the health check needs; add one: "
             "listener 1883 127.0.0.1"
         )
+    ports = ", ".join(str(listener.port) for listener in listeners.values())
     notes.remarks.append(
-        f"broker.listeners: {', '.join(str(each.port) for each in listeners.values())}: assumed to "
-        "be ports of the host too; a container may have been published on others"
+        f"broker.listeners: {ports}: assumed to be the ports of the host, too; a container may "
+        "have been published on others"
     )
     return listeners
 
 
-def _not_for_us(listener: HandListener, notes: Notes) -> bool:
-    """Say whether this listener can't be had, and remark it: in clear it would be another one."""
-    why = ""
+def _is_unsupported(listener: ConfListener, notes: Notes) -> bool:
+    """
+    Return whether this listener can't be adopted, and add a remark.
+
+    An encrypted listener is not adopted in plain text.
+    """
+    reason = ""
     if listener.encrypted:
-        why = (
-            "is encrypted: declare it yourself, with tls: {certificate: ..., key: ...}, by the "
-            "paths that its files have on the host"
+        reason = (
+            "is encrypted: declare it yourself, with tls: {certificate: ..., key: ...} and the "
+            "paths of the files on the host"
         )
     elif listener.port == 0:
-        why = "is a socket in the file system, which is not expressed"
+        reason = "is a Unix domain socket, which is not supported"
     elif listener.protocol not in ("mqtt", "websockets"):
-        why = f"speaks {listener.protocol!r}, which is not expressed"
-    if why and listener.line:
-        notes.remark(listener.line, f"this listener {why}; not adopted: nobody will answer there")
-    return bool(why)
+        reason = f"has the protocol {listener.protocol!r}, which is not supported"
+    if reason and listener.line:
+        notes.remark(listener.line, f"not adopted, the port will be closed: this listener {reason}")
+    return bool(reason)
 
 
-def _listener(listener: HandListener, usual: int, conf: str, notes: Notes) -> dict[str, Any]:
+def _listener(listener: ConfListener, usual: int, conf: str, notes: Notes) -> dict[str, Any]:
     settings: dict[str, Any] = {"port": listener.port}
     if listener.protocol != "mqtt":
         settings["protocol"] = listener.protocol
@@ -255,7 +271,7 @@ def _listener(listener: HandListener, usual: int, conf: str, notes: Notes) -> di
         if listener.line:
             notes.error(
                 listener.line,
-                f"{listener.address!r} is a name; put the IP address there that it stands for",
+                f"{listener.address!r} is a name; write its IP address instead",
             )
     if address != "0.0.0.0":  # noqa: S104 (the default)
         settings["bindAddress"] = address
@@ -263,48 +279,49 @@ def _listener(listener: HandListener, usual: int, conf: str, notes: Notes) -> di
     if address not in ("127.0.0.1", "::1"):
         settings["allowFrom"] = networks.copy()
         notes.remarks.append(
-            f"broker.listeners: port {listener.port}: allowFrom {', '.join(networks)}: assumed; "
-            "the files don't say who may reach it, and nobody else will: name your own networks"
+            f"broker.listeners: port {listener.port}: allowFrom {', '.join(networks)}: assumed, "
+            "because the files do not restrict clients; no other network can connect. Set your own "
+            "networks"
         )
-    if listener.most is None:
+    if listener.max_connections is None:
         notes.remarks.append(
-            f"{conf}: listener {listener.port} has no max_connections, so no limit; here it is "
-            f"{usual:,} (broker.limits.maxConnections)"
+            f"{conf}: listener {listener.port} has no max_connections, so no limit; here the limit "
+            f"is {usual:,} (broker.limits.maxConnections)"
         )
-    elif listener.most != usual:
-        settings["maxConnections"] = listener.most
+    elif listener.max_connections != usual:
+        settings["maxConnections"] = listener.max_connections
     return settings
 
 
-def _figure(
-    read: HandConf, directive: str, model: type[SettingsModel], key: str, notes: Notes
+def _number(
+    conf_file: ConfFile, directive: str, model: type[SettingsModel], key: str, notes: Notes
 ) -> int:
-    """Return what *directive* says, within the bounds of the setting that says it."""
+    """Return the value of *directive*, limited to the bounds of the setting *key*."""
     bounds = model.model_json_schema()["properties"][key]
-    least, most = int(bounds["minimum"]), int(bounds["maximum"])
-    if directive not in read.values:
-        # Mosquitto 2.0's own; 2.1 has 2,000,000 for the packets.
-        unsaid = {"autosave_interval": 1800, "max_packet_size": most}
-        return unsaid.get(directive, int(bounds["default"]))
-    line, text = read.values[directive]
+    minimum, maximum = int(bounds["minimum"]), int(bounds["maximum"])
+    if directive not in conf_file.values:
+        # The defaults of Mosquitto 2.0; 2.1 has a max_packet_size of 2,000,000.
+        defaults = {"autosave_interval": 1800, "max_packet_size": maximum}
+        return defaults.get(directive, int(bounds["default"]))
+    line, text = conf_file.values[directive]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        notes.error(line, "wants a whole number: 2.0 reads the digits it begins with, 2.1 stops")
-        return least
+        notes.error(line, "must be an integer: 2.0 reads the leading digits, 2.1 does not start")
+        return minimum
     number = int(text)
     if number <= 0 and directive != "max_packet_size":
-        notes.remark(line, f"no limit; here it is {most:,}, the largest there is")
-        return most
-    if number < least:
-        notes.error(line, f"must be at least {least:,}: Mosquitto doesn't start")
-    elif number > most:
-        notes.remark(line, f"here it is {most:,}, the largest there is")
-    return min(number, most)
+        notes.remark(line, f"no limit; here the limit is {maximum:,}, the highest possible value")
+        return maximum
+    if number < minimum:
+        notes.error(line, f"must be at least {minimum:,}: Mosquitto doesn't start")
+    elif number > maximum:
+        notes.remark(line, f"here it is {maximum:,}, the highest possible value")
+    return min(number, maximum)
 
 
-def _truth(read: HandConf, directive: str, notes: Notes) -> bool:
-    if directive not in read.values:
+def _boolean(conf_file: ConfFile, directive: str, notes: Notes) -> bool:
+    if directive not in conf_file.values:
         return False
-    line, text = read.values[directive]
+    line, text = conf_file.values[directive]
     if text not in ("true", "1", "false", "0"):
         notes.error(line, "must be true or false: Mosquitto doesn't start")
     return text in ("true", "1")

@@ -1,4 +1,4 @@
-"""A broker that was set up by hand, read from its files into the settings of a stack file."""
+"""Convert the files of an existing broker to the settings of a stack file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from broker.access.rules import Access
 from broker.adopt.adopted_settings import Place, adopted_broker
 from broker.adopt.login_files import (
-    Block,
-    HandAcl,
-    HandRule,
+    AclFile,
+    AclRule,
     Login,
     Notes,
+    UserBlock,
     read_acl,
     read_passwords,
 )
-from broker.adopt.mosquitto_conf_parser import HandConf, read_conf
+from broker.adopt.mosquitto_conf_parser import ConfFile, read_conf
 from broker.credentials.password_hashes import is_password
 from broker.settings.base_model import SettingsModel
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
@@ -30,47 +30,47 @@ from broker.settings.users import PatternRules, User
 
 
 class AdoptionError(ValueError):
-    """Files that can't be adopted as they are; one line for each thing to mend, and no secret."""
+    """The files can't be adopted; the message has a line per problem and no secret."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """What becomes of the files."""
+    """The result of an adoption."""
 
     settings: dict[str, Any]
-    """As a stack file has them below ``sentient-mqtt:``; the rest are defaults."""
+    """The settings below ``sentient-mqtt:`` that differ from the defaults."""
     hashes: dict[str, str] = field(repr=False)
-    """By user, for the secret ``hashes``."""
+    """The hashes by user, for the secret ``hashes``."""
     remarks: tuple[str, ...]
-    """A sentence for each thing that was assumed, or that settings can't express."""
+    """A sentence for each assumption and for each line that settings can't express."""
 
 
 def adopt(conf: str, texts: Mapping[str, str], place: Place, *, seed: str) -> Adoption:
     """
-    Read the file *conf*, and what it names, from *texts*: by name, in the folder of *conf*.
+    Convert the file *conf* and the files that it names. *texts* are by name, relative to *conf*.
 
-    *seed* is the salts', where a password stands in plain text.
+    *seed* is the seed of the salts for passwords in plain text.
 
     Raises:
-        AdoptionError: something must be mended first.
+        AdoptionError: a file must be corrected first.
 
     """
     notes = Notes()
-    read = read_conf(conf, texts, notes)
-    logins, acl = _read_named(conf, read, texts, seed, notes)
+    conf_file = read_conf(conf, texts, notes)
+    logins, acl = _read_named(conf, conf_file, texts, seed, notes)
     users = _users(logins, acl, notes)
     settings: dict[str, Any] = {
-        "broker": adopted_broker(conf, read, place, users, notes),
+        "broker": adopted_broker(conf, conf_file, place, users, notes),
         "users": users,
     }
-    if acl and (patterns := _rules(PatternRules, acl.patterns, "everybody", notes)):
+    if acl and (patterns := _rules(PatternRules, acl.patterns, "all users", notes)):
         settings["patterns"] = patterns
     if notes.errors:
         raise AdoptionError("\n".join(notes.errors))
     try:
         Settings.parse(settings)
-    except SettingsError as wrong:
-        raise AdoptionError(str(wrong)) from None
+    except SettingsError as error:
+        raise AdoptionError(str(error)) from None
     return Adoption(
         settings=settings,
         hashes={name: logins[name].hash for name in users},
@@ -79,41 +79,39 @@ def adopt(conf: str, texts: Mapping[str, str], place: Place, *, seed: str) -> Ad
 
 
 def _read_named(
-    conf: str, read: HandConf, texts: Mapping[str, str], seed: str, notes: Notes
-) -> tuple[dict[str, Login], HandAcl | None]:
-    """Return what the password file and the ACL file say; None for rules that are not there."""
+    conf: str, conf_file: ConfFile, texts: Mapping[str, str], seed: str, notes: Notes
+) -> tuple[dict[str, Login], AclFile | None]:
+    """Return the logins, and the rules; None instead of rules if no ACL file is named."""
     logins: dict[str, Login] = {}
-    acl: HandAcl | None = None
-    for directive, (line, path) in read.values.items():
+    acl: AclFile | None = None
+    for directive, (line, path) in conf_file.values.items():
         if directive not in ("password_file", "acl_file"):
             continue
         name = PurePosixPath(path).name
         if name not in texts:
-            notes.error(line, f"there is no {name!r} beside {conf}; put it there")
+            notes.error(line, f"{name!r} is not in the folder of {conf}; put it there")
         elif directive == "password_file":
             logins = read_passwords(name, texts[name], seed=seed, notes=notes)
             if not logins and not notes.errors:
-                notes.error(line, f"no login is in {name!r}, so there is no user to adopt")
+                notes.error(line, f"{name!r} contains no login, so there is no user to adopt")
         else:
             acl = read_acl(name, texts[name], notes)
-    if "password_file" not in read.values:
-        notes.errors.append(
-            f"{conf}: names no password_file, so nobody has a login; there is nothing to adopt"
-        )
-    if "acl_file" not in read.values:
+    if "password_file" not in conf_file.values:
+        notes.errors.append(f"{conf}: has no password_file, so there is no login to adopt")
+    if "acl_file" not in conf_file.values:
         notes.remarks.append(
-            f"{conf}: names no acl_file, so every user may do everything, and still may; narrow "
-            "'readwrite' for each"
+            f"{conf}: has no acl_file, so every user may do everything, and keeps these rights; "
+            "narrow 'readwrite' of each user"
         )
     elif acl is None:
-        acl = HandAcl()
+        acl = AclFile()
     return logins, acl
 
 
 def _users(
-    logins: Mapping[str, Login], acl: HandAcl | None, notes: Notes
+    logins: Mapping[str, Login], acl: AclFile | None, notes: Notes
 ) -> dict[str, dict[str, Any]]:
-    """Return the users in the order of the ACL, then those without rules."""
+    """Return the users in the order of the ACL file, then those without rules."""
     if acl is None:
         everything = {"readwrite": ["#"], "read": ["$SYS/#"], "password": "adopted"}
         return {name: dict(everything) for name in logins}
@@ -124,32 +122,32 @@ def _users(
         else:
             notes.remark(
                 block.line,
-                f"has no login, so its {len(block.rules)} rules open nothing; not adopted",
+                f"has no login, so its {len(block.rules)} rules have no effect; not adopted",
             )
     for name, login in logins.items():
         if name not in users:
             users[name] = {"password": "adopted"}
-        if not acl.blocks.get(name, Block(line=login.line)).rules:
+        if not acl.blocks.get(name, UserBlock(line=login.line)).rules:
             notes.remark(
                 login.line,
                 "has no rules of its own, so it may do only what patterns allow; give it rules, or "
-                "take it out",
+                "remove it",
                 name,
             )
     return users
 
 
-def _user(name: str, block: Block, logins: Mapping[str, Login], notes: Notes) -> dict[str, Any]:
+def _user(name: str, block: UserBlock, logins: Mapping[str, Login], notes: Notes) -> dict[str, Any]:
     described = {"description": block.description} if block.description else {}
-    if described and _tells(block.description, logins[name], logins):
+    if described and _contains_password(block.description, logins[name], logins):
         described = {}
-        notes.remark(block.line, "the comment above it holds a password; not adopted", "")
+        notes.remark(block.line, "the comment above it contains a password; not adopted", "")
     return {**described, **_rules(User, block.rules, name, notes), "password": "adopted"}
 
 
-def _tells(text: str, login: Login, logins: Mapping[str, Login]) -> bool:
-    """Whether *text* holds anybody's password that stood in clear, or the one of *login*."""
-    return any(each.plain and each.plain in text for each in logins.values()) or any(
+def _contains_password(text: str, login: Login, logins: Mapping[str, Login]) -> bool:
+    """Return whether *text* contains a plain-text password of any login, or that of *login*."""
+    return any(known.plain and known.plain in text for known in logins.values()) or any(
         is_password(word, login.hash) for word in text.split()
     )
 
@@ -158,38 +156,38 @@ _ACCESSES: tuple[Access, ...] = ("readwrite", "read", "write", "deny")
 
 
 def _rules(
-    model: type[SettingsModel], rules: list[HandRule], whose: str, notes: Notes
+    model: type[SettingsModel], rules: list[AclRule], owner: str, notes: Notes
 ) -> dict[str, list[str]]:
-    """Return the filters by access; what *model* refuses is told, and a denial is never lost."""
+    """Return the filters by access. A rule that *model* rejects is a remark; a denial, an error."""
     found: dict[str, list[str]] = {access: [] for access in _ACCESSES}
     for rule in rules:
-        wrong = _refused(model, rule)
-        if wrong and rule.access == "deny":
+        problem = _validation_error(model, rule)
+        if problem and rule.access == "deny":
             notes.error(
                 rule.line,
-                f"{wrong}. Left out, it would open what it closes: change its topic",
+                f"{problem}. Without this rule the topic would be allowed: change the topic",
             )
-        elif wrong:
+        elif problem:
             notes.remark(
                 rule.line,
-                f"{wrong}. Not adopted: {whose} may no longer do this; change the topic, also in "
-                "the clients",
+                f"{problem}. Not adopted: {owner} may no longer do this; change the topic here and "
+                "in the clients",
             )
         elif rule.filter not in found[rule.access]:
             found[rule.access].append(rule.filter)
     return {access: filters for access, filters in found.items() if filters}
 
 
-def _refused(model: type[SettingsModel], rule: HandRule) -> str:
+def _validation_error(model: type[SettingsModel], rule: AclRule) -> str:
     try:
         model.model_validate({rule.access: [rule.filter]})
-    except ValidationError as wrong:
-        return str(wrong.errors()[0]["ctx"]["error"])
+    except ValidationError as error:
+        return str(error.errors()[0]["ctx"]["error"])
     return ""
 
 
 class _Filter(str):
-    """A topic filter: always in quotes, as '#' begins a comment."""
+    """A topic filter, which is always quoted, because '#' begins a comment."""
 
     __slots__ = ()
 
@@ -198,13 +196,13 @@ _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:-]*(?<!:)")
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML as a person writes a stack file: mappings line by line, lists of words in one."""
+    """YAML in the style of a stack file: mappings in block style, lists in flow style."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (PyYAML's signature)
         return True
 
     def represent_text(self, text: str) -> yaml.Node:
-        # YAML 1.2 has numbers that PyYAML takes for words, such as 1e3.
+        # YAML 1.2 has numbers that PyYAML treats as text, such as 1e3.
         node = self.represent_str(str(text))
         if isinstance(text, _Filter) or not _PLAIN.fullmatch(text):
             node.style = '"'
@@ -228,7 +226,7 @@ def render_stack_file(settings: Mapping[str, Any]) -> str:
 def _with_filters(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: [_Filter(each) for each in below] if key in _ACCESSES else _with_filters(below)
-            for key, below in value.items()
+            key: [_Filter(text) for text in content] if key in _ACCESSES else _with_filters(content)
+            for key, content in value.items()
         }
     return value

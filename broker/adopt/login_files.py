@@ -1,4 +1,4 @@
-"""A password file and an ACL file that somebody wrote by hand, read as Mosquitto reads them."""
+"""Parse an existing password file and ACL file as Mosquitto does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.settings.base_model import OneLine, SettingsModel
 from broker.settings.password_settings import Passwords
 from broker.settings.validators import check_user_name
 
-_MOST = 80
+_LONGEST_QUOTE = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,33 +23,33 @@ class Line:
     number: int
     text: str
 
-    def says(self, what: str, quoted: str | None = None) -> str:
-        """Return *what* with its place; *quoted* stands for a line that may hold a secret."""
+    def annotate(self, message: str, quoted: str | None = None) -> str:
+        """Return *message* after file, line and text; *quoted* replaces text that may be secret."""
         shown = self.text.strip() if quoted is None else quoted
-        shown = shown if len(shown) <= _MOST else f"{shown[:_MOST]}..."
-        return f"{self.file}:{self.number}: {shown!r}: {what}"
+        shown = shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}..."
+        return f"{self.file}:{self.number}: {shown!r}: {message}"
 
 
 def lines_of(file: str, text: str) -> Iterator[Line]:
-    """Yield the lines as Mosquitto has them: only a line feed ends one."""
+    """Yield the lines as Mosquitto reads them: only a line feed ends a line."""
     for number, line in enumerate(text.split("\n"), start=1):
         yield Line(file=file, number=number, text=line.removesuffix("\r"))
 
 
 @dataclass(kw_only=True)
 class Notes:
-    """What there is to say of the files."""
+    """The remarks and errors about the files."""
 
     remarks: list[str] = field(default_factory=list)
-    """What a stack file can't express, or has otherwise."""
+    """What was assumed, or what a stack file cannot express."""
     errors: list[str] = field(default_factory=list)
-    """What must be mended first."""
+    """What must be corrected before the files can be adopted."""
 
-    def remark(self, line: Line, what: str, quoted: str | None = None) -> None:
-        self.remarks.append(line.says(what, quoted))
+    def remark(self, line: Line, message: str, quoted: str | None = None) -> None:
+        self.remarks.append(line.annotate(message, quoted))
 
-    def error(self, line: Line, what: str, quoted: str | None = None) -> None:
-        self.errors.append(line.says(what, quoted))
+    def error(self, line: Line, message: str, quoted: str | None = None) -> None:
+        self.errors.append(line.annotate(message, quoted))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +59,19 @@ class Login:
     line: Line
     hash: str = field(repr=False)
     plain: str = field(default="", repr=False)
-    """The password, where it stood in clear."""
+    """The password if the file contains it in plain text; else empty."""
 
 
 def read_passwords(file: str, text: str, *, seed: str, notes: Notes) -> dict[str, Login]:
     """
-    Return the logins by name. *seed* is for the salt of a password that stands there in clear.
+    Return the logins by name. *seed* is the seed of the salts for passwords in plain text.
 
-    A note quotes the user's name and nothing else of a line.
+    Notes quote only the user name of a line.
     """
     logins: dict[str, Login] = {}
     for line in lines_of(file, text):
         if line.text.startswith("#"):
-            notes.remark(line, "a comment, also where it was a login; not adopted", "#")
+            notes.remark(line, "a comment, or a login that is commented out; not adopted", "#")
         elif ":" in line.text:
             _read_login(line, logins, seed, notes)
         elif line.text.strip():
@@ -80,31 +80,29 @@ def read_passwords(file: str, text: str, *, seed: str, notes: Notes) -> dict[str
 
 
 def _read_login(line: Line, logins: dict[str, Login], seed: str, notes: Notes) -> None:
-    # As strtok(3) cuts it: colons in a row are one.
-    name, *others = [each.strip() for each in line.text.split(":") if each] or [""]
-    # What holds a '$' may be a hash whose user's name got lost.
+    # As strtok(3) splits it: several colons in a row are one separator.
+    name, *others = [field.strip() for field in line.text.split(":") if field] or [""]
+    # Text with a '$' may be a hash without a user name.
     quoted = "" if "$" in name or line.text.startswith(":") else name
     try:
         check_user_name(quoted)
-    except ValueError as wrong:
+    except ValueError as invalid:
         notes.error(
-            line, f"{wrong}; give it such a name here, in the ACL and at its clients", quoted
+            line, f"{invalid}; change the name here, in the ACL file and in the clients", quoted
         )
         return
     if name in logins:
         number = logins[name].line.number
-        notes.error(line, f"has a login in line {number} already; take one of them out", name)
+        notes.error(line, f"line {number} has this login, too; remove one of them", name)
     elif len(others) > 1:
-        notes.error(line, "Mosquitto reads nothing behind a second ':'; take that out", name)
+        notes.error(line, "Mosquitto ignores text after a second ':'; remove it", name)
     elif not others or not others[0]:
-        notes.error(line, "has no password; set one, or take the line out", name)
+        notes.error(line, "has no password; set one, or remove the line", name)
     elif "$" in others[0]:
         try:
             logins[name] = Login(line=line, hash=check_hash(others[0]))
-        except ValueError as wrong:
-            notes.error(
-                line, f"{wrong} (or take the line out, and let a password be generated)", name
-            )
+        except ValueError as invalid:
+            notes.error(line, f"{invalid} (or remove the line: a password is generated)", name)
     else:
         salt = derive_salt(seed, name, "adopted")
         iterations = Passwords().supplied_iterations
@@ -112,14 +110,14 @@ def _read_login(line: Line, logins: dict[str, Login], seed: str, notes: Notes) -
         logins[name] = Login(line=line, hash=hashed, plain=others[0])
         notes.remark(
             line,
-            "its password was in plain text, which no Mosquitto since 2.0 takes; it is hashed now, "
-            "so the login works. Whoever could read the file knows it: rotate it",
+            "its password was in plain text, which Mosquitto rejects since 2.0; it is hashed now, "
+            "so the login works. Everyone who could read the file knows the password: rotate it",
             name,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandRule:
+class AclRule:
     """A ``topic`` or ``pattern`` line."""
 
     line: Line
@@ -128,32 +126,32 @@ class HandRule:
 
 
 @dataclass(kw_only=True)
-class Block:
-    """A user's lines, wherever they stand."""
+class UserBlock:
+    """The rules of a user, from all blocks of that user."""
 
     line: Line
     description: str = ""
-    rules: list[HandRule] = field(default_factory=list)
+    rules: list[AclRule] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
-class HandAcl:
+class AclFile:
     """An ACL file."""
 
-    blocks: dict[str, Block] = field(default_factory=dict)
-    patterns: list[HandRule] = field(default_factory=list)
+    blocks: dict[str, UserBlock] = field(default_factory=dict)
+    patterns: list[AclRule] = field(default_factory=list)
 
 
 class _Described(SettingsModel):
     description: OneLine
 
 
-def read_acl(file: str, text: str, notes: Notes) -> HandAcl:
-    """Return the rules by user, and everybody's."""
-    acl = HandAcl()
-    block: Block | None = None
+def read_acl(file: str, text: str, notes: Notes) -> AclFile:
+    """Return the rules by user, and the patterns for all users."""
+    acl = AclFile()
+    block: UserBlock | None = None
     above: list[Line] = []
-    lost: list[Line] = []
+    unused: list[Line] = []
     for raw in lines_of(file, text):
         line = Line(file=file, number=raw.number, text=raw.text.rstrip())
         if line.text.startswith("#"):
@@ -163,39 +161,44 @@ def read_acl(file: str, text: str, notes: Notes) -> HandAcl:
         if "\t" in line.text:
             _note_tab(line, notes)
         elif key == "user" and rest:
-            block = acl.blocks.setdefault(rest, Block(line=line))
-            if (said := _description(above)) and not block.description:
-                block.description, above = said, []
+            block = acl.blocks.setdefault(rest, UserBlock(line=line))
+            if (description := _description(above)) and not block.description:
+                block.description, above = description, []
         elif key:
             _read_rule(line, acl, block, notes)
-        lost += above
+        unused += above
         above = []
-    lost += above
-    if lost:
-        numbers = ", ".join(str(each.number) for each in lost[:10])
-        more = f" and {len(lost) - 10:,} more" if lost[10:] else ""
-        what = f"comments are not adopted, but one line above a user (lines {numbers}{more})"
-        notes.remark(lost[0], what, "#")
+    unused += above
+    if unused:
+        numbers = ", ".join(str(line.number) for line in unused[:10])
+        more = f" and {len(unused) - 10:,} more" if unused[10:] else ""
+        message = (
+            "comments are not adopted, except a single line above a user "
+            f"(not adopted: lines {numbers}{more})"
+        )
+        notes.remark(unused[0], message, "#")
     return acl
 
 
 def split(text: str) -> tuple[str, str]:
-    """Return the first word and the rest; only spaces part them."""
+    """Return the first word and the rest; only spaces separate them."""
     key, _, rest = text.strip(" ").partition(" ")
     return key, rest.strip()
 
 
 def _note_tab(line: Line, notes: Notes) -> None:
-    what = "holds a tab, which parts no words for Mosquitto"
+    message = "contains a tab, which Mosquitto does not treat as a separator"
     words = line.text.split()
     if words[0] == "user" or "deny" in words[:2]:
-        notes.error(line, f"{what}; without this line others could do more: put a space there")
+        notes.error(
+            line, f"{message}; without this line other users would get more rights: use a space"
+        )
     else:
-        notes.remark(line, f"{what}; not adopted. Put a space there", _quotable(line))
+        notes.remark(line, f"{message}; not adopted. Use a space instead", _quotable(line))
 
 
 def _quotable(line: Line) -> str | None:
-    """Return what may be shown of a line that is perhaps no rule, but one of the password file."""
+    """Return the quotable text of a line that may belong to a password file; None for all."""
     word = re.match(r"\s*([A-Za-z]*)", line.text)
     known = word and word[1] in ("user", "topic", "pattern")
     return None if known or not word else word[1]
@@ -209,22 +212,22 @@ _ACCESS: dict[str, Access] = {
 }
 
 
-def _read_rule(line: Line, acl: HandAcl, block: Block | None, notes: Notes) -> None:
+def _read_rule(line: Line, acl: AclFile, block: UserBlock | None, notes: Notes) -> None:
     kind, rest = split(line.text)
     word, filter_ = split(rest)
     if not filter_:
         word, filter_ = "readwrite", word
     if kind not in ("topic", "pattern") or word not in _ACCESS or not filter_:
-        notes.error(line, "Mosquitto reads no such line; mend it or take it out", _quotable(line))
+        notes.error(line, "Mosquitto rejects this line; correct it or remove it", _quotable(line))
         return
     if not _subscribable(filter_):
         notes.error(
             line,
-            "'+' and '#' must be levels of their own, '#' the last, and nothing may follow a "
-            "filter: Mosquitto reads no such line; mend it",
+            "Mosquitto rejects this line: '+' and '#' must be whole levels, '#' must be the last "
+            "level, and nothing may follow a filter; correct it",
         )
         return
-    rule = HandRule(line=line, access=_ACCESS[word], filter=filter_)
+    rule = AclRule(line=line, access=_ACCESS[word], filter=filter_)
     if kind == "pattern":
         acl.patterns.append(rule)
     elif block:
@@ -232,8 +235,8 @@ def _read_rule(line: Line, acl: HandAcl, block: Block | None, notes: Notes) -> N
     else:
         notes.remark(
             line,
-            "stands above the first 'user' line, so it is for clients without a login, and there "
-            "will be none; not adopted",
+            "is above the first 'user' line, so it applies to clients without a login, which are "
+            "not allowed here; not adopted",
         )
 
 
@@ -245,12 +248,12 @@ def _subscribable(filter_: str) -> bool:
 
 
 def _description(above: list[Line]) -> str:
-    """Return what the one comment above a user says, where it is a sentence and no secret."""
+    """Return the single comment above a user if it looks like a sentence and like no secret."""
     if len(above) != 1:
         return ""
     text = above[0].text.lstrip("#").strip()
     rule = re.match(r"(user|topic|pattern)\s", text)
-    # What may be a word and its value, and every word for what nobody may know.
+    # A key with a value, or a word for a secret.
     secret = re.search(r"[:=]|pass|pw|secret|token|\bkeys?\b|\bpin\b|\$[67]\$", text, re.IGNORECASE)
     if rule or secret or not re.search(r"\w\w", text):
         return ""

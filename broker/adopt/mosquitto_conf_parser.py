@@ -1,4 +1,4 @@
-"""A mosquitto.conf that somebody wrote by hand, with what it includes, as settings."""
+"""Parse an existing mosquitto.conf and the files that it includes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BRIDGE = (
     *("remote_username", "restart_timeout", "round_robin", "start_type", "threshold", "topic"),
     *("try_private", "username"),
 )
-"""What belongs to the ``connection`` above it."""
+"""Directives that belong to the ``connection`` above them."""
 
 TLS = (
     *("cafile", "capath", "certfile", "ciphers", "ciphers_tls1.3", "crlfile", "dhparamfile"),
@@ -44,7 +44,7 @@ LISTENER = (
     *("bind_interface", "max_qos", "maximum_qos", "mount_point", "socket_domain"),
     "use_username_as_clientid",
 )
-"""What speaks of the listener above it, like ``TLS``, and of the default one above them all."""
+"""Directives, like ``TLS``, of the listener above them; without one, of the default listener."""
 
 OTHER = (
     *("accept_protocol_versions", "allow_anonymous", "allow_duplicate_messages"),
@@ -69,9 +69,9 @@ READ = (
 )
 
 DIRECTIVES = (*READ, *BRIDGE, *LISTENER, *TLS, *PLUGIN, *OTHER)
-"""All that 2.0.22 or 2.1.2 knows (src/conf.c), but for ``plugin_opt_*`` and ``auth_opt_*``."""
+"""All directives of 2.0.22 and 2.1.2 (src/conf.c), except ``plugin_opt_*`` and ``auth_opt_*``."""
 
-AS_HERE = {
+REDUNDANT = {
     "allow_anonymous": "false",
     "allow_zero_length_clientid": "true",
     "auto_id_prefix": "auto-",
@@ -97,71 +97,70 @@ AS_HERE = {
     "use_username_as_clientid": "false",
     "user": "mosquitto",
 }
-"""Lines that say what is so without them, or what every broker of ours says."""
+"""Lines without effect: defaults of Mosquitto, or lines that this program always writes."""
 
-WAYS_OUT = {
-    "allow_anonymous": "clients without a login will be refused; give each of them a user",
-    "listener_allow_anonymous": "clients without a login will be refused; give them a user",
-    "bind_interface": "not expressed, and without it every interface listens; say "
+FIXES = {
+    "allow_anonymous": "clients without a login will be refused; declare a user for each of them",
+    "listener_allow_anonymous": "clients without a login will be refused; declare a user for them",
+    "bind_interface": "not supported; the listener is on every interface, unless you set "
     "broker.listeners.NAME.bindAddress",
-    "mount_point": "not expressed: topics of this listener lose their prefix; take it into the "
-    "users' filters, and the clients' topics",
-    "per_listener_settings": "not expressed: every listener has the same users and rules",
-    "persistence_file": "not expressed: call the file mosquitto.db, in broker.folders.data",
-    "user": "not expressed; say the broker's number in broker.owner.uid and broker.owner.gid",
+    "mount_point": "not supported: topics of this listener lose their prefix; add it to the "
+    "users' filters and the clients' topics",
+    "per_listener_settings": "not supported: every listener has the same users and rules",
+    "persistence_file": "not supported: rename the file to mosquitto.db, in broker.folders.data",
+    "user": "not supported; set broker.owner.uid and broker.owner.gid to the ids of this user",
 }
 
 LOG_TYPES: tuple[str, ...] = get_args(LogType)
-MOST_CONNECTIONS = 1_000_000
-"""As in ``broker.limits``."""
+MAX_CONNECTIONS = 1_000_000
+"""The maximum of ``broker.limits.maxConnections``."""
 
 
 @dataclass(kw_only=True)
-class HandListener:
-    """A ``listener`` and the lines below it, or the default one and what stands above them all."""
+class ConfListener:
+    """A ``listener`` and the lines below it; or the default listener and the lines above all."""
 
     line: Line | None = None
     port: int = 1883
     protocol: str = "mqtt"
     address: str = ""
-    most: int | None = None
-    """``max_connections``."""
+    max_connections: int | None = None
     encrypted: bool = False
 
 
 @dataclass(kw_only=True)
-class HandConf:
-    """What the file says."""
+class ConfFile:
+    """The parsed file."""
 
     values: dict[str, tuple[Line, str]] = field(default_factory=dict)
-    """By directive: those that stand for themselves."""
+    """Line and value by directive, without those of listeners."""
     log_types: list[str] | None = None
-    default: HandListener = field(default_factory=HandListener)
-    directly: bool = False
-    """Whether the default listener was asked for, by ``port`` or ``bind_address``."""
-    listeners: list[HandListener] = field(default_factory=list)
+    default: ConfListener = field(default_factory=ConfListener)
+    default_requested: bool = False
+    """Whether ``port`` or ``bind_address`` requests the default listener."""
+    listeners: list[ConfListener] = field(default_factory=list)
 
     def path(self, directive: str) -> PurePosixPath | None:
-        """Return the path that *directive* names."""
-        found = self.values.get(directive)
-        return PurePosixPath(found[1]) if found else None
+        """Return the value of *directive* as a path."""
+        entry = self.values.get(directive)
+        return PurePosixPath(entry[1]) if entry else None
 
 
-def read_conf(file: str, texts: Mapping[str, str], notes: Notes) -> HandConf:
-    """Return what *file* says, and what it includes. *texts* are by name, in the file's folder."""
-    conf = HandConf()
+def read_conf(file: str, texts: Mapping[str, str], notes: Notes) -> ConfFile:
+    """Parse *file* and the files that it includes. *texts* are by name, relative to *file*."""
+    conf = ConfFile()
     _Reader(conf, texts, notes).read(file, included=False)
     return conf
 
 
 @dataclass
 class _Reader:
-    conf: HandConf
+    conf: ConfFile
     texts: Mapping[str, str]
     notes: Notes
 
     def read(self, file: str, *, included: bool) -> None:
-        # Each file begins with no listener and no bridge (config__read_file_core).
+        # Every file begins without a listener and a bridge (config__read_file_core).
         listener = self.conf.default
         bridge: list[Line] = []
         comments: list[Line] = []
@@ -189,32 +188,32 @@ class _Reader:
     def _include(self, line: Line, value: str) -> None:
         folder = PurePosixPath(value).name
         found = [
-            each
-            for each in self.texts
-            if str(PurePosixPath(each).parent) == folder
-            and each.endswith(".conf")
-            and len(PurePosixPath(each).name) > len(".conf")
+            path
+            for path in self.texts
+            if str(PurePosixPath(path).parent) == folder
+            and path.endswith(".conf")
+            and len(PurePosixPath(path).name) > len(".conf")
         ]
         if not found:
-            self.notes.remark(line, f"no *.conf is in the folder {folder!r} beside this file")
-        for each in sorted(found, key=_as_mosquitto_sorts):
-            self.read(each, included=True)
+            self.notes.remark(line, f"the folder {folder!r} beside this file contains no *.conf")
+        for path in sorted(found, key=_as_mosquitto_sorts):
+            self.read(path, included=True)
 
-    def _listener(self, line: Line, value: str) -> HandListener:
+    def _listener(self, line: Line, value: str) -> ConfListener:
         port, address, *_ = [*value.split(), "", ""]
-        found = HandListener(line=line, address="" if address.startswith("#") else address)
-        found.port = self._number(line, port, 0, 65_535)
-        self.conf.listeners.append(found)
-        return found
+        listener = ConfListener(line=line, address="" if address.startswith("#") else address)
+        listener.port = self._number(line, port, 0, 65_535)
+        self.conf.listeners.append(listener)
+        return listener
 
-    def _take(self, line: Line, key: str, value: str, listener: HandListener) -> None:
+    def _take(self, line: Line, key: str, value: str, listener: ConfListener) -> None:
         option = key.startswith(("plugin_opt_", "auth_opt_"))
         if not option and key not in DIRECTIVES:
             self._note_unknown(line, key)
         elif key in BRIDGE:
-            self.notes.error(line, "belongs below a 'connection' line: Mosquitto stops here", key)
+            self.notes.error(line, "must follow a 'connection' line: Mosquitto doesn't start", key)
         elif not value and not option:
-            self.notes.error(line, "says nothing; give it a value or take it out")
+            self.notes.error(line, "has no value; add one or remove the line")
         elif key in ("port", "bind_address", "protocol", "max_connections"):
             self._take_for_listener(line, key, value, listener)
         elif key in ("log_type", "log_dest"):
@@ -224,34 +223,34 @@ class _Reader:
         else:
             self._note_unexpressed(line, key, value, listener)
 
-    def _note_unexpressed(self, line: Line, key: str, value: str, listener: HandListener) -> None:
-        if {"1": "true", "0": "false"}.get(value, value) == AS_HERE.get(key):
+    def _note_unexpressed(self, line: Line, key: str, value: str, listener: ConfListener) -> None:
+        if {"1": "true", "0": "false"}.get(value, value) == REDUNDANT.get(key):
             return
         if key in TLS or key in LISTENER:
             listener.encrypted |= key in ("certfile", "psk_hint")
             listener.line = listener.line or line
-        # What an option of a plugin or a key of TLS says may be a password.
+        # The value of a plugin option or a TLS key may be a password.
         option = key.startswith(("plugin_opt_", "auth_opt_"))
         quoted = key if option or key == "tls_engine_kpass_sha1" else None
-        self.notes.remark(line, WAYS_OUT.get(key, "not expressed"), quoted)
+        self.notes.remark(line, FIXES.get(key, "not supported"), quoted)
 
     def _take_value(self, line: Line, key: str, value: str) -> None:
         if key == "include_dir":
-            self.notes.remark(line, "Mosquitto reads no include_dir in a file that was included")
+            self.notes.remark(line, "Mosquitto ignores include_dir in an included file")
         elif key in ("password_file", "acl_file") and key in self.conf.values:
             self.notes.error(
                 line,
                 f"a second {key}: users and rules are the same for all listeners; merge the files "
-                "into one and name that once",
+                "into one",
             )
         else:
-            # The later of two counts.
+            # The last occurrence applies.
             self.conf.values[key.replace("retained_persistence", "persistence")] = (line, value)
 
-    def _take_for_listener(self, line: Line, key: str, value: str, listener: HandListener) -> None:
-        # These two speak of the default listener, wherever they stand.
+    def _take_for_listener(self, line: Line, key: str, value: str, listener: ConfListener) -> None:
+        # These two configure the default listener, wherever they are.
         if key in ("port", "bind_address"):
-            listener, self.conf.directly = self.conf.default, True
+            listener, self.conf.default_requested = self.conf.default, True
         if (key, value) not in (("protocol", "mqtt"), ("max_connections", "-1")):
             listener.line = listener.line or line
         if key == "port":
@@ -259,69 +258,69 @@ class _Reader:
         elif key == "bind_address":
             listener.address = value
         elif key == "protocol" and value not in ("mqtt", "websockets", "http_api"):
-            self.notes.error(line, "is no protocol: Mosquitto doesn't start; take it out")
+            self.notes.error(line, "is no protocol: Mosquitto doesn't start; remove it")
         elif key == "protocol":
             listener.protocol = value
         else:
-            # 0 limits nobody either.
-            listener.most = self._number(line, value, -1, MOST_CONNECTIONS)
-            listener.most = listener.most if listener.most > 0 else None
+            # 0 and -1 are no limit.
+            limit = self._number(line, value, -1, MAX_CONNECTIONS)
+            listener.max_connections = limit if limit > 0 else None
 
     def _take_for_log(self, line: Line, key: str, value: str) -> None:
         word, rest = split(value)
         if key == "log_dest":
             if word == "file" and not rest:
-                self.notes.error(line, "names no file; give it one or take it out")
+                self.notes.error(line, "names no file; add one or remove the line")
             elif word == "file":
                 self.conf.values["log_dest file"] = (line, rest)
             elif word not in ("stdout", "stderr"):
-                self.notes.remark(line, "not expressed: logs go to a file and to Docker")
+                self.notes.remark(line, "not supported: logs go to a file and to Docker")
             return
         types = self.conf.log_types or []
         if word == "none":
-            self.notes.remark(line, "not expressed; errors at least are logged")
+            self.notes.remark(line, "not supported; errors are always logged")
             types = []
         elif word == "all":
             types = list(LOG_TYPES)
         elif word in LOG_TYPES:
             types = list(dict.fromkeys([*types, word]))
         else:
-            self.notes.remark(line, f"not expressed; there are: {', '.join(LOG_TYPES)}")
+            self.notes.remark(line, f"not supported; possible types: {', '.join(LOG_TYPES)}")
         self.conf.log_types = types
 
-    def _number(self, line: Line, text: str, least: int, most: int) -> int:
+    def _number(self, line: Line, text: str, minimum: int, maximum: int) -> int:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,12}", text) else None
-        if number is None or not least <= number <= most:
-            self.notes.error(line, f"wants a whole number from {least:,} to {most:,}")
-            return most
+        if number is None or not minimum <= number <= maximum:
+            self.notes.error(line, f"must be an integer from {minimum:,} to {maximum:,}")
+            return maximum
         return number
 
     def _note_bridge(self, bridge: list[Line]) -> None:
         if not bridge:
             return
-        numbers = ", ".join(str(each.number) for each in bridge[1:])
+        numbers = ", ".join(str(line.number) for line in bridge[1:])
         below = f", with line{'s' * (len(bridge) > 2)} {numbers}," if numbers else ""  # noqa: PLR2004 (itself and one more)
         self.notes.remark(
             bridge[0],
-            f"a bridge{below} is not expressed: the two brokers stop exchanging messages; run it "
-            "from another broker",
+            f"a bridge{below} is not supported: the two brokers stop exchanging messages; "
+            "configure it in another broker",
         )
 
     def _note_unknown(self, line: Line, key: str) -> None:
         if "\t" in key:
-            what = "a tab stands where Mosquitto wants a space"
+            message = "contains a tab where Mosquitto requires a space"
         elif key.startswith("#"):
-            what = "a comment begins in the first column: Mosquitto takes this one for a directive"
+            message = "Mosquitto reads this as a directive: a comment must begin in column 1"
         else:
             guess = get_close_matches(key, DIRECTIVES, n=1)
-            what = "Mosquitto knows no such directive; " + (
-                f"did you mean {guess[0]!r}?" if guess else "take it out"
+            message = "Mosquitto has no such directive; " + (
+                f"did you mean {guess[0]!r}?" if guess else "remove it"
             )
-        # Not all of it: with '=' for the space, the value is in it.
+        # Quote only the name: with '=' instead of a space, the value is part of the key.
         word = re.match(r"[\w.#]*", key)
-        self.notes.error(line, what, word[0] if word else "")
+        self.notes.error(line, message, word[0] if word else "")
 
 
 def _as_mosquitto_sorts(path: str) -> list[tuple[str, str]]:
-    """Return the key of conf_includedir.c's order: letters first, then capitals before small."""
-    return [(each.upper(), each) for each in path]
+    """Return a sort key for the order of conf_includedir.c: case-insensitive, ties by case."""
+    return [(character.upper(), character) for character in path]

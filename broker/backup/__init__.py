@@ -1,1 +1,1 @@
-"""Backups: when they are made and what a host says of them."""
+"""Backups: the timer, script calls and reports."""

@@ -1,1 +1,1 @@
-"""The deployment checklist and the security practices, judged from observations."""
+"""The deployment checklist and the security practices, evaluated from observations."""

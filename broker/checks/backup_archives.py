@@ -1,22 +1,22 @@
-"""Whether the archives are there that were declared, and whether one can be relied on."""
+"""Check that the declared backups exist and are recent, complete and verified."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from broker.backup.backups import longest_gap
-from broker.checks.check_result import CheckResult, Verdict, judged
+from broker.checks.check_result import CheckResult, CheckStatus, check_status
 from broker.checks.observations import Observations
 from broker.settings.cron_schedule import CronSchedule
 from broker.settings.stack_settings import Settings
 
 LATE = 3600
-"""Seconds that a backup may come after its time."""
+"""Seconds by which a backup may be late."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What backup.sh or verify_backup.sh of ``host/commands`` left beside the archives."""
+    """A note that backup.sh or verify_backup.sh of ``host/commands`` wrote beside the archives."""
 
     made: int
     archive: str
@@ -24,83 +24,84 @@ class Note:
 
     @classmethod
     def parse(cls, text: str) -> Note | None:
-        """Return what *text* says; nothing where it is none of theirs, or cut short."""
+        """Return the parsed note; None if *text* is no such note or is cut off."""
         words = [*text.split(), "0"][:3]
         if len(words) < 3 or not (words[0].isdecimal() and words[2].isdecimal()):  # noqa: PLR2004
             return None
         return cls(made=int(words[0]), archive=words[1], retained=int(words[2]))
 
 
-def backups(settings: Settings, stack: str, sight: Observations) -> CheckResult:
-    """Return the point."""
+def backups(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    """Return the result for the backups."""
     declared, container = settings.broker.backups, settings.broker.container
-    asks = "the data is backed up in time, and the last archive is there"
+    description = "the data is backed up on schedule, and the last archive exists"
     if declared is None:
         return CheckResult(
             name="backups",
-            asks=asks,
-            verdict="unknown",
-            seen="no backup is declared",
-            mend=f"broker.backups: a folder, then ./brokerctl up --stack {stack}",
+            description=description,
+            status="unknown",
+            observed="no backup is declared",
+            fix=f"broker.backups: a folder, then ./brokerctl up --stack {stack}",
         )
-    now, said = sight.host.now, sight.host.backup_note("verified")
-    up = sight.host.seconds_up(container)
-    # By hand alone: nobody promised when.
+    now, note = observations.host.now, observations.host.backup_note("verified")
+    up = observations.host.seconds_up(container)
+    # Without a schedule, backups are made by hand, and none is late.
     timetable = CronSchedule.parse(declared.schedule) if declared.schedule else None
     gap = longest_gap(timetable).total_seconds() if timetable else None
-    last, drilled = Note.parse(said), Note.parse(sight.host.backup_note("drilled"))
-    tried = f"{_days(now - drilled.made)} ago" if now is not None and drilled else "never"
-    mend = (
-        f"./brokerctl backup create --stack {stack} says what hinders one; is the host's cron or "
-        f"timer there? Only up installs it: ./brokerctl up --stack {stack}"
+    last, drilled = Note.parse(note), Note.parse(observations.host.backup_note("drilled"))
+    verified = f"{_days(now - drilled.made)} ago" if now is not None and drilled else "never"
+    fix = (
+        f"./brokerctl backup create --stack {stack} makes one or shows why that fails; if the "
+        f"host's timer or cron file is missing, ./brokerctl up --stack {stack} installs it"
     )
-    verdict: Verdict
-    if now is None or not sight.host.backups_asked:
-        verdict, seen = "unknown", "not asked"
-    elif last is None and said:
-        verdict, seen = "fail", f"{declared.folder}/.verified-{container} is garbled"
+    status: CheckStatus
+    if now is None or not observations.host.backups_asked:
+        status, observed = "unknown", "not asked"
+    elif last is None and note:
+        status, observed = "fail", f"{declared.folder}/.verified-{container} is not readable"
     elif last is None:
         due = gap is not None and (up is None or up > gap + LATE)
-        verdict = "fail" if due else "unknown" if gap is None else "pass"
-        seen = f"none in {declared.folder} yet; schedule: {declared.schedule or 'by hand'}"
+        status = "fail" if due else "unknown" if gap is None else "pass"
+        observed = f"none in {declared.folder} yet; schedule: {declared.schedule or 'by hand'}"
     else:
-        age, there = now - last.made, sight.host.archive_present("verified")
-        verdict = judged("asked", there and (gap is None or age <= gap + LATE))
-        seen = f"{declared.folder}/{last.archive}: {'' if there else 'GONE; '}made {_days(age)} ago"
-        full = _fuller(sight, last)
+        age, exists = now - last.made, observations.host.archive_present("verified")
+        status = check_status("asked", exists and (gap is None or age <= gap + LATE))
+        missing = "" if exists else "MISSING; "
+        observed = f"{declared.folder}/{last.archive}: {missing}made {_days(age)} ago"
+        full = _last_full_archive(observations, last)
         if full is not None:
             path = f"{declared.folder}/{full.archive}"
-            verdict = "fail"
-            seen += f"; it holds no retained message, and {path} held {full.retained}"
-            mend = (
-                f"were they lost? ./brokerctl backup restore {path} --stack {stack}; that archive "
-                "stays until then. Were they to go? Delete it"
+            status = "fail"
+            observed += f"; it holds no retained message, and {path} held {full.retained}"
+            fix = (
+                f"if messages were lost: ./brokerctl backup restore {path} --stack {stack}; that "
+                "archive is kept until then. If they were deleted on purpose, delete that archive"
             )
-        elif verdict == "pass" and declared.recipient and not _opened(drilled):
-            verdict = "unknown"
-            seen += "; encrypted, and nobody has opened one yet"
-            mend = (
-                f"./brokerctl backup verify --stack {stack} --identity FILE, the file with the age "
-                "identity"
+        elif status == "pass" and declared.recipient and not _was_decrypted(drilled):
+            status = "unknown"
+            observed += "; encrypted, and no archive has been decrypted yet"
+            fix = (
+                f"./brokerctl backup verify --stack {stack} --identity FILE, with the file of the "
+                "age identity"
             )
     return CheckResult(
         name="backups",
-        asks=asks,
-        verdict=verdict,
-        seen=f"{seen}; tried on a broker of its own (./brokerctl backup verify): {tried}",
-        mend=mend,
+        description=description,
+        status=status,
+        observed=f"{observed}; last verified (./brokerctl backup verify): {verified}",
+        fix=fix,
     )
 
 
-def _fuller(sight: Observations, last: Note) -> Note | None:
-    """Return the archive that holds what *last* has lost, as long as it is there."""
-    filled = Note.parse(sight.host.backup_note("filled"))
-    if filled is None or last.retained or not sight.host.archive_present("filled"):
+def _last_full_archive(observations: Observations, last: Note) -> Note | None:
+    """Return the archive with the retained messages that *last* lacks, if it exists."""
+    filled = Note.parse(observations.host.backup_note("filled"))
+    if filled is None or last.retained or not observations.host.archive_present("filled"):
         return None
     return filled
 
 
-def _opened(drilled: Note | None) -> bool:
+def _was_decrypted(drilled: Note | None) -> bool:
     return drilled is not None and drilled.archive.endswith(".age")
 
 

@@ -1,42 +1,43 @@
-"""The checklist and the security practices of the page by hand, judged from what was seen."""
+"""All checks: the deployment checklist and the security practices of the manual setup guide."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from broker.checks.check_result import CheckResult
-from broker.checks.deployment_checklist import deployment, is_declared_conf, rewrite
+from broker.checks.deployment_checklist import deployment_checks, is_declared_conf, rewrite
 from broker.checks.observations import Observations
-from broker.checks.security_practices import practices
+from broker.checks.security_practices import security_checks
 from broker.mosquitto.reload_or_replace import reserves, start_digest
 from broker.settings.stack_settings import Settings
 
 
-def checklist(settings: Settings, stack: str, sight: Observations) -> list[CheckResult]:
-    """Return every point, in the order of the page."""
+def checklist(settings: Settings, stack: str, observations: Observations) -> list[CheckResult]:
+    """Return the result of every check, in the order of the manual setup guide."""
     return [
-        *deployment(settings, stack, sight),
-        *practices(settings, stack, sight),
-        *_drift(settings, stack, sight),
+        *deployment_checks(settings, stack, observations),
+        *security_checks(settings, stack, observations),
+        *_drift(settings, stack, observations),
     ]
 
 
-def _drift(settings: Settings, stack: str, sight: Observations) -> Iterator[CheckResult]:
+def _drift(settings: Settings, stack: str, observations: Observations) -> Iterator[CheckResult]:
     broker = settings.broker
-    same = is_declared_conf(settings, sight)
-    label = sight.host.start_digest(broker.container)
-    reserved = reserves(broker, sight.host, sight.image)
-    current = start_digest(broker, sight.image, reserved=reserved) == label if label else None
-    said = [
-        *(["mosquitto.conf is another one than declared"] if same is False else []),
-        *(["the container was made from other settings"] if current is False else []),
+    conf_matches = is_declared_conf(settings, observations)
+    label = observations.host.start_digest(broker.container)
+    reserved = reserves(broker, observations.host, observations.image)
+    digest = start_digest(broker, observations.image, reserved=reserved)
+    container_matches = digest == label if label else None
+    differences = [
+        *(["mosquitto.conf is not the declared one"] if conf_matches is False else []),
+        *(["the container was created from other settings"] if container_matches is False else []),
     ]
-    known = same is not None and current is not None
+    known = conf_matches is not None and container_matches is not None
     up = f"./brokerctl up --stack {stack}: every client is disconnected once"
     yield CheckResult(
         name="drift",
-        asks="what runs is what the stack file says",
-        verdict="fail" if said else "pass" if known else "unknown",
-        seen="; ".join(said) or ("nothing differs" if known else "not asked"),
-        mend=rewrite(settings, stack) if same is False else up,
+        description="the running broker matches the stack file",
+        status="fail" if differences else "pass" if known else "unknown",
+        observed="; ".join(differences) or ("nothing differs" if known else "not asked"),
+        fix=rewrite(settings, stack) if conf_matches is False else up,
     )

@@ -1,4 +1,4 @@
-"""The points of the page's deployment checklist, each judged from what was seen."""
+"""The deployment checklist of the manual setup guide, evaluated from observations."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
-from broker.checks.check_result import CheckResult, Verdict, judged
+from broker.checks.check_result import CheckResult, CheckStatus, check_status
 from broker.checks.observations import LET_IN, REFUSED, Observations, is_text, owner
-from broker.checks.storage import foreign, given_back, log, no_file, persistence, room
+from broker.checks.storage import chown_command, log, no_file, persistence, room, wrong_folder_owner
 from broker.credentials.logins import logins, stamps
 from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
@@ -20,146 +20,153 @@ from broker.settings.listener_settings import Listener
 from broker.settings.stack_settings import Settings
 
 
-def deployment(settings: Settings, stack: str, sight: Observations) -> Iterator[CheckResult]:
-    """Yield them in the order of the page."""
+def deployment_checks(
+    settings: Settings, stack: str, observations: Observations
+) -> Iterator[CheckResult]:
+    """Yield the results in the order of the manual setup guide."""
     up, restart = f"./brokerctl up --stack {stack}", f"./brokerctl restart --stack {stack}"
-    anew = rewrite(settings, stack)
-    yield _container(settings, stack, sight)
-    yield _ports(settings, sight, f"./brokerctl firewall --stack {stack}")
-    yield _anonymous(sight, anew)
-    yield _hashes(settings, sight, anew)
-    yield _rules(settings, sight, anew)
-    yield _services(settings, sight, anew)
+    rewrite_fix = rewrite(settings, stack)
+    yield _container(settings, stack, observations)
+    yield _ports(settings, observations, f"./brokerctl firewall --stack {stack}")
+    yield _anonymous(observations, rewrite_fix)
+    yield _hashes(settings, observations, rewrite_fix)
+    yield _rules(settings, observations, rewrite_fix)
+    yield _services(settings, observations, rewrite_fix)
     if settings.broker.env_files:
-        yield _env_files(settings, stack, sight)
-    yield from _networks(settings, stack, sight, up)
+        yield _env_files(settings, stack, observations)
+    yield from _networks(settings, stack, observations, up)
     if settings.broker.tls_listeners:
-        yield _certificates(settings, sight, up)
-    yield log(settings, sight, restart)
-    yield persistence(settings, sight, restart)
-    yield room(settings, sight)
-    yield _health(settings, sight, restart)
+        yield _certificates(settings, observations, up)
+    yield log(settings, observations, restart)
+    yield persistence(settings, observations, restart)
+    yield room(settings, observations)
+    yield _health(settings, observations, restart)
 
 
 def rewrite(settings: Settings, stack: str) -> str:
     """
-    Return what puts the declared files in place: text, owner and mode.
+    Return the fix that installs the declared files again, with text, owner and mode.
 
-    Pulumi runs a command again when its inputs change, and doesn't see an edit on the host: an up
-    alone leaves it. Another password of the health check is another input, and nobody else's.
+    Pulumi runs a command only if its inputs change and does not detect an edit on the host. A new
+    password for the health check changes the inputs and affects no client.
     """
     return (
-        f"broker.health.generation: another one than {settings.broker.health.generation!r} in the "
-        f"stack file, then ./brokerctl up --stack {stack}: it writes all files anew, and "
-        "disconnects nobody whose login is declared"
+        f"set broker.health.generation to a value other than {settings.broker.health.generation!r} "
+        f"in the stack file, then ./brokerctl up --stack {stack}: it writes all files again and "
+        "disconnects no client with a declared login"
     )
 
 
-def _container(settings: Settings, stack: str, sight: Observations) -> CheckResult:
+def _container(settings: Settings, stack: str, observations: Observations) -> CheckResult:
     name = settings.broker.container
-    state, restarts = sight.host.container_state(name), sight.host.restarts(name)
-    mend = f"./brokerctl restart --stack {stack}; why it ended: ./brokerctl logs --stack {stack}"
-    if is_declared_conf(settings, sight) is False:
-        mend = f"mosquitto.conf first. {rewrite(settings, stack)}; then {mend}"
+    state, restarts = observations.host.container_state(name), observations.host.restarts(name)
+    fix = f"./brokerctl restart --stack {stack}; why it stopped: ./brokerctl logs --stack {stack}"
+    if is_declared_conf(settings, observations) is False:
+        fix = f"mosquitto.conf first. {rewrite(settings, stack)}; then {fix}"
     if state == "absent":
-        # Without a look at Docker, Pulumi takes it for being there.
-        mend = (
+        # Without --refresh, Pulumi assumes that the container exists.
+        fix = (
             f'eval "$(./brokerctl env --stack {stack})"; pulumi up --refresh --stack {stack}; or, '
-            f"where it was never up: ./brokerctl up --stack {stack}"
+            f"if it was never deployed: ./brokerctl up --stack {stack}"
         )
     return CheckResult(
         name="container",
-        asks="the broker's container is running",
-        verdict=judged(state, state == "running"),
-        seen=f"{name}: {state or 'not asked'}, started again {restarts or '?'} times by Docker",
-        mend=mend,
+        description="the broker's container is running",
+        status=check_status(state, state == "running"),
+        observed=f"{name}: {state or 'not asked'}, restarted {restarts or '?'} times by Docker",
+        fix=fix,
     )
 
 
-def _ports(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    said: list[str] = []
-    verdict: Verdict = "pass"
+def _ports(settings: Settings, observations: Observations, fix: str) -> CheckResult:
+    lines: list[str] = []
+    status: CheckStatus = "pass"
     for name, listener in settings.broker.listeners.items():
-        answer = sight.answers.get(name, "")
-        said.append(f"{name} ({listener.port}): {answer or 'not asked'}")
-        if user := sight.host.port_user(listener.port):
-            said[-1] += f"; the port is in use by {user}"
+        answer = observations.answers.get(name, "")
+        lines.append(f"{name} ({listener.port}): {answer or 'not asked'}")
+        if user := observations.host.port_user(listener.port):
+            lines[-1] += f"; the port is in use by {user}"
         if answer == LET_IN:
             continue
-        if not answer or not _is_meant(listener, sight.here):
-            said[-1] += f"; {sight.here or 'this machine'} is not on its list"
-            verdict = "unknown" if verdict == "pass" else verdict
+        if not answer or not _may_connect(listener, observations.here):
+            lines[-1] += f"; {observations.here or 'this machine'} is not in its allowFrom"
+            status = "unknown" if status == "pass" else status
         else:
-            verdict = "fail"
+            status = "fail"
     return CheckResult(
         name="ports",
-        asks="every port answers a client that may reach it",
-        verdict=verdict,
-        seen="; ".join(said),
-        mend=f"is it the address and port that clients are told (MQTT_URL)? {mend}",
+        description="every port answers a client that may reach it",
+        status=status,
+        observed="; ".join(lines),
+        fix=f"compare address and port with those that clients use (MQTT_URL); {fix}",
     )
 
 
-def _is_meant(listener: Listener, here: str) -> bool:
-    """Return whether a client at *here* is one that the listener is for."""
+def _may_connect(listener: Listener, here: str) -> bool:
+    """Return whether the listener accepts clients from the address *here*."""
     if not here:
         return False
     address = ip_address(here)
     if listener.bound.is_loopback or address.is_loopback:
         return address.is_loopback
-    return not listener.allow_from or any(address in each for each in listener.allow_from)
+    return not listener.allow_from or any(address in network for network in listener.allow_from)
 
 
-def _anonymous(sight: Observations, mend: str) -> CheckResult:
-    guessed = {f"{name}, a wrong password": answer for name, answer in sight.guessed.items()}
-    asked = {name: answer for name, answer in {**sight.anonymous, **guessed}.items() if answer}
-    in_at = [name for name, answer in asked.items() if answer == LET_IN]
+def _anonymous(observations: Observations, fix: str) -> CheckResult:
+    guessed = {f"{name}, a wrong password": answer for name, answer in observations.guessed.items()}
+    asked = {
+        name: answer for name, answer in {**observations.anonymous, **guessed}.items() if answer
+    }
+    accepted_at = [name for name, answer in asked.items() if answer == LET_IN]
     refused = [name for name, answer in asked.items() if answer.startswith(REFUSED)]
     return CheckResult(
         name="anonymous",
-        asks="nobody is let in without a login, or with a wrong password",
-        verdict="fail" if in_at else "pass" if refused else "unknown",
-        seen="; ".join(f"{name}: {answer}" for name, answer in asked.items()) or "not asked",
-        mend=f"somebody's edit of mosquitto.conf: {mend}",
+        description="no client gets in without a login or with a wrong password",
+        status="fail" if accepted_at else "pass" if refused else "unknown",
+        observed="; ".join(f"{name}: {answer}" for name, answer in asked.items()) or "not asked",
+        fix=f"mosquitto.conf was edited: {fix}",
     )
 
 
-def _hashes(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    asks = "the password file is there, and holds hashes alone"
+def _hashes(settings: Settings, observations: Observations, fix: str) -> CheckResult:
+    description = "the password file exists and contains only hashes"
     path = f"{settings.broker.folders.config}/{settings.broker.files.passwords}"
-    lines, file = sight.host.password_lines, sight.host.file(path)
+    lines, file = observations.host.password_lines, observations.host.file(path)
     if lines is None or file is None:
-        return no_file("password hashes", asks, path, sight, mend)
+        return no_file("password hashes", description, path, observations, fix)
     hashed, other = lines.hashed, lines.other
-    # The canary's too, whom nobody declares.
+    # One more for the canary, which the stack file does not declare.
     declared = len(stamps(settings)) + 1
-    good = file.mode == "600" and file.owner == owner(settings.broker)
-    others, folder = foreign(settings, sight, settings.broker.folders.config)
+    private = file.mode == "600" and file.owner == owner(settings.broker)
+    wrong_owner, folder = wrong_folder_owner(settings, observations, settings.broker.folders.config)
     return CheckResult(
         name="password hashes",
-        asks=asks,
-        verdict="pass" if good and hashed == declared and not (other or others) else "fail",
-        seen=f"{hashed} logins with a hash, {declared} are declared; {other} lines of another "
-        f"kind; mode {file.mode}, owner {file.owner}{folder}",
-        mend=given_back(settings, settings.broker.folders.config)
-        if others
-        else f"{mend} (mode 600, owner {owner(settings.broker)})",
+        description=description,
+        status="pass" if private and hashed == declared and not (other or wrong_owner) else "fail",
+        observed=f"{hashed} logins with a hash, {declared} are declared; {other} other "
+        f"lines; mode {file.mode}, owner {file.owner}{folder}",
+        fix=chown_command(settings, settings.broker.folders.config)
+        if wrong_owner
+        else f"{fix} (mode 600, owner {owner(settings.broker)})",
     )
 
 
-def _rules(settings: Settings, sight: Observations, mend: str) -> CheckResult:
+def _rules(settings: Settings, observations: Observations, fix: str) -> CheckResult:
     path = f"{settings.broker.folders.config}/{settings.broker.files.acl}"
-    same = is_text(sight.host, path, render_acl(settings))
-    idle = [name for name, each in settings.users.items() if not _has_rules(each)]
-    seen = "the ACL file is what the stack file says" if same else "the ACL file is another one"
+    same = is_text(observations.host, path, render_acl(settings))
+    without_rules = [name for name, user in settings.users.items() if not _has_rules(user)]
+    observed = (
+        "the ACL file matches the stack file" if same else "the ACL file is not the declared one"
+    )
     if same is None:
-        seen = f"{path}: not asked"
+        observed = f"{path}: not asked"
     return CheckResult(
         name="access rules",
-        asks="every user has rules, and they are in the ACL file",
-        verdict="fail" if same is False or idle else "unknown" if same is None else "pass",
-        seen=seen + (f"; without any rule: {', '.join(idle)}" if idle else ""),
-        mend=f"{mend}; then ./brokerctl explain USER TOPIC says which rule decides",
+        description="every user has rules, and they are in the ACL file",
+        status="fail" if same is False or without_rules else "unknown" if same is None else "pass",
+        observed=observed
+        + (f"; without any rule: {', '.join(without_rules)}" if without_rules else ""),
+        fix=f"{fix}; then ./brokerctl explain USER TOPIC shows which rule decides",
     )
 
 
@@ -167,76 +174,89 @@ def _has_rules(user: Any) -> bool:
     return bool(user.readwrite or user.read or user.write or user.roles)
 
 
-def _services(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    wrong = {name: said for name, said in sight.logins.items() if said != LET_IN}
-    reached = {name: said for name, said in wrong.items() if said.startswith(REFUSED)}
-    unasked = [name for name in settings.users if name not in sight.logins]
-    verdict: Verdict = "fail" if reached else "unknown" if wrong or not sight.logins else "pass"
-    said = [f"{name}: {answer}" for name, answer in sorted(wrong.items())]
+def _services(settings: Settings, observations: Observations, fix: str) -> CheckResult:
+    failed = {name: answer for name, answer in observations.logins.items() if answer != LET_IN}
+    refused = [name for name, answer in failed.items() if answer.startswith(REFUSED)]
+    unasked = [name for name in settings.users if name not in observations.logins]
+    status: CheckStatus = (
+        "fail" if refused else "unknown" if failed or not observations.logins else "pass"
+    )
+    lines = [f"{name}: {answer}" for name, answer in sorted(failed.items())]
     if unasked:
-        said.append(f"passwords that only their clients know: {', '.join(unasked)}")
+        lines.append(f"passwords that only their clients know: {', '.join(unasked)}")
     return CheckResult(
         name="logins",
-        asks="every user can log in with the password that the stack has for it",
-        verdict=verdict,
-        seen="; ".join([f"{len(sight.logins) - len(wrong)} of {len(sight.logins)} let in", *said]),
-        mend=f"{mend}; clients read theirs with ./brokerctl credentials USER",
+        description="every user can log in with the password that the stack has for it",
+        status=status,
+        observed="; ".join(
+            [
+                f"{len(observations.logins) - len(failed)} of {len(observations.logins)} let in",
+                *lines,
+            ]
+        ),
+        fix=f"{fix}; ./brokerctl credentials USER shows a client's password",
     )
 
 
-def _env_files(settings: Settings, stack: str, sight: Observations) -> CheckResult:
-    said: list[str] = []
+def _env_files(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    good: list[str] = []
     wrong: list[str] = []
     asked = True
-    for each in settings.broker.env_files:
-        file, digest = sight.host.file(each.path), sight.host.file_digest(each.path)
-        good = f"600 {each.owner.uid}:{each.owner.gid}"
-        if sight.host.file_absent(each.path):
-            wrong.append(f"{each.path}: absent")
-        elif file is None or each.path not in sight.env:
+    for env_file in settings.broker.env_files:
+        file, digest = (
+            observations.host.file(env_file.path),
+            observations.host.file_digest(env_file.path),
+        )
+        declared = f"600 {env_file.owner.uid}:{env_file.owner.gid}"
+        if observations.host.file_absent(env_file.path):
+            wrong.append(f"{env_file.path}: absent")
+        elif file is None or env_file.path not in observations.env:
             asked = False
-            said.append(f"{each.path}: not asked")
-        elif digest != sight.env[each.path]:
-            wrong.append(f"{each.path}: MQTT_URL or another line is not what it ought to be")
-        elif f"{file.mode} {file.owner}" != good:
-            wrong.append(f"{each.path}: mode {file.mode}, owner {file.owner}; {good} was declared")
+            good.append(f"{env_file.path}: not asked")
+        elif digest != observations.env[env_file.path]:
+            wrong.append(f"{env_file.path}: MQTT_URL or another line is not the declared one")
+        elif f"{file.mode} {file.owner}" != declared:
+            wrong.append(
+                f"{env_file.path}: mode {file.mode}, owner {file.owner}; declared is {declared}"
+            )
         else:
-            said.append(f"{each.path}: as it was written")
-    users = list(dict.fromkeys(each.user for each in settings.broker.env_files))
-    read = "; ".join(f"./brokerctl credentials {user} --stack {stack}" for user in users)
+            good.append(f"{env_file.path}: unchanged")
+    users = list(dict.fromkeys(env_file.user for env_file in settings.broker.env_files))
+    commands = "; ".join(f"./brokerctl credentials {user} --stack {stack}" for user in users)
     return CheckResult(
         name="env files",
-        asks="services read from their env files where the broker is, and how to log in",
-        verdict="fail" if wrong else "pass" if asked else "unknown",
-        seen="; ".join([*wrong, *said]),
-        mend=f"what belongs there: {read}. No up sees an edit on the host; ./brokerctl rotate "
-        f"{' '.join(users)} --stack {stack} writes it, with another password",
+        description="env files contain the address of the broker and the login",
+        status="fail" if wrong else "pass" if asked else "unknown",
+        observed="; ".join([*wrong, *good]),
+        fix=f"the declared values: {commands}. An up does not detect an edit on the host; "
+        f"./brokerctl rotate {' '.join(users)} --stack {stack} writes the file again, with a new "
+        "password",
     )
 
 
-def _certificates(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    said: list[str] = []
-    verdict: Verdict = "pass"
+def _certificates(settings: Settings, observations: Observations, fix: str) -> CheckResult:
+    lines: list[str] = []
+    status: CheckStatus = "pass"
     for name, listener in settings.broker.tls_listeners.items():
-        certificate = sight.host.certificate(name)
-        looked_at = (certificate, sight.host.client_ca(name))
-        wrong = [found.text for found in looked_at if found.state in ("due", "wrong")]
-        left = _seconds_left(sight.ends.get(name, ""), sight.host.now)
-        soon = sight.host.certificate_ends(name)
-        said.append(f"{name}: ends {sight.ends.get(name) or 'nobody knows when'}")
+        certificate = observations.host.certificate(name)
+        checked = (certificate, observations.host.client_ca(name))
+        wrong = [found.text for found in checked if found.state in ("due", "wrong")]
+        left = _seconds_left(observations.ends.get(name, ""), observations.host.now)
+        soon = observations.host.certificate_ends(name)
+        lines.append(f"{name}: expires {observations.ends.get(name) or 'at an unknown time'}")
         if wrong or soon or (left is not None and left < 0):
-            verdict = "fail"
-            said[-1] += "".join(f"; {each}" for each in wrong)
+            status = "fail"
+            lines[-1] += "".join(f"; {problem}" for problem in wrong)
         elif left is None or (
             certificate.state == "unknown" and not (listener.tls and listener.tls.external)
         ):
-            verdict = "unknown" if verdict == "pass" else verdict
+            status = "unknown" if status == "pass" else status
     return CheckResult(
         name="certificates",
-        asks="no certificate has ended, or is about to",
-        verdict=verdict,
-        seen="; ".join(said),
-        mend=f"a given or supplied one: put the renewed one in its place; then {mend}",
+        description="no certificate has expired or expires soon",
+        status=status,
+        observed="; ".join(lines),
+        fix=f"if the certificate is given or supplied, replace it with the renewed one; then {fix}",
     )
 
 
@@ -248,78 +268,89 @@ def _seconds_left(end: str, now: int | None) -> float | None:
 
 
 def open_to_all(broker: Broker) -> list[str]:
-    """Return the ports that anybody reaches, by the name of their gate."""
+    """Return the names of the ports that anybody can reach."""
     return [
         name
-        for name, each in broker.exposed_ports.items()
-        if not each.bound.is_loopback and (each.open_to_everyone or not is_declared(broker))
+        for name, listener in broker.exposed_ports.items()
+        if not listener.bound.is_loopback and (listener.open_to_everyone or not is_declared(broker))
     ]
 
 
 def _networks(
-    settings: Settings, stack: str, sight: Observations, mend: str
+    settings: Settings, stack: str, observations: Observations, fix: str
 ) -> Iterator[CheckResult]:
     broker = settings.broker
-    lines, problem = report(broker, sight.host)
-    lists = "; ".join(lines[: len(broker.listeners)])
-    state = sight.host.rules(broker.container).state
-    local = all(each.bound.is_loopback for each in broker.exposed_ports.values())
-    devices = [each.name for each in logins(settings) if settings.users[each.user].device]
-    devices += [each for fleet in settings.fleets.values() for each in fleet.admitted]
-    shut = [name for name in devices if sight.logins.get(name, "").startswith(REFUSED)]
+    lines, problem = report(broker, observations.host)
+    state = observations.host.rules(broker.container).state
+    local = all(listener.bound.is_loopback for listener in broker.exposed_ports.values())
     known = local or not is_declared(broker) or state != "unknown"
-    # A list of networks lets nobody in: that one of them came is what tells that they can.
-    came = (
-        {name: sight.log.parties[name] for name in devices if name in sight.log.parties}
-        if sight.log
-        else {}
-    )
-    last = max(came.items(), key=lambda each: each[1].last, default=None)
-    met = f"{len(came)} of {len(devices)} are in the log"
-    if last is not None:
-        met += f", the last {last[0]} from {last[1].address}, {last[1].last:%Y-%m-%dT%H:%M:%SZ}"
-    yield CheckResult(
-        name="controllers",
-        asks="controllers can connect from their own network",
-        verdict="fail" if problem or shut else "pass" if known and came else "unknown",
-        seen=f"{lists}; devices: {met if devices else 'none declared'}"
-        + (f"; refused: {', '.join(shut)}" if shut else ""),
-        mend=mend
-        if problem or shut
-        else f"let one come, and ask again; who was here: ./brokerctl inventory --stack {stack}",
-    )
+    lists = "; ".join(lines[: len(broker.listeners)])
+    yield _controllers(settings, stack, observations, lists, problem=problem, known=known, fix=fix)
     anybody = open_to_all(broker)
-    seen = f"rules {'not seen: not root there' if state == 'unknown' else state}"
+    observed = f"rules {'unknown: the login is not root' if state == 'unknown' else state}"
     if local:
-        seen = "bound to this host alone"
+        observed = "bound to this host only"
     if anybody:
-        seen = f"anybody reaches {', '.join(anybody)}"
+        observed = f"anybody reaches {', '.join(anybody)}"
     yield CheckResult(
         name="firewall",
-        asks="nobody reaches a port but from the declared networks",
-        verdict="fail" if problem or anybody else "pass" if known else "unknown",
-        seen=problem or seen,
-        mend=f"allowFrom in the stack file, then {mend}" if anybody else mend,
+        description="only the declared networks reach the ports",
+        status="fail" if problem or anybody else "pass" if known else "unknown",
+        observed=problem or observed,
+        fix=f"allowFrom in the stack file, then {fix}" if anybody else fix,
     )
 
 
-def _health(settings: Settings, sight: Observations, mend: str) -> CheckResult:
-    state = sight.host.health(settings.broker.container)
+def _controllers(
+    settings: Settings,
+    stack: str,
+    observations: Observations,
+    lists: str,
+    *,
+    problem: str,
+    known: bool,
+    fix: str,
+) -> CheckResult:
+    devices = [login.name for login in logins(settings) if settings.users[login.user].device]
+    devices += [member for fleet in settings.fleets.values() for member in fleet.admitted]
+    refused = [name for name in devices if observations.logins.get(name, "").startswith(REFUSED)]
+    # allowFrom is no proof that devices can connect; a device in the log is.
+    parties = observations.log.parties if observations.log else {}
+    connected = {name: parties[name] for name in devices if name in parties}
+    last = max(connected.items(), key=lambda item: item[1].last, default=None)
+    in_log = f"{len(connected)} of {len(devices)} are in the log"
+    if last is not None:
+        in_log += f", the last {last[0]} from {last[1].address}, {last[1].last:%Y-%m-%dT%H:%M:%SZ}"
+    return CheckResult(
+        name="controllers",
+        description="controllers can connect from their own network",
+        status="fail" if problem or refused else "pass" if known and connected else "unknown",
+        observed=f"{lists}; devices: {in_log if devices else 'none declared'}"
+        + (f"; refused: {', '.join(refused)}" if refused else ""),
+        fix=fix
+        if problem or refused
+        else "connect a device, then check again; who has connected: "
+        f"./brokerctl inventory --stack {stack}",
+    )
+
+
+def _health(settings: Settings, observations: Observations, fix: str) -> CheckResult:
+    state = observations.host.health(settings.broker.container)
     return CheckResult(
         name="health",
-        asks="the container's health check passes",
-        verdict=judged(state.replace("starting", ""), state == "healthy"),
-        seen=state or "not asked",
-        mend=f"docker inspect --format '{{{{json .State.Health}}}}' {settings.broker.container} "
-        f"says what it saw; {mend}",
+        description="the container's health check passes",
+        status=check_status(state.replace("starting", ""), state == "healthy"),
+        observed=state or "not asked",
+        fix=f"docker inspect --format '{{{{json .State.Health}}}}' {settings.broker.container} "
+        f"shows the output of the check; {fix}",
     )
 
 
-def is_declared_conf(settings: Settings, sight: Observations) -> bool | None:
+def is_declared_conf(settings: Settings, observations: Observations) -> bool | None:
+    """Return whether mosquitto.conf matches the stack file; None if it was not read."""
     broker = settings.broker
     path = f"{broker.folders.config}/{broker.files.conf}"
-    # Of which form it ought to be is the container's to say, by its label
-    # (broker/checks/checklist.py).
-    return is_text(sight.host, path, render_conf(broker, reserved=True)) or is_text(
-        sight.host, path, render_conf(broker)
+    # Both forms match: checklist.py compares the container's label, which depends on the form.
+    return is_text(observations.host, path, render_conf(broker, reserved=True)) or is_text(
+        observations.host, path, render_conf(broker)
     )

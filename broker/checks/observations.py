@@ -1,4 +1,4 @@
-"""What was seen of a broker, on its host and from where the check was run."""
+"""Observations of a broker, on its host and from the machine that runs the check."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Observe
 from broker.host.script_calls import ScriptCall
 from broker.logs.log_parser import LogSummary
 from broker.logs.logrotate import log_path, logrotate_path
@@ -19,29 +20,29 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, kw_only=True)
 class Observations:
-    """What was seen of a broker, on its host and from where the check was run."""
+    """Observations of a broker, on its host and from the machine that runs the check."""
 
     host: HostFacts
     image: str = ""
-    """The image that ought to run."""
+    """The deployed image."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """What a client with a good login was told, by listener."""
+    """The result of a login with the right password, by listener."""
     anonymous: Mapping[str, str] = field(default_factory=dict)
-    """What a client without one was told, by listener."""
+    """The result of a connection without a login, by listener."""
     guessed: Mapping[str, str] = field(default_factory=dict)
-    """What a client with a user's name and another password was told, by listener."""
+    """The result of a login with a wrong password, by listener."""
     logins: Mapping[str, str] = field(default_factory=dict)
-    """What each user was told, by name."""
+    """The result of the login of each user, by name."""
     here: str = ""
-    """The address that the broker's network sees this machine by."""
+    """The address of this machine in the broker's network."""
     ages: Mapping[str, int] = field(default_factory=dict)
-    """Days since each password is the one it is, by whose it is."""
+    """The age of each password in days, by login."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """The SHA-256 that each env file ought to have, by path."""
+    """The SHA-256 of each env file's declared text, by path."""
     ends: Mapping[str, str] = field(default_factory=dict)
-    """When each listener's certificate ended, as the last `up` put it in place, by name."""
+    """When the certificate that the last `up` installed expires, by listener."""
     log: LogSummary | None = None
-    """What the log says of the last hour; nothing where nobody could read it."""
+    """The log of the last hour; None if it could not be read."""
 
 
 def check_calls(settings: Settings) -> list[ScriptCall]:
@@ -52,30 +53,37 @@ def check_calls(settings: Settings) -> list[ScriptCall]:
     broker = settings.broker
     folder = broker.folders.config
     files = broker.files
-    words: list[tuple[str, ...]] = [
-        ("broker", broker.container),
-        *(("file", f"{folder}/{each}") for each in (files.conf, files.acl, files.passwords)),
-        ("file", log_path(broker)),
-        ("file", logrotate_path(broker)),
-        ("file", f"{broker.folders.data}/mosquitto.db"),
-        *(("owner", each) for each in (folder, broker.folders.data, broker.folders.log)),
-        *(("space", each) for each in written_folders(broker)),
-        *((verb, each.path) for each in broker.env_files for verb in ("file", "digest")),
-        ("passwords", f"{folder}/{files.passwords}"),
-        *(("blocks", f"{folder}/{each}") for each in (files.conf, files.acl)),
-        *([("backups", broker.backups.folder, broker.container)] if broker.backups else []),
+    return [
+        Observe.broker(broker.container),
+        *(Observe.file(f"{folder}/{name}") for name in (files.conf, files.acl, files.passwords)),
+        Observe.file(log_path(broker)),
+        Observe.file(logrotate_path(broker)),
+        Observe.file(f"{broker.folders.data}/mosquitto.db"),
+        *(Observe.owner(path) for path in (folder, broker.folders.data, broker.folders.log)),
+        *(Observe.space(path) for path in written_folders(broker)),
+        *(
+            call
+            for file in broker.env_files
+            for call in (Observe.file(file.path), Observe.digest(file.path))
+        ),
+        Observe.passwords(f"{folder}/{files.passwords}"),
+        *(Observe.blocks(f"{folder}/{name}") for name in (files.conf, files.acl)),
+        *(
+            [Observe.backups(broker.backups.folder, container=broker.container)]
+            if broker.backups
+            else []
+        ),
     ]
-    return [ScriptCall(words=each) for each in words]
 
 
 def written_folders(broker: Broker) -> list[str]:
-    """Return the folders that fill up."""
+    """Return the folders that grow: data, log and backups."""
     archives = [broker.backups.folder] if broker.backups else []
     return [broker.folders.data, broker.folders.log, *archives]
 
 
 def owner(broker: Broker) -> str:
-    """Return whom the broker's files belong to, as chown takes it."""
+    """Return the owner of the broker's files, as an argument of chown."""
     return f"{broker.owner.uid}:{broker.owner.gid}"
 
 
@@ -84,14 +92,14 @@ def folder_owner(broker: Broker, folder: str) -> str:
     return owner(broker) if folder == broker.folders.data else f"0:{broker.owner.gid}"
 
 
-def is_text(seen: HostFacts, path: str, text: str) -> bool | None:
-    """Return whether the file holds *text*; nothing where nobody could look."""
-    said = seen.blocks_digest(path)
-    # Pulumi hands objects over with their keys sorted: the order of blocks is not the stack file's.
-    return said == blocks_digest(text) if said else None
+def is_text(facts: HostFacts, path: str, text: str) -> bool | None:
+    """Return whether the file contains *text*; None if it was not read."""
+    digest = facts.blocks_digest(path)
+    # Pulumi sorts the keys of objects, so the order of blocks differs from the stack file.
+    return digest == blocks_digest(text) if digest else None
 
 
 def blocks_digest(text: str) -> str:
-    """Return what ``host/commands/observe.sh`` says of a file with *text*."""
-    blocks = sorted(each.replace("\n", "\1") for each in text.strip("\n").split("\n\n"))
-    return sha256("".join(f"{each}\n" for each in blocks).encode()).hexdigest()
+    """Return the digest that ``host/commands/observe.sh`` prints for a file with *text*."""
+    blocks = sorted(block.replace("\n", "\1") for block in text.strip("\n").split("\n\n"))
+    return sha256("".join(f"{block}\n" for block in blocks).encode()).hexdigest()

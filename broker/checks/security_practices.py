@@ -1,4 +1,4 @@
-"""The page's security practices, each judged from the stack file and from what was seen."""
+"""The security practices of the manual setup guide, evaluated from settings and observations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from broker.access.guardrails import guardrail_findings
 from broker.checks.backup_archives import backups
-from broker.checks.check_result import CheckResult, judged
+from broker.checks.check_result import CheckResult, check_status
 from broker.checks.deployment_checklist import open_to_all
 from broker.checks.observations import Observations
 from broker.credentials.password_ages import old_passwords, rotation_fixes
@@ -15,100 +15,124 @@ from broker.logs.authentication_failures import total, worst_address
 from broker.settings.stack_settings import Settings
 
 
-def practices(settings: Settings, stack: str, sight: Observations) -> Iterator[CheckResult]:
-    """Yield them in the order of the page."""
-    broker = settings.broker
+def security_checks(
+    settings: Settings, stack: str, observations: Observations
+) -> Iterator[CheckResult]:
+    """Yield the results in the order of the manual setup guide."""
+    yield _strong_passwords(settings, stack)
+    yield _least_rights(settings, stack)
+    yield _internal_network(settings)
+    yield _rotation(settings, stack, observations)
+    yield _watched_log(settings)
+    yield _refused_logins(settings, stack, observations)
+    yield _denied_messages(settings, stack, observations)
+    yield backups(settings, stack, observations)
+
+
+def _strong_passwords(settings: Settings, stack: str) -> CheckResult:
     adopted = [name for name, user in settings.users.items() if not user.password_known]
-    yield CheckResult(
+    return CheckResult(
         name="strong passwords",
-        asks="passwords have 16 characters at least",
-        verdict="unknown" if adopted else "pass",
-        seen=f"generated ones have {broker.passwords.length}, supplied ones 16 at least"
-        + (f"; adopted, and known to their clients alone: {', '.join(adopted)}" if adopted else ""),
-        mend=f"./brokerctl rotate {' '.join(adopted)} --stack {stack}",
+        description="passwords have at least 16 characters",
+        status="unknown" if adopted else "pass",
+        observed=f"generated: {settings.broker.passwords.length}, supplied: at least 16"
+        + (f"; adopted, so only their clients know them: {', '.join(adopted)}" if adopted else ""),
+        fix=f"./brokerctl rotate {' '.join(adopted)} --stack {stack}",
     )
-    found = guardrail_findings(settings, stack)
-    yield CheckResult(
+
+
+def _least_rights(settings: Settings, stack: str) -> CheckResult:
+    findings = guardrail_findings(settings, stack)
+    return CheckResult(
         name="least rights",
-        asks="nobody may do more than is needed",
-        verdict="fail" if of_severity("error", found) else "unknown" if found else "pass",
-        seen="; ".join(one_line(found)) or "no guardrail speaks",
-        mend="the stack file's users, or guardrails with a reason",
+        description="no user has more rights than needed",
+        status="fail" if of_severity("error", findings) else "unknown" if findings else "pass",
+        observed="; ".join(one_line(findings)) or "no guardrail reports a finding",
+        fix="change the users in the stack file, or allow it under guardrails with a reason",
     )
-    public = [f"{each}: anybody" for each in open_to_all(broker)]
+
+
+def _internal_network(settings: Settings) -> CheckResult:
+    broker = settings.broker
+    public = [f"{name}: anybody" for name in open_to_all(broker)]
     public += [
-        f"{name}: {each}"
-        for name, gate in broker.exposed_ports.items()
-        for each in gate.allow_from
-        if not each.is_private
+        f"{name}: {network}"
+        for name, port in broker.exposed_ports.items()
+        for network in port.allow_from
+        if not network.is_private
     ]
-    yield CheckResult(
+    return CheckResult(
         name="internal network",
-        asks="no network of the internet is let in",
-        verdict="fail" if public else "pass",
-        seen="; ".join(public) or "every declared network is a private one",
-        mend="allowFrom in the stack file",
+        description="no public network may connect",
+        status="fail" if public else "pass",
+        observed="; ".join(public) or "every declared network is private",
+        fix="allowFrom in the stack file",
     )
-    most = broker.passwords.max_age_days
-    old = list(old_passwords(sight.ages, most, rotation_fixes(settings))) if most else []
-    oldest = max(sight.ages.items(), key=lambda each: each[1], default=None)
-    aged = f"the oldest, {oldest[0]}'s, is {oldest[1]} days old" if oldest else "no age is known"
-    yield CheckResult(
+
+
+def _rotation(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    ages, max_age = observations.ages, settings.broker.passwords.max_age_days
+    old = list(old_passwords(ages, max_age, rotation_fixes(settings))) if max_age else []
+    oldest = max(ages.items(), key=lambda item: item[1], default=None)
+    age = f"the oldest, {oldest[0]}'s, is {oldest[1]} days old" if oldest else "no age is known"
+    limit = f"{max_age} days are allowed" if max_age else "no passwords.maxAgeDays is declared"
+    return CheckResult(
         name="rotation",
-        asks="passwords are changed from time to time",
-        verdict="fail" if old else "pass" if most else "unknown",
-        seen="; ".join(one_line(old))
-        or f"{aged}; "
-        + (f"{most} days are allowed" if most else "no passwords.maxAgeDays is declared"),
-        mend=f"./brokerctl rotate USER --stack {stack}"
+        description="passwords are rotated",
+        status="fail" if old else "pass" if max_age else "unknown",
+        observed="; ".join(one_line(old)) or f"{age}; {limit}",
+        fix=f"./brokerctl rotate USER --stack {stack}"
         if old
         else "broker.passwords.maxAgeDays: 90",
     )
-    kinds = broker.logging.types
-    yield CheckResult(
+
+
+def _watched_log(settings: Settings) -> CheckResult:
+    log_types = settings.broker.logging.types
+    return CheckResult(
         name="watched log",
-        asks="refused logins are in the log (2.0 writes none of its WebSockets')",
-        verdict="pass" if "notice" in kinds else "fail",
-        seen=f"logging.types: {', '.join(kinds)}",
-        mend="broker.logging.types: with 'notice'",
+        description="refused logins are logged (2.0 does not log those of WebSockets)",
+        status="pass" if "notice" in log_types else "fail",
+        observed=f"logging.types: {', '.join(log_types)}",
+        fix="add 'notice' to broker.logging.types",
     )
-    yield _refused_logins(settings, stack, sight)
-    yield _denied_messages(settings, stack, sight)
-    yield backups(settings, stack, sight)
 
 
-def _refused_logins(settings: Settings, stack: str, sight: Observations) -> CheckResult:
-    most = settings.broker.logging.refused_per_hour
-    logged = sight.log is not None and "notice" in settings.broker.logging.types
-    times, seen = 0, "the log was not read"
-    if sight.log is not None:
-        times = total(sight.log.refused)
-        address, by_it = worst_address(sight.log)
-        seen = f"{times} in the last hour" + (f", {by_it} from {address}" if by_it else "")
+def _refused_logins(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    limit = settings.broker.logging.refused_per_hour
+    logged = observations.log is not None and "notice" in settings.broker.logging.types
+    times, observed = 0, "the log was not read"
+    if observations.log is not None:
+        times = total(observations.log.refused)
+        address, times_from_it = worst_address(observations.log)
+        observed = f"{times} in the last hour" + (
+            f", {times_from_it} from {address}" if times_from_it else ""
+        )
     return CheckResult(
         name="refused logins",
-        asks=f"no more than {most} logins an hour are refused",
-        verdict="fail" if times > most else "pass" if logged else "unknown",
-        seen=seen,
-        mend=f"./brokerctl refused --stack {stack} says who: a client with an old password, which "
-        "reads its own with ./brokerctl credentials USER, or a stranger, whom allowFrom keeps out; "
-        "broker.logging.refusedPerHour is the limit",
+        description=f"at most {limit} logins per hour are refused",
+        status="fail" if times > limit else "pass" if logged else "unknown",
+        observed=observed,
+        fix=f"./brokerctl refused --stack {stack} shows the clients. Give a client with an old "
+        "password the current one (./brokerctl credentials USER); block other clients with "
+        "allowFrom; broker.logging.refusedPerHour is the limit",
     )
 
 
-def _denied_messages(settings: Settings, stack: str, sight: Observations) -> CheckResult:
-    most = settings.broker.logging.denied_per_hour
+def _denied_messages(settings: Settings, stack: str, observations: Observations) -> CheckResult:
+    limit = settings.broker.logging.denied_per_hour
     logged = "debug" in settings.broker.logging.types
-    times = total(sight.log.denied) if sight.log is not None else 0
-    seen = f"{times} in the last hour" if sight.log is not None else "the log was not read"
+    times = total(observations.log.denied) if observations.log is not None else 0
+    observed = (
+        f"{times} in the last hour" if observations.log is not None else "the log was not read"
+    )
     return CheckResult(
         name="denied messages",
-        asks=f"no more than {most} messages an hour are denied by the rules",
-        verdict=judged("asked" if logged and sight.log else "", times <= most),
-        seen=seen if logged else "not logged",
-        mend=f"./brokerctl refused --stack {stack} says whose, and ./brokerctl explain which rule "
-        "decides; "
-        "broker.logging.deniedPerHour is the limit"
+        description=f"at most {limit} messages per hour are denied by the rules",
+        status=check_status("asked" if logged and observations.log else "", times <= limit),
+        observed=observed if logged else "not logged",
+        fix=f"./brokerctl refused --stack {stack} shows the clients, and ./brokerctl explain "
+        "shows which rule decides; broker.logging.deniedPerHour is the limit"
         if logged
-        else "broker.logging.types: with 'debug', which writes a line for each packet, too",
+        else "add 'debug' to broker.logging.types; it also logs a line for every packet",
     )

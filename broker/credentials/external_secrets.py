@@ -13,7 +13,7 @@ from broker.credentials.password_ages import set_password_fix
 from broker.credentials.password_hashes import check_hash
 from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, Settings
-from broker.tls.key_and_certificate import check_pair, ends_within
+from broker.tls.key_and_certificate import check_key_and_certificate, ends_within
 
 MIN_PASSWORD_LENGTH = 16
 """Minimum length of a password that a person chose."""
@@ -182,7 +182,7 @@ def _certificate_errors(settings: Settings, values: Any, now: datetime) -> Itera
             )
             continue
         try:
-            check_pair(values[name], now)
+            check_key_and_certificate(values[name], now)
         except ValueError as invalid:
             yield error(f"{PROJECT}:{CERTIFICATES}.{name}", str(invalid))
 

@@ -1,1 +1,1 @@
-"""Firewall rules for nftables, iptables and ufw, and whether the host still has them."""
+"""Firewall rules for nftables, iptables and ufw, and drift on the host."""

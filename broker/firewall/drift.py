@@ -1,4 +1,4 @@
-"""Whether the firewall's rules stand on the host as they were left, and what is done if not."""
+"""Detect firewall rules that differ from those that the last deployment applied."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from broker.host.layout import folder_of
 from broker.settings.broker_settings import Broker
 
 
-def revision(broker: Broker, seen: HostFacts) -> str:
+def revision(broker: Broker, facts: HostFacts) -> str:
     """
-    Return how many times the rules have been put in force: another number, and it is done again.
+    Return how many times the rules have been applied; a new number applies them again.
 
-    A command of Pulumi's runs when its inputs change, and it can't see that somebody has flushed
-    the rules since. The look at the host can.
+    Pulumi runs a command only if its inputs change and cannot detect flushed rules. This number is
+    an input, and the probe of the host detects them.
     """
-    rules = seen.rules(broker.container)
+    rules = facts.rules(broker.container)
     if rules.state == "unknown":
         return str(rules.revision)
     if rules.state == "never":
-        # The host's clock: no number of before the loss.
-        return rules.clock if rules.clock and seen.been_up(broker.container) else "1"
-    kept = rules.state == "in-force" and not rules.half_done and not rules.lost_at_boot
-    return str(rules.revision if kept else rules.revision + 1)
+        # The host's clock, because it differs from every number before the loss.
+        return rules.clock if rules.clock and facts.deployed_before(broker.container) else "1"
+    unchanged = rules.state == "in-force" and not rules.half_done and not rules.lost_at_boot
+    return str(rules.revision if unchanged else rules.revision + 1)
 
 
-def drift_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
-    """Warn of rules that are not as the last deployment left them, or that a reboot loses."""
-    if not is_declared(broker) or not seen.looked_at:
+def drift_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:
+    """Return a warning for rules that were flushed or edited, or that a reboot will lose."""
+    if not is_declared(broker) or not facts.looked_at:
         return []
-    rules = seen.rules(broker.container)
+    rules = facts.rules(broker.container)
     subject = f"The firewall's rules for {broker.container}"
     found: list[Finding] = []
     if rules.state in ("missing", "changed"):
@@ -39,75 +39,78 @@ def drift_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
             warning(
                 "",
                 f"{subject} are {rules.state} on the host: flushed or edited since the last "
-                "`pulumi up`. This one puts them in force again",
+                "`pulumi up`. This one applies them again",
             )
         )
-    elif rules.state == "never" and seen.been_up(broker.container):
+    elif rules.state == "never" and facts.deployed_before(broker.container):
         found.append(
             warning(
                 "",
-                f"No firewall's rules for {broker.container} are on the host, though there was a "
-                "`pulumi up` before: never made, or lost. This one puts them in force",
+                f"No firewall rules for {broker.container} are on the host, although there was a "
+                "`pulumi up` before: never applied, or lost. This one applies them",
             )
         )
     if rules.half_done:
         found.append(
             warning(
                 subject,
-                "a `pulumi up` before did not come to its end, so the ports of before still obey "
-                "their lists. This one ends that",
+                "the last `pulumi up` was interrupted, so the allowFrom lists of the former "
+                "ports are still in force. This one removes them",
             )
         )
     if rules.lost_at_boot:
-        found.append(warning(subject, f"{_not_loaded(broker)}. This `pulumi up` mends it"))
-    if not seen.firewall.systemd:
+        found.append(warning(subject, f"{_not_loaded(broker)}. This `pulumi up` enables it"))
+    if not facts.firewall.systemd:
         found.append(warning(subject, missing_at_boot(broker)))
     return found
 
 
-def report(broker: Broker, seen: HostFacts) -> tuple[list[str], str]:
-    """Return lines for a person who asks who may come in, and what is wrong, if anything is."""
+def report(broker: Broker, facts: HostFacts) -> tuple[list[str], str]:
+    """Return the lines of `./brokerctl firewall`, and the problem; empty if there is none."""
     lines = [
-        f"{name}: port {each.port} on {each.bind_address}: "
+        f"{name}: port {listener.port} on {listener.bind_address}: "
         + (
-            "this host alone"
-            if each.bound.is_loopback
-            else ", ".join(map(str, each.allow_from)) or "anybody"
+            "this host only"
+            if listener.bound.is_loopback
+            else ", ".join(map(str, listener.allow_from)) or "anybody"
         )
-        for name, each in broker.exposed_ports.items()
+        for name, listener in broker.exposed_ports.items()
     ]
     if not is_declared(broker):
-        return [*lines, "No firewall is declared: no rule of ours is on the host."], ""
-    choice = choose(broker, seen)
-    made_with = choice.backend if choice.backend == choice.rules else f"ufw and {choice.rules}"
-    rules = seen.rules(broker.container)
-    again = "Run `./brokerctl up`: it puts them in force."
-    said = {
+        return [*lines, "No firewall is declared: the host has no rules of this stack."], ""
+    choice = choose(broker, facts)
+    backend = choice.backend if choice.backend == choice.rules else f"ufw and {choice.rules}"
+    rules = facts.rules(broker.container)
+    fix = "Run `./brokerctl up`: it applies them."
+    state = {
         "in-force": "in force",
         "missing": "MISSING",
         "changed": "CHANGED",
-        "never": "not made yet",
-        "unknown": "unknown: this login is not root",
+        "never": "not applied yet",
+        "unknown": "unknown, because this login is not root",
     }[rules.state]
-    lines.append(f"Rules ({made_with}): {said}.")
+    lines.append(f"Rules ({backend}): {state}.")
     lines.append(
         f"At the host's start: {unit_of(broker)} loads them before Docker."
         if choice.systemd
         else f"At the host's start: {missing_at_boot(broker)}."
     )
     if rules.lost_at_boot:
-        lines[-1] = f"At the host's start: NOTHING loads them: {_not_loaded(broker)}."
+        lines[-1] = f"At the host's start: NOTHING loads them. {_not_loaded(broker)}."
     if rules.half_done:
-        lines.append("Behind them the lists of the ports of before: a `pulumi up` did not end.")
+        lines.append(
+            "The allowFrom lists of the former ports are still in force: a `pulumi up` was "
+            "interrupted."
+        )
     if rules.state in ("missing", "changed", "never"):
-        return lines, f"the rules for {broker.container} are {said.lower()}. {again}"
+        return lines, f"the rules for {broker.container} are {state.lower()}. {fix}"
     if rules.lost_at_boot:
-        return lines, f"{_not_loaded(broker)}. {again}"
+        return lines, f"{_not_loaded(broker)}. {fix}"
     return lines, ""
 
 
 def _not_loaded(broker: Broker) -> str:
     return (
-        f"{unit_of(broker)} is not enabled, or {folder_of(broker)}/load is gone, and the next "
-        "start of the host leaves the ports open"
+        f"{unit_of(broker)} is not enabled, or {folder_of(broker)}/load is missing: after "
+        "the next start of the host the ports are open"
     )

@@ -1,4 +1,4 @@
-"""Files, commands and texts of the firewall, from the rules of the backend that was chosen."""
+"""The files, script calls and outputs of the firewall for the chosen backend."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from broker.firewall.backend import Choice, short_name
 from broker.firewall.iptables import render_iptables
 from broker.firewall.nftables import render_nftables
 from broker.firewall.ufw import ufw_rules
-from broker.host.layout import UNITS, folder_of
+from broker.host.layout import ROOT, UNITS, folder_of
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Firewall, PutFiles
 from broker.settings.broker_settings import Broker
 
 
 def render_load(broker: Broker, choice: Choice) -> str:
-    """Return the script that puts the rules in force, at an ``up`` and at the host's start."""
+    """Return the script that applies the rules, during an ``up`` and when the host starts."""
     folder, short = folder_of(broker), short_name(broker.container)
     lines = [
         "#!/bin/sh",
         f"# Puts the rules for {broker.container} in force.",
         "set -eu",
-        # Where a `pulumi up` has not come to its end (host/commands/firewall.sh).
+        # NAME.left exists while a `pulumi up` is under way or interrupted
+        # (host/commands/firewall.sh).
         'rules() { if [ -e "$1.left" ]; then echo "$1.left"; else echo "$1"; fi; }',
     ]
     if choice.rules == "nftables":
@@ -31,8 +33,8 @@ def render_load(broker: Broker, choice: Choice) -> str:
         command = "iptables" if version == 4 else "ip6tables"  # noqa: PLR2004 (an IP version)
         lines.append(f'{command}-restore -w --noflush <"$(rules {folder}/rules.v{version})"')
         lines += [
-            f"{command} -w -t mangle -C {each} 2>/dev/null || {command} -w -t mangle -I {each}"
-            for each in jumps
+            f"{command} -w -t mangle -C {jump} 2>/dev/null || {command} -w -t mangle -I {jump}"
+            for jump in jumps
         ]
     return "\n".join(lines) + "\n"
 
@@ -45,8 +47,8 @@ def render_unit(broker: Broker) -> str:
     """
     Return the systemd unit that loads the rules before Docker starts a container.
 
-    It follows what flushes all rules of the host when it starts, stops or reloads: after a restart
-    of nftables.service ours are loaded anew.
+    It is part of the units that flush all rules of the host when they start, stop or reload: after
+    a restart of nftables.service, systemd loads these rules again.
     """
     return f"""\
 # Written by Pulumi from the stack file: the next `pulumi up` overwrites edits.
@@ -69,70 +71,72 @@ WantedBy=multi-user.target docker.service
 
 
 def rules_texts(broker: Broker, choice: Choice) -> dict[str, str]:
-    """Return the rules by the name of their file."""
+    """Return the text of each rules file, by file name."""
     if choice.rules == "nftables":
         return {"rules.nft": render_nftables(broker)}
-    return {f"rules.v{each}": render_iptables(broker, each) for each in choice.ip_versions}
+    return {f"rules.v{version}": render_iptables(broker, version) for version in choice.ip_versions}
 
 
-def firewall_calls(broker: Broker, choice: Choice, turn: str) -> list[ScriptCall]:
+def firewall_calls(broker: Broker, choice: Choice, revision: str) -> list[ScriptCall]:
     """
-    Return the calls of ``host/commands/firewall.sh``, with ``host/lib/put_files.sh`` and
-    ``host/lib/firewall_rules.sh``.
+    Return the calls of ``host/commands/firewall.sh``; the libraries that it needs are
+    ``host/lib/put_files.sh`` and ``host/lib/firewall_rules.sh``.
     """
     folder = folder_of(broker)
-    root = ("0", "0")
-    calls = [ScriptCall(words=("firewall", *subject(broker, choice), unit_of(broker), turn))]
+    calls = [_firewall_call(broker, choice, revision)]
     calls += [
-        ScriptCall(words=("put", f"{folder}/{name}", "0644", *root), text=text)
+        PutFiles.put(f"{folder}/{name}", mode="0644", owner=ROOT, text=text)
         for name, text in rules_texts(broker, choice).items()
     ]
+    load, unit = render_load(broker, choice), render_unit(broker)
     calls += [
-        ScriptCall(
-            words=("put", f"{folder}/load", "0755", *root), text=render_load(broker, choice)
-        ),
-        ScriptCall(
-            words=("unit", f"{UNITS}/{unit_of(broker)}", "0644", *root), text=render_unit(broker)
-        ),
+        PutFiles.put(f"{folder}/load", mode="0755", owner=ROOT, text=load),
+        Firewall.unit(f"{UNITS}/{unit_of(broker)}", mode="0644", owner=ROOT, text=unit),
     ]
     return [*calls, *_ufw_calls(broker, choice)]
 
 
 def digest(broker: Broker, choice: Choice) -> str:
-    """Return what is another one when any of the files is."""
-    texts = [each.text for each in firewall_calls(broker, choice, "")]
-    return sha256("".join(each or "" for each in texts).encode()).hexdigest()[:16]
+    """Return a digest of the texts of all files."""
+    texts = [call.text or "" for call in firewall_calls(broker, choice, "")]
+    return sha256("".join(texts).encode()).hexdigest()[:16]
 
 
-def left_calls(broker: Broker, choice: Choice, turn: str) -> list[ScriptCall]:
+def close_former_ports_calls(broker: Broker, choice: Choice, revision: str) -> list[ScriptCall]:
     """
-    Return the calls of ``host/commands/close_former_ports.sh``, which follows the three of
-    ``firewall_calls``.
+    Return the calls of ``host/commands/close_former_ports.sh``, which runs after
+    ``firewall_calls`` and the move of the container.
     """
-    words = ("firewall", *subject(broker, choice), unit_of(broker), turn)
-    return [ScriptCall(words=words), *_ufw_calls(broker, choice)]
+    return [_firewall_call(broker, choice, revision), *_ufw_calls(broker, choice)]
 
 
 def _ufw_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
     if choice.backend != "ufw":
         return []
-    return [ScriptCall(words=("ufw_rule", *each.split())) for each in ufw_rules(broker)]
+    return [Firewall.ufw_rule(rule) for rule in ufw_rules(broker)]
 
 
-def subject(broker: Broker, choice: Choice) -> tuple[str, ...]:
-    """Return what ``host/lib/firewall_rules.sh`` needs to find our rules, and no one else's."""
-    return (choice.backend, choice.rules, broker.container, short_name(broker.container))
+def _firewall_call(broker: Broker, choice: Choice, revision: str) -> ScriptCall:
+    """Return the call that tells ``host/lib/firewall_rules.sh`` how to find this stack's rules."""
+    return Firewall.firewall(
+        backend=choice.backend,
+        rules=choice.rules,
+        container=broker.container,
+        short_name=short_name(broker.container),
+        unit=unit_of(broker),
+        revision=revision,
+    )
 
 
 def describe_firewall(broker: Broker, choice: Choice | None) -> dict[str, Any]:
-    """Return the output ``firewall``: who may reach which port, and what sees to it."""
+    """Return the output ``firewall``: who may reach which port, and what enforces it."""
     listeners = {
         name: {
-            "port": each.port,
-            "bindAddress": each.bind_address,
-            "allowFrom": [str(network) for network in each.allow_from] or ["anybody"],
+            "port": listener.port,
+            "bindAddress": listener.bind_address,
+            "allowFrom": [str(network) for network in listener.allow_from] or ["anybody"],
         }
-        for name, each in broker.exposed_ports.items()
+        for name, listener in broker.exposed_ports.items()
     }
     if choice is None:
         return {"backend": "none", "listeners": listeners}
@@ -152,9 +156,9 @@ def missing_at_boot(broker: Broker) -> str:
     )
 
 
-def show(broker: Broker, choice: Choice) -> dict[str, str]:
-    """Return the rules as a preview shows them, line by line."""
-    shown = rules_texts(broker, choice)
+def preview_texts(broker: Broker, choice: Choice) -> dict[str, str]:
+    """Return the texts whose line-by-line diff a preview shows."""
+    texts = rules_texts(broker, choice)
     if choice.backend == "ufw":
-        shown["ufw"] = "".join(f"ufw {each}\n" for each in ufw_rules(broker))
-    return shown
+        texts["ufw"] = "".join(f"ufw {rule}\n" for rule in ufw_rules(broker))
+    return texts

@@ -1,1 +1,1 @@
-"""The broker's host: what it has, what it must have, what lies where, script calls."""
+"""The broker's host: facts, requirements, paths, and calls of the scripts that run there."""

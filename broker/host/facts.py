@@ -1,9 +1,8 @@
 """
-What a look at the host found: the one reader of what ``host/commands/probe.sh`` prints.
+The facts about a host, parsed from the output of ``host/commands/probe.sh``.
 
-Each fact is a line ``KEY SUBJECT=VALUE``. The accessors of ``HostFacts`` give it a type; nothing
-else knows keys or formats. What was not asked, or what a login that is not root can't see, is
-None, an empty text or "unknown".
+Each fact is a line ``KEY SUBJECT=VALUE``. Only ``HostFacts`` knows keys and formats. A
+fact is None, an empty text or "unknown" if it was not asked for, or if the login may not read it.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ RulesState = Literal["unknown", "never", "in-force", "missing", "changed"]
 CertificateState = Literal["unknown", "ok", "due", "wrong"]
 
 USABLE = ("", "ok")
-"""A command that the host has, or that nobody asked after."""
+"""States of a command that the host has, or that was not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirewallTools:
-    """What rules can be made with. A state is ``ok``, ``absent``, or the reason of a refusal."""
+    """The firewall commands. A state is ``ok``, ``absent``, or the error message of the command."""
 
     nft: str
     iptables: str
@@ -32,7 +31,7 @@ class FirewallTools:
     ufw_for_ipv4_only: bool
     systemd: bool
     bridge_name_taken: bool
-    """Whether the host has an interface of the bridge's name that is not the broker's."""
+    """Whether another interface of the host has the name of the broker's bridge."""
 
     @property
     def has_nft(self) -> bool:
@@ -45,26 +44,26 @@ class FirewallTools:
 
 @dataclass(frozen=True, kw_only=True)
 class FirewallRules:
-    """Whether the rules are on the host as the last deployment left them."""
+    """The state of the rules on the host, compared with the last deployment."""
 
     state: RulesState
     revision: int = 1
-    """How many times they were put in force."""
+    """How many times they were applied."""
     clock: str = ""
-    """The host's time, where they never were."""
+    """The host's time, if they were never applied."""
     half_done: bool = False
-    """Whether an ``up`` ended between the new rules and the end of those before."""
+    """Whether an ``up`` was interrupted before it removed the old rules."""
     lost_at_boot: bool = False
-    """Whether the next start of the host would load no rules, though it has systemd."""
+    """Whether the next start of the host loads no rules, although the host has systemd."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateFacts:
-    """Whether a listener's certificate, or the CA of its clients, is as it should be."""
+    """The state of a listener's certificate, or of the CA of its clients."""
 
     state: CertificateState = "unknown"
     reason: str = ""
-    """Why it is due; what is wrong, after the name of the setting."""
+    """Why it is due; or the name of the setting, and what is wrong with it."""
 
     @property
     def text(self) -> str:
@@ -73,19 +72,19 @@ class CertificateFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """A regular file: mode, owner, time of the last change, size."""
+    """A regular file on the host."""
 
     mode: str
     owner: str
     """``UID:GID``"""
     changed: int
-    """Seconds since 1970."""
+    """The time of the last change, in seconds since 1970."""
     size: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiskSpace:
-    """Bytes of a file system."""
+    """Size and free space of a file system, in bytes."""
 
     size: int
     free: int
@@ -93,7 +92,7 @@ class DiskSpace:
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordLines:
-    """How many lines of the password file are a login with a hash, and how many are not."""
+    """The number of lines in the password file with and without a hash."""
 
     hashed: int
     other: int
@@ -101,17 +100,17 @@ class PasswordLines:
 
 @dataclass(frozen=True, kw_only=True)
 class HostFacts:
-    """What ``host/commands/probe.sh`` found: its lines ``KEY SUBJECT=VALUE``, parsed."""
+    """The output of ``host/commands/probe.sh``: its lines ``KEY SUBJECT=VALUE``, parsed."""
 
     facts: Mapping[tuple[str, str], str]
 
     looked_at: bool = True
-    """Whether the host was asked; else the facts are those of the last deployment, if any."""
+    """Whether the host was probed; if not, the facts are those of the last deployment, if any."""
 
     @classmethod
     def parse(cls, text: str) -> HostFacts:
         facts: dict[tuple[str, str], str] = {}
-        # Not splitlines(): a file's name may hold what that takes for the end of a line.
+        # Not splitlines(): a file name may contain a character that it treats as a line end.
         for line in text.rstrip("\n").split("\n"):
             key, _, rest = line.partition(" ")
             subject, _, value = rest.partition("=")
@@ -119,21 +118,21 @@ class HostFacts:
         return cls(facts=facts)
 
     def line(self, key: str, subject: str = "-") -> str:
-        """Return what the script printed, as it is: for this class, and tests of the script."""
+        """Return the raw value of a fact; for this class, and for tests of the script."""
         return self.facts.get((key, subject), "")
 
     def lines(self, key: str) -> dict[str, str]:
-        """Return what the script printed under *key*, by subject; likewise."""
-        return {subject: value for (word, subject), value in self.facts.items() if word == key}
+        """Return the raw values of all facts with *key*, by subject."""
+        return {subject: value for (name, subject), value in self.facts.items() if name == key}
 
     @property
     def complete(self) -> bool:
-        """Whether the look came to its end."""
+        """Whether the probe finished."""
         return self.line("probe") == "done"
 
     @property
     def login(self) -> str:
-        """The user as whom the host was asked."""
+        """The user who ran the probe on the host."""
         return self.line("login")
 
     @property
@@ -142,7 +141,7 @@ class HostFacts:
 
     @property
     def docker(self) -> str:
-        """``ok``, ``absent``, or what the docker command says."""
+        """``ok``, ``absent``, or the error message of the docker command."""
         return self.line("docker")
 
     @property
@@ -157,17 +156,17 @@ class HostFacts:
     # The broker's container.
 
     def present_image(self, name: str, pattern: str) -> str:
-        """Return the image to run: *name*, or the fallback image where only that is there."""
+        """Return the image to run: *name*, or the fallback image if only that is present."""
         fallback = self.line("standin", pattern) if pattern else ""
         return fallback if self.line("image", name) != "present" and fallback else name
 
     def container_owner(self, container: str) -> str | None:
-        """Return the stack that made the container; None where there is none."""
+        """Return the stack that created the container; None if there is no container."""
         owner = self.line("container", container)
         return owner if owner not in ("", "none") else None
 
     def start_digest(self, container: str) -> str:
-        """Return the label of the container that says what it was started with."""
+        """Return the label of the container with the digest of its start settings."""
         return self.line("configuration", container)
 
     def published_addresses(self, container: str) -> list[str]:
@@ -175,19 +174,19 @@ class HostFacts:
         return self.line("published", container).split()
 
     def container_state(self, container: str) -> str:
-        """Return Docker's word for it, such as ``running``; ``absent`` where there is none."""
+        """Return Docker's state, such as ``running``; ``absent`` if there is no container."""
         return self.line("state", container)
 
     def restarts(self, container: str) -> str:
-        """Return how many times Docker started it again."""
+        """Return how many times Docker restarted the container."""
         return self.line("restarts", container)
 
     def health(self, container: str) -> str:
-        """Return Docker's word for the health check, such as ``healthy``."""
+        """Return Docker's state of the health check, such as ``healthy``."""
         return self.line("health", container)
 
     def seconds_up(self, container: str) -> float | None:
-        """Return for how long the container has been up."""
+        """Return for how many seconds the container has been running."""
         try:
             started = datetime.fromisoformat(self.line("started", container)[:19] + "+00:00")
         except ValueError:
@@ -196,26 +195,26 @@ class HostFacts:
 
     @property
     def stamps(self) -> dict[str, str]:
-        """The stamp of each login that the broker knows, and of its rules."""
+        """The stamp of each login in the broker's password file, and of its rules."""
         return self.lines("known")
 
-    def been_up(self, container: str) -> bool:
-        """Return whether there was an ``up`` before: the container is there, or what it reads."""
+    def deployed_before(self, container: str) -> bool:
+        """Return whether there was an ``up`` before: the container exists, or its files do."""
         return self.container_owner(container) is not None or bool(self.stamps)
 
-    # What is in the way.
+    # Conflicts.
 
     def port_user(self, port: int) -> str:
-        """Return what else has the port; nothing where it is free or the broker's."""
+        """Return what else uses the port; empty if the port is free or used by this broker."""
         user = self.line("port", str(port))
         return "" if user in ("free", "ours") else user
 
     def folder_problem(self, path: str) -> str:
-        """Return why the broker can't have the folder."""
+        """Return why the broker can't use the folder; empty if it can."""
         return _unless_ok(self.line("folder", path))
 
     def env_file_problem(self, path: str) -> str:
-        """Return why the env file can't be written."""
+        """Return why the env file can't be written; empty if it can."""
         return _unless_ok(self.line("envfile", path))
 
     # Firewall.
@@ -256,34 +255,34 @@ class HostFacts:
         return CertificateFacts(state=cast(CertificateState, state or "unknown"), reason=reason)
 
     def certificate_ends(self, listener: str) -> str:
-        """Return when a given certificate ends, as openssl says it, where that is soon."""
+        """Return when a given certificate expires, in openssl's format, if that is soon."""
         return self.line("ends", listener)
 
     def ca_ends(self, container: str) -> str:
-        """Return when the stack's own CA ends, as openssl says it, where that is soon."""
+        """Return when the stack's own CA expires, in openssl's format, if that is soon."""
         return self.line("authority", container).removeprefix("ends ")
 
     def certificates_revision(self, container: str) -> int | None:
-        """Return how many times certificates were put in place; None where they never were."""
+        """Return how many times certificates were installed; None if never."""
         return _number(self.line("certificates", container))
 
     def certificates_never(self, container: str) -> str:
-        """Return the host's time where certificates were never put in place."""
+        """Return the host's time if certificates were never installed; else an empty text."""
         word, _, clock = self.line("certificates", container).partition(" ")
         return clock if word == "never" else ""
 
-    # Files, folders and archives, which observe.sh looks at.
+    # Files, folders and archives, from observe.sh.
 
     def file(self, path: str) -> FileFacts | None:
-        """Return what was seen of the file; None where it is absent or nobody could look."""
-        parts = self.line("file", path).split()
-        if len(parts) != 5:  # noqa: PLR2004 (mode, owner, group, time, size)
+        """Return mode, owner, time and size; None if the file is absent or was not readable."""
+        fields = self.line("file", path).split()
+        if len(fields) != 5:  # noqa: PLR2004 (mode, owner, group, time, size)
             return None
-        mode, uid, gid, changed, size = parts
+        mode, uid, gid, changed, size = fields
         return FileFacts(mode=mode, owner=f"{uid}:{gid}", changed=int(changed), size=int(size))
 
     def file_asked(self, path: str) -> bool:
-        """Return whether anybody could look at the file."""
+        """Return whether the file was checked."""
         return bool(self.line("file", path))
 
     def file_absent(self, path: str) -> bool:
@@ -294,7 +293,7 @@ class HostFacts:
         return self.line("digest", path)
 
     def blocks_digest(self, path: str) -> str:
-        """Return the digest of the file's blocks, whatever their order."""
+        """Return the digest of the file's blocks, independent of their order."""
         return self.line("blocks", path)
 
     def folder_owner(self, path: str) -> str:
@@ -302,29 +301,29 @@ class HostFacts:
         return self.line("owner", path)
 
     def disk_space(self, path: str) -> DiskSpace | None:
-        words = self.line("space", path).split()
-        if len(words) != 2:  # noqa: PLR2004 (size and what is free, in KiB)
+        fields = self.line("space", path).split()
+        if len(fields) != 2:  # noqa: PLR2004 (size and free space, in KiB)
             return None
-        size, free = (1024 * int(word) for word in words)
+        size, free = (1024 * int(kib) for kib in fields)
         return DiskSpace(size=size, free=free)
 
     @property
     def password_lines(self) -> PasswordLines | None:
-        words = self.line("passwords").split()
-        if len(words) < 2:  # noqa: PLR2004 (two numbers)
+        counts = self.line("passwords").split()
+        if len(counts) < 2:  # noqa: PLR2004 (two numbers)
             return None
-        return PasswordLines(hashed=int(words[0]), other=int(words[1]))
+        return PasswordLines(hashed=int(counts[0]), other=int(counts[1]))
 
     @property
     def backups_asked(self) -> bool:
         return bool(self.line("backup", "asked"))
 
     def backup_note(self, kind: Literal["verified", "drilled", "filled"]) -> str:
-        """Return what a script left beside the archives (``Note`` in backup_archives.py)."""
+        """Return the note that a script wrote beside the archives (see backup_archives.py)."""
         return self.line("backup", kind)
 
     def archive_present(self, kind: Literal["verified", "drilled", "filled"]) -> bool:
-        """Return whether the archive of that note is still there."""
+        """Return whether the archive that the note names still exists."""
         return self.line("there", kind) == "yes"
 
 

@@ -1,4 +1,4 @@
-"""What the state tells of the host, for a preview on a machine that can't look at the host."""
+"""Host facts from Pulumi's state, for a preview on a machine that cannot reach the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_resources(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[
     """
     Return the outputs by resource name from ``readStackResourceOutputs``, which has them by URN.
 
-    Components have no outputs that matter here, and may have the name of a resource below them.
+    Components are left out: they may have the same name as one of their resources.
     """
     return {
         "stack" if resource["type"] == "pulumi:pulumi:Stack" else urn.rpartition("::")[2]: (
@@ -34,8 +34,8 @@ def facts_of_last_deployment(resources: Resources, required: HostRequirements) -
     """
     Return the facts of the host as the last deployment left it.
 
-    With them a preview repeats revisions, firewall backend, image and start digest, and shows what
-    the stack file changes and nothing else. What happened on the host since then is not in them.
+    A preview then repeats revisions, firewall backend, image and start digest, and shows only the
+    changes of the stack file. It does not detect changes on the host since the last deployment.
     """
     facts = dict(
         (
@@ -50,8 +50,8 @@ def facts_of_last_deployment(resources: Resources, required: HostRequirements) -
 
 def _images(resources: Resources, required: HostRequirements) -> _Facts:
     for name, declared, pattern in (
-        ("image", required.image, required.stand_in),
-        ("monitoring-image", required.exporter, required.exporter_stand_in),
+        ("image", required.image, required.fallback_image),
+        ("monitoring-image", required.exporter, required.exporter_fallback_image),
     ):
         image = str(resources.get(name, {}).get("name", ""))
         if pattern and fnmatchcase(image, pattern):
@@ -76,9 +76,9 @@ def _firewall(resources: Resources, required: HostRequirements) -> _Facts:
         return
     yield ("rules", required.container), f"in-force {shown['turn']}"
     yield ("firewall", "nft"), "ok" if "rules.nft" in shown else "absent"
-    # Rules of nftables are for both IP versions; those of iptables are a file for each.
-    both = {"rules.nft", "rules.v6"} & set(shown)
-    yield ("firewall", "ip6tables"), "ok" if both else "absent"
+    # nftables has one file for both IP versions; iptables has one file per version.
+    has_ipv6_rules = {"rules.nft", "rules.v6"} & set(shown)
+    yield ("firewall", "ip6tables"), "ok" if has_ipv6_rules else "absent"
     yield ("firewall", "ufw"), "active" if "ufw" in shown else "inactive"
     boot = str((resources.get("stack", {}).get("firewall") or {}).get("boot", ""))
     yield ("firewall", "systemd"), "yes" if boot.endswith(".service") else "no"
@@ -93,6 +93,6 @@ def _certificates(resources: Resources, required: HostRequirements) -> _Facts:
 
 
 def _environment(resources: Resources, name: str) -> dict[str, str]:
-    """Return what a command of the host shows in a preview."""
+    """Return the texts that a host command shows in a preview."""
     shown = resources.get(name, {}).get("environment") or {}
     return {key: str(value) for key, value in shown.items() if value}

@@ -1,10 +1,23 @@
-"""What lies where on the host: folders, files, and whom each belongs to."""
+"""The folders and files on the host with their owners, and the script calls that create them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import (
+    ApplyConfiguration,
+    AwaitReady,
+    BeforeStart,
+    Database,
+    DeleteFiles,
+    EnvFile,
+    Folders,
+    LogFile,
+    PutFiles,
+)
 from broker.mosquitto.acl_file import HEALTH_TOPIC
 from broker.mosquitto.canary import NAME as CANARY
 from broker.mosquitto.canary import canary_password, passwd_line
@@ -12,100 +25,123 @@ from broker.mosquitto.mosquitto_conf import CONFIG_DIR, TLS_DIR
 from broker.settings.broker_settings import Broker
 from broker.settings.file_settings import Owner
 
-KEEPS = "/etc/sentient-mqtt"
+STATE_ROOT = "/etc/sentient-mqtt"
 UNITS = "/etc/systemd/system"
+ROOT = Owner(uid=0, gid=0)
 
 CANARY_DIR = "canary"
-"""Below the configuration folder: the login of the check that follows a change."""
+"""Below the configuration folder: the login for the check after a change."""
 
 CANARY_FILE = f"{CANARY_DIR}/mosquitto_pub"
 
 LOGINS_FILE = "logins"
-"""Below the configuration folder: which logins the broker knows, so that a preview can compare."""
+"""Below the configuration folder: the stamp of each login, which the next preview compares."""
 
 HEALTH_DIR = "health"
-"""Below the configuration folder: where the health check's ``mosquitto_sub`` finds its login."""
+"""Below the configuration folder: the login for the health check's ``mosquitto_sub``."""
 
-# Owner and group are the broker's own and nobody else may read: neither release line warns.
+# Owner and group are the broker's, and no other user may read: Mosquitto warns otherwise.
 FOLDER_MODE = "0750"
 FILE_MODE = "0600"
 
 READY_SECONDS = 60
 
 RELOAD_SECONDS = 60
-"""For how long a broker may answer nobody after a reload, as it hashes each client's password anew.
+"""How long a broker may not answer after a reload, while it hashes the password of every client.
 
-Some 45 clients with passwords that people chose are 12 seconds (docs/explanation/decisions/0012).
+About 45 clients with external passwords take 12 seconds (docs/explanation/decisions/0012).
 """
 
 
 def folder_of(broker: Broker) -> str:
-    """Return where the host keeps what is in none of the folders: rules, scripts, a CA."""
-    return f"{KEEPS}/{broker.container}"
+    """Return the host's folder for rules, scripts and the CA, outside the declared folders."""
+    return f"{STATE_ROOT}/{broker.container}"
+
+
+def lock_file(broker: Broker) -> str:
+    """Return the file that prevents two changes of the configuration at the same time."""
+    return f"/run/sentient-mqtt-{broker.container}.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostFile:
-    """A file on the host, whole."""
+    """A file on the host with its whole text."""
 
     path: str
     owner: Owner
     text: str
     mode: str = FILE_MODE
 
-    def call(self, function: str = "put") -> ScriptCall:
+    def call(self, function: Literal["put", "env_file"] = "put") -> ScriptCall:
         """
-        Return the call that puts it in place, of ``host/lib/put_files.sh`` or
+        Return the call that installs the file, of ``host/lib/put_files.sh`` or
         ``host/commands/env_file.sh``.
         """
-        words = (function, self.path, self.mode, str(self.owner.uid), str(self.owner.gid))
-        return ScriptCall(words=words, text=self.text)
+        call = PutFiles.put if function == "put" else EnvFile.env_file
+        return call(self.path, mode=self.mode, owner=self.owner, text=self.text)
 
 
 def folder_calls(broker: Broker) -> list[ScriptCall]:
     """
-    Return the calls of ``host/commands/folders.sh``: what is kept on removal comes last.
+    Return the calls of ``host/commands/folders.sh``; folders that a removal keeps come last.
 
-    The folders of configuration and log are root's: the broker's user reads and writes the files in
-    them, and can put nothing else in their place. The data folder is the broker's, which renames.
+    Root owns the folders of configuration and log: the broker's user can read and write the files
+    in them but not replace them. The broker owns the data folder, because it renames files there.
     """
-    folders = broker.folders
-    uid, gid = str(broker.owner.uid), str(broker.owner.gid)
     names = {**_names_in_config(broker), **written_names(broker)}
     return [
-        ScriptCall(words=("folder", kind, path, FOLDER_MODE, owner, gid, *names.get(path, ())))
-        for kind, path, owner in (
-            ("ours", folders.config, "0"),
-            ("ours", f"{folders.config}/{HEALTH_DIR}", "0"),
-            ("ours", f"{folders.config}/{CANARY_DIR}", "0"),
-            ("kept", folders.data, uid),
-            ("kept", folders.log, "0"),
-        )
-    ] + [log_file_call(broker)]
+        *(
+            Folders.folder(
+                kind,
+                path,
+                mode=FOLDER_MODE,
+                uid=uid,
+                gid=broker.owner.gid,
+                names=names.get(path, ()),
+            )
+            for kind, path, uid in _folders(broker)
+        ),
+        log_file_call(broker),
+    ]
+
+
+def _folders(broker: Broker) -> tuple[tuple[Literal["ours", "kept"], str, int], ...]:
+    folders = broker.folders
+    return (
+        ("ours", folders.config, 0),
+        ("ours", f"{folders.config}/{HEALTH_DIR}", 0),
+        ("ours", f"{folders.config}/{CANARY_DIR}", 0),
+        ("kept", folders.data, broker.owner.uid),
+        ("kept", folders.log, 0),
+    )
 
 
 def log_file_call(broker: Broker) -> ScriptCall:
-    """Return the call of ``host/lib/log_file.sh``: the broker can't create a file there."""
+    """Return the call of ``host/lib/log_file.sh``: the broker can't create the log file itself."""
     path = f"{broker.folders.log}/{broker.logging.file}"
-    owner = (str(broker.owner.uid), str(broker.owner.gid))
-    return ScriptCall(words=("log_file", path, FILE_MODE, *owner))
+    return LogFile.log_file(path, mode=FILE_MODE, owner=broker.owner)
 
 
-def folder_looks(broker: Broker) -> Iterator[tuple[str, ...]]:
-    """Yield the calls of ``host/commands/probe.sh`` that look at the folders first."""
-    folders = (broker.folders.config, broker.folders.data, broker.folders.log)
-    for call in folder_calls(broker):
-        if call.words[0] == "folder" and call.words[2] in folders:
-            yield ("folder", *call.words[2:])
+def folder_probes(broker: Broker) -> Iterator[ScriptCall]:
+    """Yield the calls of ``host/commands/probe.sh`` that inspect the folders."""
+    names = {**_names_in_config(broker), **written_names(broker)}
+    declared = (broker.folders.config, broker.folders.data, broker.folders.log)
+    for _, path, uid in _folders(broker):
+        if path in declared:
+            yield Probe.folder(
+                path, mode=FOLDER_MODE, uid=uid, gid=broker.owner.gid, names=names.get(path, ())
+            )
     if broker.backups is not None:
-        yield ("folder", broker.backups.folder, "0700", "archives", "0", *NAMES_IN_BACKUPS)
+        yield Probe.folder(
+            broker.backups.folder, mode="0700", uid="archives", gid=0, names=NAMES_IN_BACKUPS
+        )
 
 
 NAMES_IN_BACKUPS = (
     *("*.tar.gz", "*.tar.gz.age", "*.tgz", "before-restore-*", ".lock", ".partial*", ".stage*"),
     *(".verified-*", ".drilled-*", ".filled-*"),
 )
-"""What a folder of archives may hold before it becomes root's alone: archives and notes on them."""
+"""The only files that a folder may contain before it is used for archives."""
 
 
 def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
@@ -120,7 +156,7 @@ def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
 
 
 def written_names(broker: Broker) -> dict[str, tuple[str, ...]]:
-    """Return the names of what a broker and its helpers write, as shell patterns, by folder."""
+    """Return the names of the files that broker and scripts write, as patterns, by folder."""
     log = broker.logging.file
     return {
         broker.folders.data: (
@@ -132,13 +168,10 @@ def written_names(broker: Broker) -> dict[str, tuple[str, ...]]:
 
 
 def erase_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
-    """Return the calls of ``delete_files.sh``: a container of *image* deletes the files."""
+    """Return the calls of ``delete_files.sh``; a container of *image* deletes the files."""
     return [
-        ScriptCall(words=("erase", socket, image)),
-        *(
-            ScriptCall(words=("folder", path, *names))
-            for path, names in written_names(broker).items()
-        ),
+        DeleteFiles.erase(socket=socket, image=image),
+        *(DeleteFiles.folder(path, names) for path, names in written_names(broker).items()),
     ]
 
 
@@ -153,13 +186,12 @@ def configuration_files(
     stamps: Mapping[str, str],
 ) -> list[HostFile]:
     """
-    Return the files that the broker reads, in the order in which they are put in place.
+    Return the files that the broker reads, in the order in which they are installed.
 
-    The ACL comes before the passwords: a broker that is started between the two renames must
-    not know a new user without the rules that bind it (host/commands/apply_configuration.sh has
-    those go first who are
-    removed). mosquitto.conf comes last: it names the others. *seed* is the salts'; the canary's
-    password is derived from it and all texts.
+    The ACL comes before the passwords: a broker that starts between the two renames must not
+    accept a new user without the user's rules (host/commands/apply_configuration.sh deletes removed
+    users first). mosquitto.conf comes last, because it names the other files. *seed* is the seed of
+    the salts; the canary's password is derived from it and from all texts.
     """
     folder = broker.folders.config
     canary = canary_password(seed, conf, acl, passwd, health_password)
@@ -179,7 +211,7 @@ def configuration_files(
 
 
 def render_options(user: str, password: str) -> str:
-    """Return the options that a client reads from a file (mosquitto_sub(1), "Files")."""
+    """Return the text of an options file for a client (mosquitto_sub(1), "Files")."""
     return f"-u {user}\n-P {password}\n"
 
 
@@ -187,26 +219,31 @@ def apply_calls(broker: Broker, socket: str, image: str, files: list[HostFile]) 
     """Return the calls of put_files.sh and apply_configuration.sh."""
     _, listener = broker.mqtt_listener()
     return [
-        ScriptCall(words=("lock", f"/run/sentient-mqtt-{broker.container}.lock")),
-        ScriptCall(
-            words=(
-                *("broker", broker.container, socket, str(listener.port)),
-                *(broker.folders.config, broker.files.conf),
-                *(broker.files.passwords, str(RELOAD_SECONDS)),
-            )
+        ApplyConfiguration.lock(lock_file(broker)),
+        ApplyConfiguration.reloaded_broker(
+            broker.container,
+            socket=socket,
+            port=listener.port,
+            folder=broker.folders.config,
+            conf=broker.files.conf,
+            passwords=broker.files.passwords,
+            seconds=RELOAD_SECONDS,
         ),
-        _retreat_call(broker, files),
-        ScriptCall(words=("image", image)),
-        *(each.call() for each in files),
+        _rollback_call(broker, files),
+        ApplyConfiguration.image(image),
+        *(file.call() for file in files),
     ]
 
 
-def _retreat_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
-    # Its canary is another one than the files': as secret, and derived from that.
-    (options,) = (each.text for each in files if each.path.endswith(f"/{CANARY_FILE}"))
+def _rollback_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
+    # After a rollback the canary has a different password, derived from that in the files.
+    (options,) = (file.text for file in files if file.path.endswith(f"/{CANARY_FILE}"))
     password = canary_password(options, "retreat")
-    return ScriptCall(
-        words=("retreat", broker.files.acl, LOGINS_FILE, CANARY_FILE, broker.health.user),
+    return ApplyConfiguration.retreat(
+        acl=broker.files.acl,
+        logins=LOGINS_FILE,
+        canary=CANARY_FILE,
+        health_user=broker.health.user,
         text=passwd_line(options, password, broker.passwords.iterations)
         + render_options(CANARY, password),
     )
@@ -214,57 +251,63 @@ def _retreat_call(broker: Broker, files: list[HostFile]) -> ScriptCall:
 
 def database_call(broker: Broker, socket: str, image: str) -> ScriptCall:
     """Return the call of ``host/lib/database.sh``."""
-    return ScriptCall(words=("database", broker.container, socket, image, broker.folders.data))
+    return Database.database(
+        container=broker.container, socket=socket, image=image, folder=broker.folders.data
+    )
 
 
 def guard_call(broker: Broker, digest: str) -> ScriptCall:
     """
-    Return the call of ``host/commands/before_start.sh``; *digest* is the label of the container to
-    come.
+    Return the call of ``host/commands/before_start.sh``.
+
+    *digest* is the label of the new container.
     """
-    return ScriptCall(words=("guard", digest, "yes" if broker.persistence.one_way else "no"))
+    return BeforeStart.guard(digest, one_way=broker.persistence.one_way)
 
 
-def publications(broker: Broker, seen: HostFacts) -> list[tuple[int, str]]:
+def published_ports(broker: Broker, facts: HostFacts) -> list[tuple[int, str]]:
     """
-    Return each port with the addresses that Docker is to publish it on: for it `::` is IPv6 alone.
+    Return the ports with the addresses on which Docker publishes them.
 
-    In the order in which Docker tells them of the container that runs. Docker 20.10 tells them
-    backwards, and another order would be taken for a change that replaces the container.
+    For Docker `::` is IPv6 only, so it becomes two addresses. They are in the order that Docker
+    reports for the running container, because a different order would replace the container, and
+    Docker 20.10 reports them reversed.
     """
-    both = ["0.0.0.0", "::"]  # noqa: S104 (what `::` means to everybody else)
-    told = seen.published_addresses(broker.container)
-    if set(both) <= set(told):
-        both.sort(key=told.index)
+    both = ["0.0.0.0", "::"]  # noqa: S104 (what `::` means in a stack file)
+    reported = facts.published_addresses(broker.container)
+    if set(both) <= set(reported):
+        both.sort(key=reported.index)
     return [
         (listener.port, address)
-        for listener in sorted(broker.listeners.values(), key=lambda each: each.port)
+        for listener in sorted(broker.listeners.values(), key=lambda listener: listener.port)
         for address in (both if listener.bind_address == "::" else [listener.bind_address])
     ]
 
 
 def ports_on_host(broker: Broker, *, reserved: bool) -> list[int]:
-    """Return the ports that the broker's own process takes, where it is in the host's network."""
+    """Return the ports on which the broker listens, if it is in the host's network."""
     on_loopback = [broker.reserved_port] if reserved and broker.network == "host" else []
-    return [*(each.port for each in broker.listeners.values()), *on_loopback]
+    return [*(listener.port for listener in broker.listeners.values()), *on_loopback]
 
 
 def ready_call(broker: Broker) -> ScriptCall:
     """Return the call of ``host/commands/await_ready.sh``."""
     _, listener = broker.mqtt_listener()
-    most = str(broker.limits.processes)
-    return ScriptCall(
-        words=("broker", broker.address_in_container, str(listener.port), str(READY_SECONDS), most)
+    return AwaitReady.broker(
+        broker.address_in_container,
+        port=listener.port,
+        seconds=READY_SECONDS,
+        processes=broker.limits.processes,
     )
 
 
 def health_environment() -> list[str]:
-    """Return the container's environment: where the options file is, and nothing secret."""
+    """Return the container's environment: the folder of the options file, and no secret."""
     return [f"XDG_CONFIG_HOME={CONFIG_DIR}/{HEALTH_DIR}"]
 
 
 def health_test(broker: Broker) -> list[str]:
-    """Return Docker's ``HEALTHCHECK`` command: a login that ends with one message received."""
+    """Return Docker's ``HEALTHCHECK`` command: log in and receive one message."""
     _, listener = broker.mqtt_listener()
     wait = str(max(1, broker.health.timeout - 1))
     return [

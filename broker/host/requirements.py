@@ -2,74 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
 from broker.firewall.backend import is_declared, short_name
 from broker.host.facts import HostFacts
-from broker.host.layout import LOGINS_FILE, folder_looks
+from broker.host.layout import LOGINS_FILE, folder_probes
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
 from broker.host.transport import Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
 from broker.settings.stack_settings import Settings
-from broker.tls.certificates import probe_words
+from broker.tls.certificates import certificate_probes
 
-STAND_IN = "localhost/mosquitto-from-debian:*-trixie"
-"""What ``images/`` makes where no registry can be reached. ``localhost/`` can't be pulled."""
-EXPORTER_STAND_IN = "localhost/mqtt2prometheus-from-debian:*-trixie"
+FALLBACK_IMAGE = "localhost/mosquitto-from-debian:*-trixie"
+"""The image that ``images/`` builds if no registry can be reached. No registry has it."""
+EXPORTER_FALLBACK_IMAGE = "localhost/mqtt2prometheus-from-debian:*-trixie"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostRequirements:
-    """What a stack needs of its host, as far as a look at the host can tell."""
+    """The requirements of a stack that a probe of the host can check."""
 
     stack: str
     container: str
     image: str
-    stand_in: str
-    """Images that may take the place of *image*, as a pattern of Docker's; none where empty."""
+    fallback_image: str
+    """A Docker pattern of images that may replace *image*; empty if none may."""
     exporter: str = ""
-    """The exporter's image; empty where none is declared."""
-    exporter_stand_in: str = ""
-    """As *stand_in*, for the exporter."""
+    """The exporter's image; empty if no exporter is declared."""
+    exporter_fallback_image: str = ""
+    """As *fallback_image*, for the exporter."""
     ports: Mapping[str, int]
     """By path in the stack file."""
     reserved_port: int = 0
-    """The reserved listener's, where it is on the host; asked for, and judged by needs.py."""
+    """The port of the reserved listener if it is on the host; checked by reload_or_replace.py."""
     folders: Mapping[str, str]
     """By path in the stack file."""
-    folder_looks: tuple[tuple[str, ...], ...] = ()
-    """The calls that look at them (broker/host/layout.py)."""
+    folder_probes: tuple[ScriptCall, ...] = ()
+    """The calls of probe.sh that inspect the folders (broker/host/layout.py)."""
     env_files: Mapping[str, str]
     """By path in the stack file."""
     become: str
     logins_file: str = ""
-    """Where the host keeps the stamps of the logins that its broker knows."""
+    """The file on the host with the stamps of the broker's logins."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
     bridge: str = ""
-    """Of the broker's own network; empty where no firewall is declared."""
-    certificates: tuple[tuple[str, ...], ...] = ()
-    """The calls that look at them (broker/tls/certificates.py)."""
+    """The bridge of the broker's network; empty if no firewall is declared."""
+    certificates: tuple[ScriptCall, ...] = ()
+    """The calls of probe.sh that inspect the certificates (broker/tls/certificates.py)."""
 
 
 def host_requirements(settings: Settings, stack: str) -> HostRequirements:
-    """Return the needs of *stack*, each under the path that the stack file gives it."""
+    """Return the requirements of *stack*, by path in the stack file."""
     broker = settings.broker
     exporter = broker.monitoring.image if broker.monitoring else ""
     return HostRequirements(
         stack=stack,
         container=broker.container,
         image=broker.image,
-        stand_in=STAND_IN if broker.allow_stand_in else "",
+        fallback_image=FALLBACK_IMAGE if broker.allow_stand_in else "",
         exporter=exporter,
-        exporter_stand_in=EXPORTER_STAND_IN if exporter and broker.allow_stand_in else "",
+        exporter_fallback_image=(
+            EXPORTER_FALLBACK_IMAGE if exporter and broker.allow_stand_in else ""
+        ),
         ports={
-            f"broker.{broker.port_path(name)}.port": each.port
-            for name, each in broker.exposed_ports.items()
+            f"broker.{broker.port_path(name)}.port": listener.port
+            for name, listener in broker.exposed_ports.items()
         },
         reserved_port=broker.reserved_port if broker.network == "host" else 0,
         folders={
@@ -78,117 +81,132 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
             "broker.folders.log": broker.folders.log,
             **({"broker.backups.folder": broker.backups.folder} if broker.backups else {}),
         },
-        folder_looks=tuple(folder_looks(broker)),
+        folder_probes=tuple(folder_probes(broker)),
         env_files={
-            f"broker.envFiles[{index}].path": each.path
-            for index, each in enumerate(broker.env_files)
+            f"broker.envFiles[{index}].path": file.path
+            for index, file in enumerate(broker.env_files)
         },
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=remembered(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
-        certificates=tuple(probe_words(broker)),
+        certificates=tuple(certificate_probes(broker)),
     )
 
 
-def probe_calls(wanted: HostRequirements, transport: Transport) -> list[ScriptCall]:
+def probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
     """Return the calls of ``host/commands/probe.sh``."""
-    words: list[tuple[str, ...]] = [("host", transport.socket)]
-    words += [("image", each) for each in (wanted.image, wanted.exporter) if each]
-    words += [("standin", each) for each in (wanted.stand_in, wanted.exporter_stand_in) if each]
-    words += [("container", wanted.container)]
-    words += [("logins", wanted.logins_file, wanted.container, f"{CONFIG_DIR}/{LOGINS_FILE}")]
-    words += [("port", str(each), wanted.stack) for each in wanted.ports.values()]
-    words += wanted.folder_looks
-    words += [("port", str(wanted.reserved_port), wanted.stack)] if wanted.reserved_port else []
-    words += [("envfile", each, env_file_mark(wanted.stack)) for each in wanted.env_files.values()]
-    words += [("firewall", wanted.container, wanted.bridge)] if wanted.bridge else []
-    words += wanted.certificates
-    return [ScriptCall(words=each) for each in words]
+    stack, container = required.stack, required.container
+    fallback_images = (required.fallback_image, required.exporter_fallback_image)
+    calls = [Probe.host(transport.socket)]
+    calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
+    calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
+    calls.append(Probe.container(container))
+    calls.append(
+        Probe.logins(
+            required.logins_file,
+            container=container,
+            path_in_container=f"{CONFIG_DIR}/{LOGINS_FILE}",
+        )
+    )
+    calls += [Probe.port(port, stack=stack) for port in required.ports.values()]
+    calls += required.folder_probes
+    if required.reserved_port:
+        calls.append(Probe.port(required.reserved_port, stack=stack))
+    mark = env_file_mark(stack)
+    calls += [Probe.envfile(path, mark=mark) for path in required.env_files.values()]
+    if required.bridge:
+        calls.append(Probe.firewall(container=container, short_name=required.bridge))
+    return [*calls, *required.certificates]
 
 
-def firewall_probe_calls(wanted: HostRequirements, transport: Transport) -> list[ScriptCall]:
-    """Return those of ``host/commands/probe.sh`` that ask for the firewall's rules alone."""
-    words = (("host", transport.socket), ("firewall", wanted.container, wanted.bridge))
-    return [ScriptCall(words=each) for each in words]
+def firewall_probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/probe.sh`` for the firewall's rules only."""
+    return [
+        Probe.host(transport.socket),
+        Probe.firewall(container=required.container, short_name=required.bridge),
+    ]
 
 
-def host_errors(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
-    """Return an error for each thing that would make an ``up`` fail half-way."""
-    if seen.docker == "absent":
+def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
+    """Return an error for each requirement that the host does not meet."""
+    if facts.docker == "absent":
         return [
             error(
                 f"host {host}",
-                "the docker command is not there",
+                "the docker command is missing",
                 "Install Docker on that host (Debian, Ubuntu: apt-get install docker.io).",
             )
         ]
-    if seen.docker != "ok":
+    if facts.docker != "ok":
         return [
             error(
                 f"host {host}",
-                f"Docker doesn't answer: {seen.docker}",
-                f"Start the daemon, or add the user {seen.login!r} to the group that may "
+                f"Docker doesn't answer: {facts.docker}",
+                f"Start the daemon, or add the user {facts.login!r} to the group that may "
                 "use it (usermod -aG docker ...).",
             )
         ]
     return [
-        *_without_root(wanted, seen, host),
-        *_foreign_container(wanted, seen),
-        *(
-            error(
-                f"{PROJECT}:{path}",
-                f"{port}: that port is in use on the host by {user}",
-                "Stop it, or choose another port.",
-            )
-            for path, port in wanted.ports.items()
-            if (user := seen.port_user(port))
-        ),
-        *(
-            error(
-                f"{PROJECT}:{path}",
-                f"{folder!r}: {problem}",
-                "Choose another folder, or mend that one first.",
-            )
-            for path, folder in wanted.folders.items()
-            if (problem := seen.folder_problem(folder))
-        ),
-        *(
-            error(
-                f"{PROJECT}:{path}",
-                f"{file!r}: {problem}",
-                "Move it away, or choose another path: a file that somebody else wrote is never "
-                "overwritten.",
-            )
-            for path, file in wanted.env_files.items()
-            if (problem := seen.env_file_problem(file))
-        ),
+        *_without_root(required, facts, host),
+        *_foreign_container(required, facts),
+        *_conflicts(required, facts),
     ]
 
 
-def _without_root(wanted: HostRequirements, seen: HostFacts, host: str) -> list[Finding]:
-    login = seen.login
-    if wanted.become != "sudo" or not seen.cannot_be_root:
+def _conflicts(required: HostRequirements, facts: HostFacts) -> Iterator[Finding]:
+    """Yield an error for each port, folder and env file that the stack cannot use."""
+    ports = {path: (str(port), facts.port_user(port)) for path, port in required.ports.items()}
+    folders = {
+        path: (repr(folder), facts.folder_problem(folder))
+        for path, folder in required.folders.items()
+    }
+    env_files = {
+        path: (repr(file), facts.env_file_problem(file))
+        for path, file in required.env_files.items()
+    }
+    for resources, message, fix in (
+        (
+            ports,
+            "this port is in use on the host by {}",
+            "Stop that program or container, or choose another port.",
+        ),
+        (folders, "{}", "Choose another folder, or correct this one first."),
+        (
+            env_files,
+            "{}",
+            "Move the file away, or choose another path: an existing file is overwritten only if "
+            "this stack wrote it.",
+        ),
+    ):
+        for path, (value, problem) in resources.items():
+            if problem:
+                yield error(f"{PROJECT}:{path}", f"{value}: {message.format(problem)}", fix)
+
+
+def _without_root(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
+    login = facts.login
+    if required.become != "sudo" or not facts.cannot_be_root:
         return []
     return [
         error(
             f"host {host}",
-            f"the user {login!r} is not root and 'sudo -n' is refused. Folders and files of uid "
-            "1883 need root",
+            f"the user {login!r} is not root and 'sudo -n' fails. Root is needed to create folders "
+            "and files of uid 1883",
             f"Allow it in sudoers ({login} ALL=(root) NOPASSWD: ALL), or set broker.become to "
             "'docker'.",
         )
     ]
 
 
-def _foreign_container(wanted: HostRequirements, seen: HostFacts) -> list[Finding]:
-    name, owner = wanted.container, seen.container_owner(wanted.container)
-    if owner in (None, wanted.stack):
+def _foreign_container(required: HostRequirements, facts: HostFacts) -> list[Finding]:
+    name, owner = required.container, facts.container_owner(required.container)
+    if owner in (None, required.stack):
         return []
     return [
         error(
             f"{PROJECT}:broker.container",
-            f"{name!r}: a container of that name is there already and this stack did not make it "
+            f"{name!r}: a container of this name exists already, and this stack did not create it "
             f"({owner})",
             f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
         )

@@ -1,4 +1,6 @@
-"""A host script and the texts it works on, as the one stdin of a shell on the host."""
+"""A host script and its calls, rendered as the stdin of one shell on the host."""
+
+from __future__ import annotations
 
 import re
 import shlex
@@ -10,10 +12,15 @@ from string import ascii_lowercase, ascii_uppercase, digits
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptCall:
-    """One call of a function that the script defines, with its stdin if it reads one."""
+    """A call of a function that the script defines, with its stdin if it reads one."""
 
     words: tuple[str, ...]
     text: str | None = None
+
+    @classmethod
+    def of(cls, function: str, *arguments: str | int, text: str | None = None) -> ScriptCall:
+        """Return a call; script_functions.py and probe_functions.py type the arguments."""
+        return cls(words=(function, *map(str, arguments)), text=text)
 
 
 _NEEDS = re.compile(r"^# needs: (\S+)$", re.MULTILINE)
@@ -21,9 +28,9 @@ _NEEDS = re.compile(r"^# needs: (\S+)$", re.MULTILINE)
 
 def assemble(names: Iterable[str], read: Callable[[str], str]) -> str:
     """
-    Return the text of the scripts *names*, with those that they need before them, each once.
+    Return the text of the scripts *names*, each after the scripts that it needs, without repeats.
 
-    *read* returns the text of a script by its name. A script names what it needs in lines
+    *read* returns the text of a script by its name. A script names its prerequisites in lines
     ``# needs: NAME.sh``.
     """
     texts: dict[str, str] = {}
@@ -45,34 +52,35 @@ def render_stdin(script: str, calls: Iterable[ScriptCall]) -> str:
     """
     Return *script*, then its *calls*, as text for ``sh -s``.
 
-    Everything travels on stdin because a command line is public: ``ps`` shows it, and so does
-    pulumi-command's error when a script fails. The script only defines functions; what it does
-    begins with the calls, and a connection that breaks before the last of them (``finish``)
-    has changed nothing.
+    Secrets are on stdin because a command line is public: ``ps`` and the error message of
+    pulumi-command show it. The script only defines functions, and the calls only collect input:
+    if the connection breaks before the last call (``finish``), nothing has changed.
     """
-    parts = [script.rstrip("\n") + "\n"]
+    chunks = [script.rstrip("\n") + "\n"]
     for call in calls:
-        parts.append(shlex.join(call.words))
+        chunks.append(shlex.join(call.words))
         if call.text is not None:
             if not call.text.endswith("\n") or "\0" in call.text:
-                raise ValueError(f"{call.words}: a here-document is whole lines without NUL")
+                raise ValueError(
+                    f"{call.words}: the text must end with a newline and contain no NUL"
+                )
             end = _end(call.text)
-            parts.append(f" <<'{end}'\n{call.text}{end}")
-        parts.append("\n")
-    parts.append("finish\n")
-    return "".join(parts)
+            chunks.append(f" <<'{end}'\n{call.text}{end}")
+        chunks.append("\n")
+    chunks.append("finish\n")
+    return "".join(chunks)
 
 
 def _end(text: str) -> str:
     """
-    Return a word that ends a here-document of *text*, and that no line of it begins like.
+    Return a delimiter for a here-document of *text*; no line of *text* has its first letter.
 
-    dash drops a byte where a line begins like the word and goes on with one above 0x7f.
+    dash drops a byte if a line begins like the delimiter and continues with a byte above 0x7f.
     """
-    begun = {line[:1] for line in text.split("\n")}
-    letter = next(each for each in _FIRST if each not in begun)
+    first_letters = {line[:1] for line in text.split("\n")}
+    letter = next(letter for letter in _FIRST if letter not in first_letters)
     return f"{letter}END_{sha256(text.encode()).hexdigest()[:24]}"
 
 
-# No text of ours has lines that begin with each of these: ACL and password files know but a few.
+# No text has lines that begin with all of these: ACL and password files use only a few.
 _FIRST = "_%=+@:,." + ascii_uppercase + ascii_lowercase + digits

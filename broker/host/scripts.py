@@ -1,15 +1,14 @@
-"""The scripts that run on the broker's host, by name, so that a wrong name is a type error."""
+"""The names of the scripts that run on the broker's host; a wrong name is a type error."""
 
 from enum import StrEnum
 
 
 class HostScript(StrEnum):
     """
-    A file below ``host/`` that somebody runs.
+    A file below ``host/`` that this program runs.
 
-    What must stand before it, it says itself, in lines ``# needs: NAME.sh`` that ``assemble``
-    follows. The functions that it defines are called by ``ScriptCall``, and the modules that make
-    those calls name the script: ``firewall_calls`` in broker/firewall/rules.py, for one.
+    Each script names its prerequisites in lines ``# needs: NAME.sh``, which ``assemble`` follows. A
+    script_functions.py and probe_functions.py have the functions of each script.
     """
 
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"

@@ -1,44 +1,43 @@
-"""The host's own clock runs a script of ours: systemd's timer where systemd runs, else cron."""
+"""Run a script on the host by schedule: with a systemd timer, or with cron without systemd."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from broker.host.layout import UNITS, HostFile, folder_of
+from broker.host.layout import ROOT, UNITS, HostFile, folder_of
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Schedule
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
-from broker.settings.file_settings import Owner
 
 CRON = "/etc/cron.d"
-ROOT = Owner(uid=0, gid=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timer:
-    """What a host does by itself, without this program and without a password."""
+    """A scheduled script, which the host runs without this program and without a password."""
 
     broker: Broker
     verb: str
-    """Names it among those of the same broker: ``backup``."""
+    """The name among the timers of a broker, such as ``backup``."""
     does: str
-    """What the unit says of itself: ``A backup of the MQTT broker``."""
+    """The beginning of the unit's description: ``A backup of the MQTT broker``."""
     setting: str
-    """Path in the stack file of what declares it, for an error."""
+    """The path in the stack file that declares the timer, for error messages."""
     timetable: CronSchedule
     text: str
     """The script, with its calls."""
     needs: str = ""
-    """A command that the host must have, beside sh."""
+    """A command that the host must have beside sh; empty if there is none."""
     writes: tuple[tuple[str, str, str], ...] = ()
-    """Files that the script writes, and that go with it; and the Docker and image that do it."""
-    made_up_for: bool = False
-    """Run once at the next start where a time was missed."""
+    """Files that a removal deletes: path, and the Docker socket and image that delete it."""
+    catch_up: bool = False
+    """Whether a missed run is done when the host starts."""
 
     @property
     def name(self) -> str:
-        """The name of units and of the cron file, which takes no dot (cron(8))."""
+        """The name of the units and of the cron file, which may have no dot (cron(8))."""
         return f"sentient-mqtt-{self.verb}-" + re.sub(r"[^A-Za-z0-9_-]", "_", self.broker.container)
 
     @property
@@ -49,20 +48,22 @@ class Timer:
         """Return the calls of ``host/commands/schedule.sh``."""
         script = HostFile(path=self.path, owner=ROOT, text=self.text, mode="0700")
         return [
-            ScriptCall(words=("schedule", self.name, self.setting, self.needs)),
-            *(ScriptCall(words=("written", *file)) for file in self.writes),
+            Schedule.schedule(self.name, setting=self.setting, command=self.needs),
+            *(
+                Schedule.written(path, socket=socket, image=image)
+                for path, socket, image in self.writes
+            ),
             script.call(),
             self._unit("service", self.service()),
             self._unit("timer", self.timer()),
-            ScriptCall(words=("cron", f"{CRON}/{self.name}", "0644", "0", "0"), text=self.cron()),
+            Schedule.cron(f"{CRON}/{self.name}", mode="0644", owner=ROOT, text=self.cron()),
         ]
 
     def _unit(self, kind: str, text: str) -> ScriptCall:
-        words = ("unit", f"{UNITS}/{self.name}.{kind}", "0644", "0", "0")
-        return ScriptCall(words=words, text=text)
+        return Schedule.unit(f"{UNITS}/{self.name}.{kind}", mode="0644", owner=ROOT, text=text)
 
     def service(self) -> str:
-        """Return the unit that does it once; systemd.service(5)."""
+        """Return the service unit, which runs the script once; systemd.service(5)."""
         return f"""[Unit]
 Description={self.does} {self.broker.container}
 After=docker.service
@@ -73,14 +74,14 @@ ExecStart=/bin/sh {self.path} apply
 """
 
     def timer(self) -> str:
-        """Return the unit that starts it; systemd.timer(5)."""
+        """Return the timer unit, which starts the service; systemd.timer(5)."""
         return f"""[Unit]
 Description={self.does} {self.broker.container}: when
 
 [Timer]
 OnCalendar={self.timetable.on_calendar()}
 AccuracySec=1s
-Persistent={"true" if self.made_up_for else "false"}
+Persistent={"true" if self.catch_up else "false"}
 
 [Install]
 WantedBy=timers.target

@@ -1,4 +1,4 @@
-"""How the host that runs Docker is reached: locally, or with the OpenSSH client."""
+"""Reach the host that runs Docker: locally, or with the OpenSSH client."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 PASSED_ON = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ"),
     *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "LC_NUMERIC"),
-    # ssh: its agent, who asks on its behalf, Kerberos tickets, and where an agent may listen.
+    # ssh: agent, askpass program, Kerberos tickets, and the folder of an agent's socket.
     *("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER"),
     *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS"),
     *("KRB5CCNAME", "XDG_RUNTIME_DIR"),
-    # docker: not DOCKER_HOST and the like, since every call names the socket.
+    # docker: without DOCKER_HOST and similar variables, because every call names the socket.
     *("DOCKER_CONFIG", "DOCKER_API_VERSION"),
 )
-"""The variables that a command for the host has, where the caller has them; it has no others."""
+"""The only variables that a command for the host inherits."""
 
 PROXIES = tuple(
-    spelled
+    variable
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-    for spelled in (name, name.lower())
+    for variable in (name, name.lower())
 )
-"""Beside those, for what downloads something: apt, and a Docker daemon that is started here."""
+"""Additional variables for commands that download: apt, and a Docker daemon started here."""
 
 WITHHELD = (
     *("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"),
@@ -43,44 +43,44 @@ WITHHELD = (
 """
 The secrets that Pulumi, its backends and its secrets providers read from the environment.
 
-``clean_interpreter`` drops them like every variable outside of ``PASSED_ON``. They are named so
-that they are empty in its shell already (components/host_command.py).
+``clean_interpreter`` drops every variable that is not in ``PASSED_ON``. These are also set to an
+empty text in the environment of its shell (components/host_command.py).
 """
 
 
 def host_environment(environ: Mapping[str, str], *more: str) -> dict[str, str]:
     """
-    Return the environment of a command for the host: what *environ* has of ``PASSED_ON``.
+    Return the environment of a command for the host: the ``PASSED_ON`` variables in *environ*.
 
-    *more*: variables beside those.
+    *more*: names of additional variables.
     """
     return {name: environ[name] for name in (*PASSED_ON, *more) if name in environ}
 
 
 def clean_interpreter(interpreter: Iterable[str], *more: str) -> tuple[str, ...]:
     """
-    Return *interpreter* behind a shell that replaces itself with it in a clean environment.
+    Return a command that runs *interpreter* in a clean environment.
 
-    pulumi-command gives its whole environment to what it starts. The text is the same on every
-    machine, so no value of a variable is in it, and no preview differs for it.
+    pulumi-command passes its whole environment to the processes that it starts. The command
+    contains names of variables and no values, so it is the same on every machine.
     *more*: variables beside ``PASSED_ON``.
     """
-    kept = " ".join(f'${{{name}+{name}="${name}"}}' for name in (*PASSED_ON, *more))
-    return ("/bin/sh", "-c", f'exec env -i {kept} "$0" "$@"', *interpreter)
+    variables = " ".join(f'${{{name}+{name}="${name}"}}' for name in (*PASSED_ON, *more))
+    return ("/bin/sh", "-c", f'exec env -i {variables} "$0" "$@"', *interpreter)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transport:
-    """The one way in which both Docker's API and our commands reach the host."""
+    """How Docker's API and the commands of this program reach the host."""
 
     host: str
-    """``unix:///socket`` or ``ssh://[user@]name[:port]``: what the Docker provider is given."""
+    """``unix:///socket`` or ``ssh://[user@]name[:port]``, as the Docker provider expects it."""
 
     interpreter: tuple[str, ...]
-    """Runs a command line on the host, given as one more argument."""
+    """A command that runs its last argument, a command line, on the host."""
 
     ssh_options: tuple[str, ...] = ()
-    """For the Docker provider, whose ``ssh://`` starts the same OpenSSH client."""
+    """For the Docker provider, which starts the same OpenSSH client for ``ssh://``."""
 
     @property
     def remote(self) -> bool:
@@ -92,7 +92,7 @@ class Transport:
         return DEFAULT_SOCKET if self.remote else self.host
 
     def argv(self, command: Iterable[str]) -> list[str]:
-        """Return *command*, word by word, as an argv that runs it on the host."""
+        """Return the argv that runs *command*, given word by word, on the host."""
         return [*self.interpreter, shlex.join(command)]
 
     def script(
@@ -101,13 +101,13 @@ class Transport:
         """
         Return the command line that runs a script from its stdin as root on the host.
 
-        The line is all that an error message of pulumi-command can show: the script and the
-        secrets in it are on stdin.
+        An error message of pulumi-command can show this line. It contains no secret: the script
+        and its secrets are on stdin.
 
-        *become* says what a login other than root does: ``sudo`` (without a password) or
-        ``docker`` (a throw-away container of *image* with the host's root folder in it; whoever
-        may talk to Docker is root already). ``nobody`` stays who it is.
-        *network_admin*: that container is in the host's network, and may change its rules.
+        *become* is how a login other than root becomes root: ``sudo`` (without a password) or
+        ``docker`` (a temporary container of *image* that mounts the host's root folder; access to
+        Docker is equivalent to root). ``nobody`` keeps the login.
+        *network_admin*: the container is in the host's network and may change its firewall rules.
         """
         line = shlex.join(["exec", "sh", "-s", action])
         if become == "sudo":
@@ -126,16 +126,16 @@ class Transport:
                 )
             )
             line = f'if [ "$(id -u)" -eq 0 ]; then {line}; else exec {container}; fi'
-        # A login shell that is not POSIX sh (fish, csh) must only pass one word on.
+        # As one word, because the login shell may not be a POSIX shell (fish, csh).
         return f"exec sh -c {shlex.quote(line)}" if self.remote else line
 
 
 def transport(host: str, ssh_config: str | None = None) -> Transport:
     """
-    Return the transport that a ``host`` setting stands for.
+    Return the transport for a ``host`` setting.
 
-    ``BatchMode`` keeps the OpenSSH client from asking: an unknown host key or a missing
-    password is an error, never a question that nobody sees.
+    ``BatchMode`` makes the OpenSSH client fail instead of asking about an unknown host key or a
+    password.
     """
     found = SSH_HOST.fullmatch(host)
     if found is None:
@@ -152,41 +152,41 @@ def transport(host: str, ssh_config: str | None = None) -> Transport:
     )
 
 
-# What the OpenSSH client says on stderr, and what it means for the person who reads it.
-_SSH_COMPLAINTS = (
+# Messages of the OpenSSH client, and their explanations.
+_SSH_ERRORS = (
     (
         re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
-        "its host key is not the one in known_hosts, or is not known yet. Compare the "
-        "fingerprint with the host's, then accept it once by hand: ssh {host}",
+        "its host key differs from the one in known_hosts, or is not in known_hosts. Compare the "
+        "fingerprint with the host's, then accept the key once by hand: ssh {host}",
     ),
     (
         re.compile(r"Permission denied|Too many authentication failures"),
-        "it refused the login. Load your key (ssh-add), or name it in ~/.ssh/config",
+        "it rejected the login. Load your key (ssh-add), or name it in ~/.ssh/config",
     ),
     (
         re.compile(
             r"Connection refused|timed out|No route to host|Network is unreachable"
             r"|Could not resolve|Connection closed|Connection reset"
         ),
-        "it can't be reached. Check the address, the port and that sshd runs there",
+        "it can't be reached. Check the address and the port, and that sshd runs there",
     ),
 )
 
 
 def explain_ssh(host: str, stderr: str) -> str:
-    """Return what went wrong between here and *host*, from the OpenSSH client's own words."""
+    """Return an error message with the cause and a fix, from the OpenSSH client's stderr."""
     last = stderr.strip().splitlines()[-1] if stderr.strip() else "no message"
-    for pattern, meaning in _SSH_COMPLAINTS:
+    for pattern, meaning in _SSH_ERRORS:
         if pattern.search(stderr):
             return f"host {host}: {meaning.format(host=host)}. (ssh says: {last})"
     return f"host {host}: the OpenSSH client failed. (ssh says: {last})"
 
 
-def explain_start(host: str, program: str, wrong: OSError) -> str:
-    """Return why *program*, the first word of the way to *host*, could not be started here."""
-    if isinstance(wrong, FileNotFoundError) and program == "ssh":
+def explain_start(host: str, program: str, failure: OSError) -> str:
+    """Return an error message if *program*, which connects to *host*, could not be started."""
+    if isinstance(failure, FileNotFoundError) and program == "ssh":
         return (
             f"host {host}: the OpenSSH client is not installed here "
             "(Debian, Ubuntu: apt-get install openssh-client)."
         )
-    return f"host {host}: {program} can't be started here: {wrong.strerror or wrong}."
+    return f"host {host}: {program} can't be started here: {failure.strerror or failure}."

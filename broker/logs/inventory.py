@@ -1,4 +1,4 @@
-"""Who is declared against who was seen in the broker's log."""
+"""Compare the declared logins with those in the broker's log."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from broker.mosquitto.canary import NAME as CANARY
 from broker.settings.stack_settings import Settings
 
 LONGEST = 100
-"""Characters of a client id that a line for a person holds."""
+"""The largest number of characters of a client id in the text form."""
 
 State = Literal["connected", "silent", "never"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A declared login, and when it was seen."""
+    """A declared login and its last connection in the log."""
 
     name: str
     kind: str
     """``user``, or ``fleet`` and the fleet's name."""
     state: State
     since: datetime | None
-    """Connected since, silent since; nothing where it was never seen."""
+    """Connected or silent since; None if it never connected."""
     client: str = ""
     address: str = ""
 
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Stranger:
-    """Somebody who was seen and is not declared."""
+    """A login, client id or address in the log that is not declared."""
 
     name: str
     address: str
@@ -63,96 +63,98 @@ class Stranger:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What the log says of the declared, and of the others."""
+    """The declared logins, and the undeclared users, clients and addresses in the log."""
 
     begin: datetime | None
-    """Where the log begins: nobody knows of what was before."""
+    """When the log begins; nothing is known of the time before."""
     entries: tuple[Entry, ...]
     undeclared: tuple[Stranger, ...]
-    """User names that were let in, and are in the stack file no more."""
+    """User names that logged in and are no longer in the stack file."""
     clients: tuple[Stranger, ...]
-    """Client ids that were refused, and that no user ever had."""
+    """Refused client ids that no user has ever used."""
     outside: tuple[Stranger, ...]
-    """Addresses outside the declared networks, with whom they came as."""
+    """Addresses outside the declared networks, with their user names."""
 
     def as_data(self) -> dict[str, Any]:
         return {
             "logBegins": _iso(self.begin),
-            "declared": [each.as_data() for each in self.entries],
-            "undeclaredUsers": [each.as_data() for each in self.undeclared],
-            "unknownClients": [each.as_data() for each in self.clients],
-            "outsideNetworks": [each.as_data() for each in self.outside],
+            "declared": [entry.as_data() for entry in self.entries],
+            "undeclaredUsers": [user.as_data() for user in self.undeclared],
+            "unknownClients": [client.as_data() for client in self.clients],
+            "outsideNetworks": [address.as_data() for address in self.outside],
         }
 
 
-def inventory(settings: Settings, seen: LogSummary, own: Iterable[str] = ()) -> Inventory:
-    """Return it; *own* are addresses by which the broker's host itself comes."""
-    names = {each.name: each.user for each in logins(settings)}
-    names |= dict.fromkeys(
-        (each for fleet in settings.fleets.values() for each in fleet.admitted), ""
-    )
-    known = {*names, settings.broker.health.user, CANARY}
+def inventory(settings: Settings, summary: LogSummary, own: Iterable[str] = ()) -> Inventory:
+    """Return the inventory; *own* are the addresses of the broker's host."""
+    users = {login.name for login in logins(settings)}
+    members = {member for fleet in settings.fleets.values() for member in fleet.admitted}
+    known = users | members | {settings.broker.health.user, CANARY}
     return Inventory(
-        begin=seen.begin,
-        entries=tuple(_entries(settings, seen)),
-        undeclared=tuple(_undeclared(seen, known)),
+        begin=summary.begin,
+        entries=tuple(_entries(settings, summary)),
+        undeclared=tuple(_undeclared(summary, known)),
         clients=tuple(
             Stranger(name=client, address=address, times=count.times, last=count.last)
-            for (client, address), count in sorted(seen.refused_clients.items())
+            for (client, address), count in sorted(summary.refused_clients.items())
         ),
-        outside=tuple(_outside(settings, seen, set(own))),
+        outside=tuple(_outside(settings, summary, set(own))),
     )
 
 
-def _undeclared(seen: LogSummary, known: set[str]) -> Iterator[Stranger]:
-    for name, each in sorted(seen.parties.items()):
+def _undeclared(summary: LogSummary, known: set[str]) -> Iterator[Stranger]:
+    for name, party in sorted(summary.parties.items()):
         if name not in known:
-            yield Stranger(name=name, address=each.address, times=each.times, last=each.last)
-    # Somebody whose client calls itself as a check's does.
-    for (name, _, address), count in sorted(seen.logins.items()):
-        if name not in known and name not in seen.parties and name != OTHER:
+            yield Stranger(name=name, address=party.address, times=party.times, last=party.last)
+    # Users whose clients have the client id of a check are not among the parties.
+    for (name, _, address), count in sorted(summary.logins.items()):
+        if name not in known and name not in summary.parties and name != OTHER:
             yield Stranger(name=name, address=address, times=count.times, last=count.last)
 
 
-def _entries(settings: Settings, seen: LogSummary) -> Iterator[Entry]:
+def _entries(settings: Settings, summary: LogSummary) -> Iterator[Entry]:
     by_user: dict[str, list[str]] = {}
-    for each in logins(settings):
-        by_user.setdefault(each.user, []).append(each.name)
-    for name, mine in by_user.items():
-        yield _entry(name, "user", mine, seen)
+    for login in logins(settings):
+        by_user.setdefault(login.user, []).append(login.name)
+    for user, names in by_user.items():
+        yield _entry(user, "user", names, summary)
     for kind, fleet in settings.fleets.items():
         for member in fleet.admitted:
-            yield _entry(member, f"fleet {kind}", [member], seen)
+            yield _entry(member, f"fleet {kind}", [member], summary)
 
 
-def _entry(name: str, kind: str, mine: list[str], seen: LogSummary) -> Entry:
-    """Return the entry of *name*, which has one login or two that take turns."""
-    found = [party for each in mine if (party := seen.parties.get(each)) is not None]
-    if not found:
+def _entry(name: str, kind: str, logins: list[str], summary: LogSummary) -> Entry:
+    """Return the entry of *name*, which has one login, or two during a rotation."""
+    parties = [party for login in logins if (party := summary.parties.get(login)) is not None]
+    if not parties:
         return Entry(name=name, kind=kind, state="never", since=None)
-    here = [each for each in found if each.ended is None]
-    party = max(here or found, key=lambda each: each.ended or each.last)
+    connected = [party for party in parties if party.ended is None]
+    party = max(connected or parties, key=lambda party: party.ended or party.last)
     return Entry(
         name=name,
         kind=kind,
-        state="connected" if here else "silent",
-        since=party.last if here else party.ended,
+        state="connected" if connected else "silent",
+        since=party.last if connected else party.ended,
         client=party.client,
         address=party.address,
     )
 
 
-def _outside(settings: Settings, seen: LogSummary, own: set[str]) -> Iterator[Stranger]:
-    listeners = [each for each in settings.broker.listeners.values() if not each.bound.is_loopback]
-    if any(not each.allow_from for each in listeners):
+def _outside(settings: Settings, summary: LogSummary, own: set[str]) -> Iterator[Stranger]:
+    listeners = [
+        listener
+        for listener in settings.broker.listeners.values()
+        if not listener.bound.is_loopback
+    ]
+    if any(not listener.allow_from for listener in listeners):
         return
-    networks = [network for each in listeners for network in each.allow_from]
-    counts = [((user, address), count) for (user, _, address), count in seen.logins.items()]
+    networks = [network for listener in listeners for network in listener.allow_from]
+    counts = [((user, address), count) for (user, _, address), count in summary.logins.items()]
     found: dict[tuple[str, str], tuple[int, datetime]] = {}
-    for (user, address), count in [*counts, *seen.refused.items()]:
+    for (user, address), count in [*counts, *summary.refused.items()]:
         if address in (UNKNOWN, OTHER) or address in own or ip_address(address).is_loopback:
             continue
-        if any(ip_address(address) in each for each in networks):
+        if any(ip_address(address) in network for network in networks):
             continue
         times, last = found.get((user, address), (0, count.last))
         found[user, address] = (times + count.times, max(last, count.last))
@@ -160,40 +162,41 @@ def _outside(settings: Settings, seen: LogSummary, own: set[str]) -> Iterator[St
         yield Stranger(name=user, address=address, times=times, last=last)
 
 
-def render_inventory(found: Inventory) -> list[str]:
-    """Return the lines."""
-    if found.begin is None:
-        return ["The log holds nothing yet: nobody can tell who was here."]
-    lines = [f"since {_iso(found.begin)}, where the log begins:"]
-    for state, said in (
+def render_inventory(inventory: Inventory) -> list[str]:
+    """Return the inventory as lines of text."""
+    if inventory.begin is None:
+        return ["The log is empty: it shows no connections yet."]
+    lines = [f"since {_iso(inventory.begin)}, when the log begins:"]
+    for state, label in (
         ("never", "never connected"),
         ("silent", "silent"),
         ("connected", "connected"),
     ):
-        for each in found.entries:
-            if each.state == state:
-                since = f" since {_iso(each.since)}" if each.since else ""
-                how = f", as {_plain(each.client)} from {each.address}" if each.since else ""
-                lines.append(f"{said}{since}: {each.name} ({each.kind}){how}")
+        for entry in inventory.entries:
+            if entry.state == state:
+                since = f" since {_iso(entry.since)}" if entry.since else ""
+                client = f", as {_plain(entry.client)} from {entry.address}" if entry.since else ""
+                lines.append(f"{label}{since}: {entry.name} ({entry.kind}){client}")
     for title, strangers in (
-        ("let in, and not declared (any more)", found.undeclared),
-        ("refused, with a client id that no user has had", found.clients),
-        ("from outside the declared networks", found.outside),
+        ("logged in, but not or no longer declared", inventory.undeclared),
+        ("refused, with a client id that no user has used", inventory.clients),
+        ("from outside the declared networks", inventory.outside),
     ):
         lines += [
-            f"{title}: {_plain(each.name)} from {each.address}, {each.times} times, last "
-            f"{_iso(each.last)}"
-            for each in strangers
+            f"{title}: {_plain(stranger.name)} from {stranger.address}, {stranger.times} times, "
+            f"last {_iso(stranger.last)}"
+            for stranger in strangers
         ]
     return lines
 
 
 def _plain(text: str) -> str:
-    """Return *text* without what would steer or fill a terminal: clients choose their ids."""
+    """Return *text*, short and without control characters: clients choose their ids."""
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}..."
     return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

@@ -1,8 +1,8 @@
 """
-Who logged in, who was refused and who was denied, from the lines of Mosquitto's log.
+Parse Mosquitto's log: logins, refused logins and denied messages.
 
-2.0 and 2.1 write other lines, and neither names the user who was refused: the client id is there,
-and from 2.1 the address. See tests/recorded/log-2.0.txt and log-2.1.txt.
+The lines of 2.0 and 2.1 differ. Neither names the user of a refused login: both have the client id,
+and 2.1 has the address. See tests/recorded/log-2.0.txt and log-2.1.txt.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
 UNKNOWN = "unknown"
-"""Stands for what no line tells."""
+"""A value that is not in the log."""
 
 OTHER = "other"
-"""Stands for all that came when there were as many names as are kept."""
+"""The name for all entries beyond the limit ``NAMES``."""
 
 NAMES = 1000
-"""How many of a kind are kept: who floods a broker with new names must not fill our memory."""
+"""The limit of names per kind, so that a flood of new names does not exhaust the memory."""
 
 SESSIONS = 100_000
 
 LINE = 999
-"""Bytes at which Mosquitto cuts a line: a client, whose id is in it, chooses what is cut off."""
+"""Bytes after which Mosquitto cuts a line off. A long client id thus hides the rest."""
 
-PATIENCE = timedelta(seconds=90)
-"""Mosquitto closes a connection that has said nothing for so long."""
+CONNECT_TIMEOUT = timedelta(seconds=90)
+"""Mosquitto closes a connection that sends no CONNECT for this long."""
 
 REFUSED_TOTAL = "mosquitto_logins_refused_total"
 DENIED_TOTAL = "mosquitto_acl_denied_total"
@@ -41,18 +41,18 @@ EVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Sample = tuple[str, Mapping[str, str], float]
-"""A metric of Prometheus': its name, labels and value."""
+"""A Prometheus metric: name, labels and value."""
 
-# The clients that come with another id each time: Mosquitto's own ids, and those of our checks.
 CHECK = "check-"
-"""What ids begin with of those who log in for `./brokerctl check`, as everybody and as nobody."""
+"""The prefix of the client ids of `./brokerctl check`."""
 
-_PASSING = ("auto-", "health-", "canary-", "anonymous-", CHECK)
+_RANDOM_IDS = ("auto-", "health-", "canary-", "anonymous-", CHECK)
+"""Prefixes of client ids that differ at each connection: Mosquitto's own and those of checks."""
 
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{9,11}): (?P<text>.*)")
 _STARTING = re.compile(r"mosquitto version \S+ starting")
 _CONNECTION = re.compile(r"New connection from (?P<peer>\S+) on port \d+\.")
-# A client chooses its id: whatever stands in it, what Mosquitto adds stands last.
+# A client id may contain any text, so the fields that Mosquitto adds are matched at the end.
 _LOGIN = re.compile(
     r"New client connected from (?P<peer>\S+) as (?P<client>.*) "
     r"\(p\d+, c[01], k\d+(?:, u'(?P<user>.*)')?\)\."
@@ -65,15 +65,15 @@ _GONE_2_0 = re.compile(rf"Client (?P<client>.*) {_ENDS}")
 _DENIED = re.compile(r" \(d[01], q[0-2], r[01], m\d+, '")
 _DENIED_FROM = "Denied PUBLISH from "
 _CUT_LOGIN = re.compile(r"New client connected from (?P<peer>\S+) as (?P<client>.*)")
-_HALF = "\ufffd"
-"""What is read of a character that was cut."""
-_NOBODY = "<unknown>"
-"""What Mosquitto calls a client that left before it said who it was."""
+_PARTIAL_CHARACTER = "\ufffd"
+"""The replacement for a character that was cut off."""
+_NO_CLIENT_ID = "<unknown>"
+"""Mosquitto's name for a client that disconnected before its CONNECT."""
 
 
 @dataclass
 class Count:
-    """How many times, and when last."""
+    """The number of occurrences and the time of the last one."""
 
     times: int = 0
     last: datetime = EVER
@@ -85,16 +85,16 @@ class Count:
 
 @dataclass
 class Party:
-    """A user name that was let in, since the log begins."""
+    """A user name that has logged in since the log begins."""
 
     first: datetime
     last: datetime
-    """Of the last login."""
+    """The time of the last login."""
     times: int = 0
     client: str = ""
     address: str = ""
     ended: datetime | None = None
-    """When its last connection ended; nothing while it has one."""
+    """When its last connection ended; None while it is connected."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,14 @@ class _Session:
 
 @dataclass
 class LogSummary:
-    """What the lines that were read so far say; what is older than *since* is not counted."""
+    """The counts from the lines read so far, without occurrences before *since*."""
 
     since: datetime = EVER
     most: int = NAMES
     own: int = 0
     """
-    How many refusals an hour of a check are none. No more than it makes: anybody may take its id.
+    The number of refused logins per hour that a check causes, which are not counted. Further ones
+    with the client id of a check are counted, because any client can use that id.
     """
     begin: datetime | None = None
     """The time of the first line."""
@@ -122,28 +123,28 @@ class LogSummary:
     """By user, client id and address."""
     refused: dict[tuple[str, str], Count] = field(default_factory=dict)
     """
-    By user and address. The user is the one who last logged in with that client id, or unknown;
-    a guess, because anybody may take any client id.
+    By user and address. The user is the last one who logged in with the client id, or unknown. This
+    is a guess, because a client can use any client id.
     """
     refused_clients: dict[tuple[str, str], Count] = field(default_factory=dict)
-    """By client id and address: those that no user of the log has ever had."""
+    """By client id and address: client ids that no user in the log has ever used."""
     hours: dict[datetime, int] = field(default_factory=dict)
-    """Refused logins by the hour in which they were."""
+    """Refused logins by hour."""
     denied: dict[tuple[str, str], Count] = field(default_factory=dict)
-    """By user and address; Mosquitto writes these with ``log_type debug`` alone."""
+    """By user and address; Mosquitto logs these only with ``log_type debug``."""
     _sessions: dict[str, _Session] = field(default_factory=dict)
     _cut: dict[str, None] = field(default_factory=dict)
-    """Of the sessions those of whose id a line holds no more than the beginning."""
+    """The sessions whose client id was cut off in the log."""
     _checks: dict[datetime, int] = field(default_factory=dict)
     _open: dict[str, int] = field(default_factory=dict)
-    """How many sessions a user has."""
+    """The number of sessions, by user."""
     _users: dict[str, str] = field(default_factory=dict)
     _pending: dict[str, datetime] = field(default_factory=dict)
-    _gone: int = 0
-    """How many of the pending connections have ended, and no line says which."""
+    _ended_pending: int = 0
+    """How many of the pending connections have ended without a line that names them."""
 
     def read(self, lines: Iterable[str]) -> LogSummary:
-        """Take *lines* in, which follow those before."""
+        """Add *lines*, which follow the lines read before."""
         stamp, when = "", EVER
         for line in lines:
             found = _LINE.fullmatch(line.rstrip("\n"))
@@ -152,62 +153,62 @@ class LogSummary:
             if found["time"] != stamp:
                 stamp = found["time"]
                 when = _time(stamp)
-            self._take(when, found["text"], cut=_is_cut(line))
+            self._read_line(when, found["text"], cut=_is_cut(line))
         return self
 
     def worst_hour(self) -> tuple[datetime | None, int]:
-        """Return the hour with the most refused logins, and how many."""
-        return max(self.hours.items(), key=lambda each: each[1], default=(None, 0))
+        """Return the hour with the most refused logins, and their number."""
+        return max(self.hours.items(), key=lambda item: item[1], default=(None, 0))
 
-    def _take(self, when: datetime, text: str, *, cut: bool) -> None:
+    def _read_line(self, when: datetime, text: str, *, cut: bool) -> None:
         self.begin, self.end = self.begin or when, when
         if cut:
-            self._take_cut(when, text)
+            self._read_cut_line(when, text)
         elif text.startswith("New connection "):
             if found := _CONNECTION.fullmatch(text):
-                self._arrive(when, found["peer"])
+                self._add_pending(when, found["peer"])
         elif text.startswith("New client "):
             if found := _LOGIN.fullmatch(text):
-                self._let_in(when, found["client"], found["user"] or "", found["peer"])
+                self._log_in(when, found["client"], found["user"] or "", found["peer"])
         elif text.startswith("Client "):
-            self._turn_away(when, text)
+            self._read_client_line(when, text)
         elif text.startswith(_DENIED_FROM):
             self._deny(when, self._denied(text))
         elif _STARTING.fullmatch(text):
             for client in list(self._sessions):
                 self._end(when, client)
-            self._forget()
+            self._clear_pending()
 
-    def _take_cut(self, when: datetime, text: str) -> None:
-        """Take a line in that has no end: nothing in it that a client chose passes for one."""
+    def _read_cut_line(self, when: datetime, text: str) -> None:
+        """Read a line that was cut off; text that a client chose is not taken for its end."""
         if found := _CUT_LOGIN.fullmatch(text):
-            client = found["client"].rstrip(_HALF)
-            self._let_in(when, client, UNKNOWN, found["peer"])
+            client = found["client"].rstrip(_PARTIAL_CHARACTER)
+            self._log_in(when, client, UNKNOWN, found["peer"])
             _put(self._cut, client, None, self.most)
         elif text.startswith(_DENIED_FROM):
             self._deny(when, self._denied(text))
         elif text.startswith("Client "):
             client = text.removeprefix("Client ")
-            own = next((each for each in self._cut if client.startswith(each)), None)
+            session = next((prefix for prefix in self._cut if client.startswith(prefix)), None)
             self._expire(when)
-            if own is None:
-                # Who has no session does not leave: that is somebody who was not let in.
-                self._refuse(when, client.rstrip(_HALF), self._whose())
+            if session is None:
+                # A client without a session cannot disconnect, so its login was refused.
+                self._refuse(when, client.rstrip(_PARTIAL_CHARACTER), self._pending_address())
             else:
-                self._end(when, own)
+                self._end(when, session)
 
-    def _arrive(self, when: datetime, peer: str) -> None:
+    def _add_pending(self, when: datetime, peer: str) -> None:
         if len(self._pending) >= self.most:
-            self._forget()
+            self._clear_pending()
         self._pending[peer] = when
 
-    def _let_in(self, when: datetime, client: str, user: str, peer: str) -> None:
+    def _log_in(self, when: datetime, client: str, user: str, peer: str) -> None:
         self._pending.pop(peer, None)
-        if self._gone >= len(self._pending):
-            self._forget()
+        if self._ended_pending >= len(self._pending):
+            self._clear_pending()
         self._end(when, client)
         if client.startswith(CHECK):
-            # As whom a check logs in tells nothing of who was here, nor of when they left.
+            # A check logs in as every user, so its logins are not those of the users' clients.
             if when >= self.since:
                 self._count(self.logins, (user, _kind(client), _host(peer)), when)
             return
@@ -216,7 +217,7 @@ class LogSummary:
         self._sessions[client] = _Session(user, peer)
         self._open[user] = self._open.get(user, 0) + 1
         _put(self._users, client, user, SESSIONS)
-        # No more than the broker's password file has, which a fleet makes long.
+        # A large fleet has many users, so the limit is that of the sessions.
         name = user if user in self.parties or len(self.parties) < SESSIONS else OTHER
         party = self.parties.setdefault(name, Party(first=when, last=when))
         party.last, party.ended = when, None
@@ -225,18 +226,18 @@ class LogSummary:
         if when >= self.since:
             self._count(self.logins, (user, _kind(client), _host(peer)), when)
 
-    def _turn_away(self, when: datetime, text: str) -> None:
+    def _read_client_line(self, when: datetime, text: str) -> None:
         if found := _REFUSED_2_1.fullmatch(text):
             self._pending.pop(found["peer"], None)
             self._refuse(when, found["client"], _host(found["peer"]))
         elif found := _REFUSED_2_0.fullmatch(text):
             self._expire(when)
-            self._refuse(when, found["client"], self._whose())
+            self._refuse(when, found["client"], self._pending_address())
         else:
-            self._go(when, text)
+            self._read_disconnect(when, text)
 
-    def _go(self, when: datetime, text: str) -> None:
-        # What looks like a peer may be the id's own, where 2.0 writes none: then nobody is there.
+    def _read_disconnect(self, when: datetime, text: str) -> None:
+        # 2.0 logs no address, and a client id may contain brackets. Then no session matches.
         if (found := _GONE_2_1.fullmatch(text)) and self._leave(
             when, found["client"], found["peer"]
         ):
@@ -258,11 +259,11 @@ class LogSummary:
         _put(self.hours, hour, self.hours.get(hour, 0) + 1, self.most)
 
     def _denied(self, text: str) -> str:
-        """Return the client of *text*: id and topic may both hold what stands between them."""
+        """Return the client id in *text*; both client id and topic may contain the separator."""
         rest = text.removeprefix(_DENIED_FROM)
         clients = [rest[: found.start()] for found in _DENIED.finditer(rest)]
-        beginnings = [each for each in self._cut if rest.startswith(each)]
-        known = [each for each in (*reversed(clients), *beginnings) if each in self._sessions]
+        cut = [client for client in self._cut if rest.startswith(client)]
+        known = [client for client in (*reversed(clients), *cut) if client in self._sessions]
         return next(iter(known), "")
 
     def _deny(self, when: datetime, client: str) -> None:
@@ -273,12 +274,12 @@ class LogSummary:
         self._count(self.denied, key, when)
 
     def _leave(self, when: datetime, client: str, peer: str | None) -> bool:
-        """Return whether that is somebody who was there."""
+        """End the session or pending connection; return whether there was one."""
         if peer is not None and self._pending.pop(peer, None) is not None:
             return True
-        if client == _NOBODY and peer is None:
+        if client == _NO_CLIENT_ID and peer is None:
             self._expire(when)
-            self._whose()
+            self._pending_address()
         session = self._sessions.get(client)
         if session is None or peer not in (None, session.peer):
             return False
@@ -296,32 +297,32 @@ class LogSummary:
             if session.user in self.parties:
                 self.parties[session.user].ended = when
 
-    def _whose(self) -> str:
+    def _pending_address(self) -> str:
         """
-        Return the address of a connection that has ended and that 2.0 doesn't name.
+        Return the address of a connection that has ended, which 2.0 does not log.
 
-        It is one of those that have come and are not let in yet. Where these are of several
-        addresses nobody can tell which, and nothing is guessed until all of them are accounted for.
+        It is one of the pending connections. If these have several addresses, the result is unknown
+        until all of them have ended.
         """
-        addresses = {_host(each) for each in self._pending}
+        addresses = {_host(peer) for peer in self._pending}
         if len(addresses) == 1:
             self._pending.pop(next(iter(self._pending)))
             return addresses.pop()
-        self._gone += 1
-        if self._gone >= len(self._pending):
-            self._forget()
+        self._ended_pending += 1
+        if self._ended_pending >= len(self._pending):
+            self._clear_pending()
         return UNKNOWN
 
     def _expire(self, when: datetime) -> None:
-        for peer, came in list(self._pending.items()):
-            if when - came <= PATIENCE:
+        for peer, since in list(self._pending.items()):
+            if when - since <= CONNECT_TIMEOUT:
                 return
             del self._pending[peer]
-            self._gone = max(0, self._gone - 1)
+            self._ended_pending = max(0, self._ended_pending - 1)
 
-    def _forget(self) -> None:
+    def _clear_pending(self) -> None:
         self._pending.clear()
-        self._gone = 0
+        self._ended_pending = 0
 
     def _count(self, counts: dict[Key, Count], key: Key, when: datetime) -> None:
         if key not in counts and len(counts) >= self.most:
@@ -329,35 +330,36 @@ class LogSummary:
         counts.setdefault(key, Count()).add(when)
 
 
-def samples(seen: LogSummary) -> list[Sample]:
+def samples(summary: LogSummary) -> list[Sample]:
     """
-    Return what Prometheus is told: refused logins and denied messages, by user and address.
+    Return metrics for Prometheus: refused logins and denied messages, by user and address.
 
-    Counters, while lines are read on into the same *seen*. Counted anew from the log, they become
-    smaller when its oldest file goes, which Prometheus takes for a restart.
+    They are counters as long as lines are added to the same *summary*. The counts of a new summary
+    fall when the oldest log file is deleted; Prometheus treats that as a restart.
     """
     return [
         (name, {"user": user, "address": address}, float(count.times))
-        for name, counts in ((REFUSED_TOTAL, seen.refused), (DENIED_TOTAL, seen.denied))
+        for name, counts in ((REFUSED_TOTAL, summary.refused), (DENIED_TOTAL, summary.denied))
         for (user, address), count in sorted(counts.items())
     ]
 
 
 def _is_cut(line: str) -> bool:
-    # A character has four bytes at most. Half of one, read as _HALF, has no fewer than it had.
+    # A character has at most four bytes. _PARTIAL_CHARACTER has at least as many as it replaces.
     return 4 * len(line) >= LINE and len(line.rstrip("\n").encode()) >= LINE
 
 
-def _put(kept: dict[Name, Value], name: Name, value: Value, most: int) -> None:
-    """Keep *value*; where there are *most* already, forget the oldest."""
-    kept.pop(name, None)
-    if len(kept) >= most:
-        kept.pop(next(iter(kept)))
-    kept[name] = value
+def _put(values: dict[Name, Value], name: Name, value: Value, limit: int) -> None:
+    """Store *value*; if there are *limit* values already, delete the oldest."""
+    values.pop(name, None)
+    if len(values) >= limit:
+        values.pop(next(iter(values)))
+    values[name] = value
 
 
 def _time(text: str) -> datetime:
-    # Our log_timestamp_format, in the container's time, which is UTC; Mosquitto's own otherwise.
+    # In the declared log_timestamp_format and in UTC, the container's time zone, or in seconds,
+    # which is Mosquitto's default.
     if text.isdecimal():
         return _EPOCH + timedelta(seconds=int(text))
     return datetime.fromisoformat(f"{text}+00:00")
@@ -368,7 +370,7 @@ def _host(peer: str) -> str:
 
 
 def _kind(client: str) -> str:
-    """Return *client*, or for one that comes with another id each time what they begin with."""
-    if not client.startswith(_PASSING):
+    """Return *client*, or the prefix and ``*`` for an id that differs at each connection."""
+    if not client.startswith(_RANDOM_IDS):
         return client
-    return next(f"{each}*" for each in _PASSING if client.startswith(each))
+    return next(f"{prefix}*" for prefix in _RANDOM_IDS if client.startswith(prefix))

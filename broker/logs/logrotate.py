@@ -1,6 +1,8 @@
-"""How logrotate(8) of the host keeps the broker's log within bounds."""
+"""Rotate the broker's log with the host's logrotate(8)."""
 
+from broker.host.layout import ROOT
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Logrotate
 from broker.settings.broker_settings import Broker
 
 FOLDER = "/etc/logrotate.d"
@@ -16,14 +18,14 @@ def log_path(broker: Broker) -> str:
 
 def render_logrotate(broker: Broker) -> str:
     """
-    Return the text of logrotate's file.
+    Return the text of the file for logrotate.
 
-    ``copytruncate``, though both release lines open their log anew at SIGHUP: that one also reads
-    passwords and rules again, and in 2.0 it ends the count of connections
+    It uses ``copytruncate``. SIGHUP makes Mosquitto reopen its log, but also reload passwords and
+    rules, and in 2.0 it breaks the count of connections
     (docs/explanation/decisions/0015-log-rotation-by-copying.md).
     """
     logging = broker.logging
-    # Docker's units in logrotate's spelling: there k is small, and M and G are not.
+    # Docker has lower-case units; logrotate has k, M and G.
     size = logging.max_size[:-1] + {"k": "k", "m": "M", "g": "G"}[logging.max_size[-1]]
     return f"""\
 # Written by Pulumi from the stack file: the next `pulumi up` overwrites edits.
@@ -43,5 +45,5 @@ def render_logrotate(broker: Broker) -> str:
 
 def logrotate_calls(broker: Broker) -> list[ScriptCall]:
     """Return the call of ``host/commands/logrotate.sh``."""
-    words = ("rotated", log_path(broker), logrotate_path(broker), "0644", "0", "0")
-    return [ScriptCall(words=words, text=render_logrotate(broker))]
+    path, text = logrotate_path(broker), render_logrotate(broker)
+    return [Logrotate.rotated(log_path(broker), path, mode="0644", owner=ROOT, text=text)]

@@ -1,1 +1,1 @@
-"""What Prometheus reads: the MQTT exporter, node_exporter metrics, the broker's status."""
+"""Monitoring: the MQTT exporter, node_exporter metrics, the broker's status."""

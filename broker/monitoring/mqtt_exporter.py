@@ -1,4 +1,4 @@
-"""What mqtt2prometheus is told: as whom it logs in, and which of ``$SYS`` is which metric."""
+"""The configuration of mqtt2prometheus: its login, and the metric of each ``$SYS`` topic."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from broker.settings.broker_settings import Broker
 from broker.settings.monitoring_settings import Monitoring
 
 PROGRAM = "/mqtt2prometheus"
-"""Where it is in its image, and in the stand-in."""
+"""Its path in the image and in the fallback image."""
 CONFIG_DIR = "/exporter"
 CONFIG_FILE = "config.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A topic of Mosquitto's below ``$SYS/broker/``, and the metric that it becomes."""
+    """A topic of Mosquitto below ``$SYS/broker/``, and the metric for it."""
 
     topic: str
     name: str
@@ -52,10 +52,10 @@ def _all() -> Iterator[Metric]:
 
 
 METRICS = tuple(_all())
-"""Each is told by 2.0 and by 2.1: tests/accepted/test_exporter.py."""
+"""2.0 and 2.1 publish all of them: tests/accepted/test_exporter.py."""
 
-OF_ITS_OWN = ("mqtt2prometheus_connected",)
-"""What the exporter says of itself."""
+OWN_METRICS = ("mqtt2prometheus_connected",)
+"""Metrics of the exporter about itself."""
 
 
 def container_of(broker: Broker) -> str:
@@ -63,12 +63,12 @@ def container_of(broker: Broker) -> str:
 
 
 def config_folder(broker: Broker) -> str:
-    """Return where on the host its configuration is; it sees that folder and nothing else."""
+    """Return the folder of its configuration on the host, the only one mounted into it."""
     return f"{folder_of(broker)}/exporter"
 
 
 def dialled(broker: Broker) -> str:
-    """Return the broker's URL as the exporter dials it: on a network of Docker's, by its name."""
+    """Return the URL at which the exporter reaches the broker: by name on a Docker network."""
     _, listener = broker.mqtt_listener()
     host = broker.container if broker.network == "published" else broker.address_in_container
     return f"tcp://{f'[{host}]' if ':' in host else host}:{listener.port}"
@@ -76,11 +76,11 @@ def dialled(broker: Broker) -> str:
 
 def render_exporter(broker: Broker, login: str, password: str) -> str:
     """
-    Return its configuration, as secret as *password*: YAML, written as JSON.
+    Return its configuration, which contains *password*: YAML, written as JSON.
 
-    The form is in mqtt2prometheus' README, "Config file". Mosquitto tells a value again only when
-    it is another one, so none is ever too old to be told (``timeout``), and none bears the time at
-    which it came (``omit_timestamp``): Prometheus drops what is older than five minutes.
+    The format is in mqtt2prometheus' README, "Config file". Mosquitto publishes a value again only
+    if it has changed, so values never expire (``timeout``) and have no timestamp
+    (``omit_timestamp``): Prometheus drops samples that are older than five minutes.
     """
     return (
         json.dumps(
@@ -92,7 +92,7 @@ def render_exporter(broker: Broker, login: str, password: str) -> str:
                     "client_id": container_of(broker),
                     "topic_path": f"{SYSTEM}#",
                     "qos": 0,
-                    # The values of one device have one place in its memory: each topic is a device.
+                    # It stores one value per device, so each topic is its own device.
                     "device_id_regex": r"^\$SYS/broker/(?P<deviceid>.*)$",
                     "metric_per_topic_config": {
                         "metric_name_regex": r"^\$SYS/broker/(?P<metricname>.*)$"
@@ -101,14 +101,14 @@ def render_exporter(broker: Broker, login: str, password: str) -> str:
                 "cache": {"timeout": "-1s"},
                 "metrics": [
                     {
-                        "prom_name": each.name,
-                        "mqtt_name": each.topic,
-                        "help": each.help,
-                        "type": each.type,
+                        "prom_name": metric.name,
+                        "mqtt_name": metric.topic,
+                        "help": metric.help,
+                        "type": metric.type,
                         "omit_timestamp": True,
                         "const_labels": {"broker": broker.container},
                     }
-                    for each in METRICS
+                    for metric in METRICS
                 ],
             },
             indent=2,
@@ -118,15 +118,15 @@ def render_exporter(broker: Broker, login: str, password: str) -> str:
 
 
 def exporter_calls(broker: Broker, login: str, password: str) -> list[ScriptCall]:
-    """Return the call of ``host/lib/put_files.sh`` that puts it in place."""
+    """Return the call of ``host/lib/put_files.sh`` that installs the configuration."""
     path = f"{config_folder(broker)}/{CONFIG_FILE}"
     text = render_exporter(broker, login, password)
     return [HostFile(path=path, owner=broker.owner, text=text, mode=FILE_MODE).call()]
 
 
 def exporter_command(broker: Broker, monitoring: Monitoring) -> list[str]:
-    """Return the exporter's argv: nothing secret, but where the secret is."""
-    # Published, the address is Docker's to bind; on the host's own network it is the exporter's.
+    """Return the exporter's argv. It contains the path of the secret, not the secret."""
+    # Docker binds a published address; on the host's network the exporter binds it.
     address = "0.0.0.0"  # noqa: S104 (inside its container)
     if broker.network == "host":
         address = monitoring.bind_address

@@ -1,4 +1,4 @@
-"""What the host tells Prometheus beside ``$SYS``: a file for node_exporter, written each minute."""
+"""Metrics of the host beside ``$SYS``: a file for node_exporter, written every minute."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 from broker.backup.backups import longest_gap
 from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.script_functions import NodeExporterMetrics
 from broker.host.timer import Timer
-from broker.mosquitto.mosquitto_conf import LOG_DIR, PAIR_FILE, TLS_DIR
+from broker.mosquitto.mosquitto_conf import KEY_AND_CERTIFICATE_FILE, LOG_DIR, TLS_DIR
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import CronSchedule
-
-"""Of ``host/``."""
 
 METRICS = tuple(
     f"sentient_mqtt_{name}"
@@ -24,7 +23,7 @@ METRICS = tuple(
     )
 )
 
-EACH_MINUTE = CronSchedule.parse("* * * * *")
+EVERY_MINUTE = CronSchedule.parse("* * * * *")
 
 
 def file_name(broker: Broker) -> str:
@@ -37,30 +36,33 @@ def _counted(broker: Broker) -> str:
 
 def textfile_calls(broker: Broker, folder: str, socket: str, image: str) -> Iterator[ScriptCall]:
     """
-    Yield the calls of ``host/commands/node_exporter_metrics.sh``; *image* is one on the host that
-    has sh.
+    Yield the calls of ``host/commands/node_exporter_metrics.sh``.
+
+    *image* is an image on the host that has sh.
     """
-    words: list[tuple[str, ...]] = [
-        ("textfile", f"{folder}/{file_name(broker)}", broker.container, image),
-        ("limits", str(broker.limits.max_connections), str(broker.logging.refused_per_hour)),
-        ("container", socket, broker.container),
-        # Gone at a start of the host: counters begin anew, as Prometheus expects of them.
-        ("log", f"{LOG_DIR}/{broker.logging.file}", _counted(broker)),
-    ]
+    logging = broker.logging
+    yield NodeExporterMetrics.textfile(
+        f"{folder}/{file_name(broker)}", container=broker.container, image=image
+    )
+    yield NodeExporterMetrics.limits(
+        clients=broker.limits.max_connections, refused=logging.refused_per_hour
+    )
+    yield NodeExporterMetrics.container(socket=socket, name=broker.container)
+    # Lost when the host starts. Prometheus expects that counters restart at 0.
+    yield NodeExporterMetrics.log(f"{LOG_DIR}/{logging.file}", memory=_counted(broker))
     if broker.backups is not None and broker.backups.schedule is not None:
         gap = longest_gap(CronSchedule.parse(broker.backups.schedule))
-        seconds = str(int(gap.total_seconds()))
-        words.append(("backups", broker.backups.folder, seconds, broker.container))
-    words += [
-        ("certificate", name, f"{broker.folders.config}/{TLS_DIR}/{name}/{PAIR_FILE}")
-        for name in broker.tls_listeners
-    ]
-    return (ScriptCall(words=each) for each in words)
+        yield NodeExporterMetrics.backups(
+            broker.backups.folder, seconds=int(gap.total_seconds()), container=broker.container
+        )
+    for name in broker.tls_listeners:
+        path = f"{broker.folders.config}/{TLS_DIR}/{name}/{KEY_AND_CERTIFICATE_FILE}"
+        yield NodeExporterMetrics.certificate(name, path=path)
 
 
 def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, script: str) -> Timer:
     """
-    Return what writes the file into *folder*.
+    Return the timer that writes the file into *folder*.
 
     *script* is the text of ``HostScript.NODE_EXPORTER_METRICS``.
     """
@@ -69,7 +71,7 @@ def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, scri
         verb="textfile",
         does="Figures for Prometheus of the MQTT broker",
         setting="broker.monitoring.textfile",
-        timetable=EACH_MINUTE,
+        timetable=EVERY_MINUTE,
         text=render_stdin(script, textfile_calls(broker, folder, socket, image)),
         writes=tuple(
             (path, socket, image) for path in (f"{folder}/{file_name(broker)}", _counted(broker))

@@ -1,4 +1,4 @@
-"""How a broker is at this moment, told in lines, from what Docker and `$SYS` said of it."""
+"""The current status of a broker, from Docker and `$SYS`, and its text form."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from broker.access.evaluate import evaluate
 from broker.settings.stack_settings import Settings
 
 SYSTEM = "$SYS/broker/"
-READ_OF_ALL = f"{SYSTEM}clients/connected"
-"""Who may read this is taken for one who may read the others."""
+SAMPLE_TOPIC = f"{SYSTEM}clients/connected"
+"""A user who may read this topic is assumed to be able to read all of ``TOPICS``."""
 
 TOPICS = {
     "clients": (
@@ -32,7 +32,7 @@ TOPICS = {
         ("dropped", "publish/messages/dropped"),
     ),
 }
-"""Lines of the status, each of several topics below ``$SYS/broker/``, in 2.0 and in 2.1."""
+"""Lines of the status: label and topic below ``$SYS/broker/``, in 2.0 and in 2.1."""
 
 INSPECT = (
     "{{.State.Status}}|{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}"
@@ -45,7 +45,7 @@ _ESTABLISHED = "01"
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What was seen; empty where nobody could look."""
+    """What Docker and the broker report; a field is empty if it could not be read."""
 
     state: str
     health: str
@@ -54,13 +54,13 @@ class Status:
     memory: str = ""
     processor: str = ""
     connections: Mapping[str, int] = field(default_factory=dict)
-    """Open ones, by listener."""
+    """Open connections, by listener."""
     system: Mapping[str, str] = field(default_factory=dict)
-    """What was last said below ``$SYS``, by topic."""
+    """The last value below ``$SYS``, by topic."""
     reader: str = ""
-    """As whom that was read."""
+    """The user who read them."""
     unread: str = ""
-    """Why nobody could, where somebody may."""
+    """Why the read failed, if a user has the right."""
 
     @classmethod
     def parse(cls, inspected: str) -> Status:
@@ -75,7 +75,7 @@ class Status:
 
 def connections(settings: Settings, text: str) -> dict[str, int]:
     """Return how many clients are connected to each listener, from ``/proc/net/tcp`` and tcp6."""
-    ports = {each.port: name for name, each in settings.broker.listeners.items()}
+    ports = {listener.port: name for name, listener in settings.broker.listeners.items()}
     found = dict.fromkeys(ports.values(), 0)
     for line in text.splitlines():
         words = line.split()
@@ -89,24 +89,24 @@ def connections(settings: Settings, text: str) -> dict[str, int]:
 
 
 def readers(settings: Settings) -> Iterator[str]:
-    """Yield who may read the statistics, by the rules, in the order of the stack file."""
-    for name, each in effective_rules(settings).items():
-        if evaluate(each, "receive", READ_OF_ALL).allowed:
+    """Yield the users who may read the statistics, in the order of the stack file."""
+    for name, rules in effective_rules(settings).items():
+        if evaluate(rules, "receive", SAMPLE_TOPIC).allowed:
             yield name
 
 
 def render_status(settings: Settings, status: Status) -> list[str]:
-    """Return the lines."""
+    """Return the lines of `./brokerctl status`."""
     since = f" since {status.since}Z" if status.state == "running" else ""
     lines = [
         f"container {settings.broker.container}: {status.state}{since}, health {status.health}, "
-        f"started again {status.restarts} times by Docker"
+        f"restarted {status.restarts} times by Docker"
     ]
     if status.memory:
         lines.append(f"memory: {status.memory}; processor: {status.processor}")
     if status.connections:
-        each = ", ".join(f"{name} {count}" for name, count in status.connections.items())
-        lines.append(f"connections: {sum(status.connections.values())} ({each})")
+        counts = ", ".join(f"{name} {count}" for name, count in status.connections.items())
+        lines.append(f"connections: {sum(status.connections.values())} ({counts})")
     if status.state != "running":
         return lines
     if not status.reader:
@@ -119,11 +119,11 @@ def render_status(settings: Settings, status: Status) -> list[str]:
                 f'["{SYSTEM}#"]'
             ),
         ]
-    lines += [f"{title}: {', '.join(_said(status, title))}" for title in TOPICS]
+    lines += [f"{title}: {', '.join(_values(status, title))}" for title in TOPICS]
     return [*lines, f"(the last {len(TOPICS)} lines as {status.reader})"]
 
 
-def _said(status: Status, title: str) -> Iterator[str]:
+def _values(status: Status, title: str) -> Iterator[str]:
     for label, topic in TOPICS[title]:
-        # A broker that has just started has not counted yet, and says nothing of some.
-        yield f"{label} {status.system.get(SYSTEM + topic, 'not said yet')}"
+        # A broker that has just started has not published all topics yet.
+        yield f"{label} {status.system.get(SYSTEM + topic, 'not published yet')}"

@@ -1,1 +1,1 @@
-"""The files that Mosquitto reads, and which change of them reloads or replaces."""
+"""The files that Mosquitto reads, and whether a change reloads or replaces the broker."""

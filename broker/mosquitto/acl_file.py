@@ -1,4 +1,4 @@
-"""The ACL file: one block a user, patterns for everybody, and nothing for anyone else."""
+"""The ACL file: one block per login, then the patterns that apply to every login."""
 
 from collections.abc import Iterator
 
@@ -14,8 +14,8 @@ def render_acl(settings: Settings) -> str:
     """
     Return the text of ``acl_file`` (mosquitto.conf(5)).
 
-    A block holds its rules in the order deny, readwrite, read, write. Users keep the order of
-    the stack file.
+    Within a block the order is deny, readwrite, read, write. Users keep the order of the stack
+    file.
     """
     blocks = [
         [
@@ -24,7 +24,7 @@ def render_acl(settings: Settings) -> str:
             *(rule.line for rule in user_rules(name, user, settings.roles)),
         ]
         for name, user in settings.users.items()
-        for login in sorted(logins_of(name, user), key=lambda each: each.slot)
+        for login in sorted(logins_of(name, user), key=lambda login: login.slot)
     ]
     blocks.append(
         [
@@ -41,9 +41,11 @@ def render_acl(settings: Settings) -> str:
 
 
 def _revoked_blocks(settings: Settings) -> Iterator[list[str]]:
-    # A client certificate outlives the password, and patterns are for any name.
-    tls = (each.tls for each in settings.broker.tls_listeners.values())
-    if not any(each is not None and each.identity_as_username for each in tls):
+    # A revoked device still has its client certificate, and patterns apply to any user name.
+    if not any(
+        listener.tls is not None and listener.tls.identity_as_username
+        for listener in settings.broker.tls_listeners.values()
+    ):
         return
     for fleet in settings.fleets.values():
         for name in fleet.revoked:
@@ -53,6 +55,7 @@ def _revoked_blocks(settings: Settings) -> Iterator[list[str]]:
 def _pattern_lines(settings: Settings) -> Iterator[str]:
     rules = list(pattern_rules(settings))
     if rules:
-        # A pattern is everybody's wherever it stands; here nobody takes it for the block's above.
+        # Mosquitto applies a pattern to every user, wherever it is in the file. The comment keeps
+        # a reader from attributing it to the block above.
         yield "# Everybody, under their own name"
         yield from (rule.line for rule in rules)

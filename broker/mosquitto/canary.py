@@ -1,4 +1,4 @@
-"""A user who may do nothing, with a password that is new whenever the files are."""
+"""The canary: a user without rights whose password changes with the configuration files."""
 
 from hashlib import sha256
 
@@ -6,14 +6,14 @@ from broker.credentials.fleets import derive_password
 from broker.credentials.password_hashes import derive_salt, hash_password
 
 NAME = "sentient-mqtt-canary"
-"""Nobody else may have it."""
+"""Reserved: no declared user may have this name."""
 
 TOPIC = "sentient-mqtt/denied"
-"""What the canary tries to publish, and must not."""
+"""The topic to which the canary publishes; the broker must deny it."""
 
 
 def acl_lines() -> list[str]:
-    """Return the canary's block of the ACL file: a denial, which no pattern can grant past."""
+    """Return the canary's block of the ACL file: a deny rule, which overrides every pattern."""
     return [
         "# Asked after each change of these files: must be refused",
         f"user {NAME}",
@@ -23,9 +23,9 @@ def acl_lines() -> list[str]:
 
 def canary_password(seed: str, *texts: str) -> str:
     """
-    Return the password that goes with *texts*: as secret as *seed*, and as stable as they are.
+    Return the password derived from *seed* and *texts*: as secret as *seed*.
 
-    A broker that takes it has read the file that came with these texts, and none before it.
+    A broker that accepts it has loaded the password file of exactly these texts.
     """
     return derive_password(f"{seed}\0{sha256(repr(texts).encode()).hexdigest()}", NAME, 32)
 

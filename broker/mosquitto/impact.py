@@ -1,4 +1,4 @@
-"""What a change does to clients that are connected, in sentences for a preview."""
+"""The impact of a change on connected clients, and the notes that a preview shows about it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from broker.mosquitto.mosquitto_conf import render_conf
 from broker.settings.stack_settings import Settings
 
 MOST = 12
-"""Names that a sentence spells out."""
+"""The largest number of names in a message."""
 
 RULES = ":rules"
-"""Stands among the stamps of logins for all else that a reload reads; no name has a colon."""
+"""The key of the stamp for rules and options; no login has a colon in its name."""
 
 
 def remembered(settings: Settings) -> dict[str, str]:
-    """Return what the host remembers of a change, so that the next preview can compare."""
+    """Return the stamps that the host stores; the next preview compares them with its own."""
     rates = settings.broker.passwords
     texts = (render_acl(settings), render_conf(settings.broker))
     others = (*texts, str(rates.iterations), str(rates.supplied_iterations))
@@ -32,48 +32,48 @@ def remembered(settings: Settings) -> dict[str, str]:
 
 WITHDRAWN = "withdrawn-"
 """
-Of the rules' stamp, with the time: a change was taken back on the host
+The prefix of the stamp of the rules, followed by a time, after the host rolled a change back
 (host/commands/apply_configuration.sh).
 """
 
 
-def withdrawn(seen: HostFacts) -> str:
+def withdrawn(facts: HostFacts) -> str:
     """
-    Return which change was taken back on the host and has not been completed since, or nothing.
+    Return the stamp of a change that the host rolled back and that no `up` has completed since.
 
-    The host then has less than any stack file says. The state is that of before the change, so
-    Pulumi sees no difference to a stack file that goes back to it.
+    The host then has fewer rights than any stack file declares. Pulumi's state is that from before
+    the change, so Pulumi detects no difference if the stack file is reverted, too.
     """
-    stamp = seen.stamps.get(RULES, "")
+    stamp = facts.stamps.get(RULES, "")
     return stamp if stamp.startswith(WITHDRAWN) else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Impact:
-    """What an ``up`` does to the broker that runs, and whose clients it disconnects."""
+    """What an ``up`` does to the running broker, and whose clients it disconnects."""
 
     action: Literal["none", "reload", "replace"]
     disconnected: tuple[str, ...] = ()
-    """Logins whose clients are disconnected: by a replacement, all of them."""
+    """Logins whose clients are disconnected; a replacement disconnects all of them."""
 
 
 def impact(
-    container: str, stack: str, stamps: Mapping[str, str], digest: str, seen: HostFacts
+    container: str, stack: str, stamps: Mapping[str, str], digest: str, facts: HostFacts
 ) -> Impact:
     """Compare the *stamps* and the start *digest* of a stack with those of its container."""
-    known = seen.stamps
+    known = facts.stamps
     before = {name: stamp for name, stamp in known.items() if name != RULES}
-    if seen.container_owner(container) != stack:
+    if facts.container_owner(container) != stack:
         return Impact(action="none")
-    if seen.start_digest(container) not in ("", digest):
+    if facts.start_digest(container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
-    if seen.looked_at and known and known != stamps:
+    if facts.looked_at and known and known != stamps:
         return Impact(action="reload", disconnected=disconnected(before, stamps))
     return Impact(action="none")
 
 
 def impact_notes(container: str, expected: Impact) -> list[Finding]:
-    """Say how the broker is touched, and who is disconnected by it."""
+    """Return notes about a reload or replacement, and who is disconnected by it."""
     if expected.action == "none":
         return []
     if expected.action == "replace":
@@ -84,7 +84,9 @@ def impact_notes(container: str, expected: Impact) -> list[Finding]:
                 "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept",
             )
         ]
-    gone = expected.disconnected
-    named = ", ".join(gone[:MOST]) + (f" and {len(gone) - MOST:,} more" if gone[MOST:] else "")
+    logins = expected.disconnected
+    named = ", ".join(logins[:MOST]) + (
+        f" and {len(logins) - MOST:,} more" if logins[MOST:] else ""
+    )
     whom = f"Disconnected at once: clients of {named}. Nobody else"
-    return [note("", f"A reload, no restart. {whom if gone else 'Nobody is disconnected'}")]
+    return [note("", f"A reload, no restart. {whom if logins else 'Nobody is disconnected'}")]

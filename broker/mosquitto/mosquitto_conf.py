@@ -1,4 +1,4 @@
-"""mosquitto.conf, from settings alone, in the words that 2.0 and 2.1 both take."""
+"""mosquitto.conf, rendered from the settings with options that 2.0 and 2.1 both accept."""
 
 from collections.abc import Iterator
 
@@ -13,33 +13,34 @@ LOG_DIR = "/mosquitto/log"
 TLS_DIR = "tls"
 """Below the configuration folder: a folder for each listener that serves a certificate."""
 
-PAIR_FILE = "pair.pem"
-"""A key and its certificate in one file, so that one rename swaps both."""
+KEY_AND_CERTIFICATE_FILE = "pair.pem"
+"""A key and its certificate in one file, so that one rename replaces both."""
 
-CLIENTS_FILE = "clients.pem"
-"""The CA that clients' certificates must be of."""
+CLIENT_CA_FILE = "clients.pem"
+"""The CA that must have signed the certificates of clients."""
 
 
 LARGEST_ANNOUNCED = 268_435_455
-"""A broker tells MQTT 5 clients its limit; paho, in Python, refuses to connect to a larger one."""
+"""The broker announces its limit to MQTT 5 clients; paho (Python) rejects a larger one."""
 
 
 RESERVED_CONNECTIONS = 10
-"""At the reserved listener; one question at a time is asked there."""
+"""Connection limit of the reserved listener; checks use one connection at a time."""
 
 
 def render_conf(broker: Broker, *, reserved: bool = False) -> str:
     """
     Return the text of mosquitto.conf (mosquitto.conf(5)).
 
-    *reserved*: with the listener that clients don't reach (``reserves`` in reload_or_replace.py).
+    *reserved* adds the listener for checks, which clients cannot reach (``reserves`` in
+    reload_or_replace.py).
     """
     blocks = (
         _security_lines(broker),
         _persistence_lines(broker),
         _logging_lines(broker),
         _limit_lines(broker),
-        *(_listener_lines(broker, name, each) for name, each in broker.listeners.items()),
+        *(_listener_lines(broker, name, listener) for name, listener in broker.listeners.items()),
         *([_reserved_lines(broker)] if reserved else []),
     )
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
@@ -60,24 +61,24 @@ def _persistence_lines(broker: Broker) -> Iterator[str]:
 
 
 def _logging_lines(broker: Broker) -> Iterator[str]:
-    # Docker keeps stdout; the file is what the seed's page tails.
+    # stdout is for `docker logs`; the manual setup guide tails the file.
     yield "log_dest stdout"
     yield f"log_dest file {LOG_DIR}/{broker.logging.file}"
     yield "log_timestamp_format %Y-%m-%dT%H:%M:%S"
-    yield from (f"log_type {each}" for each in broker.logging.types)
+    yield from (f"log_type {log_type}" for log_type in broker.logging.types)
 
 
 def _limit_lines(broker: Broker) -> Iterator[str]:
     yield f"max_queued_messages {broker.limits.max_queued_messages}"
     yield f"max_inflight_messages {broker.limits.max_inflight_messages}"
-    # 2.0 has no limit of its own and 2.1 has 2,000,000: said, so that an upgrade changes nothing.
+    # Without this line 2.0 has no limit and 2.1 has 2,000,000: an upgrade would change the limit.
     yield f"max_packet_size {min(broker.limits.max_packet_size, LARGEST_ANNOUNCED)}"
 
 
 def _listener_lines(broker: Broker, name: str, listener: Listener) -> Iterator[str]:
     yield f"listener {listener.port}{_bound(broker, listener)}"
     yield f"protocol {listener.protocol}"
-    # Counted by listener: above the first `listener` line it would limit nobody.
+    # The limit is per listener: above the first `listener` line it has no effect.
     yield f"max_connections {listener.max_connections or broker.limits.max_connections}"
     if listener.tls is not None:
         yield from _tls_lines(name, listener.tls)
@@ -85,7 +86,7 @@ def _listener_lines(broker: Broker, name: str, listener: Listener) -> Iterator[s
 
 def _reserved_lines(broker: Broker) -> Iterator[str]:
     # The loopback of the container, or with `network: host` of the host. Mosquitto counts
-    # connections by listener: those of a full one are none of this one's.
+    # connections per listener, so checks can connect while another listener is full.
     yield f"listener {broker.reserved_port} 127.0.0.1"
     yield "protocol mqtt"
     yield f"max_connections {RESERVED_CONNECTIONS}"
@@ -93,19 +94,19 @@ def _reserved_lines(broker: Broker) -> Iterator[str]:
 
 def _tls_lines(name: str, tls: Tls) -> Iterator[str]:
     folder = f"{CONFIG_DIR}/{TLS_DIR}/{name}"
-    yield f"certfile {folder}/{PAIR_FILE}"
-    yield f"keyfile {folder}/{PAIR_FILE}"
-    # The oldest that is spoken, in both release lines.
+    yield f"certfile {folder}/{KEY_AND_CERTIFICATE_FILE}"
+    yield f"keyfile {folder}/{KEY_AND_CERTIFICATE_FILE}"
+    # The minimum version, in 2.0 and in 2.1.
     yield f"tls_version tlsv{tls.minimum_version}"
     if tls.requires_client_certificate:
-        yield f"cafile {folder}/{CLIENTS_FILE}"
+        yield f"cafile {folder}/{CLIENT_CA_FILE}"
         yield "require_certificate true"
         yield f"use_identity_as_username {_word(tls.identity_as_username)}"
 
 
 def _bound(broker: Broker, listener: Listener) -> str:
-    # A published port is bound by Docker; the container's own network is the broker's alone. With
-    # no address Mosquitto takes both IP versions, which is what '::' stands for here.
+    # A published port is bound by Docker, and the container's network has no other member. Without
+    # an address Mosquitto listens on both IP versions, which '::' means in a stack file.
     if broker.network == "published" or listener.bind_address == "::":
         return ""
     return f" {listener.bind_address}"

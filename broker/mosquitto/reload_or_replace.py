@@ -1,4 +1,4 @@
-"""What a change needs: a reload of the broker that runs, or a container made anew."""
+"""Decide whether a change needs a reload of the broker or a replacement of its container."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ RELOADED = frozenset(
 )
 """Options that a SIGHUP applies in 2.0 and in 2.1: tests/accepted/test_mosquitto_options.py.
 
-Not what mosquitto.conf(5) says: it counts some in that only a start applies.
+mosquitto.conf(5) is wrong here: it lists options as reloaded that only a start applies.
 """
 
 
 def start_lines(conf: str) -> list[str]:
     """Return the lines of mosquitto.conf that only a start of the broker applies."""
-    lines = (each for each in conf.splitlines() if each and not each.startswith("#"))
-    return [each for each in lines if each.split(" ", 1)[0] not in RELOADED]
+    lines = (line for line in conf.splitlines() if line and not line.startswith("#"))
+    return [line for line in lines if line.split(" ", 1)[0] not in RELOADED]
 
 
 def start_needs(broker: Broker, *, reserved: bool = False) -> dict[str, str]:
     """
-    Return all that a container has from its start, by setting; another value, another container.
+    Return what is fixed when a container starts, by setting; a new value replaces the container.
 
-    Users and rules are not in it, and of mosquitto.conf only what a reload doesn't apply.
+    Users and rules are not included, and of mosquitto.conf only the lines that a reload ignores.
     """
     folders, logging, health = broker.folders, broker.logging, broker.health
     return {
@@ -49,7 +49,9 @@ def start_needs(broker: Broker, *, reserved: bool = False) -> dict[str, str]:
         "files.conf": broker.files.conf,
         "folders": f"{folders.config} {folders.data} {folders.log}",
         "network": broker.network,
-        "listeners": " ".join(f"{e.bind_address}:{e.port}" for e in broker.listeners.values()),
+        "listeners": " ".join(
+            f"{listener.bind_address}:{listener.port}" for listener in broker.listeners.values()
+        ),
         "limits.openFiles": str(broker.limits.descriptors),
         "stopGrace": str(broker.stop_grace),
         "logging": f"{logging.max_size} {logging.max_files}",
@@ -59,34 +61,34 @@ def start_needs(broker: Broker, *, reserved: bool = False) -> dict[str, str]:
 
 
 def start_digest(broker: Broker, image: str = "", *, reserved: bool = False) -> str:
-    """Return a digest of ``start_needs``; *image* is the one that runs, where another stands in."""
+    """Return a digest of ``start_needs``; *image* overrides the declared one."""
     needs: Mapping[str, str] = start_needs(broker, reserved=reserved)
     needs = {**needs, "image": image} if image else needs
     return sha256(repr(sorted(needs.items())).encode()).hexdigest()[:16]
 
 
-def reserves(broker: Broker, seen: HostFacts, image: str = "") -> bool:
+def reserves(broker: Broker, facts: HostFacts, image: str = "") -> bool:
     """
     Return whether mosquitto.conf has the reserved listener (docs/explanation/decisions/0020).
 
-    A container that was made without one, and that nothing else replaces, is not replaced for it:
-    only a start adds a listener, and a start disconnects everybody. A port that the stack file
-    names is a change that does replace.
+    Only a start adds a listener, and a start disconnects every client. So a container that was
+    created without the reserved listener is not replaced only to add it, unless the stack file
+    sets its port.
     """
-    made_from = seen.start_digest(broker.container)
-    return broker.health.port is not None or made_from != start_digest(broker, image)
+    current_digest = facts.start_digest(broker.container)
+    return broker.health.port is not None or current_digest != start_digest(broker, image)
 
 
-def reserved_port_errors(broker: Broker, seen: HostFacts, *, reserved: bool) -> list[Finding]:
-    """Return an error where the reserved listener's port is another's on the host."""
-    user = seen.port_user(broker.reserved_port)
+def reserved_port_errors(broker: Broker, facts: HostFacts, *, reserved: bool) -> list[Finding]:
+    """Return an error if another program on the host uses the reserved listener's port."""
+    user = facts.port_user(broker.reserved_port)
     if not reserved or broker.network != "host" or not user:
         return []
     return [
         error(
             f"{PROJECT}:broker.health.port",
-            f"{broker.reserved_port}: that port is in use on the host by {user}, and with network "
-            "'host' the reserved listener is there",
-            "Stop it, or set broker.health.port to another port.",
+            f"{broker.reserved_port}: this port is in use on the host by {user}, and with network "
+            "'host' the reserved listener needs it",
+            "Stop that program, or set broker.health.port to another port.",
         )
     ]

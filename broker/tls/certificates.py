@@ -1,4 +1,4 @@
-"""Which certificates the listeners get, whether they are due, and what is public of them."""
+"""The certificates of the listeners: script calls, renewal, findings and outputs."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from typing import Any
 
 from broker.findings import PROJECT, Finding, error, note, warning
 from broker.host.facts import HostFacts
-from broker.host.layout import folder_of
+from broker.host.layout import folder_of, lock_file
+from broker.host.probe_functions import Probe
 from broker.host.script_calls import ScriptCall
-from broker.mosquitto.mosquitto_conf import CLIENTS_FILE, PAIR_FILE, TLS_DIR
+from broker.host.script_functions import ApplyConfiguration, Certificates
+from broker.mosquitto.mosquitto_conf import CLIENT_CA_FILE, KEY_AND_CERTIFICATE_FILE, TLS_DIR
 from broker.settings.broker_settings import Broker
 from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
 FIRST = "there is none yet"
 LOST = "its CA is not on the host any more"
-"""Two reasons of host/commands/probe.sh's, in its words."""
+"""Reasons that host/commands/probe.sh prints."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def keeps(broker: Broker) -> str:
+def certificates_folder(broker: Broker) -> str:
+    """Return the folder on the host that contains keys, certificates and the stack's own CA."""
     return f"{folder_of(broker)}/certificates"
 
 
 def ca_file(broker: Broker) -> str:
-    """Return where everybody on the host can read the stack's own CA."""
+    """Return the path of the stack's own CA, which every user of the host can read."""
     return f"{folder_of(broker)}/ca.pem"
 
 
 def subject_names(broker: Broker, tls: Tls) -> tuple[str, ...]:
-    """Return the names that an own certificate is for, each once: what clients may dial."""
+    """Return the names in a certificate of the stack's own CA: those that clients may dial."""
     return tuple(dict.fromkeys((broker.address, "localhost", "127.0.0.1", *tls.names)))
 
 
 def render_subject_names(broker: Broker, tls: Tls) -> str:
     """Return the value of ``subjectAltName`` (x509v3_config(5))."""
-    return ",".join(f"{_kind(each)}:{each}" for each in subject_names(broker, tls))
+    return ",".join(f"{_kind(name)}:{name}" for name in subject_names(broker, tls))
 
 
 def _kind(name: str) -> str:
@@ -50,91 +53,117 @@ def _kind(name: str) -> str:
 
 
 def certificate_calls(
-    broker: Broker, socket: str, revision: str, pairs: Mapping[str, str]
+    broker: Broker, socket: str, revision: str, external: Mapping[str, str]
 ) -> list[ScriptCall]:
     """
-    Return the calls of ``host/commands/certificates.sh``, with the three scripts before it.
+    Return the calls of ``host/commands/certificates.sh`` and of the three scripts that it needs.
 
-    *pairs* is the PEM text of each supplied certificate with its key, by listener.
+    *external* is the PEM text of each certificate from the stack file with its key, by listener.
     """
     _, plain = broker.mqtt_listener()
-    owner = (str(broker.owner.uid), str(broker.owner.gid))
-    words: list[tuple[str, ...]] = [
-        ("lock", f"/run/sentient-mqtt-{broker.container}.lock"),
-        (
-            *("broker", broker.container, socket, str(plain.port)),
-            *(broker.folders.config, broker.files.conf),
+    calls = [
+        ApplyConfiguration.lock(lock_file(broker)),
+        ApplyConfiguration.broker(
+            broker.container,
+            socket=socket,
+            port=plain.port,
+            folder=broker.folders.config,
+            conf=broker.files.conf,
         ),
-        ("certificates", keeps(broker), *owner, str(broker.stop_grace), revision),
+        Certificates.certificates(
+            certificates_folder(broker),
+            owner=broker.owner,
+            grace=broker.stop_grace,
+            revision=revision,
+        ),
     ]
-    if any(tls.needs_own_ca for _, _, tls in _served(broker)):
-        words.append(("authority",))
-    calls = [ScriptCall(words=each) for each in words]
-    for name, listener, tls in _served(broker):
-        where = (name, _on_host(listener), str(listener.port))
-        if tls.external:
-            calls.append(
-                ScriptCall(words=("supplied", *where), text=pairs[name].rstrip("\n") + "\n")
-            )
-        elif tls.certificate is not None and tls.key is not None:
-            files = (tls.certificate, tls.key, tls.ca or "")
-            calls.append(ScriptCall(words=("given", *where, *files)))
-        else:
-            span = (str(tls.days), str(tls.renew_before_days))
-            names = render_subject_names(broker, tls)
-            calls.append(ScriptCall(words=("own", *where, *span, names)))
+    if any(tls.needs_own_ca for _, _, tls in _tls_listeners(broker)):
+        calls.append(Certificates.authority())
+    for name, listener, tls in _tls_listeners(broker):
+        calls.append(_certificate_call(broker, name, listener, tls, external))
         if tls.requires_client_certificate:
-            calls.append(ScriptCall(words=("clients", name, tls.client_ca or "")))
+            calls.append(Certificates.clients(name, ca=tls.client_ca or ""))
     return calls
 
 
-def _served(broker: Broker) -> Iterator[tuple[str, Listener, Tls]]:
-    for name, each in broker.listeners.items():
-        if each.tls is not None:
-            yield name, each, each.tls
+def _certificate_call(
+    broker: Broker, name: str, listener: Listener, tls: Tls, external: Mapping[str, str]
+) -> ScriptCall:
+    address, port = _on_host(listener), listener.port
+    if tls.external:
+        text = external[name].rstrip("\n") + "\n"
+        return Certificates.supplied(name, address=address, port=port, text=text)
+    if tls.certificate is not None and tls.key is not None:
+        return Certificates.given(
+            name,
+            address=address,
+            port=port,
+            certificate=tls.certificate,
+            key=tls.key,
+            ca=tls.ca or "",
+        )
+    return Certificates.own(
+        name,
+        address=address,
+        port=port,
+        days=tls.days,
+        renew_before=tls.renew_before_days,
+        subject_names=render_subject_names(broker, tls),
+    )
+
+
+def _tls_listeners(broker: Broker) -> Iterator[tuple[str, Listener, Tls]]:
+    for name, listener in broker.listeners.items():
+        if listener.tls is not None:
+            yield name, listener, listener.tls
 
 
 def _on_host(listener: Listener) -> str:
-    """Return the address at which the host itself reaches it, as a URL writes it."""
+    """Return the address at which the host itself reaches the listener, in URL notation."""
     if listener.bound.is_unspecified:
         return "127.0.0.1"
     address = listener.bind_address
     return f"[{address}]" if listener.bound.version == 6 else address  # noqa: PLR2004 (IP version)
 
 
-def probe_words(broker: Broker) -> Iterator[tuple[str, ...]]:
-    """Yield the calls of ``host/commands/probe.sh`` that look at the certificates."""
+def certificate_probes(broker: Broker) -> Iterator[ScriptCall]:
+    """Yield the calls of ``host/commands/probe.sh`` that inspect the certificates."""
     if not broker.tls_listeners:
         return
-    yield ("certificates", broker.container, keeps(broker))
-    for name, _, tls in _served(broker):
+    yield Probe.certificates(container=broker.container, folder=certificates_folder(broker))
+    for name, _, tls in _tls_listeners(broker):
         folder = f"{broker.folders.config}/{TLS_DIR}/{name}"
-        files = (tls.certificate or "", tls.key or "", tls.ca or "")
-        before = str(tls.renew_before_days)
         if not tls.external:
-            yield ("certificate", name, f"{folder}/{PAIR_FILE}", before, *files)
+            yield Probe.certificate(
+                name,
+                path=f"{folder}/{KEY_AND_CERTIFICATE_FILE}",
+                renew_before=tls.renew_before_days,
+                certificate=tls.certificate or "",
+                key=tls.key or "",
+                ca=tls.ca or "",
+            )
         if tls.requires_client_certificate:
-            yield ("client_ca", name, tls.client_ca or "", f"{folder}/{CLIENTS_FILE}")
+            yield Probe.client_ca(name, ca=tls.client_ca or "", path=f"{folder}/{CLIENT_CA_FILE}")
 
 
-def certificate_errors(broker: Broker, seen: HostFacts) -> list[Finding]:
-    """Return an error for each thing on the host that would stop a certificate."""
+def certificate_errors(broker: Broker, facts: HostFacts) -> list[Finding]:
+    """Return an error for each file that cannot be used, and if openssl is missing."""
     if not broker.tls_listeners:
         return []
-    if seen.lacks_openssl:
+    if facts.lacks_openssl:
         return [
             error(
                 f"host {broker.host}",
-                "the command openssl is not there; it makes and checks the certificates",
+                "the command openssl is missing; it creates and checks the certificates",
                 "Install it (Debian, Ubuntu: apt-get install openssl).",
             )
         ]
     return [
         error(f"{PROJECT}:broker.listeners.{name}.tls.{field}", f"{value!r}: {rule}")
-        for name, _, tls in _served(broker)
-        for seen_of_it in (seen.certificate(name), seen.client_ca(name))
-        if seen_of_it.state == "wrong"
-        for field, _, rule in [seen_of_it.reason.partition(" ")]
+        for name, _, tls in _tls_listeners(broker)
+        for certificate in (facts.certificate(name), facts.client_ca(name))
+        if certificate.state == "wrong"
+        for field, _, rule in [certificate.reason.partition(" ")]
         for value in [_values(tls).get(field)]
     ]
 
@@ -148,89 +177,90 @@ def _values(tls: Tls) -> dict[str, str | None]:
     }
 
 
-def due(broker: Broker, seen: HostFacts) -> dict[str, str]:
-    """Return why a listener gets another certificate at this ``up``, by its name."""
-    found: dict[str, str] = {}
-    for look in (seen.certificate, seen.client_ca):
+def due(broker: Broker, facts: HostFacts) -> dict[str, str]:
+    """Return why an ``up`` replaces a certificate, by listener; without those that are valid."""
+    reasons: dict[str, str] = {}
+    for certificate_facts in (facts.certificate, facts.client_ca):
         for name in broker.tls_listeners:
-            certificate = look(name)
+            certificate = certificate_facts(name)
             if certificate.state == "due":
-                found.setdefault(name, certificate.reason)
-    return found
+                reasons.setdefault(name, certificate.reason)
+    return reasons
 
 
-def revision(broker: Broker, seen: HostFacts) -> str:
+def revision(broker: Broker, facts: HostFacts) -> str:
     """
-    Return how many times certificates have been put in place: another number, and it is done again.
+    Return how many times certificates have been installed; a new number installs them again.
 
-    Time goes by without an input changing; the look at the host tells when one is due.
+    Certificates expire without a changed input, so the probe of the host reports which are due.
     """
-    clock = seen.certificates_never(broker.container)
-    if clock and seen.been_up(broker.container):
-        # They were lost: the host's clock is no number of before.
+    clock = facts.certificates_never(broker.container)
+    if clock and facts.deployed_before(broker.container):
+        # They were lost. The host's clock differs from every number before.
         return clock
-    done = seen.certificates_revision(broker.container) or 0
-    return str(max(1, done + 1 if due(broker, seen) else done))
+    last = facts.certificates_revision(broker.container) or 0
+    return str(max(1, last + 1 if due(broker, facts) else last))
 
 
-def certificate_warnings(broker: Broker, seen: HostFacts) -> list[Finding]:
-    """Warn of certificates that end soon, and of a CA that is lost or ends soon."""
+def certificate_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:
+    """Return warnings about certificates that expire soon, and about a lost or expiring CA."""
     found = [
         warning(
             f"{PROJECT}:broker.listeners.{name}.tls.certificate",
-            f"{tls.certificate!r}: ends {iso_date(ends)}",
-            "Put the renewed one there, the next `pulumi up` takes it.",
+            f"{tls.certificate!r}: expires {iso_date(ends)}",
+            "Put the renewed certificate there; the next `pulumi up` installs it.",
         )
-        for name, _, tls in _served(broker)
-        if (ends := seen.certificate_ends(name))
+        for name, _, tls in _tls_listeners(broker)
+        if (ends := facts.certificate_ends(name))
     ]
-    if LOST in due(broker, seen).values():
+    if LOST in due(broker, facts).values():
         found.append(
             warning(
                 "",
-                f"The stack's own CA is not on the host any more ({keeps(broker)}/ca): this "
-                "`pulumi up` makes another one",
-                "Give it to every client (output certificates).",
+                "The stack's own CA is no longer on the host "
+                f"({certificates_folder(broker)}/ca): this `pulumi up` creates a new one",
+                "Install the new CA on every client (output certificates).",
             )
         )
-    ends = seen.ca_ends(broker.container)
-    if ends and any(tls.needs_own_ca for _, _, tls in _served(broker)):
+    ends = facts.ca_ends(broker.container)
+    if ends and any(tls.needs_own_ca for _, _, tls in _tls_listeners(broker)):
         found.append(
             warning(
                 "",
-                f"The stack's own CA ends {iso_date(ends)}, and no certificate lasts longer",
-                f"Move {keeps(broker)}/ca away on the host: the next `pulumi up` makes another "
-                "one, and every client must be given it (output certificates).",
+                f"The stack's own CA expires {iso_date(ends)}, and with it every certificate that "
+                "it signed",
+                f"Move {certificates_folder(broker)}/ca away on the host: the next `pulumi up` "
+                "creates a new CA. Install it on every client (output certificates).",
             )
         )
     return found
 
 
-def certificate_notes(broker: Broker, seen: HostFacts) -> list[Finding]:
-    """Tell which certificates are due, and who notices."""
+def certificate_notes(broker: Broker, facts: HostFacts) -> list[Finding]:
+    """Return a note for each certificate that this `up` replaces, and whether clients notice."""
     found: list[Finding] = []
-    for name, why in due(broker, seen).items():
-        if why == FIRST:
+    for name, reason in due(broker, facts).items():
+        if reason == FIRST:
             continue
-        reload_ = (
-            "A reload; Mosquitto 2.0's WebSockets need a restart for it: every client is "
+        effect = (
+            "A reload, and for the WebSockets of Mosquitto 2.0 a restart: every client is "
             "disconnected once"
             if broker.listeners[name].protocol == "websockets"
             else "A reload: nobody is disconnected"
         )
-        found.append(note("", f"Listener {name} gets another certificate: {why}. {reload_}"))
+        found.append(note("", f"Listener {name} gets a new certificate: {reason}. {effect}"))
     return found
 
 
 def describe_certificates(printed: str) -> dict[str, Any]:
-    """Return the output ``certificates`` from what ``host/commands/certificates.sh`` printed."""
+    """Return the output ``certificates``, parsed from the output of ``certificates.sh``."""
     listeners: dict[str, Any] = {}
     lines = printed.splitlines()
     for line in lines:
         if line.startswith("certificate "):
             _, name, digest, end = line.split(" ", 3)
             listeners[name] = {"sha256": digest, "notAfter": iso_date(end)}
-    pem = [each for each in lines if each and not each.startswith("certificate ")]
+    pem = [line for line in lines if line and not line.startswith("certificate ")]
     return {
         "listeners": listeners,
         **({"ca": "\n".join(pem) + "\n"} if pem else {}),
@@ -238,18 +268,18 @@ def describe_certificates(printed: str) -> dict[str, Any]:
 
 
 def iso_date(openssl: str) -> str:
-    """Return ``Nov  4 10:15:55 2027 GMT`` as 2027-11-04T10:15:55Z; anything else as it is."""
-    parts = openssl.split()
-    if len(parts) != 5 or parts[0] not in _MONTHS:  # noqa: PLR2004 (month, day, time, year, GMT)
+    """Return ``Nov  4 10:15:55 2027 GMT`` as 2027-11-04T10:15:55Z; other text unchanged."""
+    fields = openssl.split()
+    if len(fields) != 5 or fields[0] not in _MONTHS:  # noqa: PLR2004 (month, day, time, year, GMT)
         return openssl
-    month, day, time, year, _ = parts
+    month, day, time, year, _ = fields
     return f"{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}T{time}Z"
 
 
-def shown(broker: Broker, revision: str) -> dict[str, str]:
-    """Return what a preview shows of the certificates, by listener."""
+def preview_texts(broker: Broker, revision: str) -> dict[str, str]:
+    """Return the texts about the certificates that a preview shows, by listener."""
     lines = {
         name: tls.certificate or f"own CA, {tls.days} days, {render_subject_names(broker, tls)}"
-        for name, _, tls in _served(broker)
+        for name, _, tls in _tls_listeners(broker)
     }
     return {**lines, "turn": revision}

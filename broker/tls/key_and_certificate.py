@@ -1,4 +1,4 @@
-"""A key and its certificates in one PEM text (RFC 7468): whether a broker can serve them."""
+"""Check a key and its certificate chain in one PEM text (RFC 7468)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cryptography import x509
 
-# cryptography is imported where it is used: it takes longer to load than most commands take to
-# answer, and they look at no certificate.
+# cryptography is imported inside the functions: loading it takes longer than most commands run,
+# and most commands check no certificate.
 
 
-def check_pair(text: Any, now: datetime) -> None:
+def check_key_and_certificate(text: Any, now: datetime) -> None:
     """
-    Pass a text whose key is the first certificate's, and whose certificates are all valid now.
+    Check that the key belongs to the first certificate and that all certificates are valid now.
 
     Raises:
-        ValueError: what is wrong with it; nothing of it is quoted.
+        ValueError: the text is unusable; the message quotes nothing of it.
 
     """
     if not isinstance(text, str) or "\0" in text:
@@ -26,7 +26,7 @@ def check_pair(text: Any, now: datetime) -> None:
     key, chain = _key(text), _certificates(text)
     if _public(key) != _public(chain[0].public_key()):
         raise ValueError(
-            "the key is not that of the first certificate; put the server's own one first"
+            "the key does not belong to the first certificate; put the server's certificate first"
         )
     _check_chain(chain)
     _check_dates(chain, now)
@@ -39,8 +39,8 @@ def _key(text: str) -> Any:
         return load_pem_private_key(text.encode(), password=None).public_key()
     except TypeError:
         raise ValueError(
-            "the key is encrypted, and a broker that starts can't ask for a passphrase; write it "
-            "without (openssl pkey -in key.pem -out ...)"
+            "the key is encrypted, and a broker can't ask for a passphrase; write it without "
+            "one (openssl pkey -in key.pem -out ...)"
         ) from None
     except ValueError:
         raise ValueError("holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)") from None
@@ -60,27 +60,27 @@ def _check_chain(chain: list[x509.Certificate]) -> None:
         if above.subject != below.issuer:
             raise ValueError(
                 f"the certificate of {above.subject.rfc4514_string()} did not sign the one before "
-                "it; each is followed by its issuer's"
+                "it; put the certificate of the issuer after each certificate"
             )
 
 
 def _check_dates(chain: list[x509.Certificate], now: datetime) -> None:
-    for each in chain:
-        name = each.subject.rfc4514_string()
-        if each.not_valid_after_utc <= now:
-            raise ValueError(f"the certificate of {name} has expired: it ended {_when(each)}")
-        if each.not_valid_before_utc > now:
-            begins = f"{each.not_valid_before_utc:%Y-%m-%d}"
-            raise ValueError(f"the certificate of {name} begins {begins} only")
+    for certificate in chain:
+        name = certificate.subject.rfc4514_string()
+        if certificate.not_valid_after_utc <= now:
+            raise ValueError(f"the certificate of {name} expired {_expiry(certificate)}")
+        if certificate.not_valid_before_utc > now:
+            begin = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
+            raise ValueError(f"the certificate of {name} is not valid before {begin}")
 
 
 def ends_within(text: str, now: datetime, days: int) -> str:
-    """Return when the first certificate ends, as ISO 8601, if that is within *days*."""
+    """Return when the first certificate expires (ISO 8601) if that is within *days*; else ''."""
     first = _certificates(text)[0]
-    return _when(first) if first.not_valid_after_utc <= now + timedelta(days=days) else ""
+    return _expiry(first) if first.not_valid_after_utc <= now + timedelta(days=days) else ""
 
 
-def _when(certificate: x509.Certificate) -> str:
+def _expiry(certificate: x509.Certificate) -> str:
     return f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -57,7 +57,12 @@ def check(
         print_table(
             ("", "check", "observed", "fix"),
             [
-                (marks[result.verdict], result.asks, result.seen, result.as_data()["mend"])
+                (
+                    marks[result.status],
+                    result.description,
+                    result.observed,
+                    result.as_data()["mend"],
+                )
                 for result in results
             ],
         )
@@ -85,10 +90,10 @@ def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     elif on_terminal() and found.begin is not None:
         columns = ("state", "name", "kind", "since", "client", "address")
         rows = [[entry[column] for column in columns] for entry in data["declared"]]
-        print_table(columns, rows, title=f"since {data['logBegins']}, where the log begins")
+        print_table(columns, rows, title=f"since {data['logBegins']}, when the log begins")
         for title, key in (
-            ("logged in, but not declared (any more)", "undeclaredUsers"),
-            ("refused, with an unknown client id", "unknownClients"),
+            ("logged in, but not or no longer declared", "undeclaredUsers"),
+            ("refused, with a client id that no user has used", "unknownClients"),
             ("from outside the declared networks", "outsideNetworks"),
         ):
             if data[key]:
@@ -113,7 +118,7 @@ def refused(
     """
     from datetime import UTC, datetime
 
-    from broker.logs.authentication_failures import as_data, render_refusals, too_many
+    from broker.logs.authentication_failures import as_data, render_failures, too_many
     from cli.deployment_state import require_up
     from cli.errors import FindingError
     from cli.observe.broker_log import read_log
@@ -126,7 +131,7 @@ def refused(
     require_up(declared)
     with waiting("reading the log"):
         log = read_log(declared, since=begin)
-    lines = render_refusals(declared.settings, log)
+    lines = render_failures(declared.settings, log)
     if json:
         print_json(as_data(declared.settings, log))
     elif on_terminal():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.host.layout import READY_SECONDS, database_call, log_file_call, ready_call
-from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import Restart
 from broker.host.scripts import HostScript
 from cli.errors import CommandError
 from cli.run_on_host import run_scripts
@@ -26,7 +26,7 @@ def restart(stack: Stack, image: str) -> None:
         database_call(broker, stack.transport.socket, image),
         ready_call(broker),
         log_file_call(broker),
-        ScriptCall(words=("restart", str(broker.stop_grace))),
+        Restart.restart(seconds=broker.stop_grace),
     ]
     result = run_scripts(
         stack,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from broker.host.script_calls import ScriptCall
+from broker.host.probe_functions import ReadLog
 from broker.host.scripts import HostScript
 from broker.logs.log_parser import EVER, LogSummary
 from cli.errors import CommandError
@@ -35,8 +35,8 @@ def read_log(
         stack,
         (HostScript.READ_LOG,),
         [
-            ScriptCall(
-                words=("sightings", path, str(minutes), str(size), stack.transport.socket, image)
+            ReadLog.sightings(
+                path, minutes=minutes, size=size, socket=stack.transport.socket, image=image
             )
         ],
         action="look",

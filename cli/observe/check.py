@@ -39,7 +39,7 @@ def require_passed(results: list[CheckResult]) -> None:
         FindingError: a check failed.
 
     """
-    if failed := [result.name for result in results if result.verdict == "fail"]:
+    if failed := [result.name for result in results if result.status == "fail"]:
         raise FindingError(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}")
 
 

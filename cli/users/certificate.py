@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import SignCertificate
 from broker.host.scripts import HostScript
-from broker.tls.certificates import keeps
+from broker.tls.certificates import certificates_folder
 from cli.deployment_state import require_up
 from cli.errors import CommandError
 from cli.run_on_host import image_for_root, require_success, run_scripts
@@ -74,7 +74,8 @@ def sign(stack: Stack, pem: str, days: int) -> str:
         CommandError: the host has no CA, or can't be reached.
 
     """
-    calls = [ScriptCall(words=("sign", keeps(stack.settings.broker), str(days)), text=pem)]
+    folder = certificates_folder(stack.settings.broker)
+    calls = [SignCertificate.sign(folder, days=days, request=pem)]
     result = run_scripts(
         stack,
         (HostScript.SIGN_CERTIFICATE,),

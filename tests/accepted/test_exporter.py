@@ -20,7 +20,7 @@ from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,
     METRICS,
-    OF_ITS_OWN,
+    OWN_METRICS,
     container_of,
     exporter_command,
     render_exporter,
@@ -92,7 +92,7 @@ def exporter(run_exporter, running) -> Exporter:
 
 
 def test_each_metric_is_told_and_has_a_value(exporter):
-    wanted = {*(each.name for each in METRICS), *OF_ITS_OWN}
+    wanted = {*(each.name for each in METRICS), *OWN_METRICS}
     eventually(lambda: wanted <= exporter.told().keys(), 40)
     assert exporter.told()["mqtt2prometheus_connected"] == 1
 

@@ -14,7 +14,7 @@ from mqtt import DENIED, Client, Refused
 from ports import free_port
 
 from broker.settings.stack_settings import Settings
-from broker.tls.certificates import certificate_calls, describe_certificates, keeps
+from broker.tls.certificates import certificate_calls, certificates_folder, describe_certificates
 
 MUTUAL = {"clientCertificates": "required", "identityAsUsername": True}
 
@@ -53,7 +53,7 @@ def without_wss(start):
 
 
 def ca_of(running):
-    return Path(keeps(running.broker)) / "ca" / "ca.pem"
+    return Path(certificates_folder(running.broker)) / "ca" / "ca.pem"
 
 
 def port_of(running, listener):

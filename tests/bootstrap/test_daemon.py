@@ -215,7 +215,7 @@ def test_docker_context_is_an_error_before_docker_runs(machine, monkeypatch) -> 
     ("stderr", "message"),
     [
         ("Host key verification failed.", "host key"),
-        ("ubuntu@10.0.0.9: Permission denied (publickey).", "refused the login"),
+        ("ubuntu@10.0.0.9: Permission denied (publickey).", "rejected the login"),
         ("ssh: connect to host 10.0.0.9 port 22: Connection timed out", "can't be reached"),
         ("sh: 1: docker: not found", "the docker command is missing"),
         ("bash: line 1: docker: command not found", "the docker command is missing"),

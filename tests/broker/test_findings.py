@@ -1,4 +1,4 @@
-"""A finding is shown with its place, what is wrong, and the way out."""
+"""Findings and their text forms."""
 
 from broker.findings import error, note, of_severity, one_line, render_findings, warning
 
@@ -9,7 +9,7 @@ BAD_FILTER = error(
 )
 
 
-def test_an_error_is_shown_with_path_message_and_fix():
+def test_error_shows_path_message_and_fix():
     assert str(BAD_FILTER) == (
         "error: sentient-mqtt:users.sensor.write[0]: 'a/#/b': '#' must be the last level of a "
         "topic filter.\n"
@@ -17,13 +17,13 @@ def test_an_error_is_shown_with_path_message_and_fix():
     )
 
 
-def test_a_finding_without_path_or_fix_is_its_message_alone():
+def test_finding_without_path_and_fix_shows_only_the_message():
     assert str(note("", "A reload, no restart. Nobody is disconnected.")) == (
         "note: A reload, no restart. Nobody is disconnected."
     )
 
 
-def test_pulumi_writes_the_severity_itself():
+def test_rendered_findings_omit_the_severity():
     found = [warning("broker.container", "is odd"), BAD_FILTER]
 
     assert render_findings(found).splitlines()[0] == "broker.container: is odd."

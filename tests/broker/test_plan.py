@@ -1,4 +1,4 @@
-"""A plan follows from settings, secrets, facts, stack name and time alone."""
+"""The plan, computed from settings, secrets, facts, stack name and time."""
 
 from datetime import UTC, datetime
 
@@ -40,7 +40,7 @@ def running(declared, stack="dev"):
 
 
 class TestCheckSettings:
-    """Before the host is looked at."""
+    """Findings that need no host facts."""
 
     def check(self, declared, stack="dev", **secrets):
         return check_settings(declared, secrets, stack, NOW)
@@ -56,7 +56,7 @@ class TestCheckSettings:
         assert finding.path == "sentient-mqtt:users.lamp.password"
         assert "pulumi config set --secret" in finding.fix
 
-    def test_secrets_and_access_are_reported_at_once(self):
+    def test_secret_and_access_errors_are_reported_together(self):
         users = {
             "lamp": {"read": ["a"], "password": "supplied"},
             "root": {"readwrite": ["#"]},
@@ -83,50 +83,50 @@ class TestCheckSettings:
 
         assert (finding.severity, finding.path) == ("warning", "sentient-mqtt:hashes")
 
-    def test_unused_secrets_wait_until_the_others_can_be_read(self):
+    def test_unused_secrets_are_not_reported_beside_invalid_ones(self):
         found = self.check(settings(), hashes="text", passwords={"gone": "x"})
 
         assert {finding.severity for finding in found} == {"error"}
 
 
 class TestFindings:
-    def test_a_host_that_has_everything_gives_none(self):
+    def test_complete_host_has_no_findings(self):
         plan = plan_of(settings())
 
         assert plan.findings == ()
 
-    def test_what_check_settings_warns_of_is_in_the_plan(self):
+    def test_plan_contains_the_warnings_of_check_settings(self):
         plan = plan_of(settings(), secrets={"hashes": {"gone": HASH}})
 
         assert [finding.path for finding in plan.warnings] == ["sentient-mqtt:hashes"]
         assert plan.errors == ()
 
-    def test_without_docker_nothing_else_is_told(self):
+    def test_missing_docker_is_the_only_error(self):
         plan = plan_of(settings(), {("docker", "-"): "absent", ("firewall", "nft"): "absent"})
 
         (finding,) = plan.errors
-        assert "the docker command is not there" in finding.message
+        assert "the docker command is missing" in finding.message
 
-    def test_host_and_firewall_errors_are_told_at_once(self):
+    def test_host_errors_come_before_firewall_errors(self):
         taken = {("port", "1883"): "another program", ("firewall", "nft"): "absent"}
         declared = settings(firewall={"backend": "nftables"})
 
         assert len(plan_of(declared, {("firewall", "nft"): "absent"}).errors) == 1
         assert "is in use on the host" in plan_of(declared, taken).errors[0].message
 
-    def test_a_reserved_port_that_another_program_has_is_an_error(self):
+    def test_reserved_port_in_use_is_an_error(self):
         plan = plan_of(settings(network="host"), {("port", "11883"): "another program"})
 
         assert [finding.path for finding in plan.errors] == ["sentient-mqtt:broker.health.port"]
 
-    def test_flushed_rules_are_a_warning_and_another_revision(self):
+    def test_flushed_rules_are_a_warning_and_a_new_revision(self):
         plan = plan_of(settings(), {("rules", CONTAINER): "missing 3"})
 
         assert plan.firewall_revision == "4"
         assert "are missing on the host" in plan.warnings[0].message
         assert plan.errors == ()
 
-    def test_a_host_that_was_not_looked_at_gives_no_findings(self):
+    def test_unprobed_host_has_no_findings(self):
         plan = make_plan(settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW)
 
         assert plan.findings == ()
@@ -134,14 +134,14 @@ class TestFindings:
 
 
 class TestImpact:
-    def test_nothing_changes_where_the_host_has_it_all(self):
+    def test_unchanged_settings_have_no_impact(self):
         plan = plan_of(settings(), running(settings()))
 
         assert plan.impact.action == "none"
         assert plan.disconnected == ()
         assert plan.notes == ()
 
-    def test_a_rotation_disconnects_its_user_and_nobody_else(self):
+    def test_rotation_disconnects_only_its_user(self):
         before = settings({"sensor": {"write": ["a"]}, "lamp": {"read": ["a"]}})
         after = settings({"sensor": {"write": ["a"]}, "lamp": {"read": ["a"], "generation": 2}})
 
@@ -170,7 +170,7 @@ class TestTexts:
         assert plan.conf == render_conf(plan.broker, reserved=True)
         assert plan.start_digest == start_digest(plan.broker, plan.image, reserved=True)
 
-    def test_a_container_of_version_0_1_keeps_its_file_and_digest(self):
+    def test_container_of_version_0_1_keeps_conf_and_digest(self):
         facts = running(settings())
         plan = plan_of(settings(), facts)
 
@@ -184,7 +184,7 @@ class TestTexts:
         assert "user sensor\ntopic write a/b\n" in plan.acl
         assert set(plan.stamps) == {"sensor", "healthcheck", ":rules"}
 
-    def test_the_fallback_image_runs_where_the_declared_one_is_absent(self):
+    def test_fallback_image_runs_if_the_declared_one_is_absent(self):
         declared = settings(allowStandIn=True)
         absent = {
             ("image", declared.broker.image): "absent",
@@ -194,7 +194,7 @@ class TestTexts:
         assert plan_of(declared, absent).image == "localhost/m:1"
         assert plan_of(settings(), absent).image == declared.broker.image
 
-    def test_without_networks_or_monitoring_there_is_neither_firewall_nor_exporter(self):
+    def test_stack_without_networks_and_monitoring_has_no_firewall_and_no_exporter(self):
         plan = plan_of(settings(listeners={"mqtt": {"port": 1883}}))
 
         assert plan.firewall is None
@@ -212,7 +212,7 @@ class TestLogins:
         secrets = {"passwords": {"chosen": "correct horse battery"}, "hashes": {"former": HASH}}
         return plan_of(settings(users), secrets=secrets)
 
-    def test_passwords_are_drawn_for_generated_logins_and_the_health_check(self):
+    def test_generated_logins_and_health_check_have_generations(self):
         assert self.plan().generations == {
             "sensor": "1",
             "turns": "1",
@@ -220,15 +220,15 @@ class TestLogins:
             "healthcheck": "1",
         }
 
-    def test_supplied_and_adopted_secrets_are_found(self):
-        assert self.plan().supplied_passwords == {"chosen": "correct horse battery"}
+    def test_supplied_and_adopted_secrets_are_in_the_plan(self):
+        assert self.plan().external_passwords == {"chosen": "correct horse battery"}
         assert self.plan().adopted_hashes == {"former": HASH}
 
-    def test_the_login_that_is_handed_out_is_the_active_one(self):
+    def test_active_login_is_the_new_one_during_an_overlap(self):
         assert self.plan().active_logins["turns"] == "turns-green"
         assert set(self.plan().known_logins) == {"sensor", "turns", "chosen"}
 
-    def test_a_password_that_env_files_can_not_hold_is_named(self):
+    def test_users_with_passwords_unfit_for_env_files_are_listed(self):
         assert set(self.plan().misread_in_env_files) == {"chosen"}
 
     def test_a_plan_does_not_print_secrets(self):

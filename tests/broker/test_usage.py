@@ -1,4 +1,4 @@
-"""The readme output holds commands that work when they are pasted, and no secret."""
+"""The readme output: commands to paste, and no secret."""
 
 import shlex
 
@@ -12,7 +12,7 @@ def commands(text):
     return [line.strip() for line in text.splitlines() if line.startswith("    ")]
 
 
-def test_prods_manual_says_where_the_broker_is():
+def test_prod_readme_contains_endpoints_container_and_image():
     text = render_usage(settings_of("prod"), "prod", "eclipse-mosquitto:2.0.22")
 
     assert "- mqtt: mqtt://192.168.2.3:1883\n" in text
@@ -21,7 +21,7 @@ def test_prods_manual_says_where_the_broker_is():
     assert "image eclipse-mosquitto:2.0.22" in text
 
 
-def test_every_command_is_one_that_a_shell_reads():
+def test_every_command_is_valid_shell():
     settings = Settings.parse(smallest() | {"users": {"a": {"read": ["it's/$HOME/#"]}}})
 
     credential, listen, rotate = map(
@@ -34,7 +34,7 @@ def test_every_command_is_one_that_a_shell_reads():
     assert rotate == ["pulumi", "up", "--stack", "dev"]
 
 
-def test_the_image_that_runs_is_named_also_where_it_stands_in():
+def test_readme_names_the_fallback_image_if_it_runs():
     text = render_usage(settings_of("dev"), "dev", "localhost/mosquitto-from-debian:2.0.21-trixie")
 
     assert "localhost/mosquitto-from-debian:2.0.21-trixie" in text

@@ -333,7 +333,9 @@ class TestLogs:
 
 def test_env_has_the_variables_and_what_goes_before_path(ready, document):
     file = "/a b/passphrase"
-    ready.backend = Backend(environment={"PULUMI_CONFIG_PASSPHRASE_FILE": file}, local_passphrase=True)
+    ready.backend = Backend(
+        environment={"PULUMI_CONFIG_PASSPHRASE_FILE": file}, local_passphrase=True
+    )
 
     ready.run("env", "--json")
 

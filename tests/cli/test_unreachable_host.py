@@ -46,7 +46,7 @@ def not_a_program(file: Path) -> None:
 CLIENTS = {
     "absent": (lambda _: None, "the OpenSSH client is not installed here"),
     "not executable": (not_a_program, "Permission denied"),
-    "host key refused": (refuse_host_key, "its host key is not the one in known_hosts"),
+    "host key refused": (refuse_host_key, "its host key differs from the one in known_hosts"),
 }
 
 

@@ -5,7 +5,7 @@ from declared import settings_of
 from fake_engine import COMMAND, unwrap
 
 from broker.host.facts import HostFacts
-from broker.host.layout import publications
+from broker.host.layout import published_ports
 from components import BrokerContainer
 from components.container import _duration
 
@@ -23,7 +23,7 @@ def run_with(engine, here):
                 image="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
-                published=publications(broker, HostFacts(facts={})),
+                published=published_ports(broker, HostFacts(facts={})),
                 **other,
             )
         )

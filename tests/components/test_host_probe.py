@@ -8,7 +8,8 @@ import pulumi
 import pytest
 from declared import smallest
 
-from broker.host.requirements import STAND_IN, host_errors, host_requirements
+from broker.host.probe_functions import Probe
+from broker.host.requirements import FALLBACK_IMAGE, host_errors, host_requirements
 from broker.host.transport import transport
 from broker.settings.stack_settings import Settings
 from components import host_probe
@@ -88,9 +89,9 @@ def test_the_probe_reads_everything_that_the_stack_requires(answer):
 
 
 def test_the_probe_looks_for_a_fallback_image_only_if_it_is_allowed():
-    assert REQUIREMENTS.stand_in == ""
+    assert REQUIREMENTS.fallback_image == ""
     allowed = host_requirements(Settings.parse(smallest(allowStandIn=True)), "test")
-    assert allowed.stand_in == STAND_IN
+    assert allowed.fallback_image == FALLBACK_IMAGE
 
 
 def test_docker_context_is_an_error_before_the_probe_runs(answer, monkeypatch):
@@ -158,7 +159,7 @@ def probe_with(monkeypatch, tmp_path, facts):
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return run_probe(
-        HERE, replace(REQUIREMENTS, ports={}, folders={}, folder_looks=(), env_files={})
+        HERE, replace(REQUIREMENTS, ports={}, folders={}, folder_probes=(), env_files={})
     )
 
 
@@ -202,7 +203,7 @@ def test_a_folder_that_is_a_symbolic_link_is_an_error(tmp_path, monkeypatch):
         REQUIREMENTS,
         ports={},
         folders={"broker.folders.data": str(folder)},
-        folder_looks=(("folder", str(folder), "0750", "1883", "1883"),),
+        folder_probes=(Probe.folder(str(folder), mode="0750", uid=1883, gid=1883, names=()),),
     )
     (finding,) = host_errors(required, probe_host(HERE, required), HOST)
 

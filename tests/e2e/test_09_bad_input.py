@@ -88,7 +88,7 @@ def test_port_in_use_is_an_error(site):
             config["broker"]["listeners"]["mqtt"]["port"] = port
 
         (line,) = _errors(site, change)
-    assert f"broker.listeners.mqtt.port: {port}: that port is in use on the host" in line
+    assert f"broker.listeners.mqtt.port: {port}: this port is in use on the host" in line
 
 
 def test_docker_that_does_not_answer_is_an_error(site, tmp_path):
@@ -132,7 +132,7 @@ def test_foreign_container_of_that_name_is_an_error(site, docker, fallback_image
     try:
         (line,) = _errors(site, _in_broker(container=f"{site.container}-foreign"))
         assert f"broker.container: '{site.container}-foreign'" in line
-        assert "this stack did not make it" in line
+        assert "this stack did not create it" in line
     finally:
         docker("rm", f"{site.container}-foreign")
 

@@ -83,13 +83,13 @@ def host_error(remote, server):
 
 def test_unknown_host_key_is_an_error(host_error, server):
     line = host_error(sshConfig=str(server.folder / "stranger"))
-    assert "its host key is not the one in known_hosts, or is not known yet" in line
+    assert "its host key differs from the one in known_hosts, or is not in known_hosts" in line
 
 
 def test_refused_user_key_is_an_error(host_error, server):
     config = server.folder / "no_key"
     config.write_text(server.config.read_text().replace("user_key", "host_key"))
-    assert "it refused the login" in host_error(sshConfig=str(config))
+    assert "it rejected the login" in host_error(sshConfig=str(config))
 
 
 def test_unreachable_host_is_an_error(host_error, server):
@@ -100,7 +100,7 @@ def test_unreachable_host_is_an_error(host_error, server):
 def test_login_without_sudo_is_an_error(host_error, server):
     with server.without_sudo():
         line = host_error()
-    assert f"the user '{server.user}' is not root and 'sudo -n' is refused" in line
+    assert f"the user '{server.user}' is not root and 'sudo -n' fails" in line
 
 
 def test_login_outside_the_docker_group_is_an_error(host_error, server):
@@ -112,4 +112,4 @@ def test_login_outside_the_docker_group_is_an_error(host_error, server):
 
 def test_host_without_docker_is_an_error(host_error, server):
     with server.without_docker():
-        assert "the docker command is not there" in host_error()
+        assert "the docker command is missing" in host_error()

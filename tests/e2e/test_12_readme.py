@@ -71,7 +71,7 @@ def test_everyday_commands_work(newcomer):
         "./brokerctl explain paragon_devices paragon/clockwork/commands/door"
     )
     assert "held" in newcomer.types("./brokerctl expect")
-    assert "127.0.0.1: this host alone" in newcomer.types("./brokerctl firewall")
+    assert "127.0.0.1: this host only" in newcomer.types("./brokerctl firewall")
     assert re.search("health (healthy|starting)", newcomer.types("./brokerctl status"))
     newcomer.types("./brokerctl publish admin paragon/clockwork/commands/door open --retain")
     newcomer.types(f"docker stop {newcomer.container}")

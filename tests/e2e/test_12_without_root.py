@@ -71,7 +71,7 @@ def parties(site):
 def test_become_sudo_without_sudo_is_an_error(unprivileged, login):
     with unprivileged.edited(lambda config: config["broker"].update(become="sudo")):
         output = unprivileged.preview(fails=True).output
-    assert f"the user '{login}' is not root and 'sudo -n' is refused" in output
+    assert f"the user '{login}' is not root and 'sudo -n' fails" in output
     assert "set broker.become to 'docker'" in output
     assert not unprivileged.is_there()
 

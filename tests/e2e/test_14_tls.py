@@ -161,7 +161,7 @@ def test_certificate_near_its_end_is_renewed_and_then_nothing_changes(up):
 
     with up.client("admin") as connected:
         preview = up.preview()
-        assert "Listener mqtts gets another certificate: it ends" in preview.output
+        assert "Listener mqtts gets a new certificate: it ends" in preview.output
         assert "Listener wss" not in preview.output
         up.up()
         assert connected.disconnected is None
@@ -214,7 +214,7 @@ def test_supplied_certificate_is_served_and_its_key_is_nowhere_in_clear(up, tmp_
         with up.edited(declare("mqtts", "wss")):
             errors = up.preview(fails=True).output
         assert "listeners.wss.tls.certificate: 'supplied': the secret is missing" in errors
-        assert "sentient-mqtt:certificates.mqtts: the key is not that of the first" in errors
+        assert "sentient-mqtt:certificates.mqtts: the key does not belong to the first" in errors
         supply(key.read_text() + certificate.read_text())
         output = up.up("--diff").output
         up.up(NO_CHANGES)

@@ -71,7 +71,7 @@ class Rules:
         """Remove the rules of former ports, as an ``up`` does after the container is replaced."""
         return self._run(
             (*RULES, "commands/close_former_ports.sh"),
-            firewall.left_calls(broker, choice, revision),
+            firewall.close_former_ports_calls(broker, choice, revision),
         )
 
     def remove(self, broker: Broker, choice: Choice) -> str:
@@ -153,7 +153,7 @@ class TestRulesThatTheHostRejects:
             (finding,) = backend.firewall_errors(both, rules.host_facts(both))
             before_up = rules.installed()
             message = rules.apply(both, UFW)
-            assert "ufw on the host is for IPv4 only" in finding.text
+            assert "ufw on the host supports only IPv4" in finding.text
             assert "broker.listeners.mqtt: allowFrom[1] is fd00::/8" in finding.text
             assert "ufw refuses, nothing was changed: allow from fd00::/8" in message
             assert rules.installed() == before_up
@@ -206,7 +206,7 @@ class TestFormerPorts:
         rules.close_former_ports(broker_of(), choice)
         rules.apply(broker, choice)
         facts = rules.host_facts(broker)
-        assert "did not come to its end" in drift.drift_warnings(broker, facts)[0].text
+        assert "was interrupted" in drift.drift_warnings(broker, facts)[0].text
         assert drift.revision(broker, facts) == "2"
         assert (
             rules.apply(broker, choice, revision="2")
@@ -276,7 +276,9 @@ def test_lost_boot_script_and_unit_are_detected(lab, rules):
         lab.run(*lost)
         facts = rules.host_facts(broker)
         assert drift.revision(broker, facts) == "2"
-        assert "the next start of the host leaves the ports open" in drift.report(broker, facts)[1]
+        assert (
+            "after the next start of the host the ports are open" in drift.report(broker, facts)[1]
+        )
         assert rules.apply(broker) == rules.close_former_ports(broker) == ""
         assert drift.revision(broker, rules.host_facts(broker)) == "1"
 
@@ -291,7 +293,7 @@ def test_rules_lost_with_their_folder_are_created_again_with_another_revision(la
     assert drift.revision(broker, facts) == "1"
     with_container = HostFacts(facts={**facts.facts, ("container", broker.container): "prod"})
     assert int(drift.revision(broker, with_container)) > 1_000_000_000
-    assert "never made, or lost" in drift.drift_warnings(broker, with_container)[0].text
+    assert "never applied, or lost" in drift.drift_warnings(broker, with_container)[0].text
 
 
 def test_container_name_of_a_network_interface_is_an_error(lab, rules):

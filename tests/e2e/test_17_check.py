@@ -35,8 +35,8 @@ def assert_reported(checked, table):
         results = results or check_results(checked)
         for name, words in expected.items():
             result = results[name.replace("_", " ")]
-            assert result.verdict == "fail", result
-            assert words in result.seen
+            assert result.status == "fail", result
+            assert words in result.observed
             table.append((fault, result.name, words))
         return results
 
@@ -58,7 +58,7 @@ def check_results(site):
 
 
 def names_with(verdict, results):
-    return {name for name, result in results.items() if result.verdict == verdict}
+    return {name for name, result in results.items() if result.status == verdict}
 
 
 def failed(site):
@@ -95,16 +95,16 @@ def test_healthy_broker_passes_and_what_cannot_be_determined_is_unknown(checked)
     unknown = names_with("unknown", results)
     assert unknown <= {"persistence", "backups", "rotation", "controllers", "denied messages"}
     assert "controllers" in unknown, "the check's own login must not count as a controller"
-    assert results["password hashes"].seen.startswith("7 logins with a hash, 7 are declared")
-    assert results["logins"].seen.startswith("5 of 5 let in")
+    assert results["password hashes"].observed.startswith("7 logins with a hash, 7 are declared")
+    assert results["logins"].observed.startswith("5 of 5 let in")
 
 
 def test_login_of_a_controller_passes_the_point_controllers(checked):
     checked.client("paragon_devices", session="ctl-1").close()
     passed = eventually(
-        lambda: (point := check_results(checked)["controllers"]).verdict == "pass" and point, 10
+        lambda: (point := check_results(checked)["controllers"]).status == "pass" and point, 10
     )
-    assert "1 of 1 are in the log, the last paragon_devices from " in passed.seen
+    assert "1 of 1 are in the log, the last paragon_devices from " in passed.observed
 
 
 def test_stopped_container_and_a_port_in_use_are_reported(checked, assert_reported):
@@ -120,7 +120,7 @@ def test_stopped_container_and_a_port_in_use_are_reported(checked, assert_report
         container="exited",
         ports="the port is in use by another program",
     )
-    assert f"({port}): no answer" in results["ports"].seen
+    assert f"({port}): no answer" in results["ports"].observed
     eventually(lambda: failed(checked) == set(), 30)
 
 
@@ -134,7 +134,7 @@ def test_edit_that_allows_anonymous_clients_is_reported(checked, assert_reported
         results = assert_reported(
             "mosquitto.conf was edited: allow_anonymous true",
             anonymous="let in",
-            drift="mosquitto.conf is another one than declared",
+            drift="mosquitto.conf is not the declared one",
         )
         assert names_with("fail", results) == {"anonymous", "drift"}
     eventually(lambda: failed(checked) == set(), 10)
@@ -152,14 +152,14 @@ def test_edited_hash_is_reported(checked, assert_reported):
             "a user's hash was replaced",
             logins="sentient_api_prod: refused: not authorized",
         )
-    assert "admin" not in results["logins"].seen
+    assert "admin" not in results["logins"].observed
     eventually(lambda: failed(checked) == set(), 10)
 
 
 @pytest.mark.parametrize(
     ("fault", "password", "words"),
     [
-        ("the password file has a password in clear", "password", "1 lines of another kind"),
+        ("the password file has a password in clear", "password", "1 other lines"),
         (
             "the password file has an undeclared login",
             hash_password("x", bytes(SALT_BYTES), 101),
@@ -177,7 +177,7 @@ def test_undeclared_line_of_the_password_file_is_reported(
         results = assert_reported(fault, password_hashes=words)
     finally:
         file.write_text(before)
-    assert "lamp" not in results["password hashes"].seen
+    assert "lamp" not in results["password hashes"].observed
 
 
 def test_edit_that_removes_a_rule_is_reported(checked, assert_reported):
@@ -185,7 +185,8 @@ def test_edit_that_removes_a_rule_is_reported(checked, assert_reported):
         checked, "mosquitto.acl", lambda text: text.replace("topic readwrite paragon/#\n", "", 1)
     ):
         results = assert_reported(
-            "a rule was removed from the ACL file", access_rules="the ACL file is another one"
+            "a rule was removed from the ACL file",
+            access_rules="the ACL file is not the declared one",
         )
         assert names_with("fail", results) == {"access rules"}
     assert failed(checked) == set()
@@ -208,8 +209,8 @@ def test_file_with_the_wrong_owner_is_reported(checked, assert_reported, name, p
         result = assert_reported(f"{name} belongs to root", **expected)[point]
     finally:
         os.chown(file, 1883, 1883)
-    assert "1883:1883" in result.mend
-    assert check_results(checked)[point].verdict == "pass"
+    assert "1883:1883" in result.fix
+    assert check_results(checked)[point].status == "pass"
 
 
 @pytest.mark.parametrize(
@@ -225,32 +226,32 @@ def test_folder_with_the_wrong_owner_is_reported(checked, assert_reported, name,
         result = assert_reported(f"the {name} folder belongs to root", **expected)[point]
     finally:
         os.chown(folder, before.st_uid, before.st_gid)
-    assert f"chown -Rh 1883:1883 {folder}" in result.mend
-    assert check_results(checked)[point].verdict == "pass"
+    assert f"chown -Rh 1883:1883 {folder}" in result.fix
+    assert check_results(checked)[point].status == "pass"
 
 
 def test_wrong_address_in_the_stack_file_is_reported(checked, assert_reported):
     with checked.edited(lambda config: config["broker"].update(address="127.0.0.9")):
         results = assert_reported("the stack file has another address", ports="no answer")
-    assert "MQTT_URL" in results["ports"].mend
+    assert "MQTT_URL" in results["ports"].fix
 
 
 def test_wrong_address_in_an_env_file_is_reported(checked, assert_reported):
     """Replaces `grep MQTT_URL .env.production` of the manual setup guide."""
     file = Path(checked.settings.broker.env_files[0].path)
     before = file.read_text()
-    assert check_results(checked)["env files"].verdict == "pass"
+    assert check_results(checked)["env files"].status == "pass"
     file.write_text(before.replace("MQTT_URL=mqtt://127.0.0.1", "MQTT_URL=mqtt://127.0.0.9"))
     assert file.read_text() != before
     try:
         result = assert_reported(
             "an env file's MQTT_URL names another address",
-            env_files="MQTT_URL or another line is not what it ought to be",
+            env_files="MQTT_URL or another line is not the declared one",
         )["env files"]
     finally:
         file.write_text(before)
-    assert "./brokerctl credentials sentient_api_prod --stack e2e" in result.mend
-    assert checked.password("sentient_api_prod") not in result.seen + result.mend
+    assert "./brokerctl credentials sentient_api_prod --stack e2e" in result.fix
+    assert checked.password("sentient_api_prod") not in result.observed + result.fix
 
 
 def test_full_disk_is_reported(checked, assert_reported, mount, tmp_path):
@@ -267,7 +268,7 @@ def test_missing_and_empty_backups_are_reported(checked, assert_reported, tmp_pa
         note.write_text("1700000000 archive 3 1 3 8\n")
         assert_reported("no backup was made for days", backups="days ago")
         note.write_text("17")
-        assert_reported("the record of the last backup was cut short", backups="is garbled")
+        assert_reported("the record of the last backup was cut short", backups="is not readable")
         now = int(time.time())
         note.write_text(f"{now} archive 0 1 3 8\n")
         note.with_name(f".filled-{checked.container}").write_text(f"{now - 9} archive 3 1 3 8\n")
@@ -294,7 +295,8 @@ def test_configuration_that_mosquitto_rejects_is_reported(checked, assert_report
         # Between two attempts the container may be running.
         results = eventually(
             lambda: (
-                "restarting" in (current := check_results(checked))["container"].seen and current
+                "restarting" in (current := check_results(checked))["container"].observed
+                and current
             ),
             20,
         )
@@ -303,7 +305,7 @@ def test_configuration_that_mosquitto_rejects_is_reported(checked, assert_report
             results,
             container="restarting",
             ports="no answer",
-            drift="mosquitto.conf is another one than declared",
+            drift="mosquitto.conf is not the declared one",
         )
     finally:
         file.write_text(before)
@@ -323,7 +325,7 @@ def test_json_and_markdown_results_show_no_secret(checked, capsys, tmp_path, mon
 
     printed = capsys.readouterr().out
     assert {result["verdict"] for result in json.loads(printed)} <= {"pass", "unknown"}
-    assert page.read_text().startswith("| | asked | seen | mended by |\n")
+    assert page.read_text().startswith("| | check | observed | fix |\n")
     for login in outputs["credentials"].values():
         assert login["password"] not in printed + page.read_text()
 

@@ -35,7 +35,7 @@ def check_results(site):
 
 
 def failed(site):
-    return {name for name, result in check_results(site).items() if result.verdict == "fail"}
+    return {name for name, result in check_results(site).items() if result.status == "fail"}
 
 
 def file(site, name):
@@ -45,7 +45,7 @@ def file(site, name):
 def write_files_again(site):
     """Apply the named fix: another generation of the health check's password, and an `up`."""
     results = check_results(site).values()
-    assert any("broker.health.generation" in result.mend for result in results)
+    assert any("broker.health.generation" in result.fix for result in results)
     following = str(int(site.settings.broker.health.generation) + 1)
     site.edit(lambda config: config["broker"]["health"].update(generation=following))
     site.up()
@@ -89,8 +89,8 @@ def test_restart_repairs_a_stopped_container(broken):
     broken.docker("stop", broken.container)
     broken.up()
     result = check_results(broken)["container"]
-    assert result.verdict == "fail", "an up alone has repaired it"
-    assert result.mend.startswith("./brokerctl restart --stack e2e")
+    assert result.status == "fail", "an up alone has repaired it"
+    assert result.fix.startswith("./brokerctl restart --stack e2e")
 
     restart(broken)
 
@@ -101,8 +101,8 @@ def test_up_with_refresh_repairs_a_removed_container(broken):
     broken.docker("rm", "--force", broken.container)
     broken.up()
     result = check_results(broken)["container"]
-    assert result.verdict == "fail", "an up alone has repaired it"
-    assert "pulumi up --refresh --stack e2e" in result.mend
+    assert result.status == "fail", "an up alone has repaired it"
+    assert "pulumi up --refresh --stack e2e" in result.fix
 
     broken.up("--refresh")
 
@@ -115,9 +115,9 @@ def test_rejected_configuration_is_written_again_before_the_restart(broken):
     broken.docker("restart", "-t", "5", broken.container, check=False)
     eventually(lambda: broken.inspect()["RestartCount"] > 0, 20)
     result = eventually(
-        lambda: (point := check_results(broken)["container"]).verdict == "fail" and point, 20
+        lambda: (point := check_results(broken)["container"]).status == "fail" and point, 20
     )
-    assert result.mend.startswith("mosquitto.conf first.")
+    assert result.fix.startswith("mosquitto.conf first.")
 
     write_files_again(broken)
     restart(broken)
@@ -132,8 +132,8 @@ def test_chown_and_restart_repair_a_database_with_the_wrong_owner(broken):
     database = Path(data, "mosquitto.db")
     os.chown(database, 0, 0)
     result = check_results(broken)["persistence"]
-    assert result.verdict == "fail"
-    assert f"chown -Rh 1883:1883 {data}" in result.mend
+    assert result.status == "fail"
+    assert f"chown -Rh 1883:1883 {data}" in result.fix
 
     os.chown(database, 1883, 1883)
     restart(broken)

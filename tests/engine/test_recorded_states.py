@@ -20,7 +20,7 @@ from broker.firewall.rules import digest, rules_texts
 from broker.firewall.ufw import ufw_rules
 from broker.host.transport import WITHHELD
 from broker.settings.stack_settings import Settings
-from broker.tls.certificates import shown
+from broker.tls.certificates import preview_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "state-0.1"
@@ -181,7 +181,7 @@ def test_a_preview_without_the_host_keeps_revisions_and_firewall_backend(project
     choice = Choice(backend="ufw", rules="iptables", systemd=False)
     rules = rules_texts(settings.broker, choice)
     ufw = "".join(f"ufw {rule}\n" for rule in ufw_rules(settings.broker))
-    listeners = shown(settings.broker, "9")
+    listeners = preview_texts(settings.broker, "9")
     container = settings.broker.container
     with_environment(state, f"firewall-rules-{container}", **rules, ufw=ufw, turn="7")
     left = {"rules": digest(settings.broker, choice), "turn": "7"}

@@ -1,4 +1,4 @@
-"""What is declared of backups is what a host is told, and nothing secret is in it."""
+"""The backup timer, its script, and reports."""
 
 import subprocess
 
@@ -31,17 +31,17 @@ def calls(**backups):
         socket="unix:///run/docker.sock",
         script="#!/bin/sh\n",
     ).calls()
-    return {each.words[1] if each.words[0] != "schedule" else "schedule": each for each in found}
+    return {call.words[1] if call.words[0] != "schedule" else "schedule": call for call in found}
 
 
-def test_each_night_and_two_weeks_of_them_where_nothing_is_said():
+def test_default_is_nightly_and_keeps_two_weeks():
     found = settings().broker.backups
     assert (found.schedule, found.keep, found.recipient) == ("30 3 * * *", 14, None)
     assert Settings.parse(smallest()).broker.backups is None
 
 
 @pytest.mark.parametrize(
-    ("backups", "said"),
+    ("backups", "message"),
     [
         ({"keep": 0}, "broker.backups.keep: 0"),
         ({"schedule": "0 3 31 2 *"}, "broker.backups.schedule: '0 3 31 2 *': never occurs"),
@@ -51,13 +51,13 @@ def test_each_night_and_two_weeks_of_them_where_nothing_is_said():
         ({"recipient": "AGE-SECRET-KEY-1"}, "must be a public key of age(1)"),
     ],
 )
-def test_bad_input_stops_with_its_path_and_the_rule(backups, said):
-    with pytest.raises(SettingsError) as wrong:
+def test_invalid_settings_are_rejected_with_path_and_rule(backups, message):
+    with pytest.raises(SettingsError) as error:
         settings(**backups)
-    assert said in str(wrong.value)
+    assert message in str(error.value)
 
 
-def test_the_host_gets_one_script_that_needs_nothing_else():
+def test_host_gets_one_self_contained_script():
     found = calls(recipient=PUBLIC)
     script = found["/etc/sentient-mqtt/mosquitto-test/backup"]
     assert script.words[2:] == ("0700", "0", "0")
@@ -73,17 +73,17 @@ def test_the_host_gets_one_script_that_needs_nothing_else():
     assert checked.returncode == 0
 
 
-def test_the_whole_script_can_be_read_by_sh():
+def test_whole_script_is_valid_sh():
     text = host_scripts("commands/backup.sh")
     broker = settings().broker
     found = backup_timer(
         broker, broker.backups, NIGHTLY, "test", socket="unix:///run/docker.sock", script=text
     ).calls()
-    whole = next(each.text for each in found if each.words[1].endswith("/backup"))
+    whole = next(call.text for call in found if call.words[1].endswith("/backup"))
     assert subprocess.run(["sh", "-n"], input=whole, text=True, check=False).returncode == 0
 
 
-def test_cron_takes_no_dot_in_a_name_and_a_missed_timer_is_made_up_for():
+def test_cron_file_name_has_no_dot_and_timer_catches_up():
     raw = smallest()
     raw["broker"]["container"] = "mqtt.test"
     raw["broker"]["backups"] = {"folder": FOLDER}
@@ -93,7 +93,7 @@ def test_cron_takes_no_dot_in_a_name_and_a_missed_timer_is_made_up_for():
         broker, broker.backups, timetable, "test", socket="unix:///x", script="#!/bin/sh\n"
     )
     assert any(
-        each.words[1] == "/etc/cron.d/sentient-mqtt-backup-mqtt_test" for each in found.calls()
+        call.words[1] == "/etc/cron.d/sentient-mqtt-backup-mqtt_test" for call in found.calls()
     )
     assert "OnCalendar=Sun *-*-* 2:0:00\n" in found.timer()
     assert "Persistent=true\n" in found.timer()
@@ -102,16 +102,15 @@ def test_cron_takes_no_dot_in_a_name_and_a_missed_timer_is_made_up_for():
     )
 
 
-def test_a_report_is_said_as_a_person_says_it():
+def test_report_counts_are_readable():
     found = Report.parse("retained 10000\nsessions 2\nqueued 7\narchive /a b/c\n")
     assert found.facts["archive"] == "/a b/c"
     assert found.counts() == (
-        "10,000 retained messages, 2 sessions of clients that are away, "
-        "7 messages that wait for them"
+        "10,000 retained messages, 2 sessions of disconnected clients, 7 queued messages"
     )
 
 
-def test_a_path_with_a_carriage_return_is_one_line():
+def test_carriage_return_does_not_split_a_report_line():
     found = Report.parse("archive /a\rretained 9\nretained 1\n")
 
     assert found.facts == {"archive": "/a\rretained 9", "retained": "1"}

@@ -1,4 +1,4 @@
-"""Each point passes on what is well, fails on what is not, and knows when it can't tell."""
+"""Every check passes, fails, or is unknown if its facts are missing."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ HOST = {
     ("there", "verified"): "yes",
     ("file", ENV): f"600 0 0 {NOW} 200",
     ("digest", ENV): "what was written",
-    **{("owner", each): "1883:1883" for each in FOLDERS},
-    **{("owner", each): "0:1883" for each in (CONFIG, BROKER.folders.log)},
-    **{("space", each): "40000000 20000000" for each in (*FOLDERS[1:], BACKUPS)},
+    **{("owner", path): "1883:1883" for path in FOLDERS},
+    **{("owner", path): "0:1883" for path in (CONFIG, BROKER.folders.log)},
+    **{("space", path): "40000000 20000000" for path in (*FOLDERS[1:], BACKUPS)},
 }
 ANSWERS = dict.fromkeys(BROKER.listeners, LET_IN)
 NOT_AUTHORISED = f"{REFUSED}: not authorized"
 
 
-def came(client="ctl-1"):
-    """A log in which a controller was let in."""
+def controller_log(client="ctl-1"):
+    """A log with a login of a controller."""
     return LogSummary().read(
         [
             "2026-01-02T03:04:05: New client connected from 192.168.3.7:1 "
@@ -70,7 +70,7 @@ def came(client="ctl-1"):
     )
 
 
-def sight(host=(), **more):
+def observations(host=(), **more):
     known = {
         "image": "image:1",
         "answers": ANSWERS,
@@ -79,19 +79,19 @@ def sight(host=(), **more):
         "here": "192.168.2.50",
         "ages": {"admin": 3, "paragon_devices": 12},
         "env": {ENV: "what was written"},
-        "log": came(),
+        "log": controller_log(),
     }
     return Observations(host=HostFacts(facts={**HOST, **dict(host)}), **{**known, **more})
 
 
-def verdicts(seen, settings=SETTINGS):
-    return {each.name: each for each in checklist(settings, "prod", seen)}
+def results(observed, settings=SETTINGS):
+    return {result.name: result for result in checklist(settings, "prod", observed)}
 
 
-def test_all_is_well():
-    found = verdicts(sight())
+def test_healthy_broker_passes():
+    found = results(observations())
 
-    assert {name for name, each in found.items() if each.verdict != "pass"} == {
+    assert {name for name, result in found.items() if result.status != "pass"} == {
         "rotation",
         "denied messages",
     }
@@ -99,7 +99,7 @@ def test_all_is_well():
 
 
 @pytest.mark.parametrize(
-    ("host", "more", "point", "said"),
+    ("host", "more", "name", "message"),
     [
         ({("state", NAME): "exited"}, {}, "container", "exited"),
         ({("health", NAME): "unhealthy"}, {}, "health", "unhealthy"),
@@ -111,11 +111,11 @@ def test_all_is_well():
             "mqtt: let",
         ),
         ({}, {"guessed": {"mqtt": LET_IN}}, "anonymous", "mqtt, a wrong password: let in"),
-        ({("passwords", "-"): "7 1"}, {}, "password hashes", "1 lines of another kind"),
+        ({("passwords", "-"): "7 1"}, {}, "password hashes", "1 other lines"),
         ({("passwords", "-"): "0 0"}, {}, "password hashes", "0 logins"),
         ({("passwords", "-"): "99 0"}, {}, "password hashes", "99 logins with a hash, 7 are decl"),
         ({("owner", CONFIG): "0:0"}, {}, "password hashes", "the folder belongs to 0:0"),
-        # As version 0.1 made it: the broker's user could put other files in place of its own.
+        # The owner in version 0.1, with which the broker's user could replace the files.
         ({("owner", CONFIG): "1883:1883"}, {}, "password hashes", "belongs to 1883:1883"),
         ({("digest", ENV): "another"}, {}, "env files", "MQTT_URL or another line is not"),
         ({("file", ENV): "absent"}, {}, "env files", f"{ENV}: absent"),
@@ -133,8 +133,13 @@ def test_all_is_well():
             "room",
             "19,531 of 39,062 MiB are free",
         ),
-        ({("backup", "verified"): "17"}, {}, "backups", ".verified-mosquitto-shared is garbled"),
-        ({("backup", "verified"): "soon x 1"}, {}, "backups", "is garbled"),
+        (
+            {("backup", "verified"): "17"},
+            {},
+            "backups",
+            ".verified-mosquitto-shared is not readable",
+        ),
+        ({("backup", "verified"): "soon x 1"}, {}, "backups", "is not readable"),
         (
             {
                 ("backup", "verified"): f"{NOW - 60} x 0 2 0 8",
@@ -148,22 +153,22 @@ def test_all_is_well():
         ({("file", PASSWD): f"644 1883 1883 {NOW} 9"}, {}, "password hashes", "mode 644"),
         ({("file", PASSWD): f"600 0 0 {NOW} 9"}, {}, "password hashes", "owner 0:0"),
         ({("file", PASSWD): "absent"}, {}, "password hashes", "absent"),
-        ({("blocks", ACL): "another"}, {}, "access rules", "is another one"),
-        ({("blocks", CONF): "another"}, {}, "drift", "mosquitto.conf is another one"),
+        ({("blocks", ACL): "another"}, {}, "access rules", "is not the declared one"),
+        ({("blocks", CONF): "another"}, {}, "drift", "mosquitto.conf is not the declared one"),
         (
             {("backup", "verified"): f"{NOW - 100_000} x 1 1 1 1"},
             {},
             "backups",
             "made 27 hours ago",
         ),
-        ({("there", "verified"): ""}, {}, "backups", "GONE"),
+        ({("there", "verified"): ""}, {}, "backups", "MISSING"),
         (
             {("backup", "verified"): "", ("started", NAME): "2026-01-01T00:00:00Z"},
             {},
             "backups",
             "none in /opt/sentient/backups/mqtt yet",
         ),
-        ({("configuration", NAME): "another"}, {}, "drift", "made from other settings"),
+        ({("configuration", NAME): "another"}, {}, "drift", "created from other settings"),
         ({}, {"logins": {"admin": NOT_AUTHORISED}}, "logins", "admin: refused: not authorized"),
         ({}, {"logins": {"paragon_devices": NOT_AUTHORISED}}, "controllers", "paragon_devices"),
         ({("rules", NAME): "missing 3"}, {}, "firewall", "missing"),
@@ -177,34 +182,34 @@ def test_all_is_well():
         ({("file", DATABASE): "absent"}, {}, "persistence", "absent"),
     ],
 )
-def test_what_is_wrong_fails_says_what_was_seen_and_what_mends_it(host, more, point, said):
-    found = verdicts(sight(host, **more))[point]
+def test_failed_check_has_an_observation_and_a_fix(host, more, name, message):
+    found = results(observations(host, **more))[name]
 
-    assert found.verdict == "fail"
-    assert said in found.seen
-    assert found.mend
-    assert found.mend in render_text(list(verdicts(sight(host, **more)).values()))
+    assert found.status == "fail"
+    assert message in found.observed
+    assert found.fix
+    assert found.fix in render_text(list(results(observations(host, **more)).values()))
 
 
-REWRITE = "broker.health.generation: another one than '1' in the stack file, then ./brokerctl up"
+REWRITE = "set broker.health.generation to a value other than '1' in the stack file, then ./broker"
 
 
 @pytest.mark.parametrize(
-    ("host", "point", "mend"),
+    ("host", "name", "fix"),
     [
         (
             {("state", NAME): "exited"},
             "container",
-            "./brokerctl restart --stack prod; why it ended",
+            "./brokerctl restart --stack prod; why it stopped",
         ),
         ({("state", NAME): "absent"}, "container", "pulumi up --refresh --stack prod"),
-        # A start would fail again.
+        # Another start would fail, too.
         (
             {("state", NAME): "restarting", ("blocks", CONF): "another"},
             "container",
             f"mosquitto.conf first. {REWRITE}",
         ),
-        # An up doesn't see what was edited on the host.
+        # An up does not detect an edit on the host.
         ({("blocks", CONF): "another"}, "drift", REWRITE),
         ({("blocks", ACL): "another"}, "access rules", REWRITE),
         ({("file", PASSWD): f"600 0 0 {NOW} 9"}, "password hashes", REWRITE),
@@ -225,20 +230,20 @@ REWRITE = "broker.health.generation: another one than '1' in the stack file, the
         ),
     ],
 )
-def test_the_command_is_one_that_mends_it(host, point, mend):
-    assert mend in verdicts(sight(host))[point].mend
+def test_fix_names_the_right_command(host, name, fix):
+    assert fix in results(observations(host))[name].fix
 
 
-def test_the_log_is_looked_for_under_the_name_that_is_declared():
+def test_log_check_uses_the_declared_file_name():
     named = settings(logging={"file": "broker.log"})
-    words = [each.words for each in check_calls(named)]
+    words = [call.words for call in check_calls(named)]
 
     assert ("file", "/srv/mqtt/log/broker.log") in words
-    assert verdicts(sight(), named)["log"].seen == "/srv/mqtt/log/broker.log: not asked"
+    assert results(observations(), named)["log"].observed == "/srv/mqtt/log/broker.log: not asked"
 
 
 @pytest.mark.parametrize("database", [f"600 1883 1883 {NOW - 80_000} 47", "absent"])
-def test_where_changes_are_counted_a_quiet_broker_is_not_late(database):
+def test_idle_broker_is_not_late_with_autosave_on_changes(database):
     counting = settings(persistence={"autosaveInterval": 5, "autosaveOnChanges": True})
     timed = settings(persistence={"autosaveInterval": 5})
     host = {
@@ -246,43 +251,43 @@ def test_where_changes_are_counted_a_quiet_broker_is_not_late(database):
         ("started", "mosquitto-test"): STARTED,
     }
 
-    assert verdicts(sight(host), counting)["persistence"].verdict != "fail"
-    assert "every 5 changes" in verdicts(sight(host), counting)["persistence"].seen
-    assert verdicts(sight(host), timed)["persistence"].verdict == "fail"
+    assert results(observations(host), counting)["persistence"].status != "fail"
+    assert "every 5 changes" in results(observations(host), counting)["persistence"].observed
+    assert results(observations(host), timed)["persistence"].status == "fail"
 
 
 @pytest.mark.parametrize(
-    ("host", "more", "point"),
+    ("host", "more", "name"),
     [
         ({("health", NAME): "starting"}, {}, "health"),
         ({("state", NAME): ""}, {}, "container"),
-        # A machine that no list names can't tell whether those who are named get in.
+        # A machine outside of allowFrom can't test whether the allowed ones can connect.
         ({}, {"answers": ANSWERS | {"mqtt": "no answer"}, "here": "10.9.0.1"}, "ports"),
         ({}, {"anonymous": dict.fromkeys(ANSWERS, "no answer")}, "anonymous"),
         ({}, {"logins": {"admin": "no answer"}}, "logins"),
-        # A login that is not root sees neither files nor rules.
+        # A login that is not root can read neither files nor rules.
         ({("file", PASSWD): "", ("passwords", "-"): ""}, {}, "password hashes"),
         ({("blocks", ACL): ""}, {}, "access rules"),
         ({("rules", NAME): ""}, {}, "firewall"),
         ({("file", LOG): ""}, {}, "log"),
         ({("file", DATABASE): ""}, {}, "persistence"),
-        # Up for a minute: the first autosave is yet to come.
+        # Running for a minute, before the first autosave.
         ({("file", DATABASE): "absent", ("now", "-"): str(NOW - 86_340)}, {}, "persistence"),
         ({("blocks", CONF): ""}, {}, "drift"),
         ({("digest", ENV): "", ("file", ENV): ""}, {}, "env files"),
         ({}, {"env": {}}, "env files"),
         ({("space", BROKER.folders.data): ""}, {}, "room"),
-        # A list of networks lets nobody in; nor does the check's own login tell that one came.
+        # Neither allowFrom nor a login of the check proves that a controller has connected.
         ({}, {"log": LogSummary()}, "controllers"),
         ({}, {"log": None}, "controllers"),
-        ({}, {"log": came("check-0123456789abcdef")}, "controllers"),
+        ({}, {"log": controller_log("check-0123456789abcdef")}, "controllers"),
     ],
 )
-def test_what_nobody_can_tell_from_here_is_unknown(host, more, point):
-    found = verdicts(sight(host, **more))
+def test_check_without_facts_is_unknown(host, more, name):
+    found = results(observations(host, **more))
 
-    assert found[point].verdict == "unknown"
-    assert not found[point].mend or found[point].mend in render_text(list(found.values()))
+    assert found[name].status == "unknown"
+    assert not found[name].fix or found[name].fix in render_text(list(found.values()))
 
 
 def settings(users=None, **broker):
@@ -291,129 +296,131 @@ def settings(users=None, **broker):
     return Settings.parse(raw)
 
 
-def test_the_practices_are_judged_from_the_stack_file():
+def test_security_practices_follow_from_the_stack_file():
     weak = settings(
         users={"a": {"write": ["a/#"], "password": "adopted"}, "b": {}},
         listeners={"mqtt": {"port": 1883, "allowFrom": ["8.8.8.0/24"]}},
         logging={"types": ["error"]},
     )
-    found = verdicts(sight(), weak)
+    found = results(observations(), weak)
 
-    assert {name: found[name].verdict for name in ("strong passwords", "internal network")} == {
+    assert {name: found[name].status for name in ("strong passwords", "internal network")} == {
         "strong passwords": "unknown",
         "internal network": "fail",
     }
-    assert found["watched log"].verdict == "fail"
-    assert "without any rule: b" in found["access rules"].seen
-    assert found["least rights"].verdict == "fail"
+    assert found["watched log"].status == "fail"
+    assert "without any rule: b" in found["access rules"].observed
+    assert found["least rights"].status == "fail"
 
 
 @pytest.mark.parametrize(
-    ("most", "verdict", "said"),
+    ("limit", "status", "message"),
     [
         (90, "pass", "the oldest, sensor's, is 12 days old; 90 days are allowed"),
         (2, "fail", "The password of sensor is 12 days old"),
         (None, "unknown", "is 12 days old; no passwords.maxAgeDays is declared"),
     ],
 )
-def test_rotation_is_a_matter_of_the_age_that_is_allowed(most, verdict, said):
-    aged = settings(passwords={"maxAgeDays": most} if most else {})
-    found = verdicts(sight(ages={"sensor": 12}), aged)["rotation"]
-    assert found.verdict == verdict
-    assert said in found.seen
+def test_rotation_check_compares_the_age_with_the_limit(limit, status, message):
+    aged = settings(passwords={"maxAgeDays": limit} if limit else {})
+    found = results(observations(ages={"sensor": 12}), aged)["rotation"]
+    assert found.status == status
+    assert message in found.observed
 
 
-def test_a_listener_for_anybody_is_no_pass():
+def test_open_listener_fails():
     opened = settings(listeners={"mqtt": {"port": 1883}})
-    assert verdicts(sight(), opened)["firewall"].verdict == "fail"
-    found = verdicts(sight(), opened)["internal network"]
-    assert (found.verdict, found.seen) == ("fail", "mqtt: anybody")
+    assert results(observations(), opened)["firewall"].status == "fail"
+    found = results(observations(), opened)["internal network"]
+    assert (found.status, found.observed) == ("fail", "mqtt: anybody")
     unguarded = settings(firewall={"backend": "none"})
-    assert verdicts(sight(), unguarded)["internal network"].verdict == "fail"
+    assert results(observations(), unguarded)["internal network"].status == "fail"
     local = settings(listeners={"mqtt": {"port": 1883, "bindAddress": "127.0.0.1"}})
-    assert verdicts(sight(), local)["internal network"].verdict == "pass"
-    assert verdicts(sight(), local)["firewall"].verdict == "pass"
+    assert results(observations(), local)["internal network"].status == "pass"
+    assert results(observations(), local)["firewall"].status == "pass"
 
 
-def test_the_order_of_blocks_is_no_difference_and_that_of_lines_is():
+def test_digest_ignores_the_order_of_blocks_but_not_of_lines():
     assert blocks_digest("a\nb\n\nc\n") == blocks_digest("c\n\na\nb\n")
     assert blocks_digest("a\nb\n\nc\n") != blocks_digest("b\na\n\nc\n")
 
 
-def test_as_data_and_as_a_page_it_says_the_same():
-    points = list(verdicts(sight({("state", NAME): "exited | gone"})).values())
-    data = json.loads(json.dumps([each.as_data() for each in points]))
-    page = render_page(points)
+def test_data_and_page_contain_the_same_results():
+    found = list(results(observations({("state", NAME): "exited | gone"})).values())
+    data = json.loads(json.dumps([result.as_data() for result in found]))
+    page = render_page(found)
 
-    assert [each["verdict"] for each in data] == [each.verdict for each in points]
-    assert page.count("\n| pass |") + page.count("\n| unknown |") == len(points) - 1
+    assert [row["verdict"] for row in data] == [result.status for result in found]
+    assert page.count("\n| pass |") + page.count("\n| unknown |") == len(found) - 1
     assert "exited \\| gone" in page
-    assert all(not each["mend"] for each in data if each["verdict"] == "pass")
+    assert all(not row["mend"] for row in data if row["verdict"] == "pass")
 
 
-def test_a_broker_of_today_needs_no_backup_yet_and_one_by_hand_promises_none():
-    none = sight({("backup", "verified"): ""})
-    assert verdicts(none)["backups"].verdict == "pass"
+def test_backups_of_a_new_broker_and_without_a_schedule():
+    none = observations({("backup", "verified"): ""})
+    assert results(none)["backups"].status == "pass"
     by_hand = BROKER.backups.model_copy(update={"schedule": None})
     broker = BROKER.model_copy(update={"backups": by_hand})
     settings = SETTINGS.model_copy(update={"broker": broker})
-    assert verdicts(none, settings)["backups"].verdict == "unknown"
-    old = sight({("backup", "verified"): "1 x 1 1 1 1"})
-    assert verdicts(old, settings)["backups"].verdict == "pass"
-    assert verdicts(sight())["backups"].seen.endswith("(./brokerctl backup verify): 5 days ago")
-    assert verdicts(sight({("backup", "asked"): ""}))["backups"].verdict == "unknown"
+    assert results(none, settings)["backups"].status == "unknown"
+    old = observations({("backup", "verified"): "1 x 1 1 1 1"})
+    assert results(old, settings)["backups"].status == "pass"
+    assert results(observations())["backups"].observed.endswith(
+        "(./brokerctl backup verify): 5 days ago"
+    )
+    assert results(observations({("backup", "asked"): ""}))["backups"].status == "unknown"
 
 
-class TestArchivesThatAreEncrypted:
+class TestEncryptedArchives:
     @pytest.fixture
-    def point(self):
+    def backups_result(self):
         sealed = BROKER.backups.model_copy(update={"recipient": "age1" + "q" * 58})
         broker = BROKER.model_copy(update={"backups": sealed})
         encrypted = SETTINGS.model_copy(update={"broker": broker})
-        return lambda host: verdicts(sight(host), encrypted)["backups"]
+        return lambda host: results(observations(host), encrypted)["backups"]
 
-    def test_they_are_unknown_until_somebody_has_opened_one(self, point):
-        found = point({})
-        assert found.verdict == "unknown"
-        assert "./brokerctl backup verify --stack prod --identity FILE" in found.mend
+    def test_unknown_until_an_archive_was_decrypted(self, backups_result):
+        found = backups_result({})
+        assert found.status == "unknown"
+        assert "./brokerctl backup verify --stack prod --identity FILE" in found.fix
         opened = {("backup", "drilled"): f"{NOW - 60} {NAME}-20270115T060000Z.tar.gz.age"}
-        assert point(opened).verdict == "pass"
+        assert backups_result(opened).status == "pass"
 
-    def test_what_is_wrong_is_wrong_all_the_same(self, point):
-        assert point({("there", "verified"): ""}).verdict == "fail"
+    def test_missing_archive_fails(self, backups_result):
+        assert backups_result({("there", "verified"): ""}).status == "fail"
 
 
-def test_an_archive_that_lost_its_messages_is_let_be_where_the_one_before_it_is_gone():
+def test_empty_archive_fails_only_while_a_full_one_exists():
     host = {
         ("backup", "verified"): f"{NOW - 60} x 0 2 0 8",
         ("backup", "filled"): f"{NOW - 90_000} full 7 1 3 8",
     }
-    assert verdicts(sight(host))["backups"].verdict == "pass"
+    assert results(observations(host))["backups"].status == "pass"
     there = {**host, ("there", "filled"): "yes"}
     assert (
         f"./brokerctl backup restore {BACKUPS}/full --stack prod"
-        in verdicts(sight(there))["backups"].mend
+        in results(observations(there))["backups"].fix
     )
     same = {**there, ("backup", "verified"): f"{NOW - 60} full 7 2 0 8"}
-    assert verdicts(sight(same))["backups"].verdict == "pass"
+    assert results(observations(same))["backups"].status == "pass"
 
 
 class TestCertificates:
     @pytest.fixture
-    def point(self):
+    def certificates_result(self):
         encrypted = settings(
             listeners={
                 "mqtt": {"port": 1883, "bindAddress": "127.0.0.1"},
                 "mqtts": {"port": 8883, "allowFrom": ["192.168.0.0/16"], "tls": {}},
             }
         )
-        return lambda host, ends: verdicts(sight(host, ends=ends), encrypted)["certificates"]
+        return lambda host, ends: results(observations(host, ends=ends), encrypted)["certificates"]
 
     LATER = {"mqtts": "2027-11-04T10:15:55Z"}  # noqa: RUF012 (a case)
 
-    def test_one_that_is_served_for_long_passes_and_its_end_is_said(self, point):
-        found = point({("certificate", "mqtts"): "ok"}, self.LATER)
-        assert (found.verdict, found.seen) == ("pass", "mqtts: ends 2027-11-04T10:15:55Z")
+    def test_valid_certificate_passes_with_its_expiry(self, certificates_result):
+        found = certificates_result({("certificate", "mqtts"): "ok"}, self.LATER)
+        assert (found.status, found.observed) == ("pass", "mqtts: expires 2027-11-04T10:15:55Z")
 
     @pytest.mark.parametrize(
         ("host", "ends"),
@@ -424,59 +431,59 @@ class TestCertificates:
             ({("certificate", "mqtts"): "ok"}, {"mqtts": "2026-11-04T10:15:55Z"}),
         ],
     )
-    def test_one_that_ends_fails(self, point, host, ends):
-        found = point(host, ends)
-        assert found.verdict == "fail"
-        assert "./brokerctl up --stack prod" in found.mend
+    def test_expiring_or_wrong_certificate_fails(self, certificates_result, host, ends):
+        found = certificates_result(host, ends)
+        assert found.status == "fail"
+        assert "./brokerctl up --stack prod" in found.fix
 
-    def test_one_that_nobody_could_look_at_is_unknown(self, point):
-        assert point({}, self.LATER).verdict == "unknown"
-        assert point({("certificate", "mqtts"): "ok"}, {}).verdict == "unknown"
+    def test_unchecked_certificate_is_unknown(self, certificates_result):
+        assert certificates_result({}, self.LATER).status == "unknown"
+        assert certificates_result({("certificate", "mqtts"): "ok"}, {}).status == "unknown"
 
 
-def test_denied_messages_fail_above_their_limit_where_they_are_logged():
+def test_denied_messages_fail_above_the_limit_if_logged():
     talkative = settings(logging={"types": ["notice", "debug"], "deniedPerHour": 2})
 
     def denials(times):
         line = "2026-01-02T03:04:05: Denied PUBLISH from c (d0, q1, r0, m1, 'x', ... (1 bytes))"
-        return sight(log=LogSummary().read([line] * times))
+        return observations(log=LogSummary().read([line] * times))
 
-    found = [verdicts(denials(each), talkative)["denied messages"] for each in (2, 3)]
-    assert [each.verdict for each in found] == ["pass", "fail"]
-    assert found[1].seen == "3 in the last hour"
-    assert "./brokerctl refused --stack prod" in found[1].mend
-    silent = verdicts(denials(3), settings(logging={"deniedPerHour": 2}))["denied messages"]
-    assert (silent.verdict, silent.seen) == ("unknown", "not logged")
-    assert verdicts(sight(log=None), talkative)["denied messages"].verdict == "unknown"
+    found = [results(denials(times), talkative)["denied messages"] for times in (2, 3)]
+    assert [result.status for result in found] == ["pass", "fail"]
+    assert found[1].observed == "3 in the last hour"
+    assert "./brokerctl refused --stack prod" in found[1].fix
+    silent = results(denials(3), settings(logging={"deniedPerHour": 2}))["denied messages"]
+    assert (silent.status, silent.observed) == ("unknown", "not logged")
+    assert results(observations(log=None), talkative)["denied messages"].status == "unknown"
 
 
-def refusals(times, address="192.0.2.7"):
+def refused_logins(times, address="192.0.2.7"):
     minute = "2026-01-02T03:04"
     return LogSummary().read(
-        f"{minute}:00: Client guess [{address}:{4000 + each}] disconnected: not authorised."
-        for each in range(times)
+        f"{minute}:00: Client guess [{address}:{4000 + port}] disconnected: not authorised."
+        for port in range(times)
     )
 
 
-def test_refused_logins_fail_above_the_limit_and_the_worst_address_is_named():
-    most = BROKER.logging.refused_per_hour
-    few = verdicts(sight(log=refusals(most)))["refused logins"]
-    many = verdicts(sight(log=refusals(most + 1)))["refused logins"]
+def test_refused_logins_fail_above_the_limit_and_name_the_worst_address():
+    limit = BROKER.logging.refused_per_hour
+    few = results(observations(log=refused_logins(limit)))["refused logins"]
+    many = results(observations(log=refused_logins(limit + 1)))["refused logins"]
 
-    assert (few.verdict, many.verdict) == ("pass", "fail")
-    assert many.seen == f"{most + 1} in the last hour, {most + 1} from 192.0.2.7"
-    assert "./brokerctl refused --stack prod" in many.mend
+    assert (few.status, many.status) == ("pass", "fail")
+    assert many.observed == f"{limit + 1} in the last hour, {limit + 1} from 192.0.2.7"
+    assert "./brokerctl refused --stack prod" in many.fix
 
 
-def test_refused_logins_are_unknown_where_the_log_was_not_read_or_does_not_hold_them():
-    assert verdicts(sight(log=None))["refused logins"].verdict == "unknown"
+def test_refused_logins_are_unknown_without_log_lines():
+    assert results(observations(log=None))["refused logins"].status == "unknown"
     quiet = smallest(logging={"types": ["error"]})
-    assert verdicts(sight(), Settings.parse(quiet))["refused logins"].verdict == "unknown"
+    assert results(observations(), Settings.parse(quiet))["refused logins"].status == "unknown"
 
 
-def test_the_log_says_whether_it_is_rotated():
+def test_log_check_reports_the_rotation():
     path = logrotate_path(BROKER)
-    assert "logrotate keeps 14 older ones" in verdicts(sight())["log"].seen
-    found = verdicts(sight({("file", path): "absent"}))["log"]
-    assert found.verdict == "pass"
-    assert f"no {path}" in found.seen
+    assert "logrotate keeps 14 older ones" in results(observations())["log"].observed
+    found = results(observations({("file", path): "absent"}))["log"]
+    assert found.status == "pass"
+    assert f"no {path}" in found.observed

@@ -1,4 +1,4 @@
-"""Rules name the declared networks and nobody else, and a host that can't enforce them is told."""
+"""Firewall rules for each backend, errors about the host, and drift."""
 
 import pytest
 from declared import settings_of, smallest
@@ -40,7 +40,7 @@ def warnings(*given):
     return list(one_line(drift_warnings(*given)))
 
 
-def seen(**changed):
+def facts_of(**changed):
     return HostFacts(facts=HEALTHY | {("firewall", key): value for key, value in changed.items()})
 
 
@@ -48,8 +48,8 @@ def broker_with(backend="auto", network="published", **listeners):
     return Settings.parse(
         smallest(
             listeners={
-                name.replace("_", "-"): {"port": 1883 + index, **each}
-                for index, (name, each) in enumerate(listeners.items())
+                name.replace("_", "-"): {"port": 1883 + index, **listener}
+                for index, (name, listener) in enumerate(listeners.items())
             },
             firewall={"backend": backend},
             network=network,
@@ -61,9 +61,9 @@ LAN = {"allowFrom": ["192.168.0.0/16"]}
 BOTH = {"bindAddress": "::", "allowFrom": ["192.168.0.0/16", "fd00::/8"]}
 
 
-class TestTheChoice:
+class TestChoice:
     @pytest.mark.parametrize(
-        ("wanted", "host", "backend", "rules"),
+        ("declared", "host", "backend", "rules"),
         [
             ("auto", {}, "nftables", "nftables"),
             ("auto", {"nft": "absent"}, "iptables", "iptables"),
@@ -76,22 +76,22 @@ class TestTheChoice:
             ("ufw", {"ufw": "active"}, "ufw", "nftables"),
         ],
     )
-    def test_what_is_asked_for_or_what_the_host_has(self, wanted, host, backend, rules):
-        choice = choose(broker_with(wanted, mqtt=LAN), seen(**host))
+    def test_backend_is_the_declared_one_or_that_of_the_host(self, declared, host, backend, rules):
+        choice = choose(broker_with(declared, mqtt=LAN), facts_of(**host))
 
         assert (choice.backend, choice.rules) == (backend, rules)
 
-    def test_a_host_that_nobody_looked_at_is_taken_to_have_nft(self):
+    def test_unprobed_host_is_assumed_to_have_nft(self):
         choice = choose(broker_with(mqtt=LAN), HostFacts(facts={}))
 
         assert (choice.backend, choice.systemd) == ("nftables", True)
 
-    def test_nothing_is_touched_where_nobody_is_named_or_none_is_asked_for(self):
+    def test_no_firewall_without_networks_or_with_backend_none(self):
         assert is_declared(broker_with(mqtt=LAN))
         assert not is_declared(broker_with(mqtt={}))
         assert not is_declared(broker_with("none", mqtt=LAN))
 
-    def test_an_unknown_one_is_told_those_that_there_are(self):
+    def test_unknown_backend_is_rejected_with_the_known_ones(self):
         with pytest.raises(SettingsError, match=r"broker\.firewall\.backend: 'pf'.*'nftables'"):
             broker_with("pf", mqtt=LAN)
 
@@ -107,20 +107,20 @@ class TestNetworks:
             (["fd00::/8"], r"no IPv6 client reaches 0\.0\.0\.0; set bindAddress to '::'"),
         ],
     )
-    def test_what_can_not_be_meant_is_refused(self, networks, why):
+    def test_invalid_networks_are_rejected(self, networks, why):
         with pytest.raises(SettingsError, match=why):
             broker_with(mqtt={"allowFrom": networks})
 
-    def test_neighbours_and_both_versions_may_stand_side_by_side(self):
+    def test_adjacent_networks_and_both_ip_versions_are_accepted(self):
         (listener,) = broker_with(
             mqtt={"bindAddress": "::", "allowFrom": ["192.168.2.0/24", "192.168.3.0/24", "::/0"]}
         ).listeners.values()
 
-        assert [each.prefixlen for each in listener.allow_from] == [24, 24, 0]
+        assert [network.prefixlen for network in listener.allow_from] == [24, 24, 0]
 
 
 class TestNftables:
-    def test_prods_rules_are_one_transaction_with_a_default_of_no(self):
+    def test_prod_rules_are_one_transaction_that_drops_by_default(self):
         text = render_nftables(settings_of("prod").broker)
 
         table, bridge = "table inet sentient-mqtt-mosquitto-shared", short_name("mosquitto-shared")
@@ -141,41 +141,42 @@ class TestNftables:
             "}",
         ]
 
-    def test_each_version_has_its_own_line(self):
+    def test_ip_versions_have_separate_lines(self):
         text = render_nftables(broker_with(mqtt=BOTH))
 
         assert "\t\tip saddr { 192.168.0.0/16 } accept\n" in text
         assert "\t\tip6 saddr { fd00::/8 } accept\n" in text
 
-    def test_another_address_of_the_host_is_somebody_elses(self):
+    def test_rules_match_only_the_bound_address(self):
         text = render_nftables(broker_with(mqtt=LAN | {"bindAddress": "192.168.2.3"}))
 
         assert "\t\tip daddr 192.168.2.3 tcp dport 1883 goto listener-mqtt\n" in text
         assert "\t\ttcp dport 1883" in render_nftables(broker_with(mqtt=LAN))
 
-    def test_a_listener_for_anybody_stands_beside_a_guarded_one(self):
+    def test_open_and_restricted_listeners_side_by_side(self):
         text = render_nftables(broker_with(mqtt=LAN, open={}))
 
         assert "chain listener-open {\n\t\taccept comment" in text
         assert "chain listener-mqtt {\n\t\tip saddr { 192.168.0.0/16 } accept\n" in text
 
-    def test_one_that_only_the_host_reaches_needs_no_rule_and_no_exception(self):
+    def test_loopback_listener_needs_no_rule(self):
         text = render_nftables(broker_with(mqtt={"bindAddress": "127.0.0.1"}, other=LAN))
 
         assert "dport 1883" not in text
         assert "proto-dst 1883" not in text
         assert "dport 1884" in text
 
-    def test_on_the_hosts_own_network_the_bridge_is_guarded_that_a_container_may_still_have(self):
+    def test_rules_on_the_host_network_still_protect_the_bridge(self):
         published, host = (
-            render_nftables(broker_with(network=each, mqtt=LAN)) for each in ("published", "host")
+            render_nftables(broker_with(network=network, mqtt=LAN))
+            for network in ("published", "host")
         )
 
         assert host == published
 
 
 class TestIptables:
-    def test_who_is_named_returns_and_the_rest_is_dropped(self):
+    def test_declared_networks_return_and_others_are_dropped(self):
         lines = render_iptables(broker_with("iptables", mqtt=BOTH), 4).splitlines()
 
         assert lines == [
@@ -195,14 +196,14 @@ class TestIptables:
             "COMMIT",
         ]
 
-    def test_the_other_version_has_its_own_networks_only(self):
+    def test_ip6tables_has_only_ipv6_networks(self):
         text = render_iptables(broker_with("iptables", mqtt=BOTH), 6)
 
         assert "-s fd00::/8 -j RETURN" in text
         assert "-p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN" in text
         assert "192.168" not in text
 
-    def test_a_chain_name_is_never_too_long(self):
+    def test_chain_names_fit_the_limit(self):
         name = "a-broker-with-a-very-long-name-indeed"
 
         # XT_EXTENSION_MAXNAMELEN is 29, its end included.
@@ -212,7 +213,7 @@ class TestIptables:
 
 
 class TestUfw:
-    def test_the_rules_a_person_looks_for(self):
+    def test_ufw_rules_of_restricted_listeners(self):
         assert ufw_rules(
             broker_with("ufw", mqtt=BOTH, other=LAN | {"bindAddress": "10.0.0.9"})
         ) == [
@@ -221,57 +222,63 @@ class TestUfw:
             "allow from 192.168.0.0/16 to 10.0.0.9 port 1884 proto tcp",
         ]
 
-    def test_one_machine_and_anybody_are_said_as_ufw_says_them(self):
+    def test_ufw_rules_for_one_address_and_for_anybody(self):
         assert ufw_rules(broker_with("ufw", mqtt={"allowFrom": ["10.0.0.9/32"]}, open={})) == [
             "allow from 10.0.0.9 to any port 1883 proto tcp",
             "allow 1884/tcp",
         ]
 
-    def test_what_makes_them_true_for_published_ports_comes_with_them(self):
+    def test_ufw_backend_installs_nftables_rules_too(self):
         broker = broker_with("ufw", mqtt=LAN)
 
         words = [
-            each.words for each in firewall_calls(broker, choose(broker, seen(ufw="active")), "1")
+            call.words
+            for call in firewall_calls(broker, choose(broker, facts_of(ufw="active")), "1")
         ]
 
         assert ("put", "/etc/sentient-mqtt/mosquitto-test/rules.nft", "0644", "0", "0") in words
         assert words[-1][0] == "ufw_rule"
 
 
-class TestAHostThatCanNot:
+class TestUnsuitableHost:
     @pytest.mark.parametrize(
-        ("wanted", "host", "listener", "said"),
+        ("declared", "host", "listener", "message"),
         [
-            ("ufw", {"ufw": "inactive"}, LAN, "ufw is inactive on the host. Switch it on, ssh"),
+            (
+                "ufw",
+                {"ufw": "inactive"},
+                LAN,
+                "ufw is inactive on the host. Enable it, and allow ssh",
+            ),
             ("ufw", {"ufw": "absent"}, LAN, "ufw is absent on the host"),
             ("nftables", {"nft": "absent"}, LAN, "command nft is not on the host. Install it"),
             (
                 "nftables",
                 {"nft": "Operation not permitted"},
                 LAN,
-                "nft is refused on the host: Operation not permitted. Rules need root",
+                "nft fails on the host: Operation not permitted. Rules need root",
             ),
             ("iptables", {"iptables": "absent"}, LAN, "command iptables is not on the host"),
             (
                 "iptables",
                 {"ip6tables": "absent"},
                 BOTH,
-                "broker.listeners.mqtt: allowFrom[1] is fd00::/8: iptables on this host is for "
-                "IPv4 only. Install ip6tables",
+                "broker.listeners.mqtt: allowFrom[1] is fd00::/8: iptables on this host supports "
+                "only IPv4. Install ip6tables",
             ),
             (
                 "iptables",
                 {"ip6tables": "Module ip6_tables not found"},
                 BOTH,
-                "iptables on this host is for IPv4 only. ip6tables is refused (Module ip6_tables "
-                "not found). Mend that",
+                "iptables on this host supports only IPv4. Repair ip6tables, which fails (Module "
+                "ip6_tables not found), or set",
             ),
             (
                 "ufw",
                 {"ufw": "active", "ufw-ipv6": "no"},
                 BOTH,
-                "broker.listeners.mqtt: allowFrom[1] is fd00::/8: ufw on the host is for IPv4 "
-                "only. Say IPV6=yes in /etc/default/ufw",
+                "broker.listeners.mqtt: allowFrom[1] is fd00::/8: ufw on the host supports only "
+                "IPv4. Set IPV6=yes in /etc/default/ufw",
             ),
             (
                 "auto",
@@ -281,39 +288,39 @@ class TestAHostThatCanNot:
             ),
         ],
     )
-    def test_it_is_told_in_one_sentence(self, wanted, host, listener, said):
-        (problem,) = errors(broker_with(wanted, mqtt=listener), seen(**host))
+    def test_error_names_the_cause_and_the_fix(self, declared, host, listener, message):
+        (problem,) = errors(broker_with(declared, mqtt=listener), facts_of(**host))
 
-        assert said in problem
-        assert errors(broker_with(wanted, mqtt=listener), seen(ufw="active")) == []
+        assert message in problem
+        assert errors(broker_with(declared, mqtt=listener), facts_of(ufw="active")) == []
 
-    def test_ip6tables_that_is_refused_gets_no_rules(self):
+    def test_failing_ip6tables_is_skipped_without_ipv6_networks(self):
         broker = broker_with("iptables", mqtt=LAN)
-        host = seen(ip6tables="Module ip6_tables not found")
+        host = facts_of(ip6tables="Module ip6_tables not found")
 
         assert errors(broker, host) == []
         assert choose(broker, host).ip_versions == (4,)
 
-    def test_ufw_for_ipv4_alone_will_do_where_no_network_is_of_ipv6(self):
-        host = seen(ufw="active", **{"ufw-ipv6": "no"})
+    def test_ipv4_only_ufw_is_accepted_without_ipv6_networks(self):
+        host = facts_of(ufw="active", **{"ufw-ipv6": "no"})
 
         assert errors(broker_with("ufw", mqtt=LAN | {"bindAddress": "::"}), host) == []
         assert errors(broker_with("ufw", mqtt={"bindAddress": "fd00::3"}, other=LAN), host) != []
 
-    def test_nothing_is_asked_of_one_whose_rules_nobody_wants(self):
+    def test_host_without_declared_firewall_needs_no_commands(self):
         nothing = dict.fromkeys(("nft", "iptables", "ip6tables"), "absent")
 
-        assert errors(broker_with("none", mqtt=LAN), seen(**nothing)) == []
-        assert errors(broker_with(mqtt={}), seen(**nothing)) == []
-        assert errors(broker_with(mqtt=LAN), seen(**nothing)) != []
+        assert errors(broker_with("none", mqtt=LAN), facts_of(**nothing)) == []
+        assert errors(broker_with(mqtt={}), facts_of(**nothing)) == []
+        assert errors(broker_with(mqtt=LAN), facts_of(**nothing)) != []
 
-    def test_a_login_that_is_not_root_can_not_tell_and_is_not_stopped(self):
+    def test_unknown_tools_are_no_error(self):
         assert errors(broker_with(mqtt=LAN), HostFacts(facts={("root", "-"): "no"})) == []
 
 
-class TestWhatStandsOnTheHost:
+class TestDrift:
     @pytest.mark.parametrize(
-        ("state", "number", "said"),
+        ("state", "number", "message"),
         [
             ("", "1", None),
             ("never", "1", None),
@@ -323,61 +330,65 @@ class TestWhatStandsOnTheHost:
             ("changed 3", "4", "are changed on the host"),
         ],
     )
-    def test_rules_that_are_not_as_they_were_left_are_put_in_force_again(self, state, number, said):
+    def test_flushed_or_edited_rules_get_a_new_revision(self, state, number, message):
         broker = broker_with(mqtt=LAN)
         facts = HostFacts(facts=HEALTHY | {("rules", "mosquitto-test"): state})
 
         assert revision(broker, facts) == number
-        assert [said in each for each in warnings(broker, facts)] == ([True] if said else [])
+        assert [message in warning for warning in warnings(broker, facts)] == (
+            [True] if message else []
+        )
 
     @pytest.mark.parametrize(
         "before", [{("container", "mosquitto-test"): "prod"}, {("known", "admin"): "1 32"}]
     )
-    def test_rules_that_are_not_there_after_an_up_were_lost(self, before):
-        """The number is none of before: the host's clock."""
+    def test_rules_missing_after_an_up_are_applied_again(self, before):
+        """The host's clock differs from every revision before."""
         broker = broker_with(mqtt=LAN)
         never = {("rules", "mosquitto-test"): "never 1764110000"}
         facts = HostFacts(facts=HEALTHY | never | before)
 
         assert revision(broker, facts) == "1764110000"
-        (said,) = warnings(broker, facts)
-        assert "never made, or lost. This one puts them in force" in said
+        (message,) = warnings(broker, facts)
+        assert "never applied, or lost. This one applies them" in message
 
     @pytest.mark.parametrize(
-        ("fact", "said", "shown", "wrong"),
+        ("fact", "message", "shown", "wrong"),
         [
-            ("left", "did not come to its end", "a `pulumi up` did not end", False),
+            ("left", "was interrupted", "a `pulumi up` was interrupted", False),
             ("boot", "is not enabled, or /etc/sentient-mqtt", "NOTHING loads them", True),
         ],
     )
-    def test_what_is_half_done_or_half_lost_is_told_and_done_again(self, fact, said, shown, wrong):
+    def test_interrupted_up_or_missing_unit_is_reported_and_repeated(
+        self, fact, message, shown, wrong
+    ):
         broker = broker_with(mqtt=LAN)
         state = {("rules", "mosquitto-test"): "in-force 3"}
         half = {(fact, "mosquitto-test"): "yes" if fact == "left" else "no"}
         facts = HostFacts(facts=HEALTHY | state | half)
 
         assert revision(broker, facts) == "4"
-        assert [said in each for each in warnings(broker, facts)] == [True]
+        assert [message in warning for warning in warnings(broker, facts)] == [True]
         lines, problem = report(broker, facts)
         assert shown in "\n".join(lines)
         assert bool(problem) is wrong
 
-    def test_what_comes_after_is_done_as_often_as_the_rules_change(self):
+    def test_digest_changes_with_the_rules(self):
         one, other = (
-            broker_with(mqtt={"allowFrom": [each]}) for each in ("10.0.0.0/8", "10.0.0.0/9")
+            broker_with(mqtt={"allowFrom": [network]}) for network in ("10.0.0.0/8", "10.0.0.0/9")
         )
-        assert digest(one, choose(one, seen())) != digest(other, choose(other, seen()))
+        assert digest(one, choose(one, facts_of())) != digest(other, choose(other, facts_of()))
 
-    def test_without_systemd_it_is_said_what_is_missing(self):
+    def test_missing_systemd_is_a_warning_with_the_file_to_run(self):
         broker = broker_with(mqtt=LAN)
-        (said,) = warnings(broker, seen(systemd="no"))
+        (message,) = warnings(broker, facts_of(systemd="no"))
 
-        assert "no systemd" in said
-        assert "have /etc/sentient-mqtt/mosquitto-test/load run before Docker" in said
-        boot = describe_firewall(broker, choose(broker, seen(systemd="no")))["boot"]
-        assert boot in said
+        assert "no systemd" in message
+        assert "have /etc/sentient-mqtt/mosquitto-test/load run before Docker" in message
+        boot = describe_firewall(broker, choose(broker, facts_of(systemd="no")))["boot"]
+        assert boot in message
 
-    def test_they_are_loaded_before_docker_and_after_what_flushes_all(self):
+    def test_unit_starts_before_docker_and_after_units_that_flush(self):
         unit = render_unit(broker_with(mqtt=LAN))
 
         assert "\nBefore=docker.service\n" in unit
@@ -385,16 +396,20 @@ class TestWhatStandsOnTheHost:
         assert "\nPartOf=nftables.service netfilter-persistent.service\n" in unit
 
     @pytest.mark.parametrize(
-        ("state", "said", "wrong"),
+        ("state", "message", "wrong"),
         [
             ("in-force 3", "Rules (nftables): in force.", ""),
             ("missing 3", "Rules (nftables): MISSING.", "are missing. Run `./brokerctl up`"),
             ("changed 3", "Rules (nftables): CHANGED.", "are changed. Run `./brokerctl up`"),
-            ("never", "Rules (nftables): not made yet.", "are not made yet. Run `./brokerctl up`"),
-            ("", "Rules (nftables): unknown: this login is not root.", ""),
+            (
+                "never",
+                "Rules (nftables): not applied yet.",
+                "are not applied yet. Run `./brokerctl",
+            ),
+            ("", "Rules (nftables): unknown, because this login is not root.", ""),
         ],
     )
-    def test_whoever_asks_is_told_who_may_come_in_and_what_is_wrong(self, state, said, wrong):
+    def test_report_lists_networks_and_the_state_of_the_rules(self, state, message, wrong):
         broker = broker_with(mqtt=LAN, open={}, local={"bindAddress": "127.0.0.1"})
         facts = HostFacts(facts=HEALTHY | {("rules", "mosquitto-test"): state})
 
@@ -403,24 +418,24 @@ class TestWhatStandsOnTheHost:
         assert lines == [
             "mqtt: port 1883 on 0.0.0.0: 192.168.0.0/16",
             "open: port 1884 on 0.0.0.0: anybody",
-            "local: port 1885 on 127.0.0.1: this host alone",
-            said,
+            "local: port 1885 on 127.0.0.1: this host only",
+            message,
             "At the host's start: sentient-mqtt-firewall-mosquitto-test.service loads them before "
             "Docker.",
         ]
         assert wrong in problem
         assert bool(wrong) == bool(problem)
 
-    def test_where_none_is_declared_there_is_nothing_to_miss(self):
-        lines, problem = report(broker_with(mqtt={}), seen())
+    def test_report_without_a_declared_firewall(self):
+        lines, problem = report(broker_with(mqtt={}), facts_of())
 
         assert "No firewall is declared" in lines[-1]
         assert problem == ""
 
-    def test_the_output_says_who_and_what_sees_to_it(self):
+    def test_output_lists_networks_and_backend(self):
         broker = broker_with(mqtt=LAN, open={})
 
-        assert describe_firewall(broker, choose(broker, seen())) == {
+        assert describe_firewall(broker, choose(broker, facts_of())) == {
             "backend": "nftables",
             "enforcedBy": "nftables",
             "boot": "sentient-mqtt-firewall-mosquitto-test.service",

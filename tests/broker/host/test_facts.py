@@ -1,4 +1,4 @@
-"""One way to the host; what was found there is judged in sentences that say what to do."""
+"""The transport to the host, host facts, and errors about unmet requirements."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ UNIX = "unix:///var/run/docker.sock"
     ("host", "config", "interpreter", "options"),
     [
         (UNIX, None, ("/bin/sh", "-c"), ()),
-        # Nothing to configure: a local shell asks no OpenSSH.
+        # sshConfig has no effect for a local host.
         (UNIX, "/etc/c", ("/bin/sh", "-c"), ()),
         (
             "ssh://sentient@192.168.2.3",
@@ -48,28 +48,28 @@ UNIX = "unix:///var/run/docker.sock"
         ),
     ],
 )
-def test_docker_and_our_commands_take_the_same_way(host, config, interpreter, options):
-    way = transport(host, config)
+def test_docker_and_commands_use_the_same_transport(host, config, interpreter, options):
+    route = transport(host, config)
 
     names = {"ssh://sentient@192.168.2.3": "192.168.2.3", "ssh://site": "site"}
     destination = (names.get(host, "fd00::5"),) if host.startswith("ssh") else ()
-    assert way.interpreter == (*interpreter, *destination)
-    assert way.ssh_options == options
-    assert way.host == host
+    assert route.interpreter == (*interpreter, *destination)
+    assert route.ssh_options == options
+    assert route.host == host
 
 
-def test_the_host_sees_its_own_socket_wherever_we_are():
+def test_socket_is_the_one_on_the_host():
     assert transport("ssh://site").socket == UNIX
     assert transport("unix:///run/user/1000/docker.sock").socket == (
         "unix:///run/user/1000/docker.sock"
     )
 
 
-def test_words_stay_words_on_the_way():
-    way = transport(UNIX)
+def test_arguments_are_passed_unchanged():
+    route = transport(UNIX)
 
     done = subprocess.run(
-        way.argv(["printf", "%s|", "a b", "$HOME", "it's"]),
+        route.argv(["printf", "%s|", "a b", "$HOME", "it's"]),
         capture_output=True,
         text=True,
         check=True,
@@ -80,7 +80,7 @@ def test_words_stay_words_on_the_way():
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A PATH on which sudo, ssh and docker say how they were called, and a login of our choice."""
+    """A PATH with programs sudo, ssh and docker that print their arguments, and a login by uid."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -89,7 +89,7 @@ def machine(tmp_path, monkeypatch):
         (folder / name).chmod(0o755)
 
     program("sudo", 'echo "sudo $1"\nshift\nexec "$@"')
-    # What OpenSSH does: it joins its words, and the login shell there takes them as one line.
+    # Like OpenSSH, it joins its arguments, and the login shell reads them as one line.
     program("ssh", 'while [ "$1" != site ]; do shift; done\nshift\necho ssh\nexec sh -c "$*"')
     program("docker", 'printf "docker"\nprintf " <%s>" "$@"\necho')
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -104,10 +104,10 @@ def machine(tmp_path, monkeypatch):
 SCRIPT = 'echo "ran $1 as $(id -u)"\n'
 
 
-def run(way, become, image=""):
-    line = way.script("apply", become=become, image=image)
+def run(route, become, image=""):
+    line = route.script("apply", become=become, image=image)
     done = subprocess.run(
-        [*way.interpreter, line], input=SCRIPT, capture_output=True, text=True, check=True
+        [*route.interpreter, line], input=SCRIPT, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
 
@@ -116,15 +116,15 @@ def run(way, become, image=""):
 @pytest.mark.parametrize(("host", "before"), [(UNIX, []), ("ssh://site", ["ssh"])])
 class TestScript:
     @pytest.mark.parametrize("become", ["sudo", "docker", "nobody"])
-    def test_root_becomes_nobody_else(self, host, before, become):
+    def test_root_runs_the_script_directly(self, host, before, become):
         assert run(transport(host), become, "image:1") == [*before, "ran apply as 0"]
 
-    def test_another_login_asks_sudo_and_never_for_a_password(self, machine, host, before):
+    def test_other_login_uses_sudo_without_a_password(self, machine, host, before):
         machine(1000)
 
         assert run(transport(host), "sudo") == [*before, "sudo -n", "ran apply as 1000"]
 
-    def test_or_a_throw_away_container_without_a_network(self, machine, host, before):
+    def test_other_login_uses_a_temporary_container_without_network(self, machine, host, before):
         machine(1000)
 
         *first, call = run(transport(host), "docker", "image:1")
@@ -136,31 +136,31 @@ class TestScript:
             "<-c> <exec chroot /host sh -s apply>"
         )
 
-    def test_a_look_stays_who_it_is(self, machine, host, before):
+    def test_become_nobody_keeps_the_login(self, machine, host, before):
         machine(1000)
 
         assert run(transport(host), "nobody") == [*before, "ran apply as 1000"]
 
 
-def test_the_line_shows_nothing_but_itself():
-    """It is all that an error message shows: no path, no user, no text."""
+def test_command_line_contains_no_details():
+    """An error message shows the whole line: it contains no path, user or text."""
     line = transport("ssh://sentient@192.168.2.3").script("apply", become="sudo")
 
     assert line.startswith("exec sh -c ")
     assert "sentient" not in line
 
 
-WANTED = HostRequirements(
+REQUIRED = HostRequirements(
     stack="prod",
     container="mosquitto-shared",
     image="eclipse-mosquitto:2.0.22",
-    stand_in="",
+    fallback_image="",
     ports={"broker.listeners.mqtt.port": 1883},
     folders={"broker.folders.data": "/srv/data"},
     env_files={"broker.envFiles[0].path": "/etc/mqtt.env"},
     become="sudo",
 )
-WELL = {
+SUITABLE = {
     ("login", "-"): "sentient",
     ("root", "-"): "yes",
     ("docker", "-"): "ok",
@@ -172,24 +172,24 @@ WELL = {
 }
 
 
-def told(wanted=WANTED, host=UNIX, **facts):
-    seen = HostFacts(facts=WELL | {tuple(key.split(" ")): value for key, value in facts.items()})
-    return list(one_line(host_errors(wanted, seen, host)))
+def errors(required=REQUIRED, host=UNIX, **facts):
+    facts = {tuple(key.split(" ")): value for key, value in facts.items()}
+    return list(one_line(host_errors(required, HostFacts(facts=SUITABLE | facts), host)))
 
 
-def test_a_host_that_will_do_is_no_problem():
-    assert told() == []
+def test_suitable_host_has_no_errors():
+    assert errors() == []
 
 
 @pytest.mark.parametrize("owner", ["prod", "none"])
-def test_what_is_ours_is_no_problem_either(owner):
-    assert told(**{"container mosquitto-shared": owner, "port 1883": "ours"}) == []
+def test_own_container_and_ports_are_no_errors(owner):
+    assert errors(**{"container mosquitto-shared": owner, "port 1883": "ours"}) == []
 
 
 @pytest.mark.parametrize(
     ("fact", "value", "begins", "says"),
     [
-        ("docker -", "absent", f"host {UNIX}: the docker command is not there.", "apt-get install"),
+        ("docker -", "absent", f"host {UNIX}: the docker command is missing.", "apt-get install"),
         ("docker -", "permission denied", f"host {UNIX}: Docker doesn't answer: perm", "usermod"),
         ("root -", "no", f"host {UNIX}: the user 'sentient' is not root", "NOPASSWD: ALL"),
         (
@@ -202,13 +202,13 @@ def test_what_is_ours_is_no_problem_either(owner):
             "container mosquitto-shared",
             "made by hand",
             "sentient-mqtt:broker.container: ",
-            "this stack did not make it (made by hand)",
+            "this stack did not create it (made by hand)",
         ),
         (
             "port 1883",
             "container other",
             "sentient-mqtt:broker.listeners.mqtt.port: 1883: ",
-            "in use on the host by container other. Stop it, or choose another port",
+            "in use on the host by container other. Stop that program or container, or choose",
         ),
         (
             "folder /srv/data",
@@ -220,12 +220,12 @@ def test_what_is_ours_is_no_problem_either(owner):
             "envfile /etc/mqtt.env",
             "is a folder",
             "sentient-mqtt:broker.envFiles[0].path: '/etc/mqtt.env': is a folder",
-            "Move it away",
+            "Move the file away",
         ),
     ],
 )
-def test_each_problem_has_its_sentence(fact, value, begins, says):
-    (sentence,) = told(**{fact: value})
+def test_error_names_path_value_and_fix(fact, value, begins, says):
+    (sentence,) = errors(**{fact: value})
 
     assert sentence.startswith(begins)
     assert says in sentence
@@ -233,31 +233,31 @@ def test_each_problem_has_its_sentence(fact, value, begins, says):
     assert "\n" not in sentence
 
 
-def test_all_problems_are_told_at_once():
+def test_all_errors_are_reported_together():
     facts = {
         "port 1883": "another program",
         "folder /srv/data": "is a symbolic link",
         "root -": "no",
     }
 
-    assert len(told(**facts)) == 3
+    assert len(errors(**facts)) == 3
 
 
-def test_without_docker_nothing_else_is_told():
-    """The rest was not looked at; it would be guesses."""
-    assert len(told(**{"docker -": "absent", "port 1883": "another program"})) == 1
+def test_missing_docker_is_the_only_error():
+    """The other facts were not collected."""
+    assert len(errors(**{"docker -": "absent", "port 1883": "another program"})) == 1
 
 
-def test_who_becomes_root_through_docker_needs_no_sudo():
-    assert told(replace(WANTED, become="docker"), **{"root -": "no"}) == []
+def test_become_docker_needs_no_sudo():
+    assert errors(replace(REQUIRED, become="docker"), **{"root -": "no"}) == []
 
 
-def test_what_was_not_looked_at_is_no_problem():
-    assert host_errors(WANTED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
+def test_missing_facts_are_no_errors():
+    assert host_errors(REQUIRED, HostFacts(facts={("docker", "-"): "ok"}), UNIX) == []
 
 
 @pytest.mark.parametrize(
-    ("image", "standing_in", "allowed", "runs"),
+    ("image", "fallback", "allowed", "runs"),
     [
         ("present", "local:1", True, "eclipse-mosquitto:2.0.22"),
         ("absent", "local:1", True, "local:1"),
@@ -265,39 +265,39 @@ def test_what_was_not_looked_at_is_no_problem():
         ("absent", "", True, "eclipse-mosquitto:2.0.22"),
     ],
 )
-def test_an_image_stands_in_where_it_may_and_has_to(image, standing_in, allowed, runs):
-    wanted = replace(WANTED, stand_in="local:*" if allowed else "")
-    seen = HostFacts(facts={("image", wanted.image): image, ("standin", "local:*"): standing_in})
+def test_fallback_image_runs_only_if_allowed_and_needed(image, fallback, allowed, runs):
+    required = replace(REQUIRED, fallback_image="local:*" if allowed else "")
+    facts = HostFacts(facts={("image", required.image): image, ("standin", "local:*"): fallback})
 
-    assert seen.present_image(wanted.image, wanted.stand_in) == runs
+    assert facts.present_image(required.image, required.fallback_image) == runs
 
 
-def test_what_the_probe_said_is_read_back():
-    seen = HostFacts.parse(
+def test_probe_output_is_parsed():
+    facts = HostFacts.parse(
         "login -=sentient\nport 1883=container a=b\nfolder /srv/a b=ok\n\nprobe -=done\n"
     )
 
-    assert seen.line("login") == "sentient"
-    assert seen.line("port", "1883") == "container a=b"
-    assert seen.line("folder", "/srv/a b") == "ok"
-    assert seen.line("probe") == "done"
-    assert seen.line("nothing", "x") == ""
+    assert facts.line("login") == "sentient"
+    assert facts.line("port", "1883") == "container a=b"
+    assert facts.line("folder", "/srv/a b") == "ok"
+    assert facts.line("probe") == "done"
+    assert facts.line("nothing", "x") == ""
 
 
-def test_an_answer_that_was_cut_off_is_not_done():
+def test_truncated_probe_output_is_incomplete():
     assert HostFacts.parse("login -=sentient\nprobe").line("probe") == ""
 
 
 @pytest.mark.parametrize(
     ("stderr", "meaning"),
     [
-        ("Host key verification failed.", "accept it once by hand: ssh"),
+        ("Host key verification failed.", "accept the key once by hand: ssh"),
         (
             "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nsomething\n",
-            "its host key is not the one in known_hosts",
+            "its host key differs from the one in known_hosts",
         ),
-        ("a@b: Permission denied (publickey).", "it refused the login. Load your key (ssh-add)"),
-        ("Received disconnect: Too many authentication failures", "it refused the login"),
+        ("a@b: Permission denied (publickey).", "it rejected the login. Load your key (ssh-add)"),
+        ("Received disconnect: Too many authentication failures", "it rejected the login"),
         ("ssh: connect to host b port 22: Connection refused", "it can't be reached"),
         ("ssh: connect to host b port 22: Connection timed out", "it can't be reached"),
         ("ssh: Could not resolve hostname b: Name or service not known", "it can't be reached"),
@@ -306,25 +306,25 @@ def test_an_answer_that_was_cut_off_is_not_done():
         ("", "no message"),
     ],
 )
-def test_each_failure_of_ssh_has_its_sentence_and_its_own_words(stderr, meaning):
-    said = explain_ssh("ssh://a@b", stderr)
+def test_ssh_failure_is_explained_and_quoted(stderr, meaning):
+    message = explain_ssh("ssh://a@b", stderr)
 
-    assert said.startswith("host ssh://a@b: ")
-    assert meaning in said
-    assert "\n" not in said
-    assert said.endswith(
+    assert message.startswith("host ssh://a@b: ")
+    assert meaning in message
+    assert "\n" not in message
+    assert message.endswith(
         f"(ssh says: {stderr.strip().splitlines()[-1] if stderr else 'no message'})"
     )
 
 
-def test_the_way_out_of_an_unknown_host_key_is_a_command_that_works():
-    """OpenSSH takes ssh://user@name:port as a destination, ours too."""
-    said = explain_ssh("ssh://a@b:2222", "Host key verification failed.")
+def test_fix_for_an_unknown_host_key_is_a_valid_command():
+    """OpenSSH accepts ssh://user@name:port as a destination."""
+    message = explain_ssh("ssh://a@b:2222", "Host key verification failed.")
 
-    assert "by hand: ssh ssh://a@b:2222." in said
+    assert "by hand: ssh ssh://a@b:2222." in message
 
 
-def test_a_command_for_the_host_has_what_it_needs_and_no_more():
+def test_command_for_the_host_gets_only_listed_variables():
     needed = {
         "PATH": "/bin",
         "HOME": "/root",
@@ -342,26 +342,26 @@ def test_a_command_for_the_host_has_what_it_needs_and_no_more():
 
 
 @pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"], ["busybox", "sh"]])
-def test_a_clean_interpreter_passes_on_words_and_values_as_they_are(shell):
+def test_clean_interpreter_passes_arguments_and_values_unchanged(shell):
     first, *words = clean_interpreter(("printf", "%s|"), "OF_MINE")
     assert first == "/bin/sh"
     odd = "a  b'\"$(id)\n`id` *"
     environ = {"PATH": os.environ["PATH"], "HOME": odd, "OF_MINE": odd, "ANY_TOKEN": "s3cret"}
-    environ["SHELL"] = "/bin/sh"  # bash has one of its own where none is given
+    environ["SHELL"] = "/bin/sh"  # bash sets its own if there is none
 
-    def said(*command):
+    def output_of(*command):
         words[2:] = command
         done = subprocess.run([*shell, *words], env=environ, capture_output=True, check=True)
         return done.stdout.decode()
 
-    assert said("printf", "%s|", odd, "") == f"{odd}||"
-    environment = said("env", "-0").split("\0")
+    assert output_of("printf", "%s|", odd, "") == f"{odd}||"
+    environment = output_of("env", "-0").split("\0")
     assert sorted(environment[:-1]) == sorted(
         f"{name}={value}" for name, value in environ.items() if name != "ANY_TOKEN"
     )
 
 
-def test_a_clean_interpreter_is_the_same_on_every_machine(monkeypatch):
+def test_clean_interpreter_does_not_depend_on_the_environment(monkeypatch):
     here = clean_interpreter(("ssh", "site"))
     monkeypatch.setenv("PATH", "/elsewhere")
     assert clean_interpreter(("ssh", "site")) == here

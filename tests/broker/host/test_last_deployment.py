@@ -1,14 +1,14 @@
-"""A preview that can't look at the host repeats what the last deployment left there."""
+"""Host facts from the last deployment, for a preview that cannot reach the host."""
 
 import pytest
 from declared import smallest
 
 from broker.firewall.backend import Choice, choose
 from broker.firewall.drift import revision
-from broker.firewall.rules import rules_texts, show
+from broker.firewall.rules import preview_texts, rules_texts
 from broker.host.last_deployment import facts_of_last_deployment, read_resources
-from broker.host.layout import publications
-from broker.host.requirements import STAND_IN, host_requirements
+from broker.host.layout import published_ports
+from broker.host.requirements import FALLBACK_IMAGE, host_requirements
 from broker.mosquitto.impact import withdrawn
 from broker.mosquitto.reload_or_replace import reserves, start_digest
 from broker.settings.stack_settings import Settings
@@ -71,7 +71,7 @@ def container(settings, **labels):
 )
 def test_the_firewall_has_the_backend_and_revision_of_the_last_deployment(choice):
     settings = of()
-    found = facts(settings, **rules(**show(settings.broker, choice), turn="7"))
+    found = facts(settings, **rules(**preview_texts(settings.broker, choice), turn="7"))
 
     chosen = choose(settings.broker, found)
 
@@ -88,7 +88,7 @@ def test_the_firewall_has_the_backend_and_revision_of_the_last_deployment(choice
     ("boot", "systemd"),
     [("sentient-mqtt-firewall-mosquitto-test.service", True), ("nothing loads the rules", False)],
 )
-def test_the_output_firewall_stays_what_it_was(boot, systemd):
+def test_firewall_output_is_unchanged(boot, systemd):
     outputs = {"stack": {"firewall": {"boot": boot}, "credentials": {"sensor": "s3cret"}}}
 
     found = facts(of(), **rules(**{"rules.nft": "table", "turn": "1"}), **outputs)
@@ -97,7 +97,7 @@ def test_the_output_firewall_stays_what_it_was(boot, systemd):
     assert "s3cret" not in str(found)
 
 
-def test_certificates_have_the_revision_of_the_last_deployment():
+def test_certificates_keep_the_revision_of_the_last_deployment():
     listener = {"mqtts": {"port": 8883, "tls": {}}, "mqtt": {"port": 1883}}
     settings = of(listeners=listener)
     found = facts(settings, **{"configuration-certificates-pairs": {"environment": {"turn": "9"}}})
@@ -106,14 +106,14 @@ def test_certificates_have_the_revision_of_the_last_deployment():
     assert certificates.due(settings.broker, found) == {}
 
 
-def test_a_container_that_was_made_without_the_reserved_listener_keeps_its_digest():
+def test_container_without_reserved_listener_keeps_its_digest():
     settings = of()
 
     assert not reserves(settings.broker, facts(settings, **container(settings)))
     assert reserves(settings.broker, facts(settings))
 
 
-def test_a_container_of_another_name_is_another_one():
+def test_renamed_container_has_no_facts():
     settings = of()
     renamed = of(container="mosquitto-renamed")
     state = container(settings) | rules(**{"rules.nft": "table", "turn": "7"})
@@ -129,29 +129,29 @@ def test_addresses_keep_the_order_of_the_container():
     state = container(settings)
     state["broker"]["ports"] = [{"ip": "::"}, {"ip": "0.0.0.0"}]
 
-    ports = publications(settings.broker, facts(settings, **state))
+    ports = published_ports(settings.broker, facts(settings, **state))
 
     assert ports == [(1883, "::"), (1883, "0.0.0.0")]
 
 
-def test_the_fallback_image_is_repeated_where_one_may_run():
+def test_fallback_image_is_kept_if_allowed():
     fallback = {"image": {"name": "localhost/mosquitto-from-debian:2.0.21-trixie"}}
     allowed, declared = of(allowStandIn=True), of().broker.image
 
     found = facts(allowed, **fallback)
-    assert found.present_image(declared, STAND_IN) == fallback["image"]["name"]
+    assert found.present_image(declared, FALLBACK_IMAGE) == fallback["image"]["name"]
     found = facts(allowed, image={"name": declared})
-    assert found.present_image(declared, STAND_IN) == declared
+    assert found.present_image(declared, FALLBACK_IMAGE) == declared
     assert facts(of(), **fallback).present_image(declared, "") == declared
 
 
-def test_a_change_that_the_host_took_back_is_still_to_be_put_in_place():
+def test_rolled_back_change_is_still_known():
     state = {"configuration-files": {"environment": {"withdrawn": "withdrawn-1000"}}}
 
     assert withdrawn(facts(of(), **state)) == "withdrawn-1000"
     assert withdrawn(facts(of())) == ""
 
 
-def test_a_stack_that_was_never_up_has_no_facts():
+def test_new_stack_has_no_facts():
     assert facts(of()).facts == {}
     assert facts(of()).looked_at is False

@@ -1,4 +1,4 @@
-"""What lies where on the host, whose it is, and in which order it gets there."""
+"""Paths, owners and order of the files and folders on the host."""
 
 from declared import settings_of, smallest
 
@@ -9,7 +9,7 @@ from broker.host.layout import (
     folder_calls,
     health_environment,
     health_test,
-    publications,
+    published_ports,
 )
 from broker.mosquitto.canary import NAME as CANARY
 from broker.settings.stack_settings import Settings
@@ -24,14 +24,14 @@ def files_of(broker, **other):
 
 
 def by_name(files):
-    return {each.path.rpartition("/")[2]: each.text for each in files}
+    return {file.path.rpartition("/")[2]: file.text for file in files}
 
 
-def test_prods_files_lie_where_the_seed_has_them():
+def test_prod_files_are_at_the_paths_of_the_manual_setup_guide():
     files = files_of(settings_of("prod").broker)
 
     folder = "/opt/sentient/config/mosquitto-prod"
-    assert {each.path for each in files} == {
+    assert {file.path for file in files} == {
         f"{folder}/mosquitto.conf",
         f"{folder}/mosquitto.acl",
         f"{folder}/mosquitto_passwd",
@@ -39,17 +39,17 @@ def test_prods_files_lie_where_the_seed_has_them():
         f"{folder}/canary/mosquitto_pub",
         f"{folder}/logins",
     }
-    assert {(each.mode, each.owner.uid, each.owner.gid) for each in files} == {("0600", 1883, 1883)}
+    assert {(file.mode, file.owner.uid, file.owner.gid) for file in files} == {("0600", 1883, 1883)}
 
 
-def test_rules_come_before_the_users_that_they_bind_and_the_file_that_names_them_last():
-    names = [each.path.rpartition("/")[2] for each in files_of(settings_of("prod").broker)]
+def test_acl_comes_before_passwords_and_mosquitto_conf_last():
+    names = [file.path.rpartition("/")[2] for file in files_of(settings_of("prod").broker)]
 
     assert names.index("mosquitto.acl") < names.index("mosquitto_passwd")
     assert names[-1] == "mosquitto.conf"
 
 
-def test_the_health_check_finds_its_login_in_a_file_and_nowhere_else():
+def test_health_check_reads_its_login_from_a_file():
     broker = Settings.parse(smallest()).broker
 
     assert by_name(files_of(broker))["mosquitto_sub"] == "-u healthcheck\n-P h3alth\n"
@@ -58,17 +58,17 @@ def test_the_health_check_finds_its_login_in_a_file_and_nowhere_else():
     assert health_environment() == ["XDG_CONFIG_HOME=/mosquitto/config/health"]
 
 
-def test_the_health_check_is_a_login_that_ends_with_a_message():
+def test_health_check_logs_in_and_receives_a_message():
     words = health_test(Settings.parse(smallest(health={"timeout": 10})).broker)
 
     assert words[:2] == ["CMD", "mosquitto_sub"]
     assert words[words.index("-t") + 1] == "$SYS/broker/uptime"
     assert words[words.index("-C") + 1] == "1"
-    # Its own deadline comes before Docker's, so that its exit code is the answer.
+    # Its timeout is shorter than Docker's, so Docker gets its exit code.
     assert int(words[words.index("-W") + 1]) < 10
 
 
-def test_the_health_check_speaks_plain_mqtt_whatever_comes_first():
+def test_health_check_uses_the_plain_mqtt_listener():
     broker = Settings.parse(
         smallest(
             listeners={"web": {"port": 9001, "protocol": "websockets"}, "mqtt": {"port": 1884}}
@@ -80,7 +80,7 @@ def test_the_health_check_speaks_plain_mqtt_whatever_comes_first():
     assert words[words.index("-p") + 1] == "1884"
 
 
-def test_the_canary_has_a_new_password_with_each_change_and_keeps_it_without_one():
+def test_canary_password_changes_only_with_the_files():
     broker = Settings.parse(smallest()).broker
 
     def canary(**other):
@@ -92,7 +92,7 @@ def test_the_canary_has_a_new_password_with_each_change_and_keeps_it_without_one
     assert canary().startswith(f"-u {CANARY}\n-P ")
 
 
-def test_the_canary_is_a_line_of_the_password_file_as_a_hash():
+def test_password_file_contains_the_hash_of_the_canary():
     texts = by_name(files_of(Settings.parse(smallest()).broker))
     password = texts["mosquitto_pub"].partition("-P ")[2].strip()
 
@@ -102,59 +102,60 @@ def test_the_canary_is_a_line_of_the_password_file_as_a_hash():
     assert password not in texts["mosquitto_passwd"]
 
 
-def test_folders_that_hold_data_are_kept_and_the_others_are_ours():
+def test_folders_with_data_are_kept_on_removal():
     *calls, log = folder_calls(settings_of("prod").broker)
 
     assert log.words == (
         *("log_file", "/opt/sentient/volumes/mosquitto-logs-shared/mosquitto.log"),
         *("0600", "1883", "1883"),
     )
-    kept = [each.words[2] for each in calls if each.words[1] == "kept"]
+    kept = [call.words[2] for call in calls if call.words[1] == "kept"]
     assert kept == [
         "/opt/sentient/volumes/mosquitto-data-shared",
         "/opt/sentient/volumes/mosquitto-logs-shared",
     ]
-    assert [each.words[3:6] for each in calls if each.words[1] == "kept"] == [
+    assert [call.words[3:6] for call in calls if call.words[1] == "kept"] == [
         ("0750", "1883", "1883"),
         ("0750", "0", "1883"),
     ]
-    # What root works in nobody else may write.
-    assert {each.words[3:6] for each in calls if each.words[1] == "ours"} == {("0750", "0", "1883")}
-    ours = [each.words[2] for each in calls if each.words[1] == "ours"]
-    # A folder before what is in it.
-    assert ours == sorted(ours, key=len)
-    assert all(each.startswith("/opt/sentient/config/mosquitto-prod") for each in ours)
+    removed = [call.words for call in calls if call.words[1] == "ours"]
+    # Only root may write in folders in which root works.
+    assert {words[3:6] for words in removed} == {("0750", "0", "1883")}
+    paths = [words[2] for words in removed]
+    # A folder comes before its subfolders.
+    assert paths == sorted(paths, key=len)
+    assert all(path.startswith("/opt/sentient/config/mosquitto-prod") for path in paths)
 
 
-def test_one_lock_a_broker_is_taken_before_anything_is_written():
+def test_lock_is_taken_before_any_write():
     broker = settings_of("prod").broker
 
     calls = apply_calls(broker, "unix:///s", "image:1", files_of(broker))
 
-    assert [each.words[0] for each in calls] == ["lock", "broker", "retreat", "image", *["put"] * 6]
+    assert [call.words[0] for call in calls] == ["lock", "broker", "retreat", "image", *["put"] * 6]
     assert calls[0].words[1].endswith("mosquitto-shared.lock")
     assert calls[1].words[1:4] == ("mosquitto-shared", "unix:///s", "1883")
-    assert all((each.text is None) == (each.words[0] not in ("put", "retreat")) for each in calls)
+    assert all((call.text is None) == (call.words[0] not in ("put", "retreat")) for call in calls)
 
 
-class TestPublications:
-    def published(self, told, **listeners):
+class TestPublishedPorts:
+    def published(self, reported, **listeners):
         broker = Settings.parse(smallest(listeners=listeners)).broker
-        facts = {("published", "mosquitto-test"): told}
-        return publications(broker, HostFacts(facts=facts))
+        facts = {("published", "mosquitto-test"): reported}
+        return published_ports(broker, HostFacts(facts=facts))
 
-    def test_all_addresses_of_both_versions_are_two_for_docker(self):
+    def test_unspecified_ipv6_address_is_two_addresses_for_docker(self):
         listener = {"port": 1883, "bindAddress": "::"}
 
         assert self.published("", mqtt=listener) == [(1883, "0.0.0.0"), (1883, "::")]
 
-    def test_they_are_in_the_order_in_which_docker_tells_them(self):
+    def test_addresses_are_in_the_order_of_docker(self):
         listener = {"port": 1883, "bindAddress": "::"}
 
         assert self.published(":: 0.0.0.0 ", mqtt=listener) == [(1883, "::"), (1883, "0.0.0.0")]
         assert self.published("0.0.0.0 :: ", mqtt=listener) == [(1883, "0.0.0.0"), (1883, "::")]
 
-    def test_ports_are_in_their_own_order_as_the_provider_reads_them_back(self):
+    def test_ports_are_sorted_like_those_of_the_provider(self):
         found = self.published(
             "",
             websocket={"port": 9001, "protocol": "websockets", "bindAddress": "10.0.0.9"},

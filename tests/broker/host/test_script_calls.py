@@ -1,4 +1,4 @@
-"""What is delivered arrives byte for byte; what is cut off on the way has changed nothing."""
+"""Script calls arrive byte for byte, and a truncated stdin changes nothing."""
 
 import os
 import subprocess
@@ -49,13 +49,13 @@ def received(stdin, *words, shell="sh"):
     ],
     ids=repr,
 )
-def test_a_text_arrives_byte_for_byte(shell, text):
+def test_text_arrives_byte_for_byte(shell, text):
     out = received(render_stdin(ECHO, [ScriptCall(words=("say", "x"), text=text)]), shell=shell)
 
     assert out == b"x|" + text.encode()
 
 
-def test_a_text_that_holds_another_texts_terminator_arrives():
+def test_text_with_the_terminator_of_another_text_arrives():
     other = "harmless\n"
     end = f"END_{sha256(other.encode()).hexdigest()[:24]}"
     text = f"{end}\nsay owned\n"
@@ -86,17 +86,17 @@ def test_any_words_arrive(words):
 
 
 @pytest.mark.parametrize("text", ["", "no line break", "a\0b\n"])
-def test_what_a_here_document_can_not_hold_is_refused(text):
-    with pytest.raises(ValueError, match="whole lines without NUL"):
+def test_text_unfit_for_a_here_document_is_rejected(text):
+    with pytest.raises(ValueError, match="end with a newline and contain no NUL"):
         render_stdin(ECHO, [ScriptCall(words=("put", "/x"), text=text)])
 
 
-def test_the_last_line_is_what_makes_it_happen():
+def test_stdin_ends_with_finish():
     assert render_stdin(ECHO, []).endswith("}\nfinish\n")
 
 
 class Folder:
-    """A folder with files in place, and the delivery of new ones."""
+    """A folder with existing files, and a stdin that replaces them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,10 +113,10 @@ class Folder:
         self.calls_begin = len(render_stdin(FILES, [])) - len("finish\n")
 
     def now(self):
-        return {each.name: each.read_text() for each in self.path.iterdir()}
+        return {file.name: file.read_text() for file in self.path.iterdir()}
 
     def deliver(self, length=None):
-        # `sync` would flush this machine's disks, thousands of times.
+        # `sync` would flush the disks of this machine thousands of times.
         stdin = self.stdin[:length].replace(b"\n  sync\n", b"\n  :\n")
         return subprocess.run(
             ["sh", "-s", "apply"], input=stdin, capture_output=True, check=False
@@ -125,12 +125,12 @@ class Folder:
 
 @pytest.fixture
 def folder():
-    # A short path: each of its bytes is one more place to cut at.
-    with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as place:
-        yield Folder(Path(place) / "c")
+    # A short path, because the test truncates stdin at every byte.
+    with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as parent:
+        yield Folder(Path(parent) / "c")
 
 
-def test_the_whole_of_it_puts_every_file_in_place(folder):
+def test_complete_stdin_replaces_every_file(folder):
     assert folder.deliver() == 0
     assert folder.now() == folder.new
 
@@ -146,7 +146,7 @@ def places_to_cut(text, start, end):
     return sorted({*beside, *range(start, end, 5), end} & {*range(start, end + 1)})
 
 
-def test_cut_anywhere_before_its_last_line_it_changes_nothing(folder):
+def test_truncated_stdin_changes_nothing(folder):
     before = folder.now()
     last = len(folder.stdin) - len(b"h\n")
     # Many places in the calls; of the script, which only defines functions, every 197th byte.

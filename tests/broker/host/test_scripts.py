@@ -1,4 +1,4 @@
-"""Every script of the host has a name in the program, and names what it needs."""
+"""The scripts of the host and their prerequisites."""
 
 import re
 
@@ -11,14 +11,14 @@ from broker.host.scripts import HostScript
 FUNCTION = re.compile(r"^([a-z_]+)\(\) {", re.MULTILINE)
 
 
-def test_each_command_of_the_host_has_a_name():
+def test_every_command_script_is_listed():
     files = {f"commands/{path.name}" for path in (ROOT / "host" / "commands").glob("*.sh")}
 
     assert files == set(HostScript) - {HostScript.PUT_FILES}
 
 
 @pytest.mark.parametrize("script", HostScript)
-def test_a_script_stands_after_what_it_needs_and_once(script):
+def test_script_comes_once_and_after_its_prerequisites(script):
     text = host_scripts(script)
     own = (ROOT / "host" / script).read_text()
 

@@ -1,4 +1,4 @@
-"""Who is declared against who was seen."""
+"""The inventory: declared logins and the connections in the log."""
 
 import pytest
 from declared import smallest
@@ -26,7 +26,7 @@ def let_in(peer, client, user):
     return f"New client connected from {peer} as {client} (p2, c1, k60, u'{user}')."
 
 
-def seen(*texts):
+def summary_of(*texts):
     return LogSummary().read(f"{DAY}T03:04:{n:02}: {text}" for n, text in enumerate(texts))
 
 
@@ -43,10 +43,10 @@ LOG = (
 )
 
 
-def test_each_declared_login_is_connected_silent_or_was_never_seen(settings):
-    found = {each.name: each for each in inventory(settings, seen(*LOG)).entries}
+def test_declared_logins_are_connected_silent_or_never_connected(settings):
+    entries = {entry.name: entry for entry in inventory(settings, summary_of(*LOG)).entries}
 
-    assert {name: each.state for name, each in found.items()} == {
+    assert {name: entry.state for name, entry in entries.items()} == {
         "sensor": "connected",
         "silent": "silent",
         "never": "never",
@@ -54,7 +54,7 @@ def test_each_declared_login_is_connected_silent_or_was_never_seen(settings):
         "teensy-001": "connected",
         "teensy-002": "never",
     }
-    assert found["silent"].as_data() == {
+    assert entries["silent"].as_data() == {
         "name": "silent",
         "kind": "user",
         "state": "silent",
@@ -62,48 +62,48 @@ def test_each_declared_login_is_connected_silent_or_was_never_seen(settings):
         "client": "silent-1",
         "address": "192.168.1.6",
     }
-    assert found["teensy-001"].kind == "fleet teensy"
+    assert entries["teensy-001"].kind == "fleet teensy"
 
 
-def test_strangers_are_told_of(settings):
-    found = inventory(settings, seen(*LOG), own=["172.18.0.1"])
+def test_undeclared_users_clients_and_addresses_are_listed(settings):
+    found = inventory(settings, summary_of(*LOG), own=["172.18.0.1"])
 
-    assert [each.name for each in found.undeclared] == ["gone"]
-    assert [each.name for each in found.clients] == ["g\u202euess"]
-    assert [(each.name, each.address) for each in found.outside] == [("gone", "10.9.9.9")]
-    assert inventory(settings, seen(*LOG)).outside[-1].address == "172.18.0.1"
+    assert [user.name for user in found.undeclared] == ["gone"]
+    assert [client.name for client in found.clients] == ["g\u202euess"]
+    assert [(user.name, user.address) for user in found.outside] == [("gone", "10.9.9.9")]
+    assert inventory(settings, summary_of(*LOG)).outside[-1].address == "172.18.0.1"
 
 
-def test_who_calls_itself_a_check_is_no_less_a_stranger(settings):
-    log = seen(
+def test_client_id_of_a_check_does_not_hide_an_undeclared_user(settings):
+    log = summary_of(
         let_in("10.6.6.6:1", "check-01", "mallory"), let_in("10.6.6.7:1", "check-02", "never")
     )
     found = inventory(settings, log)
-    assert [(each.name, each.address) for each in found.undeclared] == [("mallory", "10.6.6.6")]
-    assert {each.name: each.state for each in found.entries}["never"] == "never"
+    assert [(user.name, user.address) for user in found.undeclared] == [("mallory", "10.6.6.6")]
+    assert {entry.name: entry.state for entry in found.entries}["never"] == "never"
 
 
-def test_without_networks_nobody_is_outside():
+def test_without_networks_no_address_is_outside():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"] = {"port": 1883}
-    assert inventory(Settings.parse(raw), seen(*LOG)).outside == ()
+    assert inventory(Settings.parse(raw), summary_of(*LOG)).outside == ()
 
 
-def test_lines_for_a_person_steer_no_terminal(settings):
-    lines = render_inventory(inventory(settings, seen(*LOG)))
+def test_rendered_lines_contain_no_control_characters(settings):
+    lines = render_inventory(inventory(settings, summary_of(*LOG)))
 
-    assert lines[0] == "since 2026-01-02T03:04:00Z, where the log begins:"
+    assert lines[0] == "since 2026-01-02T03:04:00Z, when the log begins:"
     assert "never connected: teensy-002 (fleet teensy)" in lines
     assert "silent since 2026-01-02T03:04:02Z: silent (user), as silent-1 from 192.168.1.6" in lines
-    assert any("g\\u202euess from 192.168.1.9, 1 times" in each for each in lines)
+    assert any("g\\u202euess from 192.168.1.9, 1 times" in line for line in lines)
 
 
-def test_an_id_that_is_long_fills_no_terminal(settings):
-    found = inventory(settings, seen(f"Client {'x' * 900} disconnected, not authorised."))
-    (line,) = [each for each in render_inventory(found) if "refused" in each]
+def test_long_client_id_is_shortened(settings):
+    found = inventory(settings, summary_of(f"Client {'x' * 900} disconnected, not authorised."))
+    (line,) = [line for line in render_inventory(found) if "refused" in line]
     assert f"{'x' * 100}... from" in line
 
 
-def test_an_empty_log_accuses_nobody(settings):
+def test_inventory_of_an_empty_log(settings):
     found = inventory(settings, LogSummary())
-    assert render_inventory(found) == ["The log holds nothing yet: nobody can tell who was here."]
+    assert render_inventory(found) == ["The log is empty: it shows no connections yet."]

@@ -1,9 +1,9 @@
-"""Who came and who was turned away, from lines that each release line has written."""
+"""The log parser, with recorded and crafted lines of 2.0 and 2.1."""
 
 import pytest
 from declared import ROOT, settings_of
 
-from broker.logs.authentication_failures import as_data, render_refusals, too_many, worst_address
+from broker.logs.authentication_failures import as_data, render_failures, too_many, worst_address
 from broker.logs.log_parser import LINE, OTHER, UNKNOWN, LogSummary, samples
 
 LINES = {
@@ -20,12 +20,14 @@ def recorded(request):
 
 
 def log(*texts, since=None):
-    """What is read of lines that came a second after each other."""
-    seen = LogSummary() if since is None else LogSummary(since=since)
-    return seen.read(f"{DAY}T03:{n // 60:02}:{n % 60:02}: {text}" for n, text in enumerate(texts))
+    """The summary of lines at intervals of one second."""
+    summary = LogSummary() if since is None else LogSummary(since=since)
+    return summary.read(
+        f"{DAY}T03:{n // 60:02}:{n % 60:02}: {text}" for n, text in enumerate(texts)
+    )
 
 
-def arrives(peer):
+def connects(peer):
     return f"New connection from {peer} on port 1883."
 
 
@@ -33,97 +35,101 @@ def refused(client="x"):
     return f"Client {client} disconnected, not authorised."
 
 
-def let_in(peer, client="c", user="u"):
+def logs_in(peer, client="c", user="u"):
     return f"New client connected from {peer} as {client} (p2, c1, k60, u'{user}')."
 
 
 class TestRecorded:
-    def test_who_was_let_in(self, recorded):
+    def test_successful_logins(self, recorded):
         assert set(recorded.parties) == {"admin", "dev"}
         assert ("admin", "cl-admin", "127.0.0.1") in recorded.logins
         assert ("admin", "auto-*", "172.17.0.1") in recorded.logins
         assert ("dev", "odd (p4, c1) id", "127.0.0.1") in recorded.logins
         assert recorded.logins["dev", "stays", "127.0.0.1"].times >= 2
-        # A reload ended the last of dev's connections.
-        assert all(each.ended is not None for each in recorded.parties.values())
+        # A reload ended the last connection of dev.
+        assert all(party.ended is not None for party in recorded.parties.values())
 
-    def test_who_was_refused_and_from_where(self, recorded):
-        # Those whose client id had been dev's before, and the guesses of whom nobody knows.
+    def test_refused_logins_with_user_and_address(self, recorded):
+        # Those with a client id that dev had used before, and those with an unknown client id.
         assert recorded.refused["dev", "127.0.0.1"].times == 3
         assert recorded.refused[UNKNOWN, "127.0.0.1"].times == 4
         clients = {client for client, _ in recorded.refused_clients}
         assert clients == {"cl-wrong", "cl-wrong5", "anon", "auto-*"}
 
-    def test_what_was_denied(self, recorded):
-        assert {key: each.times for key, each in recorded.denied.items()} == {
+    def test_denied_messages(self, recorded):
+        assert {key: count.times for key, count in recorded.denied.items()} == {
             ("dev", "127.0.0.1"): 3
         }
 
-    def test_it_is_samples_for_prometheus(self, recorded):
+    def test_samples_for_prometheus(self, recorded):
         found = samples(recorded)
         label = {"user": "dev", "address": "127.0.0.1"}
         assert ("mosquitto_logins_refused_total", label, 3.0) in found
         assert ("mosquitto_acl_denied_total", label, 3.0) in found
         assert len(found) == len(recorded.refused) + len(recorded.denied)
 
-    def test_it_may_be_read_bit_by_bit(self):
+    def test_reading_line_by_line_gives_the_same_summary(self):
         for lines in LINES.values():
-            seen = LogSummary()
-            for each in lines:
-                seen.read([f"{each}\n"])
-            assert samples(seen) == samples(LogSummary().read(lines))
+            summary = LogSummary()
+            for line in lines:
+                summary.read([f"{line}\n"])
+            assert samples(summary) == samples(LogSummary().read(lines))
 
 
-def test_websocket_refusals_are_logged_by_2_1_alone():
+def test_only_2_1_logs_refused_websocket_logins():
     assert (UNKNOWN, "172.17.0.1") not in LogSummary().read(LINES["2.0"]).refused
     assert "disconnected: not authorised" in "".join(LINES["2.1"])
 
 
 class TestAddressOf20:
-    """2.0 names no address where it refuses: it is paired with those that have come."""
+    """2.0 logs no address with a refused login: it is taken from the pending connections."""
 
-    def test_the_only_one_that_has_come(self):
-        assert (UNKNOWN, "10.0.0.1") in log(arrives("10.0.0.1:9"), refused()).refused
+    def test_single_pending_connection(self):
+        assert (UNKNOWN, "10.0.0.1") in log(connects("10.0.0.1:9"), refused()).refused
 
-    def test_one_of_several_with_the_same_address(self):
-        seen = log(arrives("10.0.0.1:8"), arrives("10.0.0.1:9"), refused(), refused())
-        assert seen.refused[UNKNOWN, "10.0.0.1"].times == 2
+    def test_several_pending_connections_from_one_address(self):
+        summary = log(connects("10.0.0.1:8"), connects("10.0.0.1:9"), refused(), refused())
+        assert summary.refused[UNKNOWN, "10.0.0.1"].times == 2
 
-    def test_one_of_several_is_not_guessed(self):
-        seen = log(
-            arrives("10.0.0.1:8"), arrives("10.0.0.2:9"), refused(), let_in("10.0.0.2:9"), refused()
+    def test_several_pending_addresses_are_unknown(self):
+        summary = log(
+            connects("10.0.0.1:8"),
+            connects("10.0.0.2:9"),
+            refused(),
+            logs_in("10.0.0.2:9"),
+            refused(),
         )
-        assert set(seen.refused) == {(UNKNOWN, UNKNOWN)}
+        assert set(summary.refused) == {(UNKNOWN, UNKNOWN)}
 
-    def test_once_all_are_accounted_for_it_is_known_again(self):
-        seen = log(
-            *(arrives("10.0.0.1:8"), arrives("10.0.0.2:9"), refused(), refused()),
-            *(arrives("10.0.0.3:9"), refused()),
+    def test_address_is_known_again_after_all_pending_ones_ended(self):
+        summary = log(
+            *(connects("10.0.0.1:8"), connects("10.0.0.2:9"), refused(), refused()),
+            *(connects("10.0.0.3:9"), refused()),
         )
-        assert {key: each.times for key, each in seen.refused.items()} == {
+        assert {key: count.times for key, count in summary.refused.items()} == {
             (UNKNOWN, UNKNOWN): 2,
             (UNKNOWN, "10.0.0.3"): 1,
         }
 
-    def test_one_that_was_let_in_or_left_is_not_it(self):
-        seen = log(
-            *(arrives("10.0.0.1:8"), let_in("10.0.0.1:8")),
-            *(arrives("10.0.0.2:8"), "Client <unknown> closed its connection."),
-            *(arrives("10.0.0.3:8"), refused()),
+    def test_finished_connections_are_not_pending(self):
+        summary = log(
+            *(connects("10.0.0.1:8"), logs_in("10.0.0.1:8")),
+            *(connects("10.0.0.2:8"), "Client <unknown> closed its connection."),
+            *(connects("10.0.0.3:8"), refused()),
         )
-        assert set(seen.refused) == {(UNKNOWN, "10.0.0.3")}
+        assert set(summary.refused) == {(UNKNOWN, "10.0.0.3")}
 
-    def test_one_that_has_been_silent_for_too_long_is_not_it(self):
-        seen = LogSummary().read(
+    def test_connections_past_the_timeout_are_not_pending(self):
+        summary = LogSummary().read(
             [
-                f"{DAY}T03:00:00: {arrives('10.0.0.1:8')}",
-                f"{DAY}T03:02:00: {arrives('10.0.0.2:8')}",
+                f"{DAY}T03:00:00: {connects('10.0.0.1:8')}",
+                f"{DAY}T03:02:00: {connects('10.0.0.2:8')}",
                 f"{DAY}T03:02:01: {refused()}",
             ]
         )
-        assert set(seen.refused) == {(UNKNOWN, "10.0.0.2")}
+        assert set(summary.refused) == {(UNKNOWN, "10.0.0.2")}
 
-    def test_without_one_it_is_unknown(self):
+    def test_no_pending_connection_is_unknown(self):
         assert set(log(refused()).refused) == {(UNKNOWN, UNKNOWN)}
 
 
@@ -135,50 +141,50 @@ class TestAddressOf20:
         ("Client a [fd00:3::10:4711] disconnected: not authorised.", "fd00:3::10"),
     ],
 )
-def test_a_client_id_does_not_pass_for_what_mosquitto_writes(line, key):
+def test_client_id_is_not_taken_for_an_address(line, key):
     assert set(log(line).refused) == {(UNKNOWN, key or UNKNOWN)}
 
 
-def test_a_client_id_does_not_pass_for_a_user():
-    seen = log(let_in("10.0.0.1:5", client="x (p2, c1, k60, u'admin').", user="lamp"))
-    assert set(seen.parties) == {"lamp"}
+def test_client_id_is_not_taken_for_a_user():
+    summary = log(logs_in("10.0.0.1:5", client="x (p2, c1, k60, u'admin').", user="lamp"))
+    assert set(summary.parties) == {"lamp"}
 
 
-class TestAnIdIsWhateverAClientSays:
-    """Nobody let these in; each tries to be somebody else, or nobody, in what is read."""
+class TestForgedClientIds:
+    """Client ids that imitate log lines do not change the summary."""
 
-    def test_what_python_takes_for_an_end_of_a_line_is_none(self):
-        forged = f"{DAY}T03:00:00: {let_in('10.6.6.6:5', 'z', 'admin')}"
+    def test_only_a_line_feed_ends_a_line(self):
+        forged = f"{DAY}T03:00:00: {logs_in('10.6.6.6:5', 'z', 'admin')}"
         for end in "\u2028\u2029\x0b\x0c\x1c\x85\r":
-            seen = log(refused(f"x{end}{forged}{end}y"))
-            assert (set(seen.parties), len(seen.refused)) == (set(), 1)
+            summary = log(refused(f"x{end}{forged}{end}y"))
+            assert (set(summary.parties), len(summary.refused)) == (set(), 1)
 
     @pytest.mark.parametrize("length", range(920, 1000))
-    def test_one_that_is_long_enough_to_cut_the_refusal_off(self, length):
+    def test_long_id_that_cuts_off_the_refusal_is_counted(self, length):
         for text in (refused("A" * length), f"Client {'A' * length} [10.0.0.1:9] disconnected: x"):
             cut = f"{DAY}T03:00:01: {text}"[:LINE]
-            seen = log(arrives("10.0.0.1:9")).read([cut])
+            summary = log(connects("10.0.0.1:9")).read([cut])
             if len(cut) == LINE:
-                assert seen.refused[UNKNOWN, "10.0.0.1"].times == 1
-                assert next(iter(seen.refused_clients))[0].startswith("AAA")
+                assert summary.refused[UNKNOWN, "10.0.0.1"].times == 1
+                assert next(iter(summary.refused_clients))[0].startswith("AAA")
 
-    def test_a_character_that_was_cut(self):
+    def test_truncated_character(self):
         bytes_ = f"{DAY}T03:00:01: {refused('aé' + 'é' * 600)}".encode()[:LINE]
-        seen = LogSummary().read([bytes_.decode(errors="replace")])
-        assert seen.refused[UNKNOWN, UNKNOWN].times == 1
+        summary = LogSummary().read([bytes_.decode(errors="replace")])
+        assert summary.refused[UNKNOWN, UNKNOWN].times == 1
 
-    def test_a_long_one_that_was_let_in_leaves_and_is_not_refused(self):
+    def test_disconnect_with_a_long_id_is_not_a_refusal(self):
         long = "A" * 1200
-        lines = [let_in("10.0.0.1:9", long, "admin"), f"Client {long} closed its connection."]
-        cut = [f"{DAY}T03:00:0{n}: {each}"[:LINE] for n, each in enumerate(lines)]
-        seen = LogSummary().read(cut)
-        assert not seen.refused
-        # Whoever it was: the line has no end that tells.
-        assert set(seen.parties) == {UNKNOWN}
-        assert seen.parties[UNKNOWN].ended is not None
-        assert seen.read(cut[1:]).refused[UNKNOWN, UNKNOWN].times == 1
+        lines = [logs_in("10.0.0.1:9", long, "admin"), f"Client {long} closed its connection."]
+        cut = [f"{DAY}T03:00:0{n}: {line}"[:LINE] for n, line in enumerate(lines)]
+        summary = LogSummary().read(cut)
+        assert not summary.refused
+        # The end of the line with the user name is missing.
+        assert set(summary.parties) == {UNKNOWN}
+        assert summary.parties[UNKNOWN].ended is not None
+        assert summary.read(cut[1:]).refused[UNKNOWN, UNKNOWN].times == 1
 
-    def test_a_login_that_was_cut_is_nobodys(self):
+    def test_truncated_login_has_an_unknown_user(self):
         forged = " (p2, c1, k60, u'admin')."
         line = f"{DAY}T03:00:01: New client connected from 10.6.6.6:5 as "
         line += "x" * (LINE - len(line) - len(forged)) + forged
@@ -194,133 +200,133 @@ class TestAnIdIsWhateverAClientSays:
             "has exceeded timeout, disconnecting.",
         ],
     )
-    def test_one_that_holds_mosquittos_words_ends_its_own_session_alone(self, words):
+    def test_id_with_words_of_mosquitto_ends_only_its_own_session(self, words):
         for other in ("desk disconnected by me", "desk [10.0.0.9:1] disconnected by me"):
-            seen = log(
-                let_in("10.0.0.1:1", "desk", "admin"),
-                let_in("10.0.0.2:1", other, "lamp"),
+            summary = log(
+                logs_in("10.0.0.1:1", "desk", "admin"),
+                logs_in("10.0.0.2:1", other, "lamp"),
                 f"Client {other} {words}",
             )
-            assert seen.parties["lamp"].ended is not None
-            assert seen.parties["admin"].ended is None
+            assert summary.parties["lamp"].ended is not None
+            assert summary.parties["admin"].ended is None
 
-    def test_a_topic_that_looks_like_the_end_of_an_id(self):
-        seen = log(
-            let_in("10.0.0.1:1", "desk", "admin"),
+    def test_topic_that_looks_like_the_end_of_an_id(self):
+        summary = log(
+            logs_in("10.0.0.1:1", "desk", "admin"),
             "Denied PUBLISH from desk (d0, q1, r0, m1, 'a (d0, q0, r0, m0, 'x', ... (1 bytes))",
         )
-        assert set(seen.denied) == {("admin", "10.0.0.1")}
+        assert set(summary.denied) == {("admin", "10.0.0.1")}
 
-    def test_a_denial_of_a_long_one_is_counted(self):
-        lines = [let_in("10.0.0.1:9", "A" * 990, "admin"), f"Denied PUBLISH from {'A' * 990} (d0"]
-        cut = [f"{DAY}T03:00:0{n}: {each}"[:LINE] for n, each in enumerate(lines)]
+    def test_denial_with_a_long_id_is_counted(self):
+        lines = [logs_in("10.0.0.1:9", "A" * 990, "admin"), f"Denied PUBLISH from {'A' * 990} (d0"]
+        cut = [f"{DAY}T03:00:0{n}: {line}"[:LINE] for n, line in enumerate(lines)]
         assert set(LogSummary().read(cut).denied) == {(UNKNOWN, "10.0.0.1")}
 
 
-def test_what_is_older_is_not_counted_but_known():
+def test_older_logins_are_not_counted_but_known():
     later = LogSummary().read([f"{DAY}T03:00:04: mosquitto version 2.0.21 starting"]).begin
-    seen = log(
-        *(arrives("10.0.0.1:1"), refused()),
-        *(arrives("10.0.0.1:2"), let_in("10.0.0.1:2", "ctl", "lamp")),
-        *(arrives("10.0.0.1:3"), refused("ctl")),
+    summary = log(
+        *(connects("10.0.0.1:1"), refused()),
+        *(connects("10.0.0.1:2"), logs_in("10.0.0.1:2", "ctl", "lamp")),
+        *(connects("10.0.0.1:3"), refused("ctl")),
         since=later,
     )
-    assert set(seen.refused) == {("lamp", "10.0.0.1")}
-    assert not seen.logins
-    assert "lamp" in seen.parties
+    assert set(summary.refused) == {("lamp", "10.0.0.1")}
+    assert not summary.logins
+    assert "lamp" in summary.parties
 
 
-class TestOurOwnCheck:
-    """It logs in as everybody and as nobody, and anybody may take an id like its own."""
+class TestLoginsOfChecks:
+    """A check logs in as every user and without a login; any client can use its client id."""
 
-    def test_it_is_nobody_who_was_here(self):
-        seen = log(let_in("10.0.0.1:1", "check-01", "admin"))
-        assert not seen.parties
-        assert ("admin", "check-*", "10.0.0.1") in seen.logins
-        seen.read([f"{DAY}T03:09:00: {let_in('10.0.0.2:1', 'desk', 'admin')}"])
-        seen.read([f"{DAY}T03:09:01: {let_in('10.0.0.1:2', 'check-02', 'admin')}"])
-        seen.read([f"{DAY}T03:09:02: Client check-02 disconnected."])
-        assert seen.parties["admin"].client == "desk"
-        assert seen.parties["admin"].ended is None
-        seen.read([f"{DAY}T03:09:03: Client desk disconnected."])
-        seen.read([f"{DAY}T03:10:01: {let_in('10.0.0.1:2', 'check-03', 'admin')}"])
-        seen.read([f"{DAY}T03:10:02: Client check-03 disconnected."])
-        assert f"{seen.parties['admin'].ended:%H:%M:%S}" == "03:09:03"
+    def test_logins_of_a_check_are_not_those_of_the_user(self):
+        summary = log(logs_in("10.0.0.1:1", "check-01", "admin"))
+        assert not summary.parties
+        assert ("admin", "check-*", "10.0.0.1") in summary.logins
+        summary.read([f"{DAY}T03:09:00: {logs_in('10.0.0.2:1', 'desk', 'admin')}"])
+        summary.read([f"{DAY}T03:09:01: {logs_in('10.0.0.1:2', 'check-02', 'admin')}"])
+        summary.read([f"{DAY}T03:09:02: Client check-02 disconnected."])
+        assert summary.parties["admin"].client == "desk"
+        assert summary.parties["admin"].ended is None
+        summary.read([f"{DAY}T03:09:03: Client desk disconnected."])
+        summary.read([f"{DAY}T03:10:01: {logs_in('10.0.0.1:2', 'check-03', 'admin')}"])
+        summary.read([f"{DAY}T03:10:02: Client check-03 disconnected."])
+        assert f"{summary.parties['admin'].ended:%H:%M:%S}" == "03:09:03"
 
-    def test_its_refusals_are_none_as_many_as_it_makes(self):
+    def test_refusals_of_a_check_are_excluded_up_to_its_number(self):
         lines = [f"{DAY}T03:04:05: {refused('check-0123')}"] * 5
         assert not LogSummary(own=5).read(lines).refused
         assert LogSummary(own=3).read(lines).refused[UNKNOWN, UNKNOWN].times == 2
-        later = [each.replace("T03", "T04") for each in lines]
+        later = [line.replace("T03", "T04") for line in lines]
         assert not LogSummary(own=5).read(lines + later).refused
 
 
-def test_a_start_of_the_broker_ends_every_connection():
-    seen = log(let_in("10.0.0.1:1"), "mosquitto version 2.1.2 starting")
-    assert seen.parties["u"].ended is not None
+def test_broker_start_ends_every_connection():
+    summary = log(logs_in("10.0.0.1:1"), "mosquitto version 2.1.2 starting")
+    assert summary.parties["u"].ended is not None
 
 
-def test_a_connection_that_another_took_over_is_not_an_end():
-    seen = log(
-        let_in("10.0.0.1:1"),
-        let_in("10.0.0.1:2"),
+def test_session_takeover_does_not_end_the_connection():
+    summary = log(
+        logs_in("10.0.0.1:1"),
+        logs_in("10.0.0.1:2"),
         "Client c [10.0.0.1:1] disconnected: session taken over.",
     )
-    assert seen.parties["u"].ended is None
+    assert summary.parties["u"].ended is None
 
 
-def test_mosquittos_own_timestamps_are_read_and_other_lines_are_not():
-    seen = LogSummary().read(["1767323045: " + refused(), refused(), "", "half a li"])
-    assert seen.refused[UNKNOWN, UNKNOWN].times == 1
-    assert seen.begin is not None
-    assert seen.begin.isoformat() == "2026-01-02T03:04:05+00:00"
+def test_default_timestamps_are_read_and_other_lines_ignored():
+    summary = LogSummary().read(["1767323045: " + refused(), refused(), "", "half a li"])
+    assert summary.refused[UNKNOWN, UNKNOWN].times == 1
+    assert summary.begin is not None
+    assert summary.begin.isoformat() == "2026-01-02T03:04:05+00:00"
 
 
-def test_new_names_without_end_do_not_fill_the_memory():
-    seen = LogSummary(most=10).read(
+def test_number_of_names_is_limited():
+    summary = LogSummary(most=10).read(
         line
         for n in range(500)
         for line in (
-            f"{DAY}T03:04:05: {let_in(f'10.0.{n // 250}.{n % 250}:1', f'c{n}', f'u{n}')}",
+            f"{DAY}T03:04:05: {logs_in(f'10.0.{n // 250}.{n % 250}:1', f'c{n}', f'u{n}')}",
             f"{DAY}T03:04:05: Client g{n} [11.0.{n // 250}.{n % 250}:1] disconnected: "
             "not authorised.",
             f"{DAY}T03:04:05: Denied PUBLISH from c{n} (d0, q1, r0, m1, 'x', ... (1 bytes))",
-            f"{DAY}T03:04:05: {arrives(f'12.0.0.1:{n}')}",
+            f"{DAY}T03:04:05: {connects(f'12.0.0.1:{n}')}",
         )
     )
-    for counts in (seen.logins, seen.refused, seen.refused_clients, seen.denied):
+    for counts in (summary.logins, summary.refused, summary.refused_clients, summary.denied):
         assert len(counts) == 11
-        assert sum(each.times for each in counts.values()) == 500
-    assert seen.refused[OTHER, OTHER].times == 490
-    assert len(seen._pending) <= 10
+        assert sum(count.times for count in counts.values()) == 500
+    assert summary.refused[OTHER, OTHER].times == 490
+    assert len(summary._pending) <= 10
 
 
-class TestRefusals:
-    def test_the_worst_hour_is_held_against_the_limit(self):
-        most = SETTINGS.broker.logging.refused_per_hour
-        lines = [arrives("10.0.0.1:9"), refused()]
-        assert too_many(SETTINGS, log(*lines * most)) == ""
-        assert f"{most + 1} logins were refused in the hour from 2026-01-02 03:00Z" in too_many(
-            SETTINGS, log(*lines * (most + 1))
+class TestAuthenticationFailures:
+    def test_worst_hour_is_compared_with_the_limit(self):
+        limit = SETTINGS.broker.logging.refused_per_hour
+        lines = [connects("10.0.0.1:9"), refused()]
+        assert too_many(SETTINGS, log(*lines * limit)) == ""
+        assert f"{limit + 1} logins were refused in the hour from 2026-01-02 03:00Z" in too_many(
+            SETTINGS, log(*lines * (limit + 1))
         )
 
-    def test_limits_are_of_an_hour_not_of_all(self):
-        most = SETTINGS.broker.logging.refused_per_hour
-        seen = LogSummary().read(
-            f"{DAY}T{hour:02}:00:00: {refused()}" for hour in range(20) for _ in range(most)
+    def test_limit_applies_per_hour(self):
+        limit = SETTINGS.broker.logging.refused_per_hour
+        summary = LogSummary().read(
+            f"{DAY}T{hour:02}:00:00: {refused()}" for hour in range(20) for _ in range(limit)
         )
-        assert too_many(SETTINGS, seen) == ""
+        assert too_many(SETTINGS, summary) == ""
 
-    def test_the_most_frequent_come_first(self):
-        seen = log(
-            *[arrives("10.0.0.1:9"), refused()],
-            *[arrives("10.0.0.2:9"), refused()] * 2,
+    def test_most_frequent_failures_come_first(self):
+        summary = log(
+            *[connects("10.0.0.1:9"), refused()],
+            *[connects("10.0.0.2:9"), refused()] * 2,
         )
-        assert worst_address(seen) == ("10.0.0.2", 2)
-        lines = render_refusals(SETTINGS, seen)
+        assert worst_address(summary) == ("10.0.0.2", 2)
+        lines = render_failures(SETTINGS, summary)
         assert lines[0].endswith(": 3")
         assert lines[1].startswith("  2 unknown from 10.0.0.2, last 2026-01-02T03:00:05Z")
         assert "not logged" in lines[-1]
-        data = as_data(SETTINGS, seen)
-        assert [each["times"] for each in data["refused"]] == [2, 1]
+        data = as_data(SETTINGS, summary)
+        assert [row["times"] for row in data["refused"]] == [2, 1]
         assert data["deniedAreLogged"] is False

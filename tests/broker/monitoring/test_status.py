@@ -1,4 +1,4 @@
-"""How a broker is, in lines: from what Docker, the kernel and the broker said."""
+"""The status of a broker, from Docker, the kernel and the broker."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from broker.monitoring.status import SYSTEM, Status, connections, readers, rende
 SETTINGS = settings_of("prod")
 RUNS = Status.parse("running|healthy|2026-01-02T03:04:05.678Z|2\n")
 
-# proc(5). 1883 is 075B, 9001 is 2329; 0A listens, 01 is established, 06 waits for its end.
+# proc(5). 1883 is 075B, 9001 is 2329; 0A is LISTEN, 01 is ESTABLISHED, 06 is TIME_WAIT.
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
    0: 00000000:075B 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1883
@@ -23,15 +23,15 @@ TABLE = """\
 """
 
 
-def test_clients_are_counted_by_the_listener_that_they_are_connected_to():
+def test_connections_are_counted_by_listener():
     assert connections(SETTINGS, TABLE) == {"mqtt": 2, "websocket": 1}
 
 
-def test_a_listener_without_clients_is_told_too():
+def test_listener_without_clients_is_listed():
     assert connections(SETTINGS, "") == {"mqtt": 0, "websocket": 0}
 
 
-def test_statistics_are_read_by_whom_the_rules_let():
+def test_readers_are_the_users_with_access_to_sys_topics():
     assert list(readers(SETTINGS)) == ["sentient_monitor_prod"]
     # '#' never matches them.
     assert list(readers(settings_of("dev"))) == []
@@ -48,11 +48,11 @@ def test_statistics_are_read_by_whom_the_rules_let():
         ("exited|healthy|2026-01-02T03:04:05Z|0", False),
     ],
 )
-def test_it_is_well_where_it_runs_and_its_check_does_not_fail(inspected, well):
+def test_broker_is_well_if_it_runs_and_its_health_check_does_not_fail(inspected, well):
     assert Status.parse(inspected).well is well
 
 
-def test_what_was_seen_is_told():
+def test_status_lines_of_a_running_broker():
     status = replace(
         RUNS,
         memory="3MiB / 2GiB",
@@ -69,35 +69,35 @@ def test_what_was_seen_is_told():
     lines = render_status(SETTINGS, status)
 
     assert lines[0] == (
-        "container mosquitto-shared: running since 2026-01-02T03:04:05Z, health healthy, started "
-        "again 2 times by Docker"
+        "container mosquitto-shared: running since 2026-01-02T03:04:05Z, health healthy, "
+        "restarted 2 times by Docker"
     )
     assert lines[1:3] == [
         "memory: 3MiB / 2GiB; processor: 0.1%",
         "connections: 3 (mqtt 2, websocket 1)",
     ]
-    assert lines[3].startswith("clients: connected 3, away with a session not said yet")
-    assert lines[4].startswith("messages a minute: received 4.20, sent not said yet")
+    assert lines[3].startswith("clients: connected 3, away with a session not published yet")
+    assert lines[4].startswith("messages a minute: received 4.20, sent not published yet")
     assert lines[5].startswith("kept: retained 57, ")
     assert lines[-1] == "(the last 4 lines as sentient_monitor_prod)"
 
 
-def test_without_a_reader_it_says_how_to_get_one():
-    said = render_status(SETTINGS, replace(RUNS, connections={"mqtt": 0}))[-1]
+def test_status_without_a_reader_explains_how_to_add_one():
+    line = render_status(SETTINGS, replace(RUNS, connections={"mqtt": 0}))[-1]
 
-    assert said.startswith("clients and rates: not asked; no user whose password is known")
-    assert 'read: ["$SYS/broker/#"]' in said
-
-
-def test_a_reader_who_could_not_is_told_of():
-    said = render_status(SETTINGS, replace(RUNS, unread="mqtt://x:1: can't be reached"))[-1]
-
-    assert said == "clients and rates: not asked; mqtt://x:1: can't be reached"
+    assert line.startswith("clients and rates: not asked; no user whose password is known")
+    assert 'read: ["$SYS/broker/#"]' in line
 
 
-def test_of_one_that_does_not_run_there_is_nothing_else_to_tell():
+def test_status_names_the_failure_of_the_reader():
+    line = render_status(SETTINGS, replace(RUNS, unread="mqtt://x:1: can't be reached"))[-1]
+
+    assert line == "clients and rates: not asked; mqtt://x:1: can't be reached"
+
+
+def test_status_of_a_stopped_broker_is_one_line():
     lines = render_status(SETTINGS, Status.parse("exited|unhealthy|2026-01-02T03:04:05Z|0"))
 
     assert lines == [
-        "container mosquitto-shared: exited, health unhealthy, started again 0 times by Docker"
+        "container mosquitto-shared: exited, health unhealthy, restarted 0 times by Docker"
     ]

@@ -1,4 +1,4 @@
-"""The ACL file is the seed's, line by line, and nothing that it doesn't say."""
+"""The ACL file, compared with that of the manual setup guide."""
 
 import pytest
 from declared import settings_of, smallest
@@ -6,9 +6,9 @@ from declared import settings_of, smallest
 from broker.mosquitto.acl_file import render_acl
 from broker.settings.stack_settings import Settings
 
-# The seed's page, "Access Control (ACL)", with the line that it forgets: its own check of $SYS
-# fails under its own rules.
-SEED = """\
+# The manual setup guide, "Access Control (ACL)", with one more line: without it the guide's own
+# check of $SYS fails.
+GUIDE = """\
 # Admin user (full access)
 user admin
 topic readwrite #
@@ -35,14 +35,14 @@ topic write paragon/+/events/#
 """
 
 
-def test_prod_renders_the_seeds_rules_line_by_line():
+def test_prod_acl_begins_with_the_rules_of_the_guide():
     acl = render_acl(settings_of("prod"))
 
-    assert acl.startswith(SEED)
+    assert acl.startswith(GUIDE)
 
 
-def test_what_follows_the_seeds_are_two_users_who_open_nothing():
-    rest = render_acl(settings_of("prod")).removeprefix(SEED)
+def test_prod_acl_ends_with_health_check_and_canary():
+    rest = render_acl(settings_of("prod")).removeprefix(GUIDE)
 
     assert [line for line in rest.splitlines() if not line.startswith("#")] == [
         "",
@@ -54,8 +54,8 @@ def test_what_follows_the_seeds_are_two_users_who_open_nothing():
     ]
 
 
-def test_nothing_stands_above_the_first_user():
-    """A topic line there would be for anonymous clients."""
+def test_no_rule_is_above_the_first_user():
+    """A topic line above the first user applies to anonymous clients."""
     for stack in ("dev", "prod"):
         first = next(
             line for line in render_acl(settings_of(stack)).splitlines() if not line.startswith("#")
@@ -63,7 +63,7 @@ def test_nothing_stands_above_the_first_user():
         assert first == "user admin"
 
 
-def test_users_and_their_filters_keep_the_order_of_the_stack_file():
+def test_users_and_filters_keep_the_order_of_the_stack_file():
     acl = lines_of(
         users={"zoe": {"read": ["z", "a"], "readwrite": ["m"]}, "adam": {"write": ["b"]}}
     )
@@ -79,7 +79,7 @@ def test_users_and_their_filters_keep_the_order_of_the_stack_file():
     ]
 
 
-def test_denials_stand_first_also_those_of_a_role():
+def test_deny_rules_come_first_including_those_of_roles():
     acl = lines_of(
         users={"zoe": {"readwrite": ["a/#"], "deny": ["a/b"], "roles": ["quiet"]}},
         roles={"quiet": {"deny": ["a/c"], "read": ["d"]}},
@@ -94,26 +94,26 @@ def test_denials_stand_first_also_those_of_a_role():
     ]
 
 
-def test_a_description_is_a_comment_above_its_user_and_no_description_is_none():
+def test_description_is_a_comment_above_the_user():
     acl = lines_of(users={"a": {"description": "The door"}, "b": {}})
 
     assert acl[:4] == ["# The door", "user a", "", "user b"]
 
 
 @pytest.mark.parametrize("description", ["user eve", "topic readwrite #", "# again"])
-def test_a_description_stays_a_comment(description):
+def test_description_never_becomes_a_rule(description):
     acl = lines_of(users={"a": {"description": description}})
 
     assert acl[0] == f"# {description}"
 
 
-def test_a_rule_said_twice_is_one_line():
+def test_repeated_rule_is_rendered_once():
     acl = lines_of(users={"a": {"read": ["x", "x"], "roles": ["r"]}}, roles={"r": {"read": ["x"]}})
 
     assert acl.count("topic read x") == 1
 
 
-def test_a_role_is_filled_in_for_each_user():
+def test_role_parameters_are_substituted_per_user():
     acl = lines_of(
         users={
             "a": {"roles": [{"room": {"room": "cellar"}}]},
@@ -126,12 +126,12 @@ def test_a_role_is_filled_in_for_each_user():
     assert "topic write paragon/attic/sensors/#" in acl[3:6]
 
 
-def test_everybodys_rules_come_last():
+def test_patterns_come_last():
     acl = lines_of(patterns={"read": ["clients/%u/#"]})
 
     assert acl[-1] == "pattern read clients/%u/#"
     assert sum(line.startswith("pattern") for line in acl) == 1
 
 
-def lines_of(**parts):
-    return render_acl(Settings.parse(smallest() | parts)).splitlines()
+def lines_of(**sections):
+    return render_acl(Settings.parse(smallest() | sections)).splitlines()

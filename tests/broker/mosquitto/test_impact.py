@@ -1,4 +1,4 @@
-"""A preview says whom a change disconnects, from what is on the host."""
+"""The impact of a change: reload or replacement, and the disconnected logins."""
 
 import pytest
 from declared import smallest
@@ -15,28 +15,31 @@ def settings(**users):
     return Settings.parse(smallest() | {"users": USERS | users})
 
 
-def seen_of(settings, **facts):
+def facts_of(settings, **facts):
     known = {("container", "mosquitto-test"): "dev"}
     known["configuration", "mosquitto-test"] = start_digest(settings.broker)
     known |= {("known", name): stamp for name, stamp in remembered(settings).items()}
     return HostFacts(facts=known | {(key, "mosquitto-test"): value for key, value in facts.items()})
 
 
-def said(before, after, **facts):
-    return [finding.text for finding in impact_notes("mosquitto-test", on(before, after, **facts))]
+def notes(before, after, **facts):
+    return [
+        finding.text
+        for finding in impact_notes("mosquitto-test", impact_of(before, after, **facts))
+    ]
 
 
-def on(before, after, **facts):
+def impact_of(before, after, **facts):
     digest = start_digest(after.broker)
-    seen = seen_of(before, **facts)
-    return impact("mosquitto-test", "dev", remembered(after), digest, seen)
+    host_facts = facts_of(before, **facts)
+    return impact("mosquitto-test", "dev", remembered(after), digest, host_facts)
 
 
-def test_where_nothing_is_reloaded_nothing_is_said():
-    assert said(settings(), settings()) == []
+def test_unchanged_settings_have_no_notes():
+    assert notes(settings(), settings()) == []
 
 
-def of(**broker):
+def settings_with(**broker):
     return Settings.parse(smallest(**broker) | {"users": USERS})
 
 
@@ -45,54 +48,54 @@ def of(**broker):
     [
         settings(newcomer={"read": ["a"]}),
         settings(display={"read": ["b"]}),
-        of(logging={"types": ["error"]}),
-        of(passwords={"iterations": 1000}),
+        settings_with(logging={"types": ["error"]}),
+        settings_with(passwords={"iterations": 1000}),
     ],
     ids=["newcomer", "rule", "log types", "iterations"],
 )
-def test_a_reload_that_disconnects_nobody_says_so(after):
-    assert said(settings(), after) == ["A reload, no restart. Nobody is disconnected."]
+def test_note_of_a_reload_that_disconnects_nobody(after):
+    assert notes(settings(), after) == ["A reload, no restart. Nobody is disconnected."]
 
 
-def test_a_rotation_names_those_whom_it_concerns_and_says_that_it_is_all():
-    (sentence,) = said(settings(), settings(display={"read": ["a"], "generation": 2}))
+def test_note_of_a_rotation_names_only_its_user():
+    (sentence,) = notes(settings(), settings(display={"read": ["a"], "generation": 2}))
 
     assert sentence == (
         "A reload, no restart. Disconnected at once: clients of display. Nobody else."
     )
 
 
-def test_the_plan_knows_whom_it_disconnects():
+def test_impact_lists_disconnected_logins():
     rotated = settings(display={"read": ["a"], "generation": 2})
 
-    assert on(settings(), rotated) == Impact(action="reload", disconnected=("display",))
-    assert on(settings(), settings()) == Impact(action="none")
-    replaced = on(settings(), settings(), configuration="another")
+    assert impact_of(settings(), rotated) == Impact(action="reload", disconnected=("display",))
+    assert impact_of(settings(), settings()) == Impact(action="none")
+    replaced = impact_of(settings(), settings(), configuration="another")
     assert replaced.action == "replace"
     assert set(replaced.disconnected) == {"display", "healthcheck", "sensor"}
 
 
-def test_another_container_is_everybody():
-    (sentence,) = said(settings(), settings(), configuration="another")
+def test_replacement_disconnects_every_client():
+    (sentence,) = notes(settings(), settings(), configuration="another")
 
     assert "Container mosquitto-test is replaced: every client is disconnected once" in sentence
 
 
-def test_of_a_container_that_is_not_there_or_not_ours_nothing_is_said():
+def test_absent_or_foreign_container_has_no_impact():
     for owner in ("none", "prod", "made by hand"):
-        assert said(settings(), settings(), configuration="another", container=owner) == []
+        assert notes(settings(), settings(), configuration="another", container=owner) == []
 
 
-def test_of_many_the_first_are_named():
+def test_note_names_only_the_first_of_many_logins():
     many = {f"user-{number}": {"read": ["a"]} for number in range(30)}
 
-    (sentence,) = said(settings(**many), settings())
+    (sentence,) = notes(settings(**many), settings())
 
     assert "user-0, " in sentence
     assert "and 18 more" in sentence
 
 
-def test_a_first_up_from_before_there_was_such_a_file_says_nothing():
+def test_first_up_without_stamps_on_the_host_has_no_impact():
     after = settings(display={"read": ["a"], "generation": 2})
     facts = {("container", "mosquitto-test"): "dev"}
 
@@ -100,7 +103,7 @@ def test_a_first_up_from_before_there_was_such_a_file_says_nothing():
     assert expected == Impact(action="none")
 
 
-def test_a_change_that_was_taken_back_on_the_host_is_to_be_put_in_place():
+def test_rolled_back_change_is_detected_by_its_stamp():
     assert withdrawn(HostFacts(facts={("known", ":rules"): "withdrawn-1000"})) == "withdrawn-1000"
     assert withdrawn(HostFacts(facts={("known", ":rules"): "0123456789abcdef"})) == ""
     assert withdrawn(HostFacts(facts={})) == ""

@@ -1,4 +1,4 @@
-"""mosquitto.conf says what the stack file says, and lets nobody in without a password."""
+"""mosquitto.conf, rendered from the settings."""
 
 import pytest
 from declared import settings_of, smallest
@@ -12,7 +12,7 @@ def lines_of(**broker):
     return render_conf(Settings.parse(smallest(**broker)).broker).splitlines()
 
 
-def test_prod_has_the_seeds_tuning():
+def test_prod_has_the_tuning_of_the_manual_setup_guide():
     lines = render_conf(settings_of("prod").broker).splitlines()
 
     assert {
@@ -27,11 +27,11 @@ def test_prod_has_the_seeds_tuning():
         "max_queued_messages 10000",
         "max_inflight_messages 100",
     } <= set(lines)
-    # One less than the seed's: docs/explanation/decisions/0009-max-packet-size.md.
+    # One byte less than in the guide: docs/explanation/decisions/0009-max-packet-size.md.
     assert f"max_packet_size {LARGEST_ANNOUNCED}" in lines
 
 
-def test_each_listener_has_its_protocol_and_its_own_limit():
+def test_listeners_have_protocol_and_limit():
     text = render_conf(settings_of("prod").broker)
 
     assert text.endswith(
@@ -41,15 +41,15 @@ def test_each_listener_has_its_protocol_and_its_own_limit():
     )
 
 
-def test_no_option_that_counts_by_listener_stands_above_the_first():
-    """There it would limit nobody, and the file would still look right."""
+def test_options_of_listeners_are_below_a_listener():
+    """A limit above the first listener has no effect."""
     lines = render_conf(settings_of("prod").broker).splitlines()
 
     first = lines.index("listener 1883")
     assert not any(line.startswith(("max_connections", "protocol")) for line in lines[:first])
 
 
-def test_a_listener_may_have_a_limit_of_its_own():
+def test_listener_limit_overrides_the_default():
     lines = lines_of(
         listeners={
             "mqtt": {"port": 1883},
@@ -63,21 +63,21 @@ def test_a_listener_may_have_a_limit_of_its_own():
     ]
 
 
-def test_anonymous_clients_are_refused_before_any_listener_is_named():
+def test_anonymous_clients_are_refused_on_every_listener():
     for stack in ("dev", "prod"):
         lines = render_conf(settings_of(stack).broker).splitlines()
         assert lines.index("allow_anonymous false") < lines.index("listener 1883")
         assert "allow_anonymous true" not in lines
 
 
-def test_no_directive_stands_there_twice_but_those_that_may():
+def test_only_log_directives_are_repeated():
     lines = [line for line in lines_of() if line and not line.startswith("#")]
     words = [line.split()[0] for line in lines]
 
     assert {word for word in words if words.count(word) > 1} <= {"log_dest", "log_type"}
 
 
-def test_logs_go_to_docker_and_to_the_file_that_is_tailed():
+def test_logs_go_to_stdout_and_to_the_declared_file():
     lines = lines_of(logging={"file": "broker.log", "types": ["error", "debug"]})
 
     assert "log_dest stdout" in lines
@@ -88,16 +88,16 @@ def test_logs_go_to_docker_and_to_the_file_that_is_tailed():
     ]
 
 
-def test_files_keep_their_names():
+def test_declared_file_names_are_used():
     lines = lines_of(files={"passwords": "users", "acl": "rules"})
 
     assert "password_file /mosquitto/config/users" in lines
     assert "acl_file /mosquitto/config/rules" in lines
 
 
-def test_what_only_a_start_applies_changes_the_digest_and_what_a_reload_takes_does_not():
-    def digest(**parts):
-        return start_digest(Settings.parse(smallest() | parts).broker)
+def test_start_digest_changes_only_with_options_that_need_a_start():
+    def digest(**sections):
+        return start_digest(Settings.parse(smallest() | sections).broker)
 
     tuned = smallest(limits={"maxQueuedMessages": 5})
     assert digest() != digest(**tuned)
@@ -107,7 +107,7 @@ def test_what_only_a_start_applies_changes_the_digest_and_what_a_reload_takes_do
     assert digest() != digest(**smallest(logging={"maxFiles": 2}))
 
 
-def test_the_reserved_listener_is_on_the_loopback_with_a_limit_of_its_own():
+def test_reserved_listener_is_on_loopback_with_its_own_limit():
     broker = Settings.parse(smallest()).broker
 
     assert render_conf(broker, reserved=True) == render_conf(broker) + (
@@ -115,14 +115,14 @@ def test_the_reserved_listener_is_on_the_loopback_with_a_limit_of_its_own():
     )
 
 
-def test_its_port_is_the_first_that_nothing_else_has():
+def test_reserved_port_is_the_first_free_one():
     listeners = {"mqtt": {"port": 11883}, "web": {"port": 11884, "protocol": "websockets"}}
 
     assert Settings.parse(smallest(listeners=listeners)).broker.reserved_port == 11885
     assert Settings.parse(smallest(health={"port": 12000})).broker.reserved_port == 12000
 
 
-def test_a_port_that_a_listener_has_is_refused_for_it():
+def test_reserved_port_of_a_listener_is_rejected():
     with pytest.raises(SettingsError) as refused:
         Settings.parse(smallest(health={"port": 1883}))
 

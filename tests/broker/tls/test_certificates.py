@@ -1,4 +1,4 @@
-"""What a look at the host makes of certificates: nothing to do, a renewal, or one clear error."""
+"""Certificates: revision, renewal, warnings, errors and outputs."""
 
 import pytest
 from declared import smallest
@@ -40,12 +40,12 @@ def broker_of(tls=None, protocol="mqtt"):
     return Settings.parse(smallest(listeners=listeners)).broker
 
 
-def seen(*lines):
+def facts_of(*lines):
     return HostFacts.parse("\n".join(lines))
 
 
 @pytest.mark.parametrize(
-    ("facts", "number"),
+    ("lines", "number"),
     [
         ((), "1"),
         (("certificates mosquitto-test=never", "certificate secure=due there is none yet"), "1"),
@@ -61,76 +61,83 @@ def seen(*lines):
         ),
     ],
 )
-def test_the_number_rises_when_one_is_due_and_stays_when_none_is(facts, number):
-    assert revision(broker_of({}), seen(*facts)) == number
+def test_revision_rises_only_if_a_certificate_is_due(lines, number):
+    assert revision(broker_of({}), facts_of(*lines)) == number
 
 
-def test_a_bad_file_is_one_line_with_its_path_value_and_way_out():
-    look = seen("certificate secure=wrong key is not the key of /etc/ssl/mqtt.pem; name another")
+def test_unusable_file_is_an_error_with_path_value_and_fix():
+    facts = facts_of(
+        "certificate secure=wrong key is not the key of /etc/ssl/mqtt.pem; name another"
+    )
 
-    assert errors(broker_of(GIVEN), look) == [
+    assert errors(broker_of(GIVEN), facts) == [
         "sentient-mqtt:broker.listeners.secure.tls.key: '/etc/ssl/mqtt.key': is not the key of "
         "/etc/ssl/mqtt.pem; name another."
     ]
 
 
-def test_good_files_or_a_host_that_nobody_looked_at_are_no_problem():
-    assert errors(broker_of(GIVEN), seen("certificate secure=ok")) == []
-    assert errors(broker_of(GIVEN), seen()) == []
+def test_good_files_and_an_unprobed_host_have_no_errors():
+    assert errors(broker_of(GIVEN), facts_of("certificate secure=ok")) == []
+    assert errors(broker_of(GIVEN), facts_of()) == []
 
 
-def test_openssl_is_asked_for_only_where_there_is_tls():
-    look = seen("openssl -=absent")
+def test_openssl_is_required_only_with_tls():
+    facts = facts_of("openssl -=absent")
 
-    (line,) = errors(broker_of({}), look)
+    (line,) = errors(broker_of({}), facts)
     assert "apt-get install openssl" in line
-    assert errors(broker_of(), look) == []
+    assert errors(broker_of(), facts) == []
 
 
-def test_a_given_certificate_that_ends_soon_is_a_warning():
-    (line,) = warnings(broker_of(GIVEN), seen("ends secure=Nov  4 10:15:55 2027 GMT"))
+def test_given_certificate_that_expires_soon_is_a_warning():
+    (line,) = warnings(broker_of(GIVEN), facts_of("ends secure=Nov  4 10:15:55 2027 GMT"))
 
-    assert "'/etc/ssl/mqtt.pem': ends 2027-11-04T10:15:55Z. Put the renewed one there" in line
+    assert (
+        "'/etc/ssl/mqtt.pem': expires 2027-11-04T10:15:55Z. Put the renewed certificate there"
+        in line
+    )
 
 
 @pytest.mark.parametrize(("protocol", "restarted"), [("mqtt", False), ("websockets", True)])
-def test_a_preview_says_who_notices_a_renewal(protocol, restarted):
-    look = seen("certificates mosquitto-test=1", "certificate secure=due it ends soon")
+def test_renewal_note_says_whether_clients_are_disconnected(protocol, restarted):
+    facts = facts_of("certificates mosquitto-test=1", "certificate secure=due it ends soon")
 
     broker = broker_of({}, protocol)
-    (line,) = notes(broker, look)
+    (line,) = notes(broker, facts)
 
-    assert due(broker, look) == {"secure": "it ends soon"}
-    assert line.startswith("Listener secure gets another certificate: it ends soon. A reload")
+    assert due(broker, facts) == {"secure": "it ends soon"}
+    assert line.startswith("Listener secure gets a new certificate: it ends soon. A reload")
     assert ("restart" in line) is restarted
 
 
-def test_the_first_ones_are_no_renewal():
-    look = seen("certificates mosquitto-test=never", "certificate secure=due there is none yet")
+def test_first_certificates_are_no_renewal():
+    facts = facts_of(
+        "certificates mosquitto-test=never", "certificate secure=due there is none yet"
+    )
 
-    assert notes(broker_of({}), look) == []
-
-
-def test_a_ca_that_was_lost_is_a_warning_and_says_who_must_be_told():
-    look = seen("certificates mosquitto-test=4", f"certificate secure=due {LOST}")
-
-    (line,) = warnings(broker_of({}), look)
-
-    assert "The stack's own CA is not on the host any more (/etc/sentient-mqtt/mosq" in line
-    assert "Give it to every client" in line
-    assert revision(broker_of({}), look) == "5"
+    assert notes(broker_of({}), facts) == []
 
 
-def test_the_end_of_the_own_ca_is_a_warning_where_it_is_used():
-    look = seen("authority mosquitto-test=ends Nov  4 10:15:55 2035 GMT")
+def test_lost_ca_is_a_warning():
+    facts = facts_of("certificates mosquitto-test=4", f"certificate secure=due {LOST}")
 
-    (line,) = warnings(broker_of({}), look)
+    (line,) = warnings(broker_of({}), facts)
 
-    assert "The stack's own CA ends 2035-11-04T10:15:55Z, and no certificate lasts longer" in line
-    assert warnings(broker_of(GIVEN), look) == []
+    assert "The stack's own CA is no longer on the host (/etc/sentient-mqtt/mosq" in line
+    assert "Install the new CA on every client" in line
+    assert revision(broker_of({}), facts) == "5"
 
 
-def test_the_output_has_fingerprints_ends_and_the_ca():
+def test_expiring_own_ca_is_a_warning_if_it_is_used():
+    facts = facts_of("authority mosquitto-test=ends Nov  4 10:15:55 2035 GMT")
+
+    (line,) = warnings(broker_of({}), facts)
+
+    assert "The stack's own CA expires 2035-11-04T10:15:55Z, and with it every certificate" in line
+    assert warnings(broker_of(GIVEN), facts) == []
+
+
+def test_output_contains_fingerprints_expiry_and_ca():
     printed = (
         "certificate mqtts AB:CD Nov  4 10:15:55 2027 GMT\n"
         "certificate wss EF:01 Dec 31 00:00:00 2027 GMT\n"
@@ -146,9 +153,9 @@ def test_the_output_has_fingerprints_ends_and_the_ca():
     }
 
 
-def test_without_an_own_ca_there_is_none_in_the_output():
+def test_output_without_own_ca_has_no_ca():
     assert "ca" not in describe_certificates("certificate mqtts AB Nov  4 10:15:55 2027 GMT\n")
 
 
-def test_words_that_are_no_date_stay_as_they_are():
+def test_iso_date_returns_other_text_unchanged():
     assert iso_date("soon") == "soon"

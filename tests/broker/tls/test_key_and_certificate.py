@@ -1,4 +1,4 @@
-"""Supplied certificates are judged before anything is touched, and never quoted."""
+"""Supplied certificates are checked before a deployment, and never quoted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ from broker.credentials.external_secrets import (
 )
 from broker.findings import one_line
 from broker.settings.stack_settings import Settings, SettingsError
-from broker.tls.certificates import certificate_calls, probe_words
+from broker.tls.certificates import certificate_calls, certificate_probes
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def warnings(*given):
     return list(one_line(secret_warnings(*given)))
 
 
-def said_of(text):
+def errors_of(text):
     return errors(settings(), {"certificates": {"mqtts": text}}, NOW)
 
 
@@ -92,8 +92,8 @@ def said_of(text):
         key_pem(ed_key := ed25519.Ed25519PrivateKey.generate()) + certificate("e", ed_key),
     ],
 )
-def test_a_key_with_its_certificates_is_taken_in_any_order_and_of_any_kind(text):
-    assert said_of(text) == []
+def test_key_and_chain_are_accepted_in_any_order_and_of_any_type(text):
+    assert errors_of(text) == []
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_a_key_with_its_certificates_is_taken_in_any_order_and_of_any_kind(text)
         (OWN, "holds no private key in PEM form"),
         (key_pem(KEY), "holds no certificate in PEM form"),
         (key_pem(KEY, b"secret") + OWN, "the key is encrypted"),
-        (key_pem(CA_KEY) + OWN, "the key is not that of the first certificate"),
-        (key_pem(KEY) + CA + OWN, "the key is not that of the first certificate"),
+        (key_pem(CA_KEY) + OWN, "the key does not belong to the first certificate"),
+        (key_pem(KEY) + CA + OWN, "the key does not belong to the first certificate"),
         (
             key_pem(KEY) + OWN + certificate("other", new_key()),
             "the certificate of CN=other did not sign the one before it",
         ),
         (
             key_pem(KEY) + certificate("late", KEY, begins=-9, ends=0),
-            "the certificate of CN=late has expired: it ended 2027-01-31T00:00:00Z",
+            "the certificate of CN=late expired 2027-01-31T00:00:00Z",
         ),
         (
             key_pem(KEY) + certificate("early", KEY, begins=2),
-            "the certificate of CN=early begins 2027-02-02 only",
+            "the certificate of CN=early is not valid before 2027-02-02",
         ),
         (key_pem(KEY)[:80] + OWN, "holds no private key"),
         (key_pem(KEY) + OWN[:80], "holds no certificate"),
@@ -122,26 +122,26 @@ def test_a_key_with_its_certificates_is_taken_in_any_order_and_of_any_kind(text)
         (7, "must be text"),
     ],
 )
-def test_another_is_refused_by_its_path_and_never_quoted(text, rule):
-    (said,) = said_of(text)
+def test_unusable_text_is_an_error_that_does_not_quote_it(text, rule):
+    (message,) = errors_of(text)
 
-    assert said.startswith(f"sentient-mqtt:certificates.mqtts: {rule}")
-    assert "BEGIN " not in said.replace("-----BEGIN PRIVATE KEY-----", "").replace(
+    assert message.startswith(f"sentient-mqtt:certificates.mqtts: {rule}")
+    assert "BEGIN " not in message.replace("-----BEGIN PRIVATE KEY-----", "").replace(
         "-----BEGIN CERTIFICATE-----", ""
     )
 
 
-def test_one_that_is_not_there_is_asked_for_with_the_command_that_sets_it():
-    (said,) = errors(settings(), {}, NOW)
+def test_missing_certificate_is_an_error_with_the_command_that_sets_it():
+    (message,) = errors(settings(), {}, NOW)
 
-    assert said.startswith("sentient-mqtt:broker.listeners.mqtts.tls.certificate: 'supplied': ")
-    assert "pulumi config set --secret --path 'sentient-mqtt:certificates[\"mqtts\"]'" in said
+    assert message.startswith("sentient-mqtt:broker.listeners.mqtts.tls.certificate: 'supplied': ")
+    assert "pulumi config set --secret --path 'sentient-mqtt:certificates[\"mqtts\"]'" in message
     assert errors(settings(), {"certificates": "text"}, NOW) == [
         "sentient-mqtt:certificates: must be an object with one text per listener."
     ]
 
 
-def test_one_that_ends_soon_or_that_nobody_serves_is_spoken_of():
+def test_expiring_or_unused_certificate_is_a_warning():
     soon = key_pem(KEY) + certificate("soon", KEY, ends=30)
     later = key_pem(KEY) + certificate("later", KEY, ends=31)
 
@@ -153,7 +153,7 @@ def test_one_that_ends_soon_or_that_nobody_serves_is_spoken_of():
     ]
 
 
-def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
+def test_certificate_text_is_on_stdin_and_no_file_is_probed():
     broker, text = settings().broker, key_pem(KEY) + OWN
     given = external_certificates(settings(), {"certificates": {"mqtts": text, "wss": "unused"}})
 
@@ -162,19 +162,19 @@ def test_its_text_goes_to_the_host_on_stdin_and_nothing_asks_for_files():
     assert given == {"mqtts": text}
     assert call.words == ("supplied", "mqtts", "127.0.0.1", "8883")
     assert call.text == text
-    assert [each[0] for each in probe_words(broker)] == ["certificates"]
+    assert [call.words[0] for call in certificate_probes(broker)] == ["certificates"]
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"key": "/k.pem"}, "tls.key: '/k.pem': must not be set: it is in the secret"),
         ({"names": ["a.example"]}, "tls.names: "),
         ({"certificate": "suplied"}, "tls.certificate: 'suplied': "),
     ],
 )
-def test_what_contradicts_it_is_refused(more, said):
-    with pytest.raises(SettingsError) as told:
+def test_contradicting_settings_are_rejected(more, message):
+    with pytest.raises(SettingsError) as error:
         settings(**more)
 
-    assert said in str(told.value)
+    assert message in str(error.value)

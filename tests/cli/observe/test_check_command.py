@@ -91,5 +91,5 @@ def test_an_env_file_with_a_misread_password_is_a_failed_check(desk, tried, monk
     assert failed.value.code == 1
     out, err = capsys.readouterr()
     assert "env files" in err
-    assert "/etc/one.env: MQTT_URL or another line is not what it ought to be" in out
+    assert "/etc/one.env: MQTT_URL or another line is not the declared one" in out
     assert "$ecret" not in out

@@ -67,7 +67,7 @@ def test_an_empty_log_has_no_refused_logins(desk, log, capsys):
 def test_more_than_the_limit_is_a_finding_that_names_the_worst_address(desk, log, capsys):
     (log / "mosquitto.log").write_text(LINES)
     with pytest.raises(
-        CommandError, match=r"9 logins were refused.*from 192\.0\.2\.7 \(9 in all\)"
+        CommandError, match=r"9 logins were refused.*from 192\.0\.2\.7 \(9 in total\)"
     ):
         desk.run("refused", "--since", "36500d")
     assert "  9 unknown from 192.0.2.7, last 2026-01-02T03:04:08Z" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+"""
+The functions of the scripts that read from the host, with typed arguments.
+
+See script_functions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from broker.host.script_calls import ScriptCall
+from broker.host.scripts import HostScript
+
+
+class Observe:
+    """Print facts for the checks."""
+
+    script = HostScript.OBSERVE
+
+    @staticmethod
+    def broker(container: str) -> ScriptCall:
+        return ScriptCall.of("broker", container)
+
+    @staticmethod
+    def file(path: str) -> ScriptCall:
+        return ScriptCall.of("file", path)
+
+    @staticmethod
+    def owner(folder: str) -> ScriptCall:
+        return ScriptCall.of("owner", folder)
+
+    @staticmethod
+    def space(folder: str) -> ScriptCall:
+        return ScriptCall.of("space", folder)
+
+    @staticmethod
+    def digest(path: str) -> ScriptCall:
+        return ScriptCall.of("digest", path)
+
+    @staticmethod
+    def passwords(path: str) -> ScriptCall:
+        return ScriptCall.of("passwords", path)
+
+    @staticmethod
+    def blocks(path: str) -> ScriptCall:
+        return ScriptCall.of("blocks", path)
+
+    @staticmethod
+    def backups(folder: str, *, container: str) -> ScriptCall:
+        return ScriptCall.of("backups", folder, container)
+
+
+class Probe:
+    """Print facts about the host."""
+
+    script = HostScript.PROBE
+
+    @staticmethod
+    def host(socket: str) -> ScriptCall:
+        return ScriptCall.of("host", socket)
+
+    @staticmethod
+    def image(name: str) -> ScriptCall:
+        return ScriptCall.of("image", name)
+
+    @staticmethod
+    def standin(pattern: str) -> ScriptCall:
+        return ScriptCall.of("standin", pattern)
+
+    @staticmethod
+    def container(name: str) -> ScriptCall:
+        return ScriptCall.of("container", name)
+
+    @staticmethod
+    def logins(path: str, *, container: str, path_in_container: str) -> ScriptCall:
+        return ScriptCall.of("logins", path, container, path_in_container)
+
+    @staticmethod
+    def port(number: int, *, stack: str) -> ScriptCall:
+        return ScriptCall.of("port", number, stack)
+
+    @staticmethod
+    def folder(
+        path: str,
+        *,
+        mode: str,
+        uid: int | Literal["archives"],
+        gid: int,
+        names: Iterable[str],
+    ) -> ScriptCall:
+        return ScriptCall.of("folder", path, mode, uid, gid, *names)
+
+    @staticmethod
+    def envfile(path: str, *, mark: str) -> ScriptCall:
+        return ScriptCall.of("envfile", path, mark)
+
+    @staticmethod
+    def firewall(*, container: str, short_name: str) -> ScriptCall:
+        return ScriptCall.of("firewall", container, short_name)
+
+    @staticmethod
+    def certificates(*, container: str, folder: str) -> ScriptCall:
+        return ScriptCall.of("certificates", container, folder)
+
+    @staticmethod
+    def certificate(
+        name: str, *, path: str, renew_before: int, certificate: str, key: str, ca: str
+    ) -> ScriptCall:
+        """Inspect a listener's certificate at *path*; the others are empty for the own CA."""
+        return ScriptCall.of("certificate", name, path, renew_before, certificate, key, ca)
+
+    @staticmethod
+    def client_ca(name: str, *, ca: str, path: str) -> ScriptCall:
+        """Inspect the CA of clients at *path*; *ca* is empty for the stack's own."""
+        return ScriptCall.of("client_ca", name, ca, path)
+
+
+class ReadLog:
+    """Print the broker's log."""
+
+    script = HostScript.READ_LOG
+
+    @staticmethod
+    def sightings(path: str, *, minutes: int, size: int, socket: str, image: str) -> ScriptCall:
+        return ScriptCall.of("sightings", path, minutes, size, socket, image)
