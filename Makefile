@@ -22,7 +22,7 @@ help: ## what there is
 up: ## ./brokerctl up, for the stack STACK=dev
 	@./brokerctl up --stack="$$given_STACK"
 
-test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, accepted, e2e
+test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, integration, e2e
 	@$(run) cli.test_suite $(if $(value ONLY),--only="$$given_ONLY")
 
 lint: venv-dev ## the stage `lint` of the tests alone

@@ -27,7 +27,7 @@ LAST_LINES = 40
 NO_TESTS = 5
 """pytest's exit code where it selected none."""
 BIN = Path(sys.executable).parent
-APART = ("tests/engine", "tests/accepted", "tests/e2e")
+APART = ("tests/engine", "tests/integration", "tests/e2e")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +61,9 @@ STAGES = {
         title="unit", paths=("tests", *(f"--ignore={path}" for path in APART)), workers=2
     ),
     "engine": Stage(title="engine", paths=("tests/engine",), workers=2, engine=True),
-    "accepted": Stage(
-        title="accepted by Mosquitto 2.0 and 2.1",
-        paths=("tests/accepted",),
+    "integration": Stage(
+        title="integration: Mosquitto 2.0 and 2.1",
+        paths=("tests/integration",),
         workers=4,
         docker=True,
     ),

@@ -52,7 +52,7 @@ def _all() -> Iterator[Metric]:
 
 
 METRICS = tuple(_all())
-"""Each is told by 2.0 and by 2.1: tests/accepted/test_exporter.py."""
+"""Each is told by 2.0 and by 2.1: tests/integration/test_exporter.py."""
 
 OF_ITS_OWN = ("mqtt2prometheus_connected",)
 """What the exporter says of itself."""

@@ -472,7 +472,7 @@ class Broker(SettingsModel):
 
     @model_validator(mode="after")
     def _version_that_is_kept_to(self) -> Self:
-        # libwebsockets, in 2.0, goes on speaking 1.2: tests/accepted/test_mosquitto_tls.py.
+        # libwebsockets, in 2.0, goes on speaking 1.2: tests/integration/test_mosquitto_tls.py.
         tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         for name, each in self.listeners.items():
             newest = each.tls is not None and each.tls.minimum_version == "1.3"

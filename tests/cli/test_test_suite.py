@@ -15,7 +15,7 @@ from cli.test_suite import STAGES, Stage, Timed, chosen, durations, set_up, slow
 
 
 def test_all_stages_run_where_none_is_named():
-    assert list(chosen("")) == ["lint", "go", "unit", "engine", "accepted", "e2e"]
+    assert list(chosen("")) == ["lint", "go", "unit", "engine", "integration", "e2e"]
     assert chosen(" ") == STAGES
 
 
@@ -28,7 +28,7 @@ def test_stages_that_are_named_run_in_their_order():
 def test_an_unknown_stage_is_refused_with_those_that_exist(only):
     with pytest.raises(Refusal) as refused:
         chosen(only)
-    assert "there are lint, go, unit, engine, accepted, e2e." in str(refused.value)
+    assert "there are lint, go, unit, engine, integration, e2e." in str(refused.value)
 
 
 def test_an_unknown_stage_is_refused_before_anything_is_set_up(desk, monkeypatch):
@@ -64,7 +64,7 @@ def asked(monkeypatch):
         ("lint,go", set()),
         ("unit", {"packages of the tests"}),
         ("engine", {"packages of the tests", "engine"}),
-        ("accepted", {"packages of the tests", "docker", "trixie", "forky"}),
+        ("integration", {"packages of the tests", "docker", "trixie", "forky"}),
         ("e2e", {"packages of the tests", "docker", "trixie", "forky", "engine"}),
         ("lint,unit,engine", {"packages of the tests", "engine"}),
         ("", {"packages of the tests", "docker", "trixie", "forky", "engine"}),

@@ -1,5 +1,5 @@
 """A broker that runs takes new files after a trial, or is left what is within both versions. Here
-its Docker is a small imitation; tests/accepted asks real brokers."""
+its Docker is a small imitation; tests/integration asks real brokers."""
 
 import itertools
 

@@ -1,7 +1,7 @@
 """Env files that any reader reads alike: sh, Docker Compose, systemd and python-dotenv.
 
 What they give is compared with what stands in the file, which is what Docker's --env-file gives:
-tests/accepted/test_env_files_in_docker.py.
+tests/integration/test_env_files_in_docker.py.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def broker(image: str, docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for path in (config, *config.iterdir()):
         os.chown(path, 1883, 1883)
         path.chmod(0o700 if path.is_dir() else 0o600)
-    name = f"accepted-{uuid.uuid4().hex[:8]}"
+    name = f"integration-{uuid.uuid4().hex[:8]}"
     docker(
         *("run", "--detach", "--name", name, *HARDENED),
         *("--volume", f"{config}:/mosquitto/config:ro"),
@@ -144,7 +144,7 @@ def test_scanners_find_its_packages(docker, suite: str, image: str) -> None:
 
 
 def test_without_a_configuration_it_answers_on_its_own_loopback_only(docker, image: str) -> None:
-    name = f"accepted-{uuid.uuid4().hex[:8]}"
+    name = f"integration-{uuid.uuid4().hex[:8]}"
     docker("run", "--detach", "--name", name, image)
     try:
         deadline = time.monotonic() + 90

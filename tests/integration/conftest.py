@@ -241,10 +241,10 @@ def settings_on_this_machine(folder: Path, change: Change) -> Settings:
     content = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())
     raw = {key.partition(":")[2]: value for key, value in content["config"].items()}
     raw = copy.deepcopy(raw)
-    raw["broker"]["container"] = f"accepted-{secrets.token_hex(4)}"
+    raw["broker"]["container"] = f"integration-{secrets.token_hex(4)}"
     raw["broker"]["folders"] = {each: str(folder / each) for each in ("config", "data", "log")}
     raw["broker"]["backups"]["folder"] = str(folder / "backups")
-    # Of a user that a change may take out: tests/accepted/test_exporter.py declares its own.
+    # Of a user that a change may take out: tests/integration/test_exporter.py declares its own.
     del raw["broker"]["monitoring"]
     for listener in raw["broker"]["listeners"].values():
         listener["port"] = free_port()
