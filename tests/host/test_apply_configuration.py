@@ -35,8 +35,9 @@ case "$*" in
       sed -i 1d "$state/deaf"
       exit 0
     fi
-    if [ -e "$state/slips" ]; then echo bad >"$state/loaded-$who"; exit 0; fi
-    if grep -q slip "$reads/acl"; then echo bad; else cat "$reads/acl"; fi >"$state/loaded-$who" ;;
+    if [ -e "$state/always-bad" ]; then echo bad >"$state/loaded-$who"; exit 0; fi
+    if grep -q fails-on-reload "$reads/acl"; then echo bad >"$state/loaded-$who"; exit 0; fi
+    cat "$reads/acl" >"$state/loaded-$who" ;;
   restart*) cp "$reads/acl" "$state/loaded-$who" ;;
   stop*) rm -f "$state/running" ;;
   *mosquitto_pub*)
@@ -195,7 +196,7 @@ REVERTED = (
 
 
 def test_granted_access_is_reverted_if_the_broker_rejects_the_files(host, broker):
-    done = broker.apply("old", "slip")
+    done = broker.apply("old", "fails-on-reload")
 
     assert done.returncode == 1
     assert f"the broker did not load the new files. {REVERTED}. The broker enforces" in done.stderr
@@ -207,7 +208,7 @@ def test_granted_access_is_reverted_if_the_broker_rejects_the_files(host, broker
 def test_revoked_access_stays_revoked_if_the_broker_rejects_the_files(broker):
     (broker.folder / "passwd").write_text("gone:1\nrotated:old\nstays:1\n")
 
-    done = broker.apply("slip", users="comes:1\nrotated:new\nstays:1\n")
+    done = broker.apply("fails-on-reload", users="comes:1\nrotated:new\nstays:1\n")
 
     assert done.returncode == 1
     assert broker.acl() == broker.loaded() == rules()
@@ -220,7 +221,7 @@ def test_revoked_access_stays_revoked_if_the_broker_rejects_the_files(broker):
 
 
 def test_next_run_completes_a_reverted_change(broker):
-    broker.apply("slip", users="comes:1\nstays:1\n")
+    broker.apply("fails-on-reload", users="comes:1\nstays:1\n")
 
     assert broker.apply("new", users="comes:1\nstays:1\n").returncode == 0
     assert broker.acl() == broker.loaded() == rules("new")
@@ -347,7 +348,7 @@ def test_revert_does_not_restore_files_of_other_names(broker):
     (broker.folder / "passwd").unlink()
     broker.conf = names.format("acl", "passwd")
 
-    assert broker.apply("old", "slip").returncode == 1
+    assert broker.apply("old", "fails-on-reload").returncode == 1
     assert (broker.folder / "mosquitto.conf").read_text() == broker.conf
     assert broker.users() == ["stays:1"]
     assert broker.acl() == rules("old")
@@ -357,7 +358,7 @@ def test_revert_restores_mosquitto_conf_if_it_names_the_same_files(broker):
     (broker.folder / "mosquitto.conf").write_text("log_type error\n")
     broker.conf = "log_type all\n"
 
-    assert broker.apply("slip").returncode == 1
+    assert broker.apply("fails-on-reload").returncode == 1
     assert (broker.folder / "mosquitto.conf").read_text() == "log_type error\n"
 
 
@@ -375,7 +376,7 @@ def test_client_that_could_not_run_does_not_count_as_refused(host, broker):
 
 def test_broker_that_grants_full_access_after_a_revert_is_stopped(broker):
     broker.clock()
-    (broker.state / "slips").touch()
+    (broker.state / "always-bad").touch()
     broker.apply("new")
     (broker.state / "running").touch()
 
@@ -433,11 +434,11 @@ def test_no_login_is_in_place_without_its_rules_during_a_change(broker):
 
 
 def test_no_login_is_in_place_without_its_rules_during_a_revert(broker):
-    done, states = renames(broker, "new", "slip")
+    done, states = renames(broker, "new", "fails-on-reload")
 
-    there = [line.replace("new", "new slip") for line in EXPECTED_STATES]
+    there = [line.replace("new", "new fails-on-reload") for line in EXPECTED_STATES]
     assert done.returncode == 1
-    assert states == [*there, "stays new slip", "stays"]
+    assert states == [*there, "stays new fails-on-reload", "stays"]
     assert broker.users() == ["stays:2"]
 
 

@@ -1,4 +1,4 @@
-"""A backup holds what the broker held, a restore brings it back, and nothing takes its place."""
+"""A backup holds the broker's data, a restore brings it back, and other data is not accepted."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ def folder(running) -> Path:
 
 def archives(running) -> list[Path]:
     found = folder(running).glob("*Z.tar.gz*")
-    return sorted(each for each in found if not each.name.startswith("."))
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def backup(running, *, recipient=None, well=True, keep=None):
@@ -89,137 +89,139 @@ def restore(
     return Report.parse(done.stdout) if well else done.stderr
 
 
-def remember(running, number, *, text="as it was"):
-    """Have *number* retained messages, and as many that wait for a client that is away."""
+def publish_messages(running, number, *, text="as it was"):
+    """Publish *number* retained messages, and as many for a disconnected client."""
     with session(running) as reader:
         reader.subscribe("paragon/room/events/#")
     with running.client("admin") as admin:
-        for each in range(number):
-            admin.publish(f"paragon/room/status/{each}", f"{text} {each}", retain=True)
-            admin.publish(f"paragon/room/events/{each}", f"{text} {each}")
+        for index in range(number):
+            admin.publish(f"paragon/room/status/{index}", f"{text} {index}", retain=True)
+            admin.publish(f"paragon/room/events/{index}", f"{text} {index}")
 
 
 def session(running) -> Client:
     return running.client("sentient_api_prod", session="away")
 
 
-def kept(running) -> dict[str, str]:
-    """Return each retained message."""
+def retained_messages(running) -> dict[str, str]:
+    """Return the retained messages by topic."""
     with running.client("admin") as admin:
         admin.subscribe("paragon/room/status/#")
         with running.client("admin") as other:
             other.publish("paragon/room/status/last", "last")
         admin.got("paragon/room/status/last", "last", within=300)
-        return {each.topic: each.text for each in admin.received if each.retained}
+        return {message.topic: message.text for message in admin.received if message.retained}
 
 
 def delivered(running) -> list[str]:
-    """Return what waited for the client that was away."""
+    """Return the messages that were queued for the disconnected client."""
     with session(running) as reader, running.client("admin") as admin:
         admin.publish("paragon/room/events/last", "last")
         reader.got("paragon/room/events/last", "last", within=300)
-        return [each.text for each in reader.received if each.text != "last"]
+        return [message.text for message in reader.received if message.text != "last"]
 
 
-def lose_everything(running):
-    """What happens to a data folder on a disk that dies."""
+def replace_with_empty_data(running):
+    """Replace the broker by one with an empty data folder."""
     running.docker("rm", "--force", "--volumes", running.broker.container)
     shutil.rmtree(running.broker.folders.data)
     running.start()
 
 
-def nothing_of_its_own(running):
-    data = {each.name for each in Path(running.broker.folders.data).iterdir()}
+def assert_no_leftovers(running):
+    data = {path.name for path in Path(running.broker.folders.data).iterdir()}
     assert data <= {"mosquitto.db"}
     assert not [
-        each.name
-        for each in folder(running).glob(".*")
-        if each.name.startswith((".partial", ".stage"))
+        path.name
+        for path in folder(running).glob(".*")
+        if path.name.startswith((".partial", ".stage"))
     ]
 
 
-def test_ten_thousand_retained_and_ten_thousand_that_wait_come_back(running, line):
-    remember(running, MANY)
+def test_retained_and_queued_messages_are_restored(running, line):
+    publish_messages(running, MANY)
     made = backup(running)
     assert made.facts["retained"] == made.facts["queued"] == str(MANY)
     assert made.facts["sessions"] == "1"
     tried = drill(running)
     assert tried.facts["archive"] == made.facts["archive"]
-    lose_everything(running)
-    assert kept(running) == {}
+    replace_with_empty_data(running)
+    assert retained_messages(running) == {}
 
-    seen = restore(running, action="look")
-    assert seen.facts["replaces"].split()[1:] == ["0", "0"]
-    assert kept(running) == {} or set(kept(running)) == {"paragon/room/status/last"}
+    preview = restore(running, action="look")
+    assert preview.facts["replaces"].split()[1:] == ["0", "0"]
+    assert retained_messages(running) == {} or set(retained_messages(running)) == {
+        "paragon/room/status/last"
+    }
     done = restore(running)
 
-    said = [f"as it was {each}" for each in range(MANY)]
-    found = kept(running)
-    assert [found[f"paragon/room/status/{each}"] for each in range(MANY)] == said
+    expected = [f"as it was {index}" for index in range(MANY)]
+    found = retained_messages(running)
+    assert [found[f"paragon/room/status/{index}"] for index in range(MANY)] == expected
     assert len(found) == MANY
-    # Each once, in the order in which they were published.
+    # Every message once, in the order of publication.
     waited = delivered(running)
-    assert waited == said
+    assert waited == expected
     assert Path(done.facts["kept"]).is_dir()
-    nothing_of_its_own(running)
+    assert_no_leftovers(running)
     row = f"| {line} | {MANY:,} and {MANY:,} | {len(found):,} | {len(waited):,}, in their order |\n"
     assert row in PAGE.read_text(encoding="utf-8"), f"{PAGE} doesn't say:\n{row}"
 
 
-def test_the_archive_is_roots_alone_and_names_what_it_holds(running):
-    remember(running, 3)
+def test_archive_is_readable_by_root_only_and_lists_its_files(running):
+    publish_messages(running, 3)
     made = backup(running)
     (archive,) = archives(running)
     assert archive.stat().st_mode & 0o777 == 0o600
     assert archive.stat().st_uid == 0
     assert folder(running).stat().st_mode & 0o777 == 0o700
     assert made.facts["archive"] == str(archive)
-    # The login of the check that follows a change is one, too.
+    # The canary has a login, too.
     assert made.facts["logins"] == str(len(running.passwords) + 1)
     with tarfile.open(archive) as packed:
-        names = {each.name for each in packed.getmembers() if each.isfile()}
+        names = {member.name for member in packed.getmembers() if member.isfile()}
         manifest = packed.extractfile("manifest").read().decode()
     assert names == {
         "manifest",
         "data/mosquitto.db",
-        *(f"config/{each}" for each in (
+        *(f"config/{name}" for name in (
             "mosquitto.conf", "mosquitto_passwd", "mosquitto.acl", "logins",
             "health/mosquitto_sub", "canary/mosquitto_pub",
         )),
     }  # fmt: skip
     assert f"container {running.broker.container}\n" in manifest
-    assert not any(each in manifest for each in running.passwords.values())
+    assert not any(password in manifest for password in running.passwords.values())
 
 
-def test_what_was_written_after_the_backup_is_kept_aside_and_can_come_back(running):
-    remember(running, 5, text="first")
+def test_replaced_database_is_kept_and_can_be_restored(running):
+    publish_messages(running, 5, text="first")
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
-    # Of a start that did not come to its end.
+    # A copy from before an incomplete start.
     unfinished = Path(running.broker.folders.data) / ".before-start"
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy of nine")
-    belongs_to_the_broker(unfinished)
+    give_to_the_broker(unfinished)
 
     done = restore(running)
 
     only = Path(done.facts["kept"]) / "before-start.db"
     assert only.read_text() == "the only copy of nine"
     assert not unfinished.exists()
-    assert kept(running)["paragon/room/status/0"] == "first 0"
+    assert retained_messages(running)["paragon/room/status/0"] == "first 0"
     aside = Path(done.facts["kept"]) / "mosquitto.db"
     running.docker("stop", running.broker.container)
     shutil.copy2(aside, Path(running.broker.folders.data) / "mosquitto.db")
     running.docker("start", running.broker.container)
     running.await_answer()
-    assert kept(running)["paragon/room/status/0"] == "second"
+    assert retained_messages(running)["paragon/room/status/0"] == "second"
 
 
-def belongs_to_the_broker(place):
-    for each in (place, *place.iterdir()):
-        os.lchown(each, 1883, 1883)
+def give_to_the_broker(place):
+    for path in (place, *place.iterdir()):
+        os.lchown(path, 1883, 1883)
 
 
 def damage_truncated(archive, tmp_path):
@@ -239,8 +241,8 @@ def repack(archive, tmp_path, change):
         packed.extractall(place, filter="tar")
     change(place)
     with tarfile.open(tmp_path / archive.name, "w:gz") as packed:
-        for each in sorted(place.iterdir()):
-            packed.add(each, each.name)
+        for path in sorted(place.iterdir()):
+            packed.add(path, path.name)
 
 
 def damage_tampered(archive, tmp_path):
@@ -290,55 +292,55 @@ def damage_not_one(archive, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "error"),
     [
-        (damage_truncated, "it ends early, or is no gzip"),
-        (damage_flipped, "it ends early, or is no gzip"),
+        (damage_truncated, "it is truncated, or is not a gzip file"),
+        (damage_flipped, "it is truncated, or is not a gzip file"),
         (damage_tampered, "a file differs from the manifest"),
         (damage_added, "it holds files that the manifest does not name"),
-        (damage_linked, "it holds something else than files"),
+        (damage_linked, "it holds links or special files"),
         (damage_unhashed, "it holds files that the manifest does not name"),
         (
             damage_counts,
-            "a broker finds 4 1 4 in it (retained messages, sessions, messages that wait)",
+            "a broker finds 4 1 4 in it (retained messages, sessions, queued messages)",
         ),
-        (damage_foreign, "it is none of ours"),
-        (damage_not_one, "it ends early, or is no gzip"),
+        (damage_foreign, "this program did not make it"),
+        (damage_not_one, "it is truncated, or is not a gzip file"),
     ],
-    ids=lambda each: getattr(each, "__name__", ""),
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_bad_archive_is_named_and_nothing_is_touched(damaged, damage, said, tmp_path):
+def test_damaged_archive_is_an_error_and_changes_nothing(damaged, damage, error, tmp_path):
     (archive,) = archives(damaged)
     damage(archive, tmp_path)
     bad = tmp_path / archive.name
     before = damaged.docker("inspect", "--format", "{{.State.StartedAt}}", damaged.broker.container)
 
-    for each in (drill(damaged, bad, well=False), restore(damaged, bad, well=False)):
-        assert said in each
-        assert str(bad) in each
-        assert "Not" in each.title()
+    for message in (drill(damaged, bad, well=False), restore(damaged, bad, well=False)):
+        assert error in message
+        assert str(bad) in message
+        assert "Not" in message.title()
     assert before == damaged.docker(
         "inspect", "--format", "{{.State.StartedAt}}", damaged.broker.container
     )
-    nothing_of_its_own(damaged)
+    assert_no_leftovers(damaged)
 
 
 @pytest.fixture(scope="module")
 def damaged(start, tmp_path_factory):
-    """A broker with one archive, that nothing of these tests may touch."""
+    """Return a broker with one archive, which no test may change."""
     place = tmp_path_factory.mktemp("backups")
 
     def change(raw):
         raw["broker"]["backups"] = {"folder": str(place / "backups")}
 
     running = start(change)
-    remember(running, 4)
+    publish_messages(running, 4)
     backup(running)
     return running
 
 
-def test_what_has_ended_in_an_archive_since_is_no_damage_and_is_said(damaged, tmp_path):
-    """Its manifest names two messages and a session that have an end of their own."""
+def test_expired_messages_and_sessions_are_no_damage_and_are_reported(damaged, tmp_path):
+    """The manifest names a retained message and a session that have expired since."""
     (archive,) = archives(damaged)
 
     def change(place):
@@ -355,8 +357,8 @@ def test_what_has_ended_in_an_archive_since_is_no_damage_and_is_said(damaged, tm
     assert found.ended().startswith("It held 5 retained messages, 2 sessions")
 
 
-def test_of_some_retained_messages_none_is_damage(damaged, tmp_path):
-    """A broker that finds nothing in a database has not read it."""
+def test_archive_without_its_retained_messages_is_damaged(damaged, tmp_path):
+    """A broker that counts no retained message has not read the database."""
     (archive,) = archives(damaged)
 
     def change(place):
@@ -369,35 +371,35 @@ def test_of_some_retained_messages_none_is_damage(damaged, tmp_path):
     assert "a broker finds 0 0 0 in it" in drill(damaged, tmp_path / archive.name, well=False)
 
 
-def test_a_session_that_ended_in_the_archive_does_not_keep_the_rest_from_coming_back(running):
-    """`SessionExpiryInterval`, as MQTT 5 has it, and a night between backup and restore."""
+def test_archive_with_an_expired_session_is_restored(running):
+    """The session has a `SessionExpiryInterval` that ends between backup and restore."""
     with running.client("sentient_api_prod", session="short", expiry=60) as reader:
         reader.subscribe("paragon/room/events/#")
     with running.client("admin") as admin:
-        for each in range(4):
-            admin.publish(f"paragon/room/status/{each}", "kept", retain=True)
-            admin.publish(f"paragon/room/events/{each}", "waits")
+        for index in range(4):
+            admin.publish(f"paragon/room/status/{index}", "kept", retain=True)
+            admin.publish(f"paragon/room/events/{index}", "waits")
     made = backup(running)
-    assert [made.facts[each] for each in ("retained", "sessions", "queued")] == ["4", "1", "4"]
+    assert [made.facts[key] for key in ("retained", "sessions", "queued")] == ["4", "1", "4"]
 
-    found = eventually(lambda: (seen := drill(running)).facts["sessions"] == "0" and seen, 60)
+    found = eventually(lambda: (report := drill(running)).facts["sessions"] == "0" and report, 60)
 
     assert found.ended()
-    lose_everything(running)
+    replace_with_empty_data(running)
     restore(running)
-    assert len(kept(running)) == 4
+    assert len(retained_messages(running)) == 4
 
 
-def test_an_archive_that_is_not_there(damaged):
+def test_missing_archive_is_an_error(damaged):
     assert "/nowhere.tar.gz: is not on the host" in restore(damaged, "/nowhere.tar.gz", well=False)
 
 
-def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
-    said = restore(damaged, stack="dev", well=False)
-    assert "is of stack prod" in said
-    assert "say --other" in said
+def test_archive_of_another_stack_needs_an_option(damaged):
+    error = restore(damaged, stack="dev", well=False)
+    assert "is of stack prod" in error
+    assert "add --other" in error
     assert restore(damaged, stack="dev", other=True, action="look").facts["retained"] == "4"
-    # That it was tried there tells nothing of the archives of that stack.
+    # A drill on another stack proves nothing for the archives of that stack.
     note = folder(damaged) / f".drilled-{damaged.broker.container}"
     note.unlink(missing_ok=True)
     (archive,) = archives(damaged)
@@ -407,30 +409,32 @@ def test_another_stacks_archive_comes_in_only_where_that_is_said(damaged):
     assert note.read_text().split()[1] == archive.name
 
 
-def test_it_comes_back_on_another_host_in_other_folders(damaged, start, tmp_path):
+def test_restore_on_another_host_in_other_folders(damaged, start, tmp_path):
     (archive,) = archives(damaged)
     elsewhere = start(lambda raw: raw["broker"].update(backups={"folder": str(tmp_path / "new")}))
     assert elsewhere.broker.folders != damaged.broker.folders
 
-    assert "say --other" in restore(elsewhere, archive, well=False)
+    assert "add --other" in restore(elsewhere, archive, well=False)
     restore(elsewhere, archive, other=True)
 
-    assert sorted(kept(elsewhere).values()) == [f"as it was {each}" for each in range(4)]
-    assert delivered(elsewhere) == [f"as it was {each}" for each in range(4)]
+    assert sorted(retained_messages(elsewhere).values()) == [
+        f"as it was {index}" for index in range(4)
+    ]
+    assert delivered(elsewhere) == [f"as it was {index}" for index in range(4)]
 
 
-def test_an_archive_with_whose_files_nobody_could_log_in(damaged, tmp_path):
+def test_archive_with_whose_files_no_user_could_log_in_is_an_error(damaged, tmp_path):
     (archive,) = archives(damaged)
 
     def without_rules(place):
         manifest = place / "manifest"
         lines = manifest.read_text().splitlines(keepends=True)
-        manifest.write_text("".join(each for each in lines if "mosquitto.acl" not in each))
+        manifest.write_text("".join(line for line in lines if "mosquitto.acl" not in line))
         (place / "config/mosquitto.acl").unlink()
 
     repack(archive, tmp_path, without_rules)
     bad = tmp_path / archive.name
-    assert "holds no mosquitto.acl: nobody could log in" in drill(damaged, bad, well=False)
+    assert "holds no mosquitto.acl: no user could log in" in drill(damaged, bad, well=False)
 
     def with_more_logins(place):
         manifest = place / "manifest"
@@ -441,27 +445,27 @@ def test_an_archive_with_whose_files_nobody_could_log_in(damaged, tmp_path):
     assert "holds other logins than its manifest says" in drill(damaged, bad, well=False)
 
 
-def test_a_full_disk_leaves_the_backups_there_were(running):
+def test_full_disk_keeps_the_previous_backups(running):
     small = folder(running)
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], check=True)
     try:
-        remember(running, 3)
+        publish_messages(running, 3)
         backup(running)
         (first,) = archives(running)
         with running.client("admin") as admin:
             admin.publish("paragon/room/status/large", os.urandom(400_000), retain=True)
-        said = backup(running, well=False)
-        assert "is the disk full? No backup was made, and none was removed" in said
+        error = backup(running, well=False)
+        assert "is the disk full? No backup was made, and none was removed" in error
         assert archives(running) == [first]
-        nothing_of_its_own(running)
+        assert_no_leftovers(running)
         assert drill(running).facts["retained"] == "3"
     finally:
         subprocess.run(["umount", small], check=True)
 
 
-def begun(running):
-    """Return a backup that has begun, in a process group of its own."""
+def started_backup(running):
+    """Start a backup in its own process group and return the process."""
     scripts = host_scripts(*SCRIPTS)
     calls = backup_calls(running.broker, running.broker.backups, STACK, SOCKET)
     process = subprocess.Popen(
@@ -477,9 +481,9 @@ def begun(running):
     return process
 
 
-def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
-    remember(running, 3)
-    first = begun(running)
+def test_second_concurrent_backup_is_refused(running):
+    publish_messages(running, 3)
+    first = started_backup(running)
     eventually((folder(running) / f".stage-{running.broker.container}" / "data").exists, 30)
     assert "another backup, drill or restore is under way" in backup(running, well=False)
     assert first.wait(60) == 0
@@ -488,11 +492,11 @@ def test_of_two_at_once_the_second_is_told_and_the_first_is_whole(running):
 
 
 @pytest.mark.parametrize("tool", ["tar", "sync"])
-def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(
+def test_killed_backup_leaves_no_archive_and_the_next_succeeds(
     running, tool, tmp_path, monkeypatch
 ):
-    """Before it is packed, and when it was opened again and has no name yet."""
-    remember(running, 3)
+    """Killed before the archive is packed, and before it is renamed."""
+    publish_messages(running, 3)
     reached = tmp_path / "reached"
     stub = tmp_path / "stubs" / tool
     stub.parent.mkdir()
@@ -500,7 +504,7 @@ def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(
     stub.chmod(0o755)
     with monkeypatch.context() as patched:
         patched.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
-        first = begun(running)
+        first = started_backup(running)
     eventually(reached.exists, 30)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(10)
@@ -508,29 +512,29 @@ def test_one_that_was_killed_leaves_no_archive_and_the_next_is_whole(
     assert running.state() == "running"
     backup(running)
     assert drill(running).facts["retained"] == "3"
-    nothing_of_its_own(running)
+    assert_no_leftovers(running)
 
 
-def test_old_ones_go_once_a_newer_one_stands(running):
-    remember(running, 2)
+def test_old_archives_are_deleted_after_a_new_one(running):
+    publish_messages(running, 2)
     place = folder(running)
     place.mkdir(mode=0o700)
     name = running.broker.container
     for day in range(1, 5):
         (place / f"{name}-2020010{day}T033000Z.tar.gz").write_text("of a year ago")
-    (place / "somebodys-20200101T033000Z.tar.gz").write_text("not ours")
+    (place / "another-20200101T033000Z.tar.gz").write_text("of another broker")
     made = backup(running)
-    assert [each.name for each in archives(running) if each.name.startswith(name)] == [
+    assert [path.name for path in archives(running) if path.name.startswith(name)] == [
         f"{name}-20200103T033000Z.tar.gz",
         f"{name}-20200104T033000Z.tar.gz",
         Path(made.facts["archive"]).name,
     ]
-    assert (place / "somebodys-20200101T033000Z.tar.gz").exists()
+    assert (place / "another-20200101T033000Z.tar.gz").exists()
 
 
-def test_names_of_a_time_to_come_are_neither_the_latest_nor_in_the_way(running):
-    """Of a clock that was wrong once: a newer one took its own archive for the oldest."""
-    remember(running, 2)
+def test_archives_with_a_future_time_are_not_the_latest(running):
+    """A wrong clock made them; a new archive must not be deleted as the oldest."""
+    publish_messages(running, 2)
     place = folder(running)
     place.mkdir(mode=0o700)
     name = running.broker.container
@@ -542,60 +546,60 @@ def test_names_of_a_time_to_come_are_neither_the_latest_nor_in_the_way(running):
     assert drill(running).facts["archive"] == str(made)
 
 
-def test_the_last_archive_with_messages_outlives_those_of_a_broker_that_lost_them(running):
-    remember(running, 2)
+def test_last_archive_with_messages_is_kept_after_a_data_loss(running):
+    publish_messages(running, 2)
     full = Path(backup(running).facts["archive"])
-    lose_everything(running)
+    replace_with_empty_data(running)
     empty = Path(backup(running, keep=1).facts["archive"])
     assert archives(running) == [full, empty]
-    # What has messages again takes its place.
-    remember(running, 1)
+    # A newer archive with messages replaces it.
+    publish_messages(running, 1)
     last = Path(backup(running, keep=1).facts["archive"])
     assert archives(running) == [last]
 
 
-def test_encrypted_only_its_identity_opens_it(running, tmp_path):
+def test_encrypted_archive_needs_its_identity(running, tmp_path):
     identities = []
-    for each in ("ours", "another"):
-        path = tmp_path / each
+    for name in ("own", "another"):
+        path = tmp_path / name
         subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
         identities.append(path.read_text())
     public = subprocess.run(
-        ["age-keygen", "-y", tmp_path / "ours"], check=True, capture_output=True, text=True
+        ["age-keygen", "-y", tmp_path / "own"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    remember(running, 3)
+    publish_messages(running, 3)
     made = backup(running, recipient=public)
     (archive,) = archives(running)
     assert archive.name.endswith(".tar.gz.age")
     assert made.facts["archive"] == str(archive)
     assert archive.read_bytes().startswith(b"age-encryption.org/v1")
 
-    assert "is encrypted; say --identity FILE" in drill(running, well=False)
+    assert "is encrypted; add --identity FILE" in drill(running, well=False)
     assert "does not open it with this identity" in drill(
         running, identity=identities[1], well=False
     )
     assert drill(running, identity=identities[0]).facts["retained"] == "3"
-    lose_everything(running)
+    replace_with_empty_data(running)
     restore(running, identity=identities[0])
-    assert len(kept(running)) == 3
+    assert len(retained_messages(running)) == 3
 
 
-def test_a_start_that_fails_brings_back_what_there_was(running, tmp_path, monkeypatch):
-    remember(running, 3, text="first")
+def test_failed_start_restores_the_previous_database(running, tmp_path, monkeypatch):
+    publish_messages(running, 3, text="first")
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
     once = tmp_path / "once"
     body = f'case " $* " in *" start "*) [ -e {once} ] || {{ : >{once}; exit 1; }} ;; esac'
     shim(tmp_path, monkeypatch, body)
-    said = restore(running, well=False)
-    assert "it runs with its own again" in said
-    assert kept(running)["paragon/room/status/0"] == "second"
-    nothing_of_its_own(running)
+    error = restore(running, well=False)
+    assert "it runs with its own again" in error
+    assert retained_messages(running)["paragon/room/status/0"] == "second"
+    assert_no_leftovers(running)
 
 
 def shim(tmp_path, monkeypatch, body):
-    """A ``docker`` before the real one, which is ``$real``: *body* sees ``$*``."""
+    """Put a ``docker`` before the real one, ``$real``; *body* is its sh."""
     file = tmp_path / "bin" / "docker"
     file.parent.mkdir()
     file.write_text(f'#!/bin/sh\nreal={shutil.which("docker")}\n{body}\nexec "$real" "$@"\n')
@@ -605,7 +609,7 @@ def shim(tmp_path, monkeypatch, body):
 
 @pytest.fixture(scope="module")
 def small_disk(start, tmp_path_factory):
-    """A broker whose data has a disk of its own, with an archive of before its last message."""
+    """Return a broker with data on its own disk, and an archive from before its last message."""
     place = tmp_path_factory.mktemp("small")
     data = place / "data"
     data.mkdir()
@@ -616,7 +620,7 @@ def small_disk(start, tmp_path_factory):
         raw["broker"]["backups"] = {"folder": str(place / "backups")}
 
     running = start(change)
-    remember(running, 3, text="first")
+    publish_messages(running, 3, text="first")
     backup(running)
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "second", retain=True)
@@ -626,26 +630,26 @@ def small_disk(start, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
-        # Somebody types Ctrl-C while it ends, and while it is to start.
+        # Ctrl-C while the container stops, and while it starts.
         (
             'case " $* " in *" stop "*) [ -e {once} ] || '
             '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
-            "runs again with what it had. Nothing was restored",
+            "runs again with its own database. Nothing was restored",
         ),
         (
             'case " $* " in *" start "*) [ -e {once} ] || '
             '{{ : >{once}; kill -INT $PPID; "$real" "$@"; exit; }} ;; esac',
             "it runs with its own again",
         ),
-        # Another program takes the disk's last block while nobody is served.
+        # Another program fills the disk during the downtime.
         (
             'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; "$real" "$@"; '
             "dd if=/dev/zero of={data}/filler bs=4k 2>/dev/null; exit 0; }} ;; esac",
-            "runs again with what it had. Nothing was restored",
+            "runs again with its own database. Nothing was restored",
         ),
-        # The restored database can't be written, so nobody can tell whether it is whole.
+        # The restored database can't be saved, so it can't be verified.
         (
             'case " $* " in *" start "*) : >{once} ;; '
             '*"kill -USR1 "*) [ ! -e {once} ] || exit 1 ;; esac',
@@ -654,83 +658,81 @@ def small_disk(start, tmp_path_factory):
     ],
     ids=["interrupted-stop", "interrupted-start", "full", "unwritten"],
 )
-def test_a_restore_that_does_not_come_to_its_end_leaves_nobody_without_a_broker(
-    small_disk, body, said, tmp_path, monkeypatch
+def test_interrupted_restore_leaves_a_running_broker(
+    small_disk, body, message, tmp_path, monkeypatch
 ):
     data = Path(small_disk.broker.folders.data)
-    aside = {each.name for each in folder(small_disk).glob("before-restore-*")}
+    aside = {path.name for path in folder(small_disk).glob("before-restore-*")}
     shim(tmp_path, monkeypatch, body.format(once=tmp_path / "once", data=data))
     try:
-        told = restore(small_disk, well=False)
+        error = restore(small_disk, well=False)
     finally:
         (data / "filler").unlink(missing_ok=True)
 
-    assert said in told
+    assert message in error
     assert small_disk.state() == "running"
     small_disk.await_answer()
-    assert kept(small_disk)["paragon/room/status/0"] == "second"
-    nothing_of_its_own(small_disk)
-    # Where something was put in place, what had been there is kept, and the words say where.
-    new = [each for each in folder(small_disk).glob("before-restore-*") if each.name not in aside]
-    assert bool(new) is ("its own again" in said)
-    assert all(str(each) in told and (each / "mosquitto.db").exists() for each in new)
+    assert retained_messages(small_disk)["paragon/room/status/0"] == "second"
+    assert_no_leftovers(small_disk)
+    # If the database was replaced, the previous one is kept and the message names its folder.
+    new = [path for path in folder(small_disk).glob("before-restore-*") if path.name not in aside]
+    assert bool(new) is ("its own again" in message)
+    assert all(str(path) in error and (path / "mosquitto.db").exists() for path in new)
 
 
-def test_what_was_the_only_copy_before_outlives_a_restore_that_was_interrupted(
-    small_disk, tmp_path, monkeypatch
-):
+def test_interrupted_restore_keeps_an_only_copy(small_disk, tmp_path, monkeypatch):
     unfinished = Path(small_disk.broker.folders.data) / ".before-start"
     unfinished.mkdir()
     (unfinished / "held").write_text("9 0 0\n")
     (unfinished / "mosquitto.db").write_text("the only copy")
-    belongs_to_the_broker(unfinished)
+    give_to_the_broker(unfinished)
     once = tmp_path / "once"
     body = f'case " $* " in *" stop "*) [ -e {once} ] || {{ : >{once}; kill -INT $PPID; }} ;; esac'
     shim(tmp_path, monkeypatch, body)
 
-    told = restore(small_disk, well=False)
+    error = restore(small_disk, well=False)
 
     (copy,) = folder(small_disk).glob("before-restore-*/before-start.db")
     assert copy.read_text() == "the only copy"
-    assert str(copy.parent) in told
+    assert str(copy.parent) in error
     small_disk.await_answer()
 
 
-def test_a_broker_that_starts_again_and_again_on_garbage_is_restored(running, line):
-    remember(running, 3)
+def test_broker_with_an_invalid_database_is_restored(running, line):
+    publish_messages(running, 3)
     backup(running)
     name = running.broker.container
     running.docker("stop", name)
     (Path(running.broker.folders.data) / "mosquitto.db").write_bytes(b"garbage" * 99)
     running.docker("start", name, check=False)
     counted = ("inspect", "--format", "{{.RestartCount}} {{.State.Restarting}}", name)
-    # 2.1 empties it and is up at the second start. 2.0 never is, with pauses that grow.
-    wanted = {"1 false"} if line == "2.1" else {f"{each} true" for each in range(2, 99)}
-    eventually(lambda: running.docker(*counted).strip() in wanted, 30)
+    # 2.1 empties it and runs after the second start. 2.0 restarts forever, with growing pauses.
+    expected = {"1 false"} if line == "2.1" else {f"{count} true" for count in range(2, 99)}
+    eventually(lambda: running.docker(*counted).strip() in expected, 30)
 
     restore(running)
 
     assert running.state() == "running"
-    assert len(kept(running)) == 3
+    assert len(retained_messages(running)) == 3
 
 
-def test_to_the_other_line_and_back(running, line, stand_in):
-    remember(running, 3)
+def test_restore_on_the_other_release_line_and_back(running, line, stand_in):
+    publish_messages(running, 3)
     there = backup(running).facts["archive"]
     here = running.image
     running.image = stand_in(SUITES["2.1" if line == "2.0" else "2.0"])
-    lose_everything(running)
+    replace_with_empty_data(running)
     restore(running, there)
-    assert len(kept(running)) == 3
+    assert len(retained_messages(running)) == 3
     back = backup(running).facts["archive"]
     running.image = here
-    lose_everything(running)
+    replace_with_empty_data(running)
     restore(running, back)
-    assert len(kept(running)) == 3
+    assert len(retained_messages(running)) == 3
     assert len(delivered(running)) == 3
 
 
-def test_a_database_of_a_version_to_come_is_not_read_and_that_is_said(damaged, tmp_path):
+def test_database_of_a_future_version_is_an_error(damaged, tmp_path):
     (archive,) = archives(damaged)
 
     def change(place):
@@ -745,11 +747,11 @@ def test_a_database_of_a_version_to_come_is_not_read_and_that_is_said(damaged, t
         manifest.write_text(text.replace("image ", "image mosquitto:99 was "))
 
     repack(archive, tmp_path, change)
-    said = restore(damaged, tmp_path / archive.name, well=False)
-    assert "can't read its database" in said
-    assert "mosquitto:99" in said
-    assert "Set broker.image" in said
-    nothing_of_its_own(damaged)
+    error = restore(damaged, tmp_path / archive.name, well=False)
+    assert "can't read its database" in error
+    assert "mosquitto:99" in error
+    assert "Set broker.image" in error
+    assert_no_leftovers(damaged)
 
 
 NAMES = (
@@ -760,7 +762,7 @@ NAMES = (
 
 @pytest.fixture
 def outside(tmp_path):
-    """A folder of root's with names that a script works on: C2 of the attack on version 0.1."""
+    """Return a folder of root with names that a script uses (attack C2 on version 0.1)."""
     place = tmp_path / "outside"
     for name in ("data", "config"):
         (place / name).mkdir(parents=True)
@@ -780,8 +782,8 @@ def as_it_is(place):
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
-def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
-    remember(running, 3)
+def test_names_that_a_broker_created_are_not_followed(running, outside, kind):
+    publish_messages(running, 3)
     data = Path(running.broker.folders.data)
     before = as_it_is(outside)
 
@@ -793,7 +795,7 @@ def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
             path.mkdir()
             for inner in ("held", "mosquitto.db", "started"):
                 (path / inner).symlink_to(outside / inner)
-            belongs_to_the_broker(path)
+            give_to_the_broker(path)
         os.lchown(path, 1883, 1883)
 
     def take_all():
@@ -810,7 +812,7 @@ def test_names_that_a_broker_took_lead_nowhere(running, outside, kind):
     take_all()
     done = restore(running)
     running.await_answer()
-    assert len(kept(running)) == 3
+    assert len(retained_messages(running)) == 3
     assert as_it_is(outside) == before
     assert Path(done.facts["kept"], "mosquitto.db").stat().st_uid == 1883
 
@@ -823,9 +825,9 @@ done
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_a_broker_that_puts_links_in_place_of_names_meanwhile_wins_nothing(running, outside):
-    """On version 0.1 a backup deletes the folder `data` of another place, and fills it."""
-    remember(running, 3)
+def test_links_that_a_broker_creates_during_a_run_are_not_followed(running, outside):
+    """In version 0.1 a backup deletes and fills the folder `data` of the link's target."""
+    publish_messages(running, 3)
     backup(running)
     data = Path(running.broker.folders.data)
     before = as_it_is(outside)
@@ -863,8 +865,8 @@ def test_a_broker_that_puts_links_in_place_of_names_meanwhile_wins_nothing(runni
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_a_database_that_is_a_link_shows_nothing_of_the_host(running, outside):
-    remember(running, 3)
+def test_database_that_is_a_link_is_not_read(running, outside):
+    publish_messages(running, 3)
     backup(running)
     running.docker("stop", running.broker.container)
     data = Path(running.broker.folders.data)
@@ -882,4 +884,4 @@ def test_a_database_that_is_a_link_shows_nothing_of_the_host(running, outside):
                 assert "data/mosquitto.db" not in packed.getnames()
         else:
             assert "its own image can't read its database. No backup was made" in done.stderr
-    nothing_of_its_own(running)
+    assert_no_leftovers(running)

@@ -1,4 +1,4 @@
-"""A start or another image never costs the database: it is aside before, and counted after."""
+"""A start or another image never costs the database: it is copied before and counted after."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ SOCKET = "unix:///var/run/docker.sock"
 
 @pytest.fixture
 def running(start):
-    """A broker with messages that it has not written to disk yet."""
+    """Return a broker with messages that it has not saved yet."""
     running = start()
     with running.client("admin") as admin:
         for number in range(MESSAGES):
@@ -78,14 +78,14 @@ def retained(running):
         with running.client("admin") as other:
             other.publish("paragon/room/events/last", "last")
         admin.got("paragon/room/events/last", "last")
-        return sum(each.topic.startswith("paragon/room/status/") for each in admin.received)
+        return sum(message.topic.startswith("paragon/room/status/") for message in admin.received)
 
 
-def leaves_nothing_of_its_own(running, *names):
-    return {each.name for each in data(running).iterdir()} <= {"mosquitto.db", *names}
+def has_no_leftovers(running, *names):
+    return {path.name for path in data(running).iterdir()} <= {"mosquitto.db", *names}
 
 
-def test_what_was_just_published_comes_back_with_the_next_container(running):
+def test_unsaved_messages_are_in_the_next_container(running):
     assert not (data(running) / "mosquitto.db").exists()
 
     done = guard(running)
@@ -96,11 +96,11 @@ def test_what_was_just_published_comes_back_with_the_next_container(running):
     running.replace()
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 def fail_to_start(running, line):
-    """Put a container in the place of this one whose start fails, and empties the database."""
+    """Replace the container by one whose start fails and empties the database."""
     broken = Path(running.broker.folders.config) / "broken.conf"
     conf = Path(running.broker.folders.config) / running.broker.files.conf
     broken.write_text(conf.read_text() + "pid_file /nowhere/mosquitto.pid\n")
@@ -113,7 +113,7 @@ def fail_to_start(running, line):
     if line == "2.1":
         assert (data(running) / "mosquitto.db").stat().st_size < aside.stat().st_size / 2
     else:
-        # As 2.1 does of itself.
+        # 2.1 empties the database by itself.
         (data(running) / "mosquitto.db").unlink()
 
 
@@ -122,7 +122,7 @@ def start_well(running):
     running.docker(*running.container())
 
 
-def test_a_start_that_failed_and_emptied_the_database_is_made_good(running, line):
+def test_database_is_restored_after_a_failed_start(running, line):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
 
@@ -130,18 +130,18 @@ def test_a_start_that_failed_and_emptied_the_database_is_made_good(running, line
     assert ready(running).returncode == 0
 
     assert retained(running) == MESSAGES, line
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
 @pytest.mark.parametrize("gone", [True, False], ids=["container gone", "container ended"])
-def test_what_mends_a_failed_start_finds_the_only_copy_in_place(running, line, gone):
-    """`up` was killed before it saw how the start ended, and the next has another digest."""
+def test_next_up_restores_the_only_copy_after_a_failed_start(running, line, gone):
+    """`up` was killed before it verified the start, and the next one has another digest."""
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     if gone:
         running.docker("rm", running.broker.container)
-        # Nor need it be readable at all.
+        # The database in place may even be unreadable.
         (data(running) / "mosquitto.db").write_bytes(bytes(100))
 
     done = guard(running, digest="another")
@@ -150,11 +150,11 @@ def test_what_mends_a_failed_start_finds_the_only_copy_in_place(running, line, g
     start_well(running)
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_a_restart_by_hand_finds_the_only_copy_in_place(running, line, docker):
+def test_restart_restores_the_only_copy(running, line, docker):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     conf = Path(running.broker.folders.config)
@@ -165,11 +165,11 @@ def test_a_restart_by_hand_finds_the_only_copy_in_place(running, line, docker):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert retained(running) == MESSAGES
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_an_emptied_broker_that_serves_is_replaced_and_then_has_it_back(running, line):
+def test_running_broker_with_an_emptied_database_is_replaced_and_restored(running, line):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     start_well(running)
@@ -180,11 +180,11 @@ def test_an_emptied_broker_that_serves_is_replaced_and_then_has_it_back(running,
     running.replace()
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_where_nobody_can_say_which_of_two_is_right_neither_is_lost(running, line, docker):
+def test_two_different_databases_are_an_error_and_both_kept(running, line, docker):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     start_well(running)
@@ -196,8 +196,8 @@ def test_where_nobody_can_say_which_of_two_is_right_neither_is_lost(running, lin
     done = guard(running, digest="another")
 
     assert done.returncode == 1
-    assert "holds 1 0 0 (retained messages, sessions, messages that wait), and" in done.stderr
-    assert f"holds {MESSAGES} 0 0. Say which of the two: mv " in done.stderr
+    assert "holds 1 0 0 (retained messages, sessions, queued messages), and" in done.stderr
+    assert f"holds {MESSAGES} 0 0. Choose one: mv " in done.stderr
     assert running.state() == "exited"
     shutil.rmtree(data(running) / ".before-start")
     assert restart(running).returncode == 0
@@ -205,7 +205,7 @@ def test_where_nobody_can_say_which_of_two_is_right_neither_is_lost(running, lin
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_a_copy_that_no_start_followed_is_only_older(running, line):
+def test_copy_without_a_following_start_is_replaced(running, line):
     assert guard(running).returncode == 0
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "", retain=True)
@@ -215,7 +215,7 @@ def test_a_copy_that_no_start_followed_is_only_older(running, line):
     assert (data(running) / ".before-start" / "held").read_text() == f"{MESSAGES - 1} 0 0\n"
 
 
-def test_one_that_never_answers_leaves_the_earlier_database_behind(running, line, docker):
+def test_broker_that_never_answers_keeps_the_earlier_database(running, line, docker):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
 
@@ -229,7 +229,7 @@ def test_one_that_never_answers_leaves_the_earlier_database_behind(running, line
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
+def test_busy_broker_keeps_later_messages(running, docker):
     assert guard(running).returncode == 0
     running.replace()
     running.await_answer()
@@ -245,14 +245,14 @@ def test_one_that_is_only_busy_keeps_what_it_was_told_since(running, docker):
     assert done.returncode == 1
     assert "could not log in for 1 seconds" in done.stderr
     assert running.state() == "running"
-    # And the next `up`, which asks again, finds that all is well.
+    # The next `up` verifies the broker.
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES + 1
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, tell):
+def test_killed_guard_keeps_the_only_copy(running, line, tmp_path, tell):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     running.docker("rm", running.broker.container)
@@ -276,20 +276,20 @@ def test_killed_before_any_step_it_keeps_the_only_copy(running, line, tmp_path, 
         shutil.copytree(saved, place)
         shutil.chown(place, 1883, 1883)
         where = ("lib/database.sh commands/before_start.sh", calls, running.broker.host, shims)
-        code, _, said = killing.run(*where, kill_at=step)
+        code, _, output = killing.run(*where, kill_at=step)
 
-        assert code in (-signal.SIGKILL, 0), said
-        kept = [each.read_bytes() for each in place.rglob("mosquitto.db")]
+        assert code in (-signal.SIGKILL, 0), output
+        kept = [path.read_bytes() for path in place.rglob("mosquitto.db")]
         assert copy in kept, f"step {step}"
         if not (place / "mosquitto.db").exists():
             assert killing.run(*where, kill_at=0)[0] == 0, f"step {step}"
             assert (place / "mosquitto.db").read_bytes() == copy, f"step {step}"
     assert step > 5
-    tell(f"the guard: killed before each of {step - 1} steps, the only copy is there")
+    tell(f"the guard: killed before any of {step - 1} steps, it keeps the only copy")
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line, tmp_path):
+def test_killed_restore_of_the_database_is_completed_by_the_next_run(running, line, tmp_path):
     assert guard(running).returncode == 0
     fail_to_start(running, line)
     start_well(running)
@@ -309,19 +309,19 @@ def test_killed_as_it_brings_a_database_back_it_does_the_next_time(running, line
     assert retained(running) == MESSAGES
 
 
-def only_a_session(running):
-    """Leave nothing retained, but somebody who is away and for whom messages wait."""
+def keep_only_a_session(running):
+    """Leave no retained message, and a disconnected client with queued messages."""
     with running.client("sentient_monitor_prod", session="away") as away:
         away.subscribe("paragon/+/events/#")
     with running.client("admin") as admin:
         for number in range(MESSAGES):
             admin.publish(f"paragon/room/status/{number}", "", retain=True)
         for number in range(3):
-            admin.publish("paragon/room/events/x", f"{number} waits")
+            admin.publish("paragon/room/events/x", f"{number} queued")
 
 
-def test_sessions_are_counted_too(running, line):
-    only_a_session(running)
+def test_sessions_are_counted(running, line):
+    keep_only_a_session(running)
     assert guard(running).returncode == 0
     assert (data(running) / ".before-start" / "held").read_text() == "0 1 3\n"
     fail_to_start(running, line)
@@ -330,12 +330,12 @@ def test_sessions_are_counted_too(running, line):
     assert ready(running).returncode == 0
 
     with running.client("sentient_monitor_prod", session="away") as back:
-        back.got("paragon/room/events/x", "2 waits")
+        back.got("paragon/room/events/x", "2 queued")
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_an_image_that_would_cost_a_session_is_refused(running, line, image_that):
-    only_a_session(running)
+def test_image_that_would_lose_a_session_is_refused(running, line, image_that):
+    keep_only_a_session(running)
 
     done = guard(running, image=image_that(FORGETS))
 
@@ -344,8 +344,8 @@ def test_an_image_that_would_cost_a_session_is_refused(running, line, image_that
 
 
 @pytest.mark.parametrize("line", ["2.1"], indirect=True)
-def test_a_database_without_a_container_is_put_aside_too(running, line):
-    """That of a broker which was adopted, or removed by hand."""
+def test_database_without_a_container_is_put_aside(running, line):
+    """The database of an adopted broker, or of one that was removed by hand."""
     running.docker("stop", running.broker.container)
     running.docker("rm", running.broker.container)
 
@@ -358,7 +358,7 @@ def test_a_database_without_a_container_is_put_aside_too(running, line):
     assert retained(running) == MESSAGES
 
 
-def test_what_clients_cleared_in_between_stays_cleared(running):
+def test_messages_that_clients_cleared_stay_cleared(running):
     assert guard(running).returncode == 0
     with running.client("admin") as admin:
         admin.publish("paragon/room/status/0", "", retain=True)
@@ -369,8 +369,8 @@ def test_what_clients_cleared_in_between_stays_cleared(running):
     assert retained(running) == MESSAGES - 1
 
 
-def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, stand_in):
-    (other,) = (stand_in(suite) for each, suite in SUITES.items() if each != line)
+def test_other_release_line_reads_the_database_and_can_be_reverted(running, line, stand_in):
+    (other,) = (stand_in(suite) for release, suite in SUITES.items() if release != line)
 
     done = guard(running, image=other)
 
@@ -379,7 +379,7 @@ def test_the_other_release_line_reads_it_and_there_is_a_way_back(running, line, 
 
 
 FORGETS = 'rm -f /mosquitto/data/.rehearsal/mosquitto.db\nexec /usr/sbin/mosquitto.real "$@"\n'
-NO_WAY_BACK = (
+NOT_REVERTIBLE = (
     "trap 'kill -TERM $broker' TERM\n/usr/sbin/mosquitto.real \"$@\" &\nbroker=$!\n"
     "wait $broker || :\nwait $broker || :\nrm -f /mosquitto/data/.rehearsal/mosquitto.db\n"
 )
@@ -388,12 +388,12 @@ ENDS = "echo 'Error: no such thing'\nexit 3\n"
 
 @pytest.fixture
 def image_that(running, docker, tmp_path):
-    """Return the name of an image whose broker begins with other words."""
+    """Return ``image_that(script)``, which returns an image with *script* instead of the broker."""
     made: list[str] = []
 
-    def make(words):
+    def make(script):
         name = f"localhost/guard-test:{secrets.token_hex(4)}"
-        (tmp_path / "mosquitto").write_text(f"#!/bin/sh\n{words}")
+        (tmp_path / "mosquitto").write_text(f"#!/bin/sh\n{script}")
         (tmp_path / "mosquitto").chmod(0o755)
         container = docker("create", running.image).strip()
         docker("cp", f"{container}:/usr/sbin/mosquitto", str(tmp_path / "real"))
@@ -405,40 +405,38 @@ def image_that(running, docker, tmp_path):
         return name
 
     yield make
-    for each in made:
-        docker("rmi", "--force", each)
+    for name in made:
+        docker("rmi", "--force", name)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("script", "error"),
     [
         (FORGETS, f"finds 0 0 0 in a copy of the database, where there are {MESSAGES} 0 0"),
         (ENDS, "can't start on a copy of the database. It said: Error: no such thing"),
-        (NO_WAY_BACK, "so there is no way back. Set broker.persistence.oneWay to true"),
+        (NOT_REVERTIBLE, "so the change can't be reverted. Set broker.persistence.oneWay to true"),
     ],
-    ids=["forgets", "ends", "no way back"],
+    ids=["forgets", "ends", "can't be reverted"],
 )
-def test_an_image_that_would_cost_something_is_refused_before_anything_changes(
-    running, image_that, words, said
-):
+def test_image_that_would_lose_data_changes_nothing(running, image_that, script, error):
     before = running.docker("inspect", "--format", "{{.Id}}", running.broker.container)
     with running.client("sentient_monitor_prod") as unaffected:
-        done = guard(running, image=image_that(words))
+        done = guard(running, image=image_that(script))
         assert unaffected.disconnected is None
 
     assert done.returncode == 1
-    assert said in done.stderr
+    assert error in done.stderr
     assert "was not replaced: it runs on, with the new users and rules" in done.stderr
     assert running.docker("inspect", "--format", "{{.Id}}", running.broker.container) == before
     assert retained(running) == MESSAGES
-    assert leaves_nothing_of_its_own(running)
+    assert has_no_leftovers(running)
 
 
-def test_the_way_of_no_return_is_taken_when_it_is_said(running, image_that):
-    assert guard(running, image=image_that(NO_WAY_BACK), one_way=True).returncode == 0
+def test_one_way_setting_permits_an_image_that_can_t_be_reverted(running, image_that):
+    assert guard(running, image=image_that(NOT_REVERTIBLE), one_way=True).returncode == 0
 
 
-def test_where_nothing_is_to_be_replaced_nothing_is_done(running):
+def test_unchanged_container_needs_no_preparation(running):
     running.docker("rm", "--force", running.broker.container)
     label = f"sentient-mqtt.configuration={start_digest(running.broker)}"
     running.docker(*running.container("--label", label))
@@ -452,7 +450,7 @@ def test_where_nothing_is_to_be_replaced_nothing_is_done(running):
 
 @pytest.fixture
 def small_disk(running):
-    """The data folder on a disk of 512 KiB, with what the broker wrote at its end."""
+    """Return the data folder on a disk of 512 KiB, with the database that the broker saved."""
     place = data(running)
     running.docker("stop", running.broker.container)
     stopped = (place / "mosquitto.db").read_bytes()
@@ -460,8 +458,8 @@ def small_disk(running):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=True)
     try:
         (place / "mosquitto.db").write_bytes(stopped)
-        for each in (place, place / "mosquitto.db"):
-            os.chown(each, 1883, 1883)
+        for path in (place, place / "mosquitto.db"):
+            os.chown(path, 1883, 1883)
         running.docker("rm", running.broker.container)
         running.docker(*running.container())
         running.await_answer()
@@ -471,7 +469,7 @@ def small_disk(running):
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_costs_neither_the_database_on_it_nor_a_connection(running, small_disk):
+def test_full_disk_keeps_the_database_and_connections(running, small_disk):
     stopped = (small_disk / "mosquitto.db").read_bytes()
     with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:
@@ -485,18 +483,18 @@ def test_a_full_disk_costs_neither_the_database_on_it_nor_a_connection(running, 
     assert "is the disk full?" in done.stderr
     assert "was not replaced: it runs on" in done.stderr
     assert (small_disk / "mosquitto.db").read_bytes() == stopped
-    assert leaves_nothing_of_its_own(running, "filler")
+    assert has_no_leftovers(running, "filler")
     (small_disk / "filler").unlink()
     assert guard(running, one_way=True).returncode == 0
     assert retained(running) == MESSAGES
 
 
-def test_a_write_that_the_disk_has_no_room_for_costs_nothing_that_was_on_disk(running, small_disk):
+def test_save_without_room_keeps_the_database_on_the_disk(running, small_disk):
     """
-    The room that is looked for first is that of the database before.
+    The guard tests for room for the previous size of the database.
 
-    Mosquitto 2.0 puts a small database in place empty where it can't write it, and goes on. 2.1
-    ends, and Docker starts it again with what is on disk.
+    If Mosquitto 2.0 can't write a small database, it leaves an empty one and goes on. 2.1 exits,
+    and Docker starts it again with the database on the disk.
     """
     stopped = (small_disk / "mosquitto.db").read_bytes()
     with running.client("admin") as admin:
