@@ -30,8 +30,8 @@ settle() {
       ;;
   esac
   if command -v ufw >/dev/null 2>&1; then
-    ufw_ours "$container" | while IFS= read -r words; do
-      printf '%s' "$allowed" | grep -qxF -- "$words" || drop_ufw "$words"
+    own_ufw_rules "$container" | while IFS= read -r rule; do
+      printf '%s' "$allowed" | grep -qxF -- "$rule" || drop_ufw "$rule"
     done
   fi
   remember

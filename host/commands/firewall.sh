@@ -54,9 +54,9 @@ validate() {
         fail "the host refuses the rules, nothing was changed: $output"
     done
   done
-  printf '%s' "$allowed" | while IFS= read -r words; do
+  printf '%s' "$allowed" | while IFS= read -r rule; do
     # shellcheck disable=SC2086 # as in allow_ufw
-    output=$(ufw --dry-run $words 2>&1) || fail "ufw refuses, nothing was changed: $words: $output"
+    output=$(ufw --dry-run $rule 2>&1) || fail "ufw refuses, nothing was changed: $rule: $output"
   done || exit 1
 }
 
@@ -136,18 +136,18 @@ remember() { # records the rules in force; host/commands/probe.sh detects a diff
 # of this program for the container's former name is taken over.
 allow_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
-  ours=" comment 'sentient-mqtt "
-  printf '%s' "$allowed" | while IFS= read -r words; do
-    ! ufw show added | grep -F -- "ufw $words" | grep -qvF -- "$ours" || continue
+  own_comment=" comment 'sentient-mqtt "
+  printf '%s' "$allowed" | while IFS= read -r rule; do
+    ! ufw show added | grep -F -- "ufw $rule" | grep -qvF -- "$own_comment" || continue
     # shellcheck disable=SC2086 # arguments of ufw; broker/firewall/rules.py renders them
-    output=$(ufw $words comment "sentient-mqtt $container" 2>&1) || fail "ufw refuses: $words: $output"
+    output=$(ufw $rule comment "sentient-mqtt $container" 2>&1) || fail "ufw refuses: $rule: $output"
   done || exit 1
 }
 
 drop_ufw() { # RULES, one per line, as `ufw show added` prints them
-  printf '%s\n' "$1" | while IFS= read -r words; do
+  printf '%s\n' "$1" | while IFS= read -r rule; do
     # shellcheck disable=SC2086
-    [ -z "$words" ] || ufw delete $words >/dev/null </dev/null || :
+    [ -z "$rule" ] || ufw delete $rule >/dev/null </dev/null || :
   done
 }
 
@@ -160,13 +160,13 @@ unload_iptables() {
   for command in iptables ip6tables; do
     "$command" -w -t mangle -S 2>/dev/null |
       grep -E -- " MQTT-(IN|FW)-$(literally "$short")( |\$)" | {
-      ours=$(cat)
-      printf '%s\n' "$ours" | sed -nE "s/^-A (INPUT|FORWARD) /-D \\1 /p" | while IFS= read -r jump; do
+      own_rules=$(cat)
+      printf '%s\n' "$own_rules" | sed -nE "s/^-A (INPUT|FORWARD) /-D \\1 /p" | while IFS= read -r jump; do
         # shellcheck disable=SC2086 # a rule as iptables -S prints it
         "$command" -w -t mangle $jump
       done
       for chain in "MQTT-IN-$short" "MQTT-FW-$short"; do
-        printf '%s\n' "$ours" | grep -qxF -- "-N $chain" || continue
+        printf '%s\n' "$own_rules" | grep -qxF -- "-N $chain" || continue
         "$command" -w -t mangle -F "$chain" && "$command" -w -t mangle -X "$chain"
       done
     } || :
@@ -180,7 +180,7 @@ unsettle() {
   fi
   unload_nftables
   unload_iptables
-  ! command -v ufw >/dev/null 2>&1 || drop_ufw "$(ufw_ours "$container")"
+  ! command -v ufw >/dev/null 2>&1 || drop_ufw "$(own_ufw_rules "$container")"
   # Those of another backend, too.
   rm -f -- "$folder/state" "$folder"/rules.*
 }

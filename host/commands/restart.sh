@@ -4,8 +4,10 @@
 # host/commands/await_ready.sh follows in the same shell: it compares the database and restores what was lost.
 #
 # Arguments: $1: apply
-# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh); log_file PATH MODE UID GID;
-#   restart SECONDS. SECONDS: the time to stop; then those of host/commands/await_ready.sh
+# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
+#   broker ADDRESS PORT SECONDS PROCESSES (host/commands/await_ready.sh);
+#   log_file PATH MODE UID GID (host/lib/log_file.sh); restart SECONDS; finish.
+#   SECONDS of restart: the time that the broker has to stop
 # Stdin: the script and its calls
 # Prints: nothing
 # Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.

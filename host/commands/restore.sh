@@ -38,7 +38,7 @@ forget() {
 }
 
 go_back() {
-  words=$(daemon logs --tail 5 "$container" 2>&1) || :
+  log_lines=$(daemon logs --tail 5 "$container" 2>&1) || :
   brought=yes
   (bring_back) || brought=no
   # There was no database before.
@@ -46,9 +46,9 @@ go_back() {
   daemon start "$container" >/dev/null || :
   [ "$brought" = no ] || (forget_aside) || :
   answers || fail "container $container: came back neither with the archive's database nor with its \
-own, which is in $kept. It said: $words"
+own, which is in $kept. It said: $log_lines"
   fail "container $container: did not come back with the archive's database; it runs with its own \
-again, which is in $kept, too. It said: $words"
+again, which is in $kept, too. It said: $log_lines"
 }
 
 start_again() {

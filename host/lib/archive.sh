@@ -35,7 +35,7 @@ identity() { # an age(1) identity on stdin
   identity=$(cat)
 }
 
-fail() { # host/commands/await_ready.sh overrides it
+fail() { # replaces that of host/commands/await_ready.sh in the same shell
   echo "$*" >&2
   exit 1
 }

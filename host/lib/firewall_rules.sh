@@ -4,7 +4,7 @@
 # Arguments: none
 # Calls: none; host/commands/probe.sh and host/commands/firewall.sh call the functions
 # Stdin: nothing
-# Prints: `rules_in_force`: the rules as nft, iptables -S and ufw print them; `ufw_ours`: `allow ...` per line
+# Prints: `rules_in_force`: the rules as nft, iptables -S and ufw print them; `own_ufw_rules`: `allow ...` per line
 # Exit codes: none of its own
 
 set -eu
@@ -29,10 +29,10 @@ rules_in_force() { # BACKEND RULES CONTAINER SHORT, as in broker/firewall/rules.
       done
       ;;
   esac
-  [ "$1" != ufw ] || ufw_ours "$3"
+  [ "$1" != ufw ] || own_ufw_rules "$3"
 }
 
-ufw_ours() { # CONTAINER: prints `allow ...` per line
+own_ufw_rules() { # CONTAINER: prints `allow ...` per line
   privileged ufw show added 2>/dev/null |
     sed -n "s/^ufw \\(.*\\) comment 'sentient-mqtt $(literally "$1")'\$/\\1/p"
 }
