@@ -309,7 +309,7 @@ def test_certificate_that_mosquitto_rejects_changes_nothing(without_wss, tmp_pat
         done = running.put_certificates()
 
         assert done.returncode == 1
-        assert "Mosquitto refuses the certificates; nothing was changed. It output:" in done.stderr
+        assert "Mosquitto refuses the certificates; nothing was changed. It said:" in done.stderr
         assert (served(port_of(running, "mqtts")), running.files()) == before
         assert connected.disconnected is None
 
