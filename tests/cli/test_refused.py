@@ -54,7 +54,7 @@ def test_other_times_are_refused(text):
 
 
 def test_a_host_without_the_folder_is_told_of(desk):
-    with pytest.raises(Refusal, match=r"/srv/mqtt/log: there is no such folder"):
+    with pytest.raises(Refusal, match=r"/srv/mqtt/log: the folder does not exist"):
         desk.run("refused")
 
 

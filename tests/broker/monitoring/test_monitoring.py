@@ -236,7 +236,7 @@ class TestWhatIsMadeOfIt:
 
     def test_the_script_tells_what_it_is_said_to(self):
         script = host_scripts("commands/node_exporter_metrics.sh")
-        told = {f"sentient_mqtt_{each}" for each in re.findall(r"\btell ([a-z_]+)", script)}
+        told = {f"sentient_mqtt_{each}" for each in re.findall(r"\bmetric ([a-z_]+)", script)}
         assert told == set(OF_THE_HOST)
 
     def test_production_declares_it_for_the_user_whose_job_it_is(self):
