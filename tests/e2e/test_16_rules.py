@@ -127,7 +127,7 @@ class TestWhatTheHostRefuses:
                 ("192.168.0.0/16", "192.168.0.0/61"),
                 "the host refuses the rules, nothing was changed",
             ),
-            (("nft -f", "nft-is-gone -f"), "could not be put in force; those before are in place"),
+            (("nft -f", "nft-is-gone -f"), "could not be put in force; the previous ones"),
         ],
     )
     def test_half_a_change_is_none(self, lab, rules, change, said):
