@@ -52,7 +52,7 @@ def _all() -> Iterator[Metric]:
 
 
 METRICS = tuple(_all())
-"""2.0 and 2.1 publish all of them: tests/accepted/test_exporter.py."""
+"""2.0 and 2.1 publish all of them: tests/integration/test_exporter.py."""
 
 OWN_METRICS = ("mqtt2prometheus_connected",)
 """Metrics of the exporter about itself."""

@@ -22,7 +22,7 @@ RELOADED = frozenset(
         "log_type",
     }
 )
-"""Options that a SIGHUP applies in 2.0 and in 2.1: tests/accepted/test_mosquitto_options.py.
+"""Options that a SIGHUP applies in 2.0 and in 2.1: tests/integration/test_mosquitto_options.py.
 
 mosquitto.conf(5) is wrong here: it lists options as reloaded that only a start applies.
 """

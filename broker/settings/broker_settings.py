@@ -201,7 +201,7 @@ class Broker(SettingsModel):
 
     @model_validator(mode="after")
     def _minimum_version_is_enforced(self) -> Self:
-        # libwebsockets in 2.0 accepts TLS 1.2 regardless: tests/accepted/test_mosquitto_tls.py.
+        # libwebsockets in 2.0 accepts TLS 1.2 regardless: tests/integration/test_mosquitto_tls.py.
         tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         for name, listener in self.listeners.items():
             newest = listener.tls is not None and listener.tls.minimum_version == "1.3"

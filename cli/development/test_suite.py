@@ -25,7 +25,7 @@ from cli.stack import ROOT
 SLOWEST = 20
 LAST_LINES = 40
 BIN = Path(sys.executable).parent
-APART = ("tests/engine", "tests/accepted", "tests/e2e")
+APART = ("tests/engine", "tests/integration", "tests/e2e")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,9 @@ STAGES = {
         title="unit", paths=("tests", *(f"--ignore={path}" for path in APART)), workers=2
     ),
     "engine": Stage(title="engine", paths=("tests/engine",), workers=2, engine=True),
-    "accepted": Stage(
-        title="accepted by Mosquitto 2.0 and 2.1",
-        paths=("tests/accepted",),
+    "integration": Stage(
+        title="integration: Mosquitto 2.0 and 2.1",
+        paths=("tests/integration",),
         workers=4,
         docker=True,
     ),

@@ -34,7 +34,7 @@ class PublishResult:
         return {
             "user": self.user,
             "topic": self.topic,
-            "accepted": self.accepted,
+            "integration": self.accepted,
             "reason": self.reason,
             "retained": self.retained,
             "hasSubscribers": self.has_subscribers,

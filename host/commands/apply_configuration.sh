@@ -1,15 +1,24 @@
 #!/bin/sh
-# With host/lib/put_files.sh before it. After `apply`: the broker that runs obeys the new files, and nobody
-# whom they don't concern was disconnected. Or it fails, and what is in place is within both the
-# previous files and the new ones (host/lib/narrower_access.sh): what the change takes away is not given back
-# because a broker did not answer, and what it grants is not there unverified.
+# Put the configuration files of a broker in place, all or none, and make the running broker load them.
 #
-# Killed at any instant, it leaves whole files and a broker that runs. The next `apply` completes
-# it, because it asks the broker and not the files whether a reload is due.
+# If the broker does not load them, or can't be asked, what is in place afterwards is within both the
+# previous files and the new ones (host/lib/narrower_access.sh): revoked access stays revoked, and
+# granted access is not in place unverified. Clients that the change does not concern stay connected.
+# Killed at any instant, the script leaves complete files and a running broker. The next `apply`
+# completes the change, because it asks the broker, and not the files, whether a reload is due.
+#
+# Arguments: $1: apply | remove
+# Calls: lock PATH; broker CONTAINER SOCKET PORT FOLDER CONF [PASSWORDS SECONDS]; image NAME;
+#   retreat ACL LOGINS CANARY HEALTH_USER; put PATH MODE UID GID (host/lib/put_files.sh); finish.
+#   SOCKET: a Docker endpoint (unix:///...); CONF, PASSWORDS, ACL, LOGINS, CANARY: file names in FOLDER
+# Stdin: the script and its calls. `put`: the text of the file. `retreat`: the line of the password file
+#   for another canary user, then the options file of that user
+# Prints: nothing
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/put_files.sh
 # needs: lib/narrower_access.sh
 
-# shellcheck disable=SC2034,SC2154 # action, new, old, narrowed: host/lib/put_files.sh has them
+# shellcheck disable=SC2034,SC2154 # action, new, old, narrowed: defined in host/lib/put_files.sh
 
 container=''
 socket=''
@@ -31,7 +40,7 @@ health=''
 names_stay=yes # the previous mosquitto.conf names the same files as the new one
 alive='{{.State.Running}} {{.State.Restarting}} {{.State.StartedAt}}'
 
-lock() { # PATH: one at a time; the kernel lets go of it when this shell ends, however it ends
+lock() { # PATH: one run at a time; the kernel releases the lock when this shell ends
   if [ "$action" = remove ]; then
     rm -f -- "$1"
     return 0
@@ -40,8 +49,8 @@ lock() { # PATH: one at a time; the kernel lets go of it when this shell ends, h
   flock -w 120 9 || fail "$1: another run has held this lock for two minutes; wait for its end"
 }
 
-# The broker that reads the files. It answers nobody while a reload hashes each connected client's
-# password anew; SECONDS is for how long that may be.
+# The broker that reads the files. While a reload hashes the password of every connected client, it does
+# not answer: SECONDS is the longest time for that.
 broker() { # CONTAINER SOCKET PORT FOLDER CONF [PASSWORDS SECONDS]
   container=$1
   socket=$2
@@ -52,9 +61,9 @@ broker() { # CONTAINER SOCKET PORT FOLDER CONF [PASSWORDS SECONDS]
   patience=${7:-$patience}
 }
 
-# What the way back of a change needs: which of the files are rules, logins' stamps and the canary's
-# options, and another canary, so that a broker that has read them is told from one that has not.
-retreat() { # ACL LOGINS CANARY HEALTH_USER; on stdin its line of the password file, then its options
+# What a reverted change needs: the names of the files with rules, stamps of logins and options of the
+# canary, and another canary, which tells a broker that has read the reverted files from one that has not.
+retreat() { # ACL LOGINS CANARY HEALTH_USER; on stdin the canary's line of the password file, then its options
   IFS= read -r canary_line
   canary_options=$(cat)
   rules=$folder/$1
@@ -63,7 +72,7 @@ retreat() { # ACL LOGINS CANARY HEALTH_USER; on stdin its line of the password f
   health=$4
 }
 
-image() { # NAME: the one that is to run the files
+image() { # NAME: the image of the container that will read the files
   [ "$action" = apply ] || return 0
   image=$(daemon image inspect --format '{{.Id}}' "$1") || fail "image $1: is not on this host"
 }
@@ -74,16 +83,16 @@ state() { # CONTAINER FORMAT
   daemon inspect --format "$2" "$1" 2>/dev/null
 }
 
-# Whether a broker runs that reads these files, and not others: a container whose folder is about
-# to change is replaced afterwards.
+# Whether a running broker reads these files. A container whose folder changes reads others, and is
+# replaced afterwards.
 runs() {
   [ "$(state "$container" '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ] || return 1
   state "$container" '{{range .Mounts}}{{.Source}}{{println}}{{end}}' | grep -qxF -- "$folder"
 }
 
-# Where a container is asked: on the listener that is kept free for it, which clients do not reach
-# and so can't fill; in one that was made without it, on its plain listener. A candidate has no
-# labels, and answers on its loopback; the port in the new files is that of the next container.
+# Where a container is asked: on its reserved listener, which clients can't reach and so can't fill; on
+# its plain listener if it was created without a reserved one. A candidate has no labels and answers on
+# its loopback. The port in the new files is that of the next container.
 place_of() { # CONTAINER: sets port_there and address_there
   place=$(state "$1" '{{with .Config.Labels}}{{with index . "sentient-mqtt.reserved"}}{{.}} 127.0.0.1{{else}}{{index . "sentient-mqtt.port"}} {{index . "sentient-mqtt.address"}}{{end}}{{end}}') ||
     place=''
@@ -93,12 +102,12 @@ place_of() { # CONTAINER: sets port_there and address_there
   address_there=${address_there:-127.0.0.1}
 }
 
-# A user whose password is new with each change of the files, and who may do nothing: the broker
-# has read the files when it lets that user in, and keeps to them when it refuses the publish. 2.0
-# with a bad ACL file drops every rule; then the publish passes.
+# Whether a broker enforces the files in place. The canary user gets another password with every change of
+# the files and may do nothing. If the broker admits it, it has read the files; if it refuses the publish,
+# it enforces the rules. 2.0 with a bad ACL file drops every rule; then the publish succeeds.
 #
-# 1: it answers, and does not obey. 2: it lets everybody do everything. 3: it could not be asked:
-# a time-out, a connection that is closed, no client that could run.
+# Returns 0: it does; 1: it answers, and does not; 2: it grants every client full access; 3: unknown: a
+# time-out, a closed connection, or a client that could not run.
 obeys() { # CONTAINER
   passed=yes
   place_of "$1"
@@ -112,22 +121,22 @@ obeys() { # CONTAINER
   status=0
   daemon exec "$1" timeout 8 mosquitto_sub -h "$address_there" -p "$port_there" -t "\$SYS/broker/uptime" -C 1 -W 3 \
     -I health- >/dev/null 2>&1 || status=$?
-  # CONNACK's "not authorised", here and below.
+  # 5 is CONNACK's "not authorised", here and below.
   [ "$status" -ne 5 ] || return 1
   [ "$status" -eq 0 ] || return 3
   status=0
   daemon exec --env XDG_CONFIG_HOME=/nonexistent "$1" timeout 8 mosquitto_sub -h "$address_there" -p "$port_there" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I anonymous- >/dev/null 2>&1 || status=$?
-  # A time-out is no refusal, and no more is a question that nobody heard.
+  # A time-out or a failed connection does not prove a refusal.
   [ "$status" -ne 0 ] || return 1
   [ "$status" -eq 5 ] || return 3
 }
 
-# Whether the broker has no file descriptor free. A reload can't open the files then: 2.0 disconnects
-# everybody and refuses every login until the next one, 2.1 ends. 2.0 counts max_connections no more
-# after a reload, so idle connections alone do it.
+# Whether the broker has no free file descriptor. A reload can't open the files then: 2.0 disconnects
+# every client and refuses every login until the next reload; 2.1 exits. After a reload, 2.0 does not
+# enforce max_connections, so idle connections alone can cause this.
 full() {
-  # shellcheck disable=SC2016 # that shell's own
+  # shellcheck disable=SC2016 # expanded by the shell in the container
   files_open=$(daemon exec "$container" sh -c '
     for process in /proc/[0-9]*; do
       read -r name <"$process/comm" && [ "$name" = mosquitto ] || continue
@@ -138,8 +147,8 @@ full() {
   [ -n "$files_open" ]
 }
 
-# Once, and again where it answers but has not read the files. Not where it doesn't answer: it may
-# be hashing the password of each client, and each signal more is one round more of that.
+# Signal once, and again if the broker answers but has not read the files. If it does not answer, it may
+# be hashing the password of every client, and another signal would start that again.
 signal_if_due() {
   clock=$(date +%s)
   [ -z "$signalled" ] || { [ "$answered" -eq 1 ] && [ $((clock - signalled)) -ge 5 ]; } || return 0
@@ -148,8 +157,8 @@ signal_if_due() {
   signalled=$clock
 }
 
-# The new files it obeys, or has ended, or lets everybody do everything: each moment more is one too
-# many. After others were put in place a signal is on its way, and a restart (2.1).
+# Wait until the broker enforces the files. Stops early if it exited or grants every client full access.
+# With `again` and `started` a signal or a restart (2.1) may still be under way, so both are tolerated.
 obeys_soon() { # CONTAINER [signal|again|started]; a candidate reads the files when it starts
   begun=$(date +%s)
   since=$(state "$1" "$alive")
@@ -163,13 +172,13 @@ obeys_soon() { # CONTAINER [signal|again|started]; a candidate reads the files w
     [ "$answered" -ne 2 ] || case ${2-} in again | started) most=5 ;; *) most=0 ;; esac
     [ "$answered" -ne 0 ] || return 0
     [ $(($(date +%s) - begun)) -lt "$most" ] || return 1
-    # Docker starts again what has ended, and it runs until it ends again.
+    # Docker restarts a broker that exited; it runs until it exits again.
     now=$(state "$1" "$alive")
     case ${2-} in
       again | started) ;;
       *)
         [ "$now" = "$since" ] && [ "${now#true false}" != "$now" ] || {
-          # That is an answer, too (2.1).
+          # An exit is an answer, too (2.1).
           answered=1
           return 1
         }
@@ -179,7 +188,7 @@ obeys_soon() { # CONTAINER [signal|again|started]; a candidate reads the files w
   done
 }
 
-words() { # CONTAINER: what its broker said last, without the connections that were asked for here
+last_log_lines() { # CONTAINER: without the connections of these checks
   daemon logs --tail 60 "$1" 2>&1 | grep -Ev 'New connection|New client|disconnected' | tail -n 8
 }
 
@@ -192,30 +201,30 @@ tidy() {
   }
 }
 
-copy_candidate() { # PATH: its staged file, under its own name
+copy_candidate() { # PATH: copies its staged file under its final name
   candidate=$folder/.candidate${1#"$folder"}
   mkdir -p -- "$(dirname -- "$candidate")"
   cp -p -- "$1$new" "$candidate" || fail "$1: can't be copied for a trial; is the disk full?"
 }
 
-# A second broker, from each image that is to run them, on copies, without network, ports or data.
-# Never --test-config: it opens neither file, and near live data it empties the database.
+# Starts a second broker from every image that will read the files: on copies, without network, ports or
+# data. --test-config is no alternative: it opens neither file, and with live data it empties the database.
 validate() {
-  # What the broker obeys already needs no trial. What a run that was killed left in place does.
+  # Files that the broker enforces already need no trial. Files that a killed run put in place do.
   each_path differs
   [ -n "$different" ] || unread || return 0
   tidy
   mkdir -p -- "$folder/.candidate"
   each_path copy_candidate
-  # What host/commands/certificates.sh has put in place: the trial starts its listeners as well.
+  # The trial starts the TLS listeners, too: host/commands/certificates.sh has put their files in place.
   [ ! -e "$folder/tls" ] || cp -Rp -- "$folder/tls" "$folder/.candidate/tls" ||
     fail "$folder/tls: can't be copied for a trial; is the disk full?"
-  # On the host's own network a listener names the host's address, which a trial doesn't have.
+  # With `network: host` a listener names an address of the host, which a trial does not have.
   [ ! -e "$folder/.candidate/$conf" ] ||
     sed -i 's/^\(listener [0-9]*\) .*/\1/' "$folder/.candidate/$conf"
   hand_over "$folder/.candidate" "$uid" "$gid"
   try "$image"
-  # Until it is replaced, the one that runs reads them too.
+  # Until it is replaced, the running container reads the files, too.
   running=$(state "$container" '{{.Image}}') || running=''
   if [ "${running:-$image}" != "$image" ] && runs; then try "$running"; fi
 }
@@ -236,19 +245,19 @@ try() { # IMAGE
     fail "image $1: a trial of the new files could not be started; nothing was changed"
   obeys_soon "$container-candidate" ||
     fail "Mosquitto refuses the new files; nothing was changed. It said:
-$(words "$container-candidate")"
+$(last_log_lines "$container-candidate")"
   daemon rm --force --volumes "$container-candidate" >/dev/null
 }
 
 signal() {
-  # From inside: `docker kill -s HUP` would mark the container as stopped by hand, and it would
-  # not come back after a reboot. 2.1 ends on bad files: then it is started again.
+  # From inside the container: `docker kill -s HUP` marks it as stopped by hand, and Docker would not
+  # start it after a reboot. 2.1 exits on bad files: then it is started again.
   daemon exec "$container" kill -HUP 1 2>/dev/null || daemon start "$container" >/dev/null 2>&1 || :
 }
 
-# A broker that is started between two renames must never know a login without the rules that bind
-# it: who goes loses the login before the rules go, and who comes gets it after they are there. So
-# the password file comes twice, first with the logins alone that stay; and so it does on the way back.
+# A broker that starts between two renames must not know a login without its rules: a removed user loses
+# the login before the rules, and a new user gets it after them. So the password file is put in place
+# twice, first with only the logins that stay; likewise when the change is reverted.
 narrow() {
   [ -n "$passwords" ] || return 0
   [ -z "$rules" ] || stage_retreat ||
@@ -258,7 +267,7 @@ narrow() {
     fail "$passwords: can't be written; is the disk full? Nothing was changed"
 }
 
-# The file that the broker reads now where the new mosquitto.conf has PATH; /dev/null where none.
+# Sets `named` to the file that the broker reads now for KEY of mosquitto.conf; /dev/null if there is none.
 in_force() { # KEY PATH
   named=$(sed -n "s/^$1 //p" "$folder/$conf" 2>/dev/null | tail -n 1)
   named=${named:+$folder/${named##*/}}
@@ -267,10 +276,10 @@ in_force() { # KEY PATH
   [ -e "$named" ] || named=/dev/null
 }
 
-# Before anything is in place, so that a full disk can't keep the way back from being written.
+# Before anything is in place, so that a full disk can't prevent a revert.
 stage_retreat() {
   for path in "$rules" "$passwords" "$logins" "$canary"; do
-    # Owner and mode, and then the text.
+    # Copies owner and mode; the text follows.
     cp -p -- "$path$new" "$path$both" || return 1
   done
   in_force acl_file "$rules"
@@ -283,13 +292,13 @@ stage_retreat() {
   stamps_of_both "$named" "$logins$new" "withdrawn-$(date +%s)" >"$logins$both"
 }
 
-# The broker did not take the new files, or could not be asked. Logins go before their rules do.
+# The broker did not load the new files, or could not be asked. Logins are removed before their rules.
 take_back() {
   sync
   for path in "$passwords" "$rules" "$canary" "$logins"; do
     [ ! -e "$path$both" ] || mv -f -- "$path$both" "$path"
   done
-  # Where they name other files than before, the previous mosquitto.conf would bring those back.
+  # If the new mosquitto.conf names other files, the previous one would bring the previous files back.
   [ "$names_stay" = no ] || [ ! -e "$folder/$conf$old" ] || mv -f -- "$folder/$conf$old" "$folder/$conf"
 }
 
@@ -300,7 +309,7 @@ put_back() {
 
 only_those_of() { # FILE
   [ -e "$passwords" ] && [ -e "$1" ] || return 0
-  # Owner and mode, and then the text.
+  # Copies owner and mode; the text follows.
   cp -p -- "$passwords" "$passwords$between" &&
     awk -F : 'NR == FNR { stays[$1]; next } $1 in stays' "$1" "$passwords" >"$passwords$between" ||
     return 1
@@ -314,46 +323,46 @@ settle() {
   runs || return 0
   if obeys "$container"; then return 0; fi
   if obeys_soon "$container" signal; then return 0; fi
-  said="It said:
-$(words "$container")"
+  log="It said:
+$(last_log_lines "$container")"
   case $answered in
-    3) what="could not be verified: the broker could not be asked for $patience seconds$(out_of_files)" ;;
-    *) what="the broker did not take the new files" ;;
+    3) result="could not be verified: the broker did not answer for $patience seconds$(out_of_files)" ;;
+    *) result="the broker did not load the new files" ;;
   esac
   if [ -n "$different" ]; then
     take_back
-    what="$what. What the change takes away stays taken away (removed users, old passwords, rules \
-that are gone), and what it grants was put back"
+    result="$result. Access that the change revokes stays revoked (removed users, old passwords, removed \
+rules), and access that it grants was reverted"
   else
-    what="$what: they were in place already"
+    result="$result: they were in place already"
   fi
   asked=$answered
   had_read=$signalled
   obeyed=yes
   obeys_soon "$container" again || obeyed=no
-  # It never had a file descriptor free to read them with. What was taken away would go on.
+  # It never had a free file descriptor to read them with. Revoked access would stay in use.
   if [ "$obeyed" = no ] && [ -z "$had_read$signalled" ]; then
-    what="$what. It was restarted, as nothing else makes it read the files: everybody was \
+    result="$result. It was restarted, as nothing else makes it read the files: every client was \
 disconnected once"
     daemon restart "$container" >/dev/null 2>&1 || :
     obeyed=yes
     obeys_soon "$container" started || obeyed=no
   fi
   [ "$obeyed" = no ] ||
-    fail "$what. The broker obeys what is in place now; ./brokerctl up puts the whole change \
-in place. $said"
-  # Serving nobody is better than letting everybody do everything (2.0, with rules that it refuses).
+    fail "$result. The broker enforces the files that are in place now; ./brokerctl up applies the whole \
+change. $log"
+  # No service is better than full access for every client (2.0, with rules that it can't read).
   if [ "$answered" -eq 2 ]; then
     daemon stop "$container" >/dev/null 2>&1 || :
-    fail "$what. It let everybody do everything with what is in place now too, and was stopped: \
-mend what it names, then ./brokerctl up, ./brokerctl restart. $said"
+    fail "$result. It granted every client full access with the files in place now, too, and was stopped: \
+fix what it names, then run ./brokerctl up and ./brokerctl restart. $log"
   fi
   [ "$answered" -ne 3 ] || [ "$asked" -eq 3 ] ||
-    what="$what. Whether the broker obeys that could not be verified$(out_of_files)"
-  [ "$answered" -eq 3 ] || what="$what. The broker does not take that either"
-  fail "$what. It comes into force when the broker reads the files: at its next reload or start. Make \
-room (./brokerctl inventory and ./brokerctl refused say who holds connections), or ./brokerctl \
-restart, which disconnects everybody once; then ./brokerctl up again. $said"
+    result="$result. Whether the broker enforces that could not be verified$(out_of_files)"
+  [ "$answered" -eq 3 ] || result="$result. The broker does not load that either"
+  fail "$result. It comes into force when the broker reads the files: at its next reload or start. Close \
+connections (./brokerctl inventory and ./brokerctl refused list their owners), or run ./brokerctl \
+restart, which disconnects every client once; then run ./brokerctl up again. $log"
 }
 
 out_of_files() {

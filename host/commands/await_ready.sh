@@ -1,16 +1,26 @@
 #!/bin/sh
-# With host/lib/database.sh before it. After `apply`: the broker lets its health user in, through the
-# network, and an anonymous client is refused; and what host/commands/before_start.sh put aside came back with the
-# broker, or was brought back.
+# Wait until a started broker admits its health user and refuses an anonymous client, and check its database.
+#
+# If the broker lost its database at the start, the copy that host/commands/before_start.sh put aside is
+# restored, and the broker is started again.
+#
+# Arguments: $1: apply | remove (remove does nothing)
+# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
+#   broker ADDRESS PORT SECONDS PROCESSES; finish. SECONDS: time-out of the first login;
+#   PROCESSES: the limit of processes in the container
+# Stdin: the script and its calls
+# Prints: nothing
+# Exit codes: 0: ready; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message
+#   and the last 20 lines of the container's log on stderr.
 # needs: lib/database.sh
 
-# shellcheck disable=SC2154 # host/lib/database.sh has the others
+# shellcheck disable=SC2154 # defined in host/lib/database.sh
 address=''
 port=''
 seconds=''
 processes=''
 
-broker() { # ADDRESS PORT SECONDS PROCESSES: where it answers, as its container sees it
+broker() { # ADDRESS PORT SECONDS PROCESSES: its listener, as seen in the container
   address=$1
   port=$2
   seconds=$3
@@ -18,12 +28,12 @@ broker() { # ADDRESS PORT SECONDS PROCESSES: where it answers, as its container 
 }
 
 fail() {
-  echo "$*. The broker's last words:" >&2
+  echo "$*. The last lines of the broker's log:" >&2
   daemon logs --tail 20 "$container" >&2 2>&1 || :
   exit 1
 }
 
-subscribe() { # docker exec's options; a broker that was taken over could keep it from its end
+subscribe() { # OPTIONS of docker exec; the time-out is for a compromised broker that never answers
   timeout 20 docker -H "$socket" exec "$@" "$container" mosquitto_sub -h "$address" -p "$port" \
     -t "\$SYS/broker/uptime" -C 1 -W 2 -I ready- </dev/null >/dev/null 2>&1
 }
@@ -36,7 +46,7 @@ answers() {
   done
 }
 
-# Fewer after a start that failed is a loss too, as 2.1 empties its database then.
+# A smaller count after a failed start is a loss, too: 2.1 empties its database then.
 was_emptied() {
   [ "${held% *}" != '0 0' ] || return 1
   write_database || fail "container $container: its database could not be written (is the disk full?)"
@@ -47,7 +57,7 @@ was_emptied() {
     { fewer "$held" "$after" && [ "$(state '{{.RestartCount}}')" -gt 0 ]; }
 }
 
-# One that runs since its first start is only busy, and holds what is in no copy.
+# A broker that runs since its first start is only busy, and its data is in no copy.
 started_well() {
   [ "$(state '{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}')" = 'true false 0' ]
 }
@@ -55,10 +65,10 @@ started_well() {
 refuses_strangers() {
   status=0
   subscribe --env XDG_CONFIG_HOME=/nonexistent || status=$?
-  # CONNACK's "not authorised" is a refusal; a time-out or a question that nobody heard is none.
+  # 5 is CONNACK's "not authorised". A time-out or a failed connection does not prove a refusal.
   case $status in
     5) ;;
-    0 | 27) fail "container $container: a client without a password was let in" ;;
+    0 | 27) fail "container $container: admits a client without a password" ;;
     *) fail "container $container: whether it refuses a client without a password is unknown: \
 mosquitto_sub ended with $status" ;;
   esac
@@ -71,7 +81,7 @@ finish() {
     [ -z "$held" ] || started_well || bring_back
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
-  # The provider has no word for it. Docker keeps it with the container, over every restart.
+  # The provider has no argument for it. Docker keeps the limit over every restart of the container.
   daemon update --pids-limit "$processes" "$container" >/dev/null
   refuses_strangers
   look_aside

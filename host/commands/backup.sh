@@ -1,10 +1,19 @@
 #!/bin/sh
-# With host/lib/database.sh and host/lib/archive.sh before it. After `apply`: one more archive that was seen
-# to hold what the broker held, and older ones gone as far as that allows. Else nothing has changed.
-# Installed on the host this runs by itself: it needs nothing but what a call says.
+# Make an archive of a broker, read it back, and delete surplus archives. If that fails, nothing has changed.
+#
+# The host's timer runs an installed copy of this script, which needs nothing but its calls.
+#
+# Arguments: $1: apply | remove (remove does nothing)
+# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
+#   backups FOLDER CONFIG STACK KEEP RECIPIENT (host/lib/archive.sh); password_file NAME; finish.
+#   KEEP: number of archives; RECIPIENT: an age recipient, or empty
+# Stdin: the script and its calls
+# Prints: `archive PATH`, `bytes NUMBER`, then of the manifest `mosquitto VERSION`, `retained NUMBER`,
+#   `sessions NUMBER`, `queued NUMBER`, `logins NUMBER`, and `pruned PATH` per deleted archive
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/archive.sh
 
-# shellcheck disable=SC2016,SC2154 # other shells expand those scripts; the scripts before it have the others
+# shellcheck disable=SC2016,SC2154 # other shells expand these scripts; the others are defined in the scripts before it
 partial=''
 passwords=''
 
@@ -34,8 +43,8 @@ manifest() { # WRITTEN, and the counts
   echo "logins $(logins_in "$stage/config/$passwords")"
   (
     cd -- "$stage" || exit
-    find config data -type f | LC_ALL=C sort | while IFS= read -r each; do
-      echo "file $(sha256sum <"$each" | cut -d ' ' -f 1) $(stat -c %s -- "$each") $each"
+    find config data -type f | LC_ALL=C sort | while IFS= read -r path; do
+      echo "file $(sha256sum <"$path" | cut -d ' ' -f 1) $(stat -c %s -- "$path") $path"
     done
   )
 }
@@ -46,7 +55,7 @@ finish() {
   in_place
   only_one
   [ -z "$recipient" ] || command -v age >/dev/null ||
-    fail "broker.backups.recipient: age is not on the host: apt-get install age. No backup was made"
+    fail "broker.backups.recipient: age is not installed on the host: apt-get install age. No backup was made"
   full="can't be written; is the disk full? No backup was made, and none was removed"
   if [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; then
     write_database || fail "container $container: its database could not be written (is the disk \
@@ -56,7 +65,7 @@ full?). No backup was made"
   read_database mosquitto.db "$stage/data/mosquitto.db" || fail "$stage: $full"
   root_only "$config" || fail "$config: $why. No backup was made; bring the stack up: ./brokerctl up --stack $stack"
   cp -pPR -- "$config" "$stage/config" || fail "$stage: $full"
-  # Links are nobody's of ours, and neither are the halves of a change that was killed.
+  # This program creates no links there; the other files are of a change that was killed.
   find "$stage/config" '(' ! -type f ! -type d -o -name '*.sentient-mqtt-*' ')' -exec rm -f -- {} +
   found=$(count_stage "$image") ||
     fail "container $container: its own image can't read its database. No backup was made"
@@ -65,7 +74,7 @@ full?). No backup was made"
   manifest "$written" $found >"$stage/manifest" || fail "$stage: $full"
   partial=$backups/.partial-$written.tar.gz
   tar -C "$stage" -czf "$partial" manifest config data 2>/dev/null || fail "$backups: $full"
-  # What is on the disk is opened as a stranger's would be; what it was made from is gone then.
+  # Reads back the file on the disk; this deletes the stage that it was made from.
   open_archive "$partial"
   packed=$partial
   archive=$backups/$name-$written.tar.gz
@@ -75,13 +84,13 @@ full?). No backup was made"
     packed=$partial.age
     archive=$archive.age
   fi
-  [ ! -e "$archive" ] || fail "$archive: is there already; wait for a second"
-  # On disk before it has a name: after a power cut no name stands for half an archive.
+  [ ! -e "$archive" ] || fail "$archive: exists already; try again in a second"
+  # Synced before it is renamed: after a power cut no archive is incomplete.
   sync
   mv -- "$packed" "$archive" || fail "$backups: $full"
-  line="$(date -u +%s) ${archive##*/} $found $(said logins)"
+  line="$(date -u +%s) ${archive##*/} $found $(manifest_value logins)"
   echo "$line" >"$(note verified)"
-  # The last one that holds retained messages: none after it has taken its place yet.
+  # The last archive with retained messages is not deleted until a newer one has some.
   [ "${found%% *}" -eq 0 ] || echo "$line" >"$(note filled)"
   filled=$(cut -d ' ' -f 2 -- "$(note filled)" 2>/dev/null) || filled=''
   echo "archive $archive"
@@ -89,8 +98,8 @@ full?). No backup was made"
   sed -n '/^\(mosquitto\|retained\|sessions\|queued\|logins\) /p' "$stage/manifest"
   surplus=$(($(archives | wc -l) - keep))
   [ "$surplus" -le 0 ] || archives | grep -vxF -e "$archive" -e "$backups/$filled" |
-    head -n "$surplus" | while IFS= read -r each; do
-    rm -f -- "$each"
-    echo "pruned $each"
+    head -n "$surplus" | while IFS= read -r path; do
+    rm -f -- "$path"
+    echo "pruned $path"
   done
 }

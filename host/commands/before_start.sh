@@ -1,22 +1,30 @@
 #!/bin/sh
-# With host/lib/database.sh before it. After `apply`: where a container is about to be made, the
-# database is on disk and linked aside, and the image that follows was seen to read it. Else the
-# container is the one that it was.
+# Prepare the replacement of a container: save its database, link a copy aside, and rehearse a new image.
+#
+# Does nothing if the container is already made from DIGEST and the image. If the preparation fails, the
+# container is not replaced.
+#
+# Arguments: $1: apply | remove (remove does nothing)
+# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh); guard DIGEST ONE_WAY; finish.
+#   DIGEST: the start digest of the next container; ONE_WAY: yes | no
+# Stdin: the script and its calls
+# Prints: nothing
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/database.sh
 
-# shellcheck disable=SC2154 # host/lib/database.sh has the others
+# shellcheck disable=SC2154 # defined in host/lib/database.sh
 digest=''
 one_way=no
-put_aside=no # whether what is aside is there because of this run
+put_aside=no # whether this run linked the copy aside
 
-guard() { # DIGEST ONE_WAY: what the container that follows is made from
+guard() { # DIGEST ONE_WAY: of the next container
   digest=$1
   one_way=$2
 }
 
 fail() {
   [ "$put_aside" = no ] || in_data rw 60 'rm -rf .before-start .rehearsal' || :
-  # The files came first: the broker that runs has them.
+  # The configuration was applied before: the running broker has it.
   if running_again; then
     echo "$*. The container was not replaced: it runs on, with the new users and rules" >&2
   else
@@ -25,35 +33,35 @@ fail() {
   exit 1
 }
 
-last_words() {
+last_log_lines() {
   daemon logs --tail 5 "$rehearsal" 2>&1 || :
 }
 
-# What a broker finds: retained messages, sessions, messages that wait.
+# Whether AFTER has at least the retained messages, sessions and queued messages of BEFORE.
 # shellcheck disable=SC2086 # three numbers each
 no_less() { # BEFORE AFTER
   set -- $1 $2
   [ "$4" -ge "$1" ] && [ "$5" -ge "$2" ] && [ "$6" -ge "$3" ]
 }
 
-rehearse_both() { # OLD NEW, and what the old one finds
+rehearse_both() { # OLD NEW COUNTS: of the old image
   link_trial .before-start
   after=$(count_trial "$2") ||
-    fail "image $image: can't start on a copy of the database. It said: $(last_words)"
+    fail "image $image: can't start on a copy of the database. It said: $(last_log_lines)"
   no_less "$3" "$after" ||
     fail "image $image: finds $after in a copy of the database, where there are $3 (retained \
-messages, sessions, messages that wait)"
+messages, sessions, queued messages)"
   back=$(count_trial "$1") || back='0 0 0'
   no_less "$3" "$back" || [ "$one_way" = yes ] ||
     fail "image $image: the image that runs now would find $back of $3 (retained messages, \
-sessions, messages that wait) in what this one writes, so there is no way back. Set \
-broker.persistence.oneWay to true if that is meant"
+sessions, queued messages) in the database that this one writes, so the change can't be reverted. Set \
+broker.persistence.oneWay to true if that is intended"
 }
 
 finish() {
-  # Of a start that did not come to its end there may be no other copy of the database.
+  # On `remove` the copy stays: after an incomplete start it may be the only one.
   [ "$action" = apply ] || return 0
-  # A restore that is under way has its way back there.
+  # A restore that is under way keeps its previous database there.
   alone || {
     busy >&2
     exit 1
@@ -74,10 +82,10 @@ finish() {
     forget_aside
     return 0
   }
-  # Of a container that is gone nobody knows the image.
+  # The image of a removed container is unknown.
   old=${known#* }
   before=$(count_trial "${old:-$new}") ||
-    fail "image ${old:-$image}: can't start on a copy of the database. It said: $(last_words)"
+    fail "image ${old:-$image}: can't start on a copy of the database. It said: $(last_log_lines)"
   [ "${old:-$new}" = "$new" ] || rehearse_both "$old" "$new" "$before"
   [ "$only_copy" = yes ] || hold "$before"
 }

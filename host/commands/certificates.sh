@@ -1,42 +1,51 @@
 #!/bin/sh
-# With host/lib/put_files.sh, host/lib/key_and_certificate.sh and host/commands/apply_configuration.sh before it. After `apply`: each listener's
-# certificate and key are in place, are a pair that lasts, and a broker that runs serves them; or
-# the old ones are in place and it serves those. Prints what is public of them. After `remove`: the
-# stack's own CA and every key are gone from here; given files are somebody else's and stay.
+# Create or copy the certificate and key of each listener, try them, and make the running broker serve them.
 #
-# A key and its certificate are one file: killed at any instant, there is no half of a pair.
+# If the broker does not serve them, the previous ones are put in place again. `remove` deletes the
+# stack's own CA and every copied key; the files that a person gave stay. A key and its certificate are
+# in one file, so that a kill at any instant leaves no key without its certificate.
+#
+# Arguments: $1: apply | remove
+# Calls: lock PATH; broker CONTAINER SOCKET PORT FOLDER CONF (host/commands/apply_configuration.sh);
+#   certificates FOLDER UID GID GRACE REVISION; authority;
+#   own NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES; given NAME ADDRESS PORT CERTIFICATE KEY CA;
+#   supplied NAME ADDRESS PORT; clients NAME CA; finish.
+#   NAME: a listener; GRACE: seconds to stop; DAYS, BEFORE: days; CERTIFICATE, KEY, CA: paths
+# Stdin: the script and its calls. `supplied`: key and certificates in PEM form
+# Prints: `certificate NAME FINGERPRINT DATE` per listener, then the PEM certificate of the stack's own CA
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/put_files.sh
 # needs: lib/key_and_certificate.sh
 # needs: commands/apply_configuration.sh
 
-# shellcheck disable=SC2154 # action, new, old, folder, container: host/lib/put_files.sh and host/commands/apply_configuration.sh
+# shellcheck disable=SC2154 # defined in host/lib/put_files.sh and host/commands/apply_configuration.sh
 
-keeps=''
+ca_folder=''
 grace=''
-turn=''
+revision=''
 work=''
-served=''    # NAME ADDRESS PORT, a line each
+served=''    # `NAME ADDRESS PORT` per line
 trial=''
-anew=''      # what only a start of the broker reads has changed
-replaced=''  # a pair that it may serve has changed, and be it behind its first certificate
+restart=''   # yes: a file that the broker reads only at its start has changed
+replaced=''  # yes: a key and certificate that it may serve has changed, or only their chain
 
-certificates() { # FOLDER UID GID GRACE TURN: where the CA is, in a folder that no container sees
-  keeps=$1
+certificates() { # FOLDER UID GID GRACE REVISION: the folder of the CA, which no container mounts
+  ca_folder=$1
   uid=$2
   gid=$3
   grace=$4
-  turn=$5
+  revision=$5
   [ "$action" = apply ] || return 0
   command -v openssl >/dev/null 2>&1 ||
-    fail "the command openssl is not on this host (Debian, Ubuntu: apt-get install openssl)"
-  make_folder "$keeps"
-  chmod 0700 "$keeps"
+    fail "the command openssl is not installed on this host (Debian, Ubuntu: apt-get install openssl)"
+  make_folder "$ca_folder"
+  chmod 0700 "$ca_folder"
   sweep
-  work=$(mktemp -d "$keeps/.work.XXXXXX")
+  work=$(mktemp -d "$ca_folder/.work.XXXXXX")
 }
 
-# Where a run was killed there are keys in what it worked with. Under the lock nobody else does.
-sweep() { rm -rf -- "$keeps"/.work.* "$folder/.candidate"; }
+# Removes keys that a killed run left. The lock guarantees that no other run uses them.
+sweep() { rm -rf -- "$ca_folder"/.work.* "$folder/.candidate"; }
 
 tidy() {
   drop_trial
@@ -45,16 +54,16 @@ tidy() {
   printf '%s' "$served" | while read -r name _; do
     rmdir -- "$folder/tls/$name" 2>/dev/null || :
   done
-  rmdir -- "$folder/tls" "$keeps" "$(dirname -- "$keeps")" /etc/sentient-mqtt 2>/dev/null || :
+  rmdir -- "$folder/tls" "$ca_folder" "$(dirname -- "$ca_folder")" /etc/sentient-mqtt 2>/dev/null || :
 }
 
-# Made whole and renamed: a key is never there without its certificate.
-authority() { # the stack's own, for ten years
+# Completed and then renamed: a key never exists without its certificate.
+authority() { # the stack's own CA, valid for ten years
   [ "$action" = apply ] || return 0
-  [ -e "$keeps/ca/ca.pem" ] || new_authority
-  # For whoever on this host is to trust it.
-  cp -- "$keeps/ca/ca.pem" "$keeps/../ca.pem"
-  chmod 0644 "$keeps/../ca.pem"
+  [ -e "$ca_folder/ca/ca.pem" ] || new_authority
+  # A readable copy for programs on this host that trust the CA.
+  cp -- "$ca_folder/ca/ca.pem" "$ca_folder/../ca.pem"
+  chmod 0644 "$ca_folder/../ca.pem"
 }
 
 new_authority() {
@@ -75,10 +84,10 @@ END
   ssl req -x509 -new -sha256 -config "$work/ca.conf" -key "$work/ca/ca.key" -days 3650 \
     -out "$work/ca/ca.pem"
   sync
-  mv -- "$work/ca" "$keeps/ca"
+  mv -- "$work/ca" "$ca_folder/ca"
 }
 
-ssl() { said=$(openssl "$@" 2>&1) || fail "openssl $1: $said"; }
+ssl() { output=$(openssl "$@" 2>&1) || fail "openssl $1: $output"; }
 
 new_key() { # PATH
   ssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:named_curve \
@@ -93,7 +102,7 @@ folder_of() { # NAME
   done
 }
 
-place() { # PATH, the text on stdin: nothing where it is that already
+place() { # PATH, the text on stdin: does nothing if the file has this text already
   if [ "$action" = remove ]; then
     put "$1" 0600 "$uid" "$gid" </dev/null
     return 0
@@ -110,31 +119,31 @@ place() { # PATH, the text on stdin: nothing where it is that already
   fi
 }
 
-own() { # NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES: of the stack's own CA
+own() { # NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES: a certificate of the stack's own CA
   served="$served$1 $2 $3
 "
-  pair=$folder/tls/$1/pair.pem
+  served_file=$folder/tls/$1/pair.pem
   if [ "$action" = remove ]; then
-    place "$pair"
+    place "$served_file"
     return 0
   fi
   folder_of "$1"
-  echo "$4 $6 $(fingerprint "$keeps/ca/ca.pem")" >"$work/request"
-  if ! cmp -s -- "$work/request" "$keeps/$1.request" ||
-    due_within "$5" "$pair" "$keeps/ca/ca.pem" ||
-    [ -n "$(wrong_pair "$pair" "$pair" "$keeps/ca/ca.pem")" ]; then
+  echo "$4 $6 $(fingerprint "$ca_folder/ca/ca.pem")" >"$work/request"
+  if ! cmp -s -- "$work/request" "$ca_folder/$1.request" ||
+    due_within "$5" "$served_file" "$ca_folder/ca/ca.pem" ||
+    [ -n "$(key_and_certificate_error "$served_file" "$served_file" "$ca_folder/ca/ca.pem")" ]; then
     issue "$1" "$4" serverAuth "subjectAltName = $6" "$container"
     cat -- "$work/key" "$work/certificate" >"$work/pair"
-    place "$pair" <"$work/pair"
-    place "$keeps/$1.request" <"$work/request"
+    place "$served_file" <"$work/pair"
+    place "$ca_folder/$1.request" <"$work/request"
   fi
 }
 
-left_of() { # DAYS: so many, or as many as the CA has left; what outlives it is refused all the same
-  authority=$keeps/ca/ca.pem
+days_within_authority() { # DAYS: prints the smaller of DAYS and the CA's remaining days
+  authority=$ca_folder/ca/ca.pem
   ! ends_within 1 "$authority" ||
-    fail "the stack's own CA ends $(ends "$authority"): move $keeps/ca away, and the next run makes" \
-      "another one, which every client must be given. Nothing was changed"
+    fail "the stack's own CA ends $(ends "$authority"): move $ca_folder/ca away, and the next run creates" \
+      "another one, which every client needs then. Nothing was changed"
   if ! ends_within "$1" "$authority"; then
     echo "$1"
     return 0
@@ -148,7 +157,7 @@ left_of() { # DAYS: so many, or as many as the CA has left; what outlives it is 
   echo "$least"
 }
 
-issue() { # NAME DAYS USE EXTENSION COMMON_NAME: a new key, and its certificate
+issue() { # NAME DAYS USE EXTENSION COMMON_NAME: creates a key and its certificate
   cat >"$work/conf" <<END
 [req]
 distinguished_name = subject
@@ -163,72 +172,72 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 $4
 END
-  lasts=$(left_of "$2")
+  days=$(days_within_authority "$2")
   new_key "$work/key"
   ssl req -new -sha256 -config "$work/conf" -key "$work/key" -out "$work/csr"
-  ssl x509 -req -sha256 -in "$work/csr" -CA "$keeps/ca/ca.pem" -CAkey "$keeps/ca/ca.key" \
-    -set_serial "0x$(openssl rand -hex 15)" -days "$lasts" -extfile "$work/conf" \
+  ssl x509 -req -sha256 -in "$work/csr" -CA "$ca_folder/ca/ca.pem" -CAkey "$ca_folder/ca/ca.key" \
+    -set_serial "0x$(openssl rand -hex 15)" -days "$days" -extfile "$work/conf" \
     -extensions extensions -out "$work/certificate"
 }
 
-given() { # NAME ADDRESS PORT CERTIFICATE KEY CA: somebody's files, copied
+given() { # NAME ADDRESS PORT CERTIFICATE KEY CA: copies files of the host
   served="$served$1 $2 $3
 "
-  pair=$folder/tls/$1/pair.pem
+  served_file=$folder/tls/$1/pair.pem
   if [ "$action" = remove ]; then
-    place "$pair"
+    place "$served_file"
     return 0
   fi
-  wrong=$(wrong_pair "$4" "$5" "$6")
+  wrong=$(key_and_certificate_error "$4" "$5" "$6")
   [ -z "$wrong" ] ||
     fail "sentient-mqtt:broker.listeners.$1.tls.${wrong%% *}: ${wrong#* }. Nothing was changed."
   folder_of "$1"
-  pair_of "$4" "$5" >"$work/pair"
-  place "$pair" <"$work/pair"
-  # Of an own certificate that was there before, nothing is to be remembered.
-  rm -f -- "$keeps/$1.request"
+  key_and_certificate_text "$4" "$5" >"$work/pair"
+  place "$served_file" <"$work/pair"
+  # The request of a former certificate of the stack's own CA.
+  rm -f -- "$ca_folder/$1.request"
 }
 
-supplied() { # NAME ADDRESS PORT; key and certificates on stdin, from the stack's secrets
+supplied() { # NAME ADDRESS PORT; key and certificates of the stack's secrets on stdin
   served="$served$1 $2 $3
 "
-  pair=$folder/tls/$1/pair.pem
+  served_file=$folder/tls/$1/pair.pem
   if [ "$action" = remove ]; then
     cat >/dev/null
-    place "$pair"
+    place "$served_file"
     return 0
   fi
   cat >"$work/supplied"
-  wrong=$(wrong_pair "$work/supplied" "$work/supplied" '')
+  wrong=$(key_and_certificate_error "$work/supplied" "$work/supplied" '')
   [ -z "$wrong" ] || fail "sentient-mqtt:certificates.$1: ${wrong#* }. Nothing was changed."
   folder_of "$1"
-  place "$pair" <"$work/supplied"
-  rm -f -- "$keeps/$1.request"
+  place "$served_file" <"$work/supplied"
+  rm -f -- "$ca_folder/$1.request"
 }
 
-clients() { # NAME CA: what their certificates must be of; '' is the stack's own
+clients() { # NAME CA: which CA signs the clients' certificates; '' is the stack's own
   file=$folder/tls/$1/clients.pem
   if [ "$action" = remove ]; then
     place "$file"
     return 0
   fi
-  from=${2:-$keeps/ca/ca.pem}
-  wrong=$(wrong_certificate clientCa "$from")
+  from=${2:-$ca_folder/ca/ca.pem}
+  wrong=$(certificate_error clientCa "$from")
   [ -z "$wrong" ] ||
     fail "sentient-mqtt:broker.listeners.$1.tls.clientCa: $from ${wrong#* }. Nothing was changed."
-  [ ! -e "$file" ] || cmp -s -- "$from" "$file" || anew=yes
+  [ ! -e "$file" ] || cmp -s -- "$from" "$file" || restart=yes
   place "$file" <"$from"
 }
 
-# What is about to be read is looked at once more: the files were somebody else's a moment ago. And
-# by the image that runs: OpenSSL there may ask for more than here, and a broker that can't be
-# started again with a pair that it refuses loses its database (2.1).
+# Validates the copies once more, as the originals may have changed during the copy; and with the running
+# image, whose OpenSSL may be stricter than that of the host. A broker that can't start with a certificate
+# that it refuses loses its database (2.1).
 validate() {
-  each_path proper
-  if [ -n "$paths" ] && runs; then try_pairs "$(state "$container" '{{.Image}}')"; fi
+  each_path check_match
+  if [ -n "$paths" ] && runs; then try_certificates "$(state "$container" '{{.Image}}')"; fi
 }
 
-try_pairs() { # IMAGE: a second broker, without network or data, on copies
+try_certificates() { # IMAGE: starts a second broker, without network or data, on copies
   trial=$folder/.candidate
   drop_trial
   mkdir -p -- "$trial"
@@ -254,13 +263,13 @@ try_pairs() { # IMAGE: a second broker, without network or data, on copies
     [ "$(state "$container-candidate" '{{.State.Running}}')" = true ] &&
       [ "$(date +%s)" -lt "$patience" ] ||
       fail "Mosquitto refuses the certificates; nothing was changed. It said:
-$(words "$container-candidate")"
+$(last_log_lines "$container-candidate")"
     sleep 0.2
   done
   drop_trial
 }
 
-overlay() { # PATH: staged, over the copy of what is in place
+overlay() { # PATH: copies its staged file over the copy of the one in place
   case $1 in
     "$folder/tls/"*) cp -p -- "$1$new" "$trial${1#"$folder"}" ;;
   esac
@@ -273,7 +282,7 @@ drop_trial() {
   }
 }
 
-proper() { # PATH
+check_match() { # PATH
   case $1 in
     */pair.pem)
       [ "$(public_of_key "$1$new")" = "$(public_of_certificate "$1$new")" ] ||
@@ -282,7 +291,7 @@ proper() { # PATH
   esac
 }
 
-chain() { # the certificates on stdin, each in a line
+chain() { # prints the certificates on stdin, one per line
   awk '
     /^-----BEGIN CERTIFICATE-----/ { inside = 1; text = ""; next }
     /^-----END CERTIFICATE-----/ { if (inside) print text; inside = 0 }
@@ -290,12 +299,12 @@ chain() { # the certificates on stdin, each in a line
   '
 }
 
-served_at() { # ADDRESS PORT: the chain that is served; nothing where no TLS is spoken
+served_at() { # ADDRESS PORT: prints the chain that is served; nothing without TLS
   timeout 5 openssl s_client -connect "$1:$2" -showcerts </dev/null 2>/dev/null | chain || :
 }
 
-# Listeners that serve another certificate than the one in place. One that speaks no TLS yet does
-# not: its container is about to be made. Behind ours OpenSSL may add what it knows.
+# Prints the listeners that serve another certificate than the one in place. A listener without TLS is not
+# one of them: its container is about to be created. OpenSSL may append certificates to the chain.
 stale() {
   printf '%s' "$served" | while read -r name address port_there; do
     there=$(served_at "$address" "$port_there")
@@ -309,34 +318,34 @@ stale() {
   done
 }
 
-speaking() {
+listeners_with_tls() {
   printf '%s' "$served" | while read -r name address port_there; do
     [ -z "$(served_at "$address" "$port_there")" ] || echo "$name"
   done
 }
 
-fresh_within() { # SECONDS SPEAKING
+fresh_within() { # SECONDS LISTENERS_WITH_TLS
   until_then=$(($(date +%s) + $1))
-  until [ -z "$(stale)" ] && [ "$(speaking)" = "$2" ]; do
+  until [ -z "$(stale)" ] && [ "$(listeners_with_tls)" = "$2" ]; do
     [ "$(date +%s)" -lt "$until_then" ] || return 1
     sleep 0.2
   done
 }
 
-# The listeners of libwebsockets (2.0) and the clients' CA are read at a start alone.
-# 2.1 empties its database where a start fails: what its end wrote is linked, and is in place again
-# before the next start.
+# Only a start reads the certificates of libwebsockets listeners (2.0) and the clients' CA. 2.1 empties its
+# database if a start fails: the database that it saved at its stop is linked, and restored before the
+# next start.
 saved=''
-in_data() { # SCRIPT: $1 is the database, $2 what was linked aside; the folder is the broker's
+in_data() { # SCRIPT: in the data folder, as its owner; $1 is the database, $2 its linked copy
   as_owner "$socket" "$(state "$container" '{{.Image}}')" "$data" rw 60 "$1" \
     mosquitto.db "mosquitto.db$old"
 }
 
-start_anew() {
+restart_broker() {
   data=$(state "$container" \
     '{{range .Mounts}}{{if eq .Destination "/mosquitto/data"}}{{.Source}}{{end}}{{end}}')
   daemon stop --time "$grace" "$container" >/dev/null 2>&1 || :
-  # shellcheck disable=SC2016 # the words of in_data
+  # shellcheck disable=SC2016 # expanded by the shell of in_data
   if [ -n "$saved" ]; then
     in_data '[ ! -e "$2" ] || ln -f "$2" "$1"'
   else
@@ -345,7 +354,7 @@ start_anew() {
   fi
   daemon start "$container" >/dev/null 2>&1 || :
   served_by=$(($(date +%s) + 20))
-  until fresh_within 1 "$speaking"; do
+  until fresh_within 1 "$with_tls"; do
     runs && [ "$(date +%s)" -lt "$served_by" ] || return 0
   done
   # shellcheck disable=SC2016
@@ -354,49 +363,49 @@ start_anew() {
 }
 
 settle() {
-  if runs && { [ -n "$anew" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then
-    speaking=$(speaking)
+  if runs && { [ -n "$restart" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then
+    with_tls=$(listeners_with_tls)
     signal
-    if [ -n "$anew" ] || ! fresh_within 3 "$speaking"; then start_anew; fi
-    if ! fresh_within 20 "$speaking"; then
-      said=$(words "$container")
+    if [ -n "$restart" ] || ! fresh_within 3 "$with_tls"; then restart_broker; fi
+    if ! fresh_within 20 "$with_tls"; then
+      output=$(last_log_lines "$container")
       each_path restore
-      start_anew
+      restart_broker
       fail "the broker does not serve the new certificates; the previous ones are in place again." \
         "It said:
-$said"
+$output"
     fi
   fi
-  forget_others
-  echo "$turn" >"$keeps/turn"
+  forget_removed_listeners
+  echo "$revision" >"$ca_folder/turn"
   report
 }
 
-# A listener that was taken away; not while the broker's own file still names its certificate.
-forget_others() {
-  for each in "$folder"/tls/*/; do
-    name=$(basename -- "$each")
+# Deletes the files of a removed listener, unless mosquitto.conf still names its certificate.
+forget_removed_listeners() {
+  for listener_folder in "$folder"/tls/*/; do
+    name=$(basename -- "$listener_folder")
     case "
 $served" in
       *"
 $name "*) continue ;;
     esac
     grep -qF -- "/tls/$name/" "$folder/$conf" 2>/dev/null || {
-      rm -f -- "$each/pair.pem" "$each/clients.pem" "$keeps/$name.request"
-      rmdir -- "$each" 2>/dev/null || :
+      rm -f -- "$listener_folder/pair.pem" "$listener_folder/clients.pem" "$ca_folder/$name.request"
+      rmdir -- "$listener_folder" 2>/dev/null || :
     }
   done
 }
 
-report() { # what is public
+report() { # prints the public part
   printf '%s' "$served" | while read -r name _; do
-    pair=$folder/tls/$name/pair.pem
-    echo "certificate $name $(fingerprint "$pair") $(ends "$pair")"
+    served_file=$folder/tls/$name/pair.pem
+    echo "certificate $name $(fingerprint "$served_file") $(ends "$served_file")"
   done
-  [ ! -e "$keeps/ca/ca.pem" ] || cat -- "$keeps/ca/ca.pem"
+  [ ! -e "$ca_folder/ca/ca.pem" ] || cat -- "$ca_folder/ca/ca.pem"
 }
 
 unsettle() {
   sweep
-  rm -rf -- "$keeps/ca" "$keeps/../ca.pem" "$keeps"/*.request "$keeps/turn" "$keeps"/.sign.*
+  rm -rf -- "$ca_folder/ca" "$ca_folder/../ca.pem" "$ca_folder"/*.request "$ca_folder/turn" "$ca_folder"/.sign.*
 }

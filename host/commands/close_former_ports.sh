@@ -1,18 +1,24 @@
 #!/bin/sh
-# With host/lib/put_files.sh, host/lib/firewall_rules.sh and host/commands/firewall.sh before it, once no container of ours listens
-# but where the stack file says. After `apply`: the rules are the stack file's alone, and none from
-# before stands behind them, nor another backend's beside them. `remove` leaves all to
-# host/commands/firewall.sh.
+# Remove the firewall rules of former ports, and those of another backend, once nothing listens there.
+#
+# It runs after the container listens where the stack file says. `remove` does nothing:
+# host/commands/firewall.sh removes all rules.
+#
+# Arguments: $1: apply | remove
+# Calls: those of host/commands/firewall.sh
+# Stdin: the script and its calls
+# Prints: nothing
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: commands/firewall.sh
 
-# shellcheck disable=SC2154 # folder, rules, left, allowed, container: host/commands/firewall.sh has them
+# shellcheck disable=SC2154 # defined in host/commands/firewall.sh
 
 validate() { :; }
 
 settle() {
   rm -f -- "$folder"/rules.*"$left"
-  said=$(sh "$folder/load" 2>&1) ||
-    fail "the rules could not be put in force without those from before: $said"
+  output=$(sh "$folder/load" 2>&1) ||
+    fail "the rules could not be put in force without the previous ones: $output"
   case $rules in
     nftables)
       unload_iptables
@@ -24,8 +30,8 @@ settle() {
       ;;
   esac
   if command -v ufw >/dev/null 2>&1; then
-    ufw_ours "$container" | while IFS= read -r words; do
-      printf '%s' "$allowed" | grep -qxF -- "$words" || drop_ufw "$words"
+    own_ufw_rules "$container" | while IFS= read -r rule; do
+      printf '%s' "$allowed" | grep -qxF -- "$rule" || drop_ufw "$rule"
     done
   fi
   remember

@@ -1,15 +1,21 @@
 #!/bin/sh
-# After `apply`: an env file is in place, whole, with its owner and mode. After `remove`: it is gone,
-# unless somebody else has put another one in its place.
+# Put an env file in place as a whole, with its owner and mode. `remove` deletes it, unless another program
+# has replaced it.
 #
-# Its folder may belong to the application that reads it. Then the file is made in a folder of root's
-# beside that one and renamed into it: a rename follows no link.
+# The folder may belong to the application that reads the file. Then the file is written in a folder of
+# root beside that one and renamed into it: a rename follows no link.
+#
+# Arguments: $1: apply | remove
+# Calls: env_file PATH MODE UID GID; finish
+# Stdin: the script and its calls. `env_file`: the text of the file
+# Prints: nothing; on stderr `PATH: was not written by this stack, and stays` if `remove` left a file
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/put_files.sh
 
-# shellcheck disable=SC2154 # action, why: host/lib/put_files.sh and host/lib/paths.sh
-staging='' # root's, on the file system of the folder that is not
-shared=''  # the path of the env file in that folder
-first=''   # the line that an env file of ours begins with
+# shellcheck disable=SC2154 # action, why: defined in host/lib/put_files.sh and host/lib/paths.sh
+staging='' # a folder of root on the same file system as the folder of the other user
+shared=''  # the path of the env file in the folder of the other user
+first=''   # the first line of an env file of this program
 
 env_file() { # PATH MODE UID GID, the text on stdin
   text=$(cat)
@@ -23,16 +29,16 @@ EOT
   fi
   refused=$why
   place=$(dirname -- "$1")
-  root_only "$(dirname -- "$place")" || fail "$1: $why. Choose a folder of which all but the last are root's"
+  root_only "$(dirname -- "$place")" || fail "$1: $why. Choose a path whose folders, except the last, belong to root"
   place=$(readlink -f -- "$place")
-  root_only "$(dirname -- "$place")" || fail "$1: $why. Choose a folder of which all but the last are root's"
+  root_only "$(dirname -- "$place")" || fail "$1: $why. Choose a path whose folders, except the last, belong to root"
   ! mounted "$place" ||
-    fail "$1: $place is a file system of its own, and $refused. Choose a folder in it that is root's"
+    fail "$1: $place is a mount point, and $refused. Choose a folder of root below it"
   shared=$place/${1##*/}
   staging=$(dirname -- "$place")/.sentient-mqtt-$(printf '%s' "$shared" | cksum | cut -d ' ' -f 1)
-  # Of a run that was killed.
+  # A killed run may have left it.
   [ ! -e "$staging" ] || { root_only "$staging" && rm -rf -- "$staging"; } || fail "$1: $why"
-  mkdir -- "$staging" || fail "$1: no folder can be made beside $place"
+  mkdir -- "$staging" || fail "$1: can't create a folder beside $place"
   [ "$action" = apply ] || return 0
   printf '%s\n' "$text" >"$staging/new" ||
     fail "$1: can't be written; is the disk full? The file in place is untouched"
@@ -62,7 +68,7 @@ unsettle() {
   }
 }
 
-is_ours() { # PATH, in a folder of root's
+is_ours() { # PATH, in a folder of root
   [ -f "$1" ] && [ ! -L "$1" ] && [ "$(head -n 1 -- "$1")" = "$first" ]
 }
 

@@ -1,37 +1,46 @@
 #!/bin/sh
-# With host/lib/put_files.sh and host/lib/firewall_rules.sh before it. After `apply`: the rules are in force and come back
-# with the host, or nothing was changed; behind them stand those from before, for a container that
-# still listens where it did, until host/commands/close_former_ports.sh takes them away. After `remove`: no rule of ours is
-# left. Nobody else's rule is ever touched.
+# Put the firewall rules of a broker in force, and make them survive a reboot; all or none.
+#
+# The previous rules stay in force behind the new ones, for a container that still listens on its former
+# ports, until host/commands/close_former_ports.sh removes them. `remove` removes every rule of this
+# broker. Rules of others are never changed.
+#
+# Arguments: $1: apply | remove
+# Calls: firewall BACKEND RULES CONTAINER SHORT UNIT REVISION; put PATH MODE UID GID;
+#   unit PATH MODE UID GID; ufw_rule WORD...; finish. BACKEND: nftables | iptables | ufw;
+#   RULES: nftables | iptables; SHORT: the name of the network interface and of the chains
+# Stdin: the script and its calls. `put`, `unit`: the text of the file
+# Prints: nothing
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/put_files.sh
 # needs: lib/firewall_rules.sh
 
-# shellcheck disable=SC2154 # action and new: host/lib/put_files.sh has them
+# shellcheck disable=SC2154 # action and new: defined in host/lib/put_files.sh
 
 backend=''
 rules=''
 container=''
 short=''
 service=''
-turn=''
+revision=''
 allowed=''
-left=.left # beside a file of rules: it, and behind each of its ports the rules from before
+left=.left # suffix of the file with the new rules and, behind those of each port, the previous ones
 
-firewall() { # BACKEND RULES CONTAINER SHORT UNIT TURN
+firewall() { # BACKEND RULES CONTAINER SHORT UNIT REVISION
   backend=$1
   rules=$2
   container=$3
   short=$4
   service=$5
-  turn=$6
+  revision=$6
   folder=/etc/sentient-mqtt/$container
 }
 
-unit() { # as `put`; where there is a systemd to read it
+unit() { # as `put`, if the host has systemd
   if command -v systemctl >/dev/null 2>&1; then put "$@"; else cat >/dev/null; fi
 }
 
-ufw_rule() { # WORD...: after `ufw`
+ufw_rule() { # WORD...: arguments of ufw
   allowed="$allowed$*
 "
 }
@@ -39,19 +48,19 @@ ufw_rule() { # WORD...: after `ufw`
 validate() {
   for kind in nft v4 v6; do
     [ -e "$folder/rules.$kind$new" ] || continue
-    stay_behind "$kind" "$folder/rules.$kind"
+    keep_former_ports "$kind" "$folder/rules.$kind"
     for text in "$folder/rules.$kind$new" "$folder/rules.$kind$left$new"; do
-      [ ! -e "$text" ] || said=$(check "$kind" "$text" 2>&1) ||
-        fail "the host refuses the rules, nothing was changed: $said"
+      [ ! -e "$text" ] || output=$(check "$kind" "$text" 2>&1) ||
+        fail "the host refuses the rules, nothing was changed: $output"
     done
   done
-  printf '%s' "$allowed" | while IFS= read -r words; do
+  printf '%s' "$allowed" | while IFS= read -r rule; do
     # shellcheck disable=SC2086 # as in allow_ufw
-    said=$(ufw --dry-run $words 2>&1) || fail "ufw refuses, nothing was changed: $words: $said"
+    output=$(ufw --dry-run $rule 2>&1) || fail "ufw refuses, nothing was changed: $rule: $output"
   done || exit 1
 }
 
-check() { # KIND FILE: takes the rules apart and holds them against the kernel's, and changes neither
+check() { # KIND FILE: parses the rules and tests them with the kernel; changes nothing
   case $1 in
     nft) nft -c -f "$2" ;;
     v4) iptables-restore -w --test --noflush <"$2" ;;
@@ -59,9 +68,9 @@ check() { # KIND FILE: takes the rules apart and holds them against the kernel's
   esac
 }
 
-# The container from before listens where it did until it is replaced, and goes on if that is
-# refused: its ports keep their lists, but for what the new rules say of the same port.
-stay_behind() { # KIND FILE
+# Until it is replaced, the present container listens on its former ports, and goes on to if the replacement
+# fails: these ports keep their previous rules, unless the new rules name the same port.
+keep_former_ports() { # KIND FILE
   before=$2$left
   if [ ! -e "$before" ]; then before=$2; fi
   if [ ! -e "$before" ] || cmp -s -- "$2" "$2$new"; then return 0; fi
@@ -82,16 +91,16 @@ both_nftables() { # BEFORE NEW, as broker/firewall/rules.py renders them
       chains = chains $0 "\n"
       next
     }
-    NR == FNR && sub(/ goto /, " goto left-") { gates[chain] = gates[chain] $0 "\n" }
+    NR == FNR && sub(/ goto /, " goto left-") { jumps[chain] = jumps[chain] $0 "\n" }
     NR == FNR { next }
     $0 == "\tchain input {" { printf "%s", chains }
-    chain == "input" && $0 == "\t}" { printf "%s", gates[chain] }
-    chain == "forward" && $0 == "\t\tcounter drop" { printf "%s", gates[chain] }
+    chain == "input" && $0 == "\t}" { printf "%s", jumps[chain] }
+    chain == "forward" && $0 == "\t\tcounter drop" { printf "%s", jumps[chain] }
     { print }
   ' "$1" "$2"
 }
 
-both_iptables() { # BEFORE NEW: what is asked first decides, and the last line of both is the same
+both_iptables() { # BEFORE NEW: the first match decides; the last line of both is the same
   last=$(grep -E '^-A [^ ]+ -j DROP$' "$2")
   grep -vxF -e "$last" -e COMMIT -- "$2"
   grep -e '^-A' -- "$1" | grep -vxF -e "$last" || :
@@ -99,15 +108,15 @@ both_iptables() { # BEFORE NEW: what is asked first decides, and the last line o
 }
 
 settle() {
-  if ! said=$(sh "$folder/load" 2>&1); then
+  if ! output=$(sh "$folder/load" 2>&1); then
     each_path restore
     [ ! -e "$folder/load" ] || sh "$folder/load" || :
-    fail "the rules could not be put in force; those before are in place again: $said"
+    fail "the rules could not be put in force; the previous ones are in place again: $output"
   fi
   allow_ufw
   if [ -e "/etc/systemd/system/$service" ]; then
     systemctl enable --quiet "$service" 2>/dev/null ||
-      fail "systemd does not take the unit $service: see systemctl status $service"
+      fail "systemd does not enable the unit $service: see systemctl status $service"
     if [ -d /run/systemd/system ]; then
       { systemctl daemon-reload && systemctl start "$service"; } ||
         fail "systemd does not start the unit $service: see systemctl status $service"
@@ -116,29 +125,29 @@ settle() {
   remember
 }
 
-remember() { # how the rules were left: host/commands/probe.sh holds it against what it finds
+remember() { # records the rules in force; host/commands/probe.sh detects a difference
   text=$(rules_in_force "$backend" "$rules" "$container" "$short")
   digest=$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)
-  printf '%s %s %s %s\n' "$turn" "$digest" "$backend" "$rules" >"$folder/state"
+  printf '%s %s %s %s\n' "$revision" "$digest" "$backend" "$rules" >"$folder/state"
 }
 
-# Added before what is no longer wanted goes (host/commands/close_former_ports.sh): nobody who stays on the list is shut
-# out in between. A rule that somebody else has made already stays theirs; one of ours from before a
-# container got another name is taken over.
+# New rules are added before former ones are deleted (host/commands/close_former_ports.sh), so that a network
+# that stays on the list is never locked out. A rule that another program has added stays as it is; a rule
+# of this program for the container's former name is taken over.
 allow_ufw() {
   command -v ufw >/dev/null 2>&1 || return 0
-  ours=" comment 'sentient-mqtt "
-  printf '%s' "$allowed" | while IFS= read -r words; do
-    ! ufw show added | grep -F -- "ufw $words" | grep -qvF -- "$ours" || continue
-    # shellcheck disable=SC2086 # ufw's grammar, a word each; broker/firewall/rules.py makes them
-    said=$(ufw $words comment "sentient-mqtt $container" 2>&1) || fail "ufw refuses: $words: $said"
+  own_comment=" comment 'sentient-mqtt "
+  printf '%s' "$allowed" | while IFS= read -r rule; do
+    ! ufw show added | grep -F -- "ufw $rule" | grep -qvF -- "$own_comment" || continue
+    # shellcheck disable=SC2086 # arguments of ufw; broker/firewall/rules.py renders them
+    output=$(ufw $rule comment "sentient-mqtt $container" 2>&1) || fail "ufw refuses: $rule: $output"
   done || exit 1
 }
 
-drop_ufw() { # RULES, a line each, as `ufw show added` has them
-  printf '%s\n' "$1" | while IFS= read -r words; do
+drop_ufw() { # RULES, one per line, as `ufw show added` prints them
+  printf '%s\n' "$1" | while IFS= read -r rule; do
     # shellcheck disable=SC2086
-    [ -z "$words" ] || ufw delete $words >/dev/null </dev/null || :
+    [ -z "$rule" ] || ufw delete $rule >/dev/null </dev/null || :
   done
 }
 
@@ -151,13 +160,13 @@ unload_iptables() {
   for command in iptables ip6tables; do
     "$command" -w -t mangle -S 2>/dev/null |
       grep -E -- " MQTT-(IN|FW)-$(literally "$short")( |\$)" | {
-      ours=$(cat)
-      printf '%s\n' "$ours" | sed -nE "s/^-A (INPUT|FORWARD) /-D \\1 /p" | while IFS= read -r jump; do
-        # shellcheck disable=SC2086 # a rule as iptables -S prints it, a word each
+      own_rules=$(cat)
+      printf '%s\n' "$own_rules" | sed -nE "s/^-A (INPUT|FORWARD) /-D \\1 /p" | while IFS= read -r jump; do
+        # shellcheck disable=SC2086 # a rule as iptables -S prints it
         "$command" -w -t mangle $jump
       done
       for chain in "MQTT-IN-$short" "MQTT-FW-$short"; do
-        printf '%s\n' "$ours" | grep -qxF -- "-N $chain" || continue
+        printf '%s\n' "$own_rules" | grep -qxF -- "-N $chain" || continue
         "$command" -w -t mangle -F "$chain" && "$command" -w -t mangle -X "$chain"
       done
     } || :
@@ -171,8 +180,8 @@ unsettle() {
   fi
   unload_nftables
   unload_iptables
-  ! command -v ufw >/dev/null 2>&1 || drop_ufw "$(ufw_ours "$container")"
-  # Of another backend's, too.
+  ! command -v ufw >/dev/null 2>&1 || drop_ufw "$(own_ufw_rules "$container")"
+  # Those of another backend, too.
   rm -f -- "$folder/state" "$folder"/rules.*
 }
 

@@ -1,11 +1,19 @@
 #!/bin/sh
-# Installed on the host, where its own clock runs it each minute. After `apply`: a file for
-# node_exporter's textfile collector says what is not in $SYS, whole or as it was; nothing secret.
+# Write a file for node_exporter's textfile collector with metrics that are not in $SYS. No value is secret.
 #
-# The log lies in a folder of the broker's uid: its container is asked what is new in it.
+# The host's timer runs an installed copy of this script every minute. The log is in a folder of the
+# broker's uid: a process in its container reads the new part. If the script fails, the file stays as it was.
+#
+# Arguments: $1: apply | remove (remove does nothing)
+# Calls: textfile FILE BROKER IMAGE; limits CLIENTS REFUSED; container SOCKET NAME; log PATH MEMORY;
+#   backups FOLDER SECONDS CONTAINER; certificate LISTENER PATH; finish.
+#   CLIENTS, REFUSED, SECONDS: numbers; MEMORY: a file of root with the position in the log
+# Stdin: the script and its calls
+# Prints: nothing
+# Exit codes: 0: done; other: failed, with one message on stderr.
 # needs: lib/shared_file.sh
 
-# shellcheck disable=SC2016 # other shells expand those scripts
+# shellcheck disable=SC2016 # other shells expand these scripts
 action=$1
 file=''
 broker=''
@@ -14,27 +22,27 @@ image=''
 socket=''
 container=''
 
-tell() { # NAME TYPE HELP VALUE [LABELS]
+metric() { # NAME TYPE HELP VALUE [LABELS]
   lines="$lines# HELP sentient_mqtt_$1 $3
 # TYPE sentient_mqtt_$1 $2
 "
-  also "$1" "$4" "${5:-}"
+  sample "$1" "$4" "${5:-}"
 }
 
-also() { # NAME VALUE LABELS: another value of the same
+sample() { # NAME VALUE LABELS: one more value of a metric
   lines="${lines}sentient_mqtt_$1{broker=\"$broker\"$3} $2
 "
 }
 
-textfile() { # FILE BROKER IMAGE: one that is on the host
+textfile() { # FILE BROKER IMAGE: an image that is on the host
   file=$1
   broker=$2
   image=$3
 }
 
 limits() { # CLIENTS REFUSED
-  tell clients_limit gauge "Clients that a listener takes, as declared." "$1"
-  tell refused_logins_limit gauge "Refused logins an hour that are too many, as declared." "$2"
+  metric clients_limit gauge "Clients that a listener takes, as declared." "$1"
+  metric refused_logins_limit gauge "Refused logins an hour that are too many, as declared." "$2"
 }
 
 container() { # SOCKET NAME
@@ -45,16 +53,16 @@ container() { # SOCKET NAME
     "$2" 2>/dev/null </dev/null) || state='false none 0'
   # shellcheck disable=SC2086 # three words
   set -- $state
-  tell container_running gauge "Whether the container runs." "$([ "$1" = true ] && echo 1 || echo 0)"
-  tell container_healthy gauge "Whether its health check passes, or is still to begin." \
+  metric container_running gauge "Whether the container runs." "$([ "$1" = true ] && echo 1 || echo 0)"
+  metric container_healthy gauge "Whether its health check passes, or is still to begin." \
     "$(case $2 in healthy | starting) echo 1 ;; *) echo 0 ;; esac)"
-  tell container_restarts_total counter "Times that Docker started it again." "$3"
+  metric container_restarts_total counter "Times that Docker started it again." "$3"
 }
 
-# Only what came since the last look is read. A broker that does not run says nothing new.
-log() { # PATH MEMORY: in the broker's container, and on the host
+# Reads only what was appended since the last run; nothing while the broker is stopped.
+log() { # PATH MEMORY: the log in the broker's container; a file on the host
   before=$(cat -- "$2" 2>/dev/null) || before=''
-  # A first look begins at the end: what is older is no news.
+  # The first run begins at the end of the log.
   [ -n "$before" ] || before='none 0 0 0'
   # shellcheck disable=SC2086 # four words
   set -- "$1" "$2" $before
@@ -63,14 +71,14 @@ size=0
 node=0
 [ ! -f "$1" ] || { size=$(stat -c %s "$1"); node=$(stat -c %i "$1"); }
 from=$3
-# Another file, or one that logrotate has cut off.
+# Another file, or one that logrotate has truncated.
 [ "$2" = "$node" ] && [ "$from" -le "$size" ] || from=0
 [ "$2" != none ] || from=$size
 echo "$node $size"
 [ "$from" -lt "$size" ] || { echo 0 0; exit 0; }
 tail -c "+$((from + 1))" "$1" | head -c $((size - from)) | LC_ALL=C awk "
     /disconnected[,:] not authorised\.\$/ { refused++; next }
-    # Mosquitto cuts a line at 1000 bytes: with a client id that long nobody hides a refusal.
+    # Mosquitto cuts a line at 1000 bytes: a long client id must not hide a refused login.
     /^[0-9T:-]+: Client / && length(\$0) > 950 { refused++ }
     /: Denied PUBLISH from / { denied++ }
     END { print refused + 0, denied + 0 }"' sh "${1##*/}" "$3" "$4" </dev/null 2>/dev/null) || found=''
@@ -84,27 +92,27 @@ tail -c "+$((from + 1))" "$1" | head -c $((size - from)) | LC_ALL=C awk "
   else
     shift
   fi
-  tell refused_logins_total counter "Logins refused, as the log says." "$4"
-  tell denied_messages_total counter "Messages denied: log type debug tells them." "$5"
-  tell log_bytes gauge "Size of the log." "$3"
+  metric refused_logins_total counter "Logins refused, as the log says." "$4"
+  metric denied_messages_total counter "Messages denied: log type debug tells them." "$5"
+  metric log_bytes gauge "Size of the log." "$3"
 }
 
-# What a broker that was taken over says may be anything.
+# The output of a compromised broker may be anything.
 four_numbers() {
   [ $# -eq 4 ] || return 1
   case $1$2$3$4 in *[!0-9]*) return 1 ;; esac
   case $1/$2/$3/$4 in *[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]*) return 1 ;; esac
 }
 
-backups() { # FOLDER SECONDS CONTAINER: what host/commands/backup.sh and host/commands/verify_backup.sh left; the longest gap
-  tell backup_timestamp_seconds gauge "When the last good backup was made; 0: never." \
+backups() { # FOLDER SECONDS CONTAINER: the notes of backup.sh and verify_backup.sh; the longest declared gap
+  metric backup_timestamp_seconds gauge "When the last good backup was made; 0: never." \
     "$(stamp "$1/.verified-$3")"
-  tell backup_drill_timestamp_seconds gauge "When one was last tried; 0: never." \
+  metric backup_drill_timestamp_seconds gauge "When one was last tried; 0: never." \
     "$(stamp "$1/.drilled-$3")"
-  tell backup_interval_seconds gauge "The longest time between two, as declared." "$2"
+  metric backup_interval_seconds gauge "The longest time between two, as declared." "$2"
 }
 
-stamp() { # FILE: its first word, seconds since 1970
+stamp() { # FILE: prints its first word, seconds since 1970
   root_only "$(dirname -- "$1")" || {
     echo 0
     return 0
@@ -118,9 +126,9 @@ certificate() { # LISTENER PATH
   end=$(date -u -d "${end#*=}" +%s) || return 0
   case $lines in
     *"# TYPE sentient_mqtt_certificate_expiry_"*)
-      also certificate_expiry_timestamp_seconds "$end" ",listener=\"$1\"" ;;
+      sample certificate_expiry_timestamp_seconds "$end" ",listener=\"$1\"" ;;
     *)
-      tell certificate_expiry_timestamp_seconds gauge "When the certificate ends." "$end" \
+      metric certificate_expiry_timestamp_seconds gauge "When the certificate ends." "$end" \
         ",listener=\"$1\"" ;;
   esac
 }

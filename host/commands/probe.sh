@@ -1,6 +1,14 @@
 #!/bin/sh
-# Says what the host has, one `KEY SUBJECT=VALUE` a line, and changes nothing. The reader is
-# broker/host/facts.py. host/lib/firewall_rules.sh and host/lib/key_and_certificate.sh stand before it.
+# Report what the host has. Changes nothing. The reader is broker/host/facts.py.
+#
+# Arguments: $1: look
+# Calls: host SOCKET (first); image NAME; standin PATTERN; container NAME;
+#   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
+#   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
+#   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; finish
+# Stdin: the script and its calls
+# Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
+# Exit codes: 0: every question was put; other: the answer is incomplete (no `probe -=done`)
 # needs: lib/paths.sh
 # needs: lib/firewall_rules.sh
 # needs: lib/key_and_certificate.sh
@@ -9,8 +17,8 @@ set -eu
 socket=''
 root=no
 docker=absent
-present='' # an image of the broker's that is on the host
-keeps=''
+present='' # an image of the broker that is on the host
+ca_folder=''
 
 say() { # KEY SUBJECT VALUE
   printf '%s %s=%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n' ' ')"
@@ -45,14 +53,14 @@ image() { # NAME
   fi
 }
 
-standin() { # PATTERN: the newest that fits
+standin() { # PATTERN: the newest fallback image that matches
   [ "$docker" = ok ] || return 0
   newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}' | head -n 1)
   say standin "$1" "$newest"
   present=${present:-$newest}
 }
 
-container() { # NAME: whose it is, by the label that we give it
+container() { # NAME: its stack, read from the label of this program
   [ "$docker" = ok ] || return 0
   if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
     say container "$1" "${owner:-made by hand}"
@@ -65,13 +73,13 @@ container() { # NAME: whose it is, by the label that we give it
   fi
 }
 
-# `NAME STAMP` a line, of the broker that runs. Who has no root here may ask its container.
-logins() { # PATH CONTAINER PATH-THERE
+# Prints the logins of the running broker: of `NAME STAMP` lines, read from its container without root.
+logins() { # PATH CONTAINER PATH_IN_CONTAINER
   { { root_only "$1" && as_root cat -- "$1" 2>/dev/null; } || daemon exec "$2" cat "$3" 2>/dev/null; } |
     sed 's/^\([^ ]*\) \(.*\)$/known \1=\2/' || :
 }
 
-port() { # NUMBER STACK: ours is what a container of that stack publishes, under whatever name
+port() { # NUMBER STACK: `ours` if a container of the stack publishes it, under any name
   [ "$docker" = ok ] || return 0
   publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}' 2>/dev/null)
   others=$(printf '%s\n' "$publishers" | awk -v stack="$2" 'NF && $2 != stack { print $1 }' | tr '\n' ' ')
@@ -92,8 +100,8 @@ port() { # NUMBER STACK: ours is what a container of that stack publishes, under
   fi
 }
 
-# The nearest thing that is there: that is where a missing folder would be made.
-standing() { # PATH
+# Prints PATH or its nearest existing parent, in which a missing folder would be created.
+nearest_existing() { # PATH
   nearest=$1
   while ! as_root test -e "$nearest" && ! as_root test -L "$nearest"; do
     nearest=$(dirname -- "$nearest")
@@ -101,35 +109,36 @@ standing() { # PATH
   printf '%s' "$nearest"
 }
 
-# As host/commands/folders.sh will find it. A folder of archives is root's, and all the way to it.
-folder() { # PATH MODE UID GID [NAME...]: what it may hold already
-  # Without root there is no telling: another owner's folder may hide what is in it.
+# Reports whether host/commands/folders.sh can create or take over a folder. UID may be `archives`: then
+# every folder of the path must belong to root.
+folder() { # PATH MODE UID GID [NAME...]: names that it may hold already
+  # Without root the answer is unknown: the folder of another owner may not be readable.
   [ "$root" = yes ] || return 0
   path=$1
   facts="$4 $2"
   way=$path
   [ "$3" = archives ] || way=$(dirname -- "$path")
   shift 4
-  nearest=$(standing "$path")
+  nearest=$(nearest_existing "$path")
   if as_root test -L "$path"; then
     say folder "$path" "is a symbolic link"
   elif ! as_root test -d "$nearest"; then
-    say folder "$path" "$nearest is there and is not a folder"
+    say folder "$path" "$nearest exists and is not a folder"
   elif ! root_only "$way"; then
-    # shellcheck disable=SC2154 # host/lib/paths.sh has it
+    # shellcheck disable=SC2154 # defined in host/lib/paths.sh
     say folder "$path" "$why"
   elif ! as_root test -w "$nearest"; then
     say folder "$path" "$nearest can't be written to (a read-only file system?)"
-  elif [ "$nearest" = "$path" ] && ! is_kept "$facts" "$path" "$@"; then
-    say folder "$path" "is there already and holds what is not the broker's ($others), \
+  elif [ "$nearest" = "$path" ] && ! can_be_taken_over "$facts" "$path" "$@"; then
+    say folder "$path" "exists and holds other files than the broker's ($others), \
 and would get another owner and mode"
   else
     say folder "$path" ok
   fi
 }
 
-# Whether nothing in it would be another program's loss: it is as it is to be, or holds only that.
-is_kept() { # GID_AND_MODE PATH [NAME...]
+# Whether a folder has its group and mode already, or holds nothing but NAMES.
+can_be_taken_over() { # GID_AND_MODE PATH [NAME...]
   [ "$(as_root stat -c '%g 0%a' -- "$2")" != "$1" ] || return 0
   place=$2
   shift 2
@@ -137,62 +146,61 @@ is_kept() { # GID_AND_MODE PATH [NAME...]
   [ -z "$others" ]
 }
 
-envfile() { # PATH MARK: ours begins with that line
+envfile() { # PATH MARK: an env file of this program begins with the line MARK
   [ "$root" = yes ] || return 0
   place=$(dirname -- "$1")
   if ! root_only "$place"; then
     envfile_of_others "$1" "$2"
     return 0
   fi
-  nearest=$(standing "$1")
+  nearest=$(nearest_existing "$1")
   if as_root test -L "$1"; then
     say envfile "$1" "is a symbolic link"
   elif as_root test -d "$1"; then
     say envfile "$1" "is a folder"
   elif as_root test -e "$1" && [ "$(as_root head -n 1 -- "$1")" != "$2" ]; then
-    say envfile "$1" "is there already and was not written by this program"
+    say envfile "$1" "exists and was not written by this program"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
-    say envfile "$1" "$nearest is there and is not a folder"
-  elif nearest=$(standing "$place") && ! as_root test -w "$nearest"; then
-    # Written beside itself and renamed: it is the folder that must be writable.
+    say envfile "$1" "$nearest exists and is not a folder"
+  elif nearest=$(nearest_existing "$place") && ! as_root test -w "$nearest"; then
+    # The file is written beside its place and renamed: the folder must be writable.
     say envfile "$1" "$nearest can't be written to (a read-only file system?)"
   else
     say envfile "$1" ok
   fi
 }
 
-# In a folder that another user may write: host/commands/env_file.sh renames into it. That user may put
-# anything in place of a name at any time, so the file is looked at without following a link, and
-# read in a container that sees nothing else.
+# In a folder that another user may write to. That user can replace a name at any time, so the file is
+# inspected without following a link, and read in a container that mounts nothing else.
 envfile_of_others() { # PATH MARK
   refused=$why
   if ! root_only "$(dirname -- "$place")"; then
-    say envfile "$1" "$why. Of the folders on the way to it only the last may be another user's"
+    say envfile "$1" "$why. Of the folders of its path only the last may belong to another user"
   elif mounted "$(readlink -f -- "$place")"; then
-    say envfile "$1" "$place is a file system of its own, and $refused"
+    say envfile "$1" "$place is a mount point, and $refused"
   else
     case $(as_root stat -c %F -- "$1" 2>/dev/null || echo absent) in
       absent) say envfile "$1" ok ;;
       directory) say envfile "$1" "is a folder" ;;
       'symbolic link') say envfile "$1" "is a symbolic link" ;;
       *)
-        # Without an image of the broker's there was no `up` yet, and the file is not ours.
+        # Without an image of the broker there was no `up` yet, so this program did not write the file.
         if [ -n "$present" ] && [ "$(read_confined "$1" head -n 1)" = "$2" ]; then
           say envfile "$1" ok
         else
-          say envfile "$1" "is there already and was not written by this program"
+          say envfile "$1" "exists and was not written by this program"
         fi
         ;;
     esac
   fi
 }
 
-# Prints what COMMAND says of a file in a folder of another user's, also of a file of mode 0600. No
-# link leads out of the container.
+# Runs COMMAND on a file in a folder of another user, also on one with mode 0600. No link leads out of the
+# container.
 read_confined() { # PATH COMMAND...
   confined=$1
   shift
-  # shellcheck disable=SC2016 # the words of the shell in there
+  # shellcheck disable=SC2016 # expanded by the shell in the container
   daemon run --rm --init --pull never --network none --read-only --cap-drop ALL --cap-add DAC_READ_SEARCH \
     --security-opt no-new-privileges:true --user 0:0 --log-driver none \
     --volume "$(dirname -- "$confined"):/folder:ro" --workdir /folder \
@@ -200,32 +208,32 @@ read_confined() { # PATH COMMAND...
     2>/dev/null || :
 }
 
-usable() { # COMMAND WORD...: "ok", "absent", or its own words
+usable() { # COMMAND WORD...: prints ok, absent, or its error message
   if ! command -v "$1" >/dev/null 2>&1; then
     echo absent
-  elif said=$(as_root "$@" 2>&1 >/dev/null); then
+  elif output=$(as_root "$@" 2>&1 >/dev/null); then
     echo ok
   else
-    echo "${said:-refused}"
+    echo "${output:-refused}"
   fi
 }
 
-bridge_of() { # CONTAINER: of the network that it has or is to have
+bridge_of() { # CONTAINER: prints the bridge of the network with that name
   [ "$docker" = ok ] || return 0
   daemon network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" \
     2>/dev/null || :
 }
 
-firewall() { # CONTAINER SHORT, of broker/firewall/rules.py; host/lib/firewall_rules.sh stands before it
+firewall() { # CONTAINER SHORT, as in broker/firewall/rules.py
   if [ -d /run/systemd/system ]; then say firewall systemd yes; else say firewall systemd no; fi
   if awk -v name="$2" '{ sub(/:.*/, "") } $1 == name { found = 1 } END { exit !found }' \
     /proc/net/dev && [ "$(bridge_of "$1")" != "$2" ]; then
     say firewall interface taken
   fi
   if [ "$root" != yes ]; then
-    # The rules are then made through Docker; what they are now, nobody can tell from here.
-    for each in nft iptables ip6tables ufw; do
-      command -v "$each" >/dev/null 2>&1 || say firewall "$each" absent
+    # The rules are created through Docker then; this login can't read them.
+    for command in nft iptables ip6tables ufw; do
+      command -v "$command" >/dev/null 2>&1 || say firewall "$command" absent
     done
     ! grep -qx 'ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null || say firewall ufw active
     return 0
@@ -242,12 +250,12 @@ firewall() { # CONTAINER SHORT, of broker/firewall/rules.py; host/lib/firewall_r
     say firewall ufw inactive
   fi
   place=/etc/sentient-mqtt/$1
-  for each in "$place"/rules.*.left; do
-    [ ! -e "$each" ] || say left "$1" yes
+  for former_rules in "$place"/rules.*.left; do
+    [ ! -e "$former_rules" ] || say left "$1" yes
   done
   state=$place/state
   if ! as_root test -e "$state"; then
-    # With the time: what is done about it must be told from what was done before it was lost.
+    # With the time, so that the next `up` differs from the one before the file was lost.
     say rules "$1" "never $(date +%s)"
     return 0
   fi
@@ -255,40 +263,40 @@ firewall() { # CONTAINER SHORT, of broker/firewall/rules.py; host/lib/firewall_r
     if systemctl is-enabled --quiet "sentient-mqtt-firewall-$1.service" 2>/dev/null &&
       [ -e "$place/load" ]; then say boot "$1" yes; else say boot "$1" no; fi
   fi
-  # Of which backend they are stands beside their digest: it may have been chosen otherwise since.
+  # The backend is recorded beside the digest: the stack file may name another one now.
   as_root cat -- "$state" | {
-    read -r turn digest backend rules
+    read -r revision digest backend rules
     text=$(rules_in_force "$backend" "$rules" "$1" "$2")
     if [ -z "$text" ]; then
-      say rules "$1" "missing $turn"
+      say rules "$1" "missing $revision"
     elif [ "$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)" = "$digest" ]; then
-      say rules "$1" "in-force $turn"
+      say rules "$1" "in-force $revision"
     else
-      say rules "$1" "changed $turn"
+      say rules "$1" "changed $revision"
     fi
   }
 }
 
-certificates() { # CONTAINER FOLDER: how many times they have been put in place
-  keeps=$2
+certificates() { # CONTAINER FOLDER: the revision that was put in place
+  ca_folder=$2
   [ "$root" = yes ] || return 0
   if command -v openssl >/dev/null 2>&1; then say openssl - ok; else say openssl - absent; fi
-  # As with the rules: a number that none of before was.
+  # With the time, as for the rules.
   say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || date '+never %s')"
-  if as_root test -e "$keeps/ca/ca.pem" && ends_within 365 "$keeps/ca/ca.pem"; then
-    say authority "$1" "ends $(ends "$keeps/ca/ca.pem")"
+  if as_root test -e "$ca_folder/ca/ca.pem" && ends_within 365 "$ca_folder/ca/ca.pem"; then
+    say authority "$1" "ends $(ends "$ca_folder/ca/ca.pem")"
   fi
 }
 
-certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA where none is named
+certificate() { # NAME FILE BEFORE CERTIFICATE KEY CA: CERTIFICATE '' is one of the stack's own CA
   { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$2"; } || return 0
   if [ -n "$4" ]; then
-    wrong=$(wrong_pair "$4" "$5" "$6")
+    wrong=$(key_and_certificate_error "$4" "$5" "$6")
     if [ -n "$wrong" ]; then
       say certificate "$1" "wrong $wrong"
     elif ! as_root test -e "$2"; then
       say certificate "$1" "due there is none yet"
-    elif ! pair_of "$4" "$5" | as_root cmp -s -- - "$2"; then
+    elif ! key_and_certificate_text "$4" "$5" | as_root cmp -s -- - "$2"; then
       say certificate "$1" "due $4 is another one than before"
     else
       say certificate "$1" ok
@@ -296,9 +304,9 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
     ! ends_within "$3" "$4" || say ends "$1" "$(ends "$4")"
   elif ! as_root test -e "$2"; then
     say certificate "$1" "due there is none yet"
-  elif ! as_root test -e "$keeps/ca/ca.pem"; then
+  elif ! as_root test -e "$ca_folder/ca/ca.pem"; then
     say certificate "$1" "due its CA is not on the host any more"
-  elif due_within "$3" "$2" "$keeps/ca/ca.pem"; then
+  elif due_within "$3" "$2" "$ca_folder/ca/ca.pem"; then
     say certificate "$1" "due it ends $(ends "$2")"
   elif [ "$(public_of_key "$2")" != "$(public_of_certificate "$2")" ]; then
     say certificate "$1" "due it was changed on the host"
@@ -307,15 +315,15 @@ certificate() { # NAME PAIR BEFORE CERTIFICATE KEY CA: of the stack's own CA whe
   fi
 }
 
-client_ca() { # NAME CA FILE; '' is the stack's own
+client_ca() { # NAME CA FILE; CA '' is the stack's own
   { [ "$root" = yes ] && command -v openssl >/dev/null 2>&1 && root_only "$3"; } || return 0
   if [ -z "$2" ]; then
-    if as_root test -e "$3" && ! as_root test -e "$keeps/ca/ca.pem"; then
+    if as_root test -e "$3" && ! as_root test -e "$ca_folder/ca/ca.pem"; then
       say clientca "$1" "due its CA is not on the host any more"
     fi
     return 0
   fi
-  wrong=$(wrong_certificate clientCa "$2")
+  wrong=$(certificate_error clientCa "$2")
   if [ -n "$wrong" ]; then
     say clientca "$1" "wrong $wrong"
   elif ! as_root cmp -s -- "$2" "$3"; then

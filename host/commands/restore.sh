@@ -1,63 +1,73 @@
 #!/bin/sh
-# With host/lib/database.sh, host/lib/archive.sh, host/commands/verify_backup.sh and host/commands/await_ready.sh before it. After `look`:
-# what a restore would do was said, and nothing changed. After `apply`: the broker runs with the
-# archive's database, and what was there is kept aside; or it runs with that, as before.
+# Put the database of an archive in place and start the broker on it, or restore the previous database.
+#
+# `look` reports what a restore would replace and changes nothing. `apply` keeps the replaced database in
+# the backups folder.
+#
+# Arguments: $1: look | apply
+# Calls: those of host/commands/verify_backup.sh; broker ADDRESS PORT SECONDS PROCESSES
+#   (host/commands/await_ready.sh); restore SECONDS OTHER; finish. SECONDS: the time to stop;
+#   OTHER: yes | no: whether the archive may be of another stack
+# Stdin: the script and its calls
+# Prints: what host/commands/verify_backup.sh prints, `replaces COUNTS` (or `replaces unreadable`), and after
+#   `apply` `seconds NUMBER` (the downtime) and `kept FOLDER`
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: commands/await_ready.sh
 # needs: commands/verify_backup.sh
 
-# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; the scripts before it have the others
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand these scripts; the others are defined in the scripts before it
 grace=''
 another=no
-away=no # `ending`: it was told to end, on its own database; `yes`: that one is no longer in place
+stopped=no # `ending`: the broker was told to stop, its database is in place; `yes`: the database is replaced
 
-restore() { # SECONDS yes|no: what the broker may take to end; whether another stack's may come in
+restore() { # SECONDS yes|no: the time to stop; whether the archive may be of another stack
   grace=$1
   another=$2
 }
 
-# A database of the data folder, as the file of the archive's folder that a person may put back.
+# Copies a database of the data folder into the backups folder, where a person can restore it.
 keep() { # NAME FILE
   read_database "$1" "$2" && { [ ! -e "$2" ] || chown -- "$(owner)" "$2"; }
 }
 
-# What was put aside for nothing; an only copy of before stays.
+# Removes the copy that was put aside; the only copy of an earlier start stays.
 forget() {
   (forget_aside) || :
   rm -f -- "$kept/mosquitto.db"
-  rmdir -- "$kept" 2>/dev/null || echo "$kept: holds what was put aside before" >&2
+  rmdir -- "$kept" 2>/dev/null || echo "$kept: holds a database that was put aside earlier" >&2
 }
 
 go_back() {
-  words=$(daemon logs --tail 5 "$container" 2>&1) || :
+  log_lines=$(daemon logs --tail 5 "$container" 2>&1) || :
   brought=yes
   (bring_back) || brought=no
-  # There was none before.
+  # There was no database before.
   [ -e "$kept/mosquitto.db" ] || in_data rw 60 'rm -f mosquitto.db' || :
   daemon start "$container" >/dev/null || :
   [ "$brought" = no ] || (forget_aside) || :
   answers || fail "container $container: came back neither with the archive's database nor with its \
-own, which is in $kept. It said: $words"
+own, which is in $kept. It said: $log_lines"
   fail "container $container: did not come back with the archive's database; it runs with its own \
-again, which is in $kept, too. It said: $words"
+again, which is in $kept, too. It said: $log_lines"
 }
 
 start_again() {
-  # Whoever was interrupted may have left it ending: a start before its end would be none.
+  # An interrupted run may have left it stopping: a start before it has stopped has no effect.
   daemon stop -t "$grace" "$container" >/dev/null || :
-  # The one aside is older by the time that it took to end: only where there was no room for its end.
+  # The copy aside is older: it is used only if the broker had no room to save its database at its stop.
   in_data rw 60 'whole || [ ! -e .before-start/mosquitto.db ] ||
 mv -f .before-start/mosquitto.db mosquitto.db' || :
   daemon start "$container" >/dev/null || :
   forget
-  answers || fail "container $container: was stopped for the restore, and does not answer since"
-  fail "container $container: runs again with what it had. Nothing was restored"
+  answers || fail "container $container: was stopped for the restore and does not answer after its start"
+  fail "container $container: runs again with its own database. Nothing was restored"
 }
 
-# However this ends, nobody is left without a broker.
+# However the script ends, the broker runs again.
 leave() {
   ended=$?
   trap '' HUP INT TERM
-  case $away in
+  case $stopped in
     ending) (start_again) || : ;;
     yes) (go_back) || : ;;
   esac
@@ -71,13 +81,13 @@ finish() {
   only_one
   choose
   open_archive "$from"
-  of="$(said stack) $(said container)"
+  of="$(manifest_value stack) $(manifest_value container)"
   [ "$another" = yes ] || [ "$of" = "$stack $container" ] ||
-    fail "$from: is of stack $(said stack), container $(said container), and this is stack $stack, \
-container $container. Nothing was changed. If that is meant, say --other"
+    fail "$from: is of stack $(manifest_value stack), container $(manifest_value container), and this is stack $stack, \
+container $container. Nothing was changed. If that is intended, add --other"
   same_counts "$image"
   report
-  # One that Docker starts again and again runs, too, and writes nothing.
+  # A container that Docker restarts again and again is running, too, and writes nothing.
   running=$(state '{{.State.Running}} {{.State.Restarting}}')
   began=$(started)
   [ "$running" != 'true false' ] || write_database || ends_by_itself ||
@@ -88,8 +98,8 @@ disk full?). Nothing was changed"
   echo "replaces $replaced"
   [ "$action" = apply ] || return 0
   kept=$backups/before-restore-$(date -u +%Y%m%dT%H%M%SZ)
-  mkdir -- "$kept" || fail "$kept: can't be made. Nothing was changed"
-  # Put aside before a start that did not come to its end: there may be no other copy.
+  mkdir -- "$kept" || fail "$kept: can't be created. Nothing was changed"
+  # A copy from before an incomplete start may be the only one.
   look_aside
   [ -z "$held" ] || [ "$there" = no ] || keep .before-start/mosquitto.db "$kept/before-start.db" ||
     fail "$kept: can't be written; is the disk full? Nothing was changed"
@@ -97,37 +107,36 @@ disk full?). Nothing was changed"
     rmdir -- "$kept" 2>/dev/null || :
     fail "$folder: can't be written; is the disk full? Nothing was changed"
   }
-  # From here until it answers again nobody is served.
+  # The downtime begins here and ends when the broker answers.
   begun=$(date +%s)
-  case $running in true*) away=ending ;; esac
-  [ "$away" = no ] || daemon stop -t "$grace" "$container" >/dev/null ||
+  case $running in true*) stopped=ending ;; esac
+  [ "$stopped" = no ] || daemon stop -t "$grace" "$container" >/dev/null ||
     fail "container $container: does not stop"
-  # Its end writes the database once more, or does not where the disk is full.
+  # At its stop the broker saves the database once more, unless the disk is full.
   in_data rw 60 '! whole || link .before-start
 printf "%s\n" "$1" >.before-start/held.new' "$found" || give_up "$folder"
   keep .before-start/mosquitto.db "$kept/mosquitto.db" || give_up "$kept"
-  away=yes
+  stopped=yes
   exchange || exit 1
   daemon start "$container" >/dev/null || exit 1
   answers || exit 1
-  seconds_away=$(($(date +%s) - begun))
+  downtime=$(($(date +%s) - begun))
   held=$found
   ! was_emptied || exit 1
-  away=no
+  stopped=no
   forget_aside
-  echo "seconds $seconds_away"
+  echo "seconds $downtime"
   echo "kept $kept"
 }
 
-# One that ended while it was asked to write, and not for the first time, has a database that it
-# can't start on.
+# Whether the broker exited while it was asked to save, and not for the first time: it can't start on its
+# database.
 ends_by_itself() {
   [ "$(state '{{.RestartCount}}')" -gt 1 ] || return 1
   ! running || [ "$(started)" != "$began" ]
 }
 
-# The archive's database waits beside the one in place, which is linked aside. Without one in the
-# archive nothing waits.
+# Copies the archive's database, if it has one, beside the one in place, and links the latter aside.
 bring_in() {
   if [ ! -e "$stage/data/mosquitto.db" ]; then
     in_data rw 60 'rm -rf .incoming .rehearsal; link .before-start' || return 1
@@ -141,13 +150,13 @@ link .before-start' "$size" <"$stage/data/mosquitto.db" || return 1
   trial=no
 }
 
-# Over what is there: at no moment is there no database.
+# Renames over the database in place: at every moment there is one.
 exchange() {
   in_data rw 60 'mv -f .before-start/held.new .before-start/held
 if [ -e .incoming ]; then mv -f .incoming mosquitto.db; else rm -f mosquitto.db; fi'
 }
 
-give_up() { # FOLDER: `leave` starts what was stopped
-  [ "$away" != no ] || forget
+give_up() { # FOLDER: `leave` starts the stopped broker
+  [ "$stopped" != no ] || forget
   fail "$1: can't be written; is the disk full? Nothing was restored"
 }

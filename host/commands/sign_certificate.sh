@@ -1,6 +1,13 @@
 #!/bin/sh
-# After `sign`: a client's certificate has been printed, then the CA's; and nothing else is left on
-# the host. The client's key was never here.
+# Sign the certificate request of a client with the stack's own CA. Leaves nothing else on the host.
+#
+# The client's key is never on the host.
+#
+# Arguments: $1: look (not used)
+# Calls: sign FOLDER DAYS; finish. FOLDER: of the stack's own CA
+# Stdin: the script and its calls. `sign`: the request in PEM form
+# Prints: the client's certificate in PEM form, then that of the CA
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/paths.sh
 set -eu
 umask 077
@@ -28,9 +35,9 @@ extendedKeyUsage = clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 END
-  said=$(openssl x509 -req -sha256 -in "$work/request" -CA "$1/ca/ca.pem" -CAkey "$1/ca/ca.key" \
+  output=$(openssl x509 -req -sha256 -in "$work/request" -CA "$1/ca/ca.pem" -CAkey "$1/ca/ca.key" \
     -set_serial "0x$(openssl rand -hex 15)" -days "$2" -extfile "$work/conf" \
-    -extensions extensions -out "$work/certificate" 2>&1) || fail "openssl x509: $said"
+    -extensions extensions -out "$work/certificate" 2>&1) || fail "openssl x509: $output"
   cat -- "$work/certificate" "$1/ca/ca.pem"
 }
 

@@ -1,16 +1,20 @@
 #!/bin/sh
-# With host/lib/database.sh before it: an archive of a broker, opened only where it is whole. For
-# host/commands/backup.sh, host/commands/verify_backup.sh and host/commands/restore.sh, which go on from here.
+# Create, list and open archives of a broker. An archive is used only if it is complete.
 #
-# NAME.tar.gz, or NAME.tar.gz.age: `manifest`, and the files that it names under config/ and data/.
+# An archive is NAME-TIME.tar.gz or NAME-TIME.tar.gz.age: `manifest`, and the files that it names below
+# config/ and data/. All work is done in the backups folder, which only root may write: `stage`, where an
+# archive is made or opened, and `stage`/rehearsal, where a broker of the data folder's uid works. Root
+# uses that folder again only after its container is removed.
 #
-# All of it lies in the backups folder, which is root's alone: `stage`, where an archive is made or
-# opened, and `stage`/rehearsal, which a broker of the data folder's uid works on. Root touches that
-# one again only when its container is gone.
+# Arguments: $1: as in the command that follows
+# Calls: backups FOLDER CONFIG STACK KEEP RECIPIENT; identity
+# Stdin: `identity`: an age identity
+# Prints: nothing by itself
+# Exit codes: of `fail`: 1, with one message on stderr
 # needs: lib/database.sh
-# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; they read what is set
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand these scripts; other scripts read what is set
 backups=''
-name='' # of the archives: the container's
+name='' # of the archives: the container
 config=''
 stack=''
 keep=''
@@ -27,16 +31,16 @@ backups() { # FOLDER CONFIG STACK KEEP RECIPIENT
   name=$container
 }
 
-identity() { # on stdin; age(1)
+identity() { # an age(1) identity on stdin
   identity=$(cat)
 }
 
-fail() { # host/commands/await_ready.sh has another one
+fail() { # replaces that of host/commands/await_ready.sh in the same shell
   echo "$*" >&2
   exit 1
 }
 
-# The kernel lets go of both when this shell ends, however it ends.
+# Takes two locks; the kernel releases them when this shell ends.
 only_one() {
   root_only "$backups" || fail "broker.backups.folder: $why"
   make_folder "$backups"
@@ -44,10 +48,10 @@ only_one() {
   exec 8>"$backups/.lock"
   flock -n 8 || fail "$backups: another backup, drill or restore is under way there; wait for its end"
   alone || fail "$(busy)"
-  # Not that of `up`, which may rehearse a broker at the same time.
+  # Not the name that `up` uses: it may rehearse a broker at the same time.
   rehearsal=$container-backup-rehearsal
   stage=$backups/.stage-$container
-  # Of one that was killed.
+  # A killed run may have left it.
   clear_stage
   rm -f -- "$backups"/.partial*
 }
@@ -58,13 +62,13 @@ clear_stage() {
   rm -rf -- "$stage"
 }
 
-end_of_rehearsal() { # whatever came of it: a folder that it has mounted is not touched before
+end_of_rehearsal() { # removes the container, before its mounted folder is changed
   daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
   left=$(daemon ps --all --quiet --filter "name=^/$rehearsal\$") && [ -z "$left" ] ||
     fail "container $rehearsal: can't be removed; see docker ps"
 }
 
-# Empties `stage`/rehearsal. What is put there belongs to nobody but the uid of the data folder.
+# Empties `stage`/rehearsal. Files put there will belong to the uid of the data folder.
 make_rehearsal() {
   end_of_rehearsal
   rm -rf -- "$stage/rehearsal"
@@ -73,7 +77,7 @@ make_rehearsal() {
 
 give_rehearsal() { chown -R -h -- "$(owner)" "$stage/rehearsal"; }
 
-count_stage() { # IMAGE: as `counts`, of the database in the stage
+count_stage() { # IMAGE: prints the `counts` of the database in the stage
   make_rehearsal
   [ -e "$stage/data/mosquitto.db" ] || {
     echo 0 0 0
@@ -84,17 +88,17 @@ count_stage() { # IMAGE: as `counts`, of the database in the stage
   counts "$1" "$stage/rehearsal" ''
 }
 
-# Writes a database of the data folder into a file of root's, or no file where there is none. What
-# is larger than the room for it is not begun.
+# Copies a database of the data folder into a file of root; no file if there is no database. Fails before
+# copying if the disk has no room for it.
 read_database() { # NAME FILE
-  wanted=$(in_room "$1" "$2") || return 1
-  [ "$wanted" = none ] || [ "$(stat -c %s -- "$2")" = "$wanted" ]
+  expected_size=$(copy_if_room "$1" "$2") || return 1
+  [ "$expected_size" = none ] || [ "$(stat -c %s -- "$2")" = "$expected_size" ]
 }
 
-in_room() {
+copy_if_room() { # NAME FILE: prints the size, or none
   room=$(df -Pk -- "${2%/*}" | awk 'NR == 2 { print $4 }')
   status=0
-  said=$(in_data ro 900 '[ -f "$1" ] || exit 44
+  messages=$(in_data ro 900 '[ -f "$1" ] || exit 44
 size=$(stat -c %s "$1")
 [ $((size / 1024)) -lt "$2" ] || { echo "$1: $((size / 1024)) KiB, and $2 KiB are free" >&2; exit 45; }
 echo "size $size" >&2
@@ -107,36 +111,36 @@ head -c "$size" "$1"' "$1" "$room" 2>&1 >"$2") || status=$?
       return 0
       ;;
     *)
-      printf '%s\n' "$said" | sed '/^size /d' >&2
+      printf '%s\n' "$messages" | sed '/^size /d' >&2
       return 1
       ;;
   esac
-  printf '%s\n' "$said" | sed -n 's/^size \([0-9]\{1,15\}\)$/\1/p'
+  printf '%s\n' "$messages" | sed -n 's/^size \([0-9]\{1,15\}\)$/\1/p'
 }
 
-# Oldest first; the name says when. One of a time to come was made by a clock that was wrong: it is
-# neither the latest, nor does it outlive those that came after it.
+# Prints the paths of the archives, oldest first by the time in the name. A time in the future is of a wrong
+# clock: such an archive sorts first, so that it is neither the latest nor kept longer than newer ones.
 archives() {
   now=$(date -u +%Y%m%d%H%M%S)
-  for each in "$backups/$name"-*Z.tar.gz "$backups/$name"-*Z.tar.gz.age; do
-    case ${each#"$backups/$name-"} in
+  for path in "$backups/$name"-*Z.tar.gz "$backups/$name"-*Z.tar.gz.age; do
+    case ${path#"$backups/$name-"} in
       [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z.tar.gz*)
-        made=${each#"$backups/$name-"}
+        made=${path#"$backups/$name-"}
         made=${made%%Z*}
         era=1
         [ "${made%T*}${made#*T}" -le "$now" ] || era=0
-        printf '%s %s\n' "$era" "$each"
+        printf '%s %s\n' "$era" "$path"
         ;;
     esac
   done | LC_ALL=C sort | cut -d ' ' -f 2-
 }
 
-# What is known of them, beside them; other containers may have theirs in the same folder.
+# Prints the path of a note about the archives; other containers may have notes in the same folder.
 note() { # verified|drilled|filled
   printf '%s/.%s-%s' "$backups" "$1" "$name"
 }
 
-said() { # KEY: what the manifest says
+manifest_value() { # KEY
   sed -n "s/^$1 //p" "$stage/manifest"
 }
 
@@ -144,42 +148,42 @@ damaged() {
   fail "$1: is damaged or was changed: $2. Nothing of it was used; take another archive"
 }
 
-# After it, $stage holds what the archive's manifest names, byte for byte, and nothing else.
+# Unpacks an archive into $stage, which then holds exactly the files that its manifest names.
 open_archive() { # PATH
   clear_stage
   mkdir -- "$stage"
   [ -f "$1" ] || fail "$1: is not on the host"
   packed=$1
-  # Else what was looked through may not be what is unpacked.
+  # In a folder of another user the archive could change between validation and unpacking.
   root_only "$(dirname -- "$1")" || {
     packed=$stage/.copy
     timeout 900 cat -- "$1" >"$packed" || fail "$1: can't be copied to $stage; is the disk full?"
   }
   case $1 in
     *.age)
-      [ -n "$identity" ] || fail "$1: is encrypted; say --identity FILE, the file with the age identity"
-      command -v age >/dev/null || fail "$1: is encrypted, and age is not on the host: apt-get install age"
+      [ -n "$identity" ] || fail "$1: is encrypted; add --identity FILE, the file with the age identity"
+      command -v age >/dev/null || fail "$1: is encrypted, and age is not installed on the host: apt-get install age"
       printf '%s\n' "$identity" | age --decrypt -i - -o "$stage/.packed" "$packed" 2>/dev/null ||
         damaged "$1" "age does not open it with this identity"
       packed=$stage/.packed
       ;;
   esac
-  gzip -t <"$packed" 2>/dev/null || damaged "$1" "it ends early, or is no gzip"
-  tar -tzf "$packed" >"$stage/.names" 2>/dev/null || damaged "$1" "it is no tar"
-  # A link, a path that leaves the folder: none of ours has them.
-  ! tar -tvzf "$packed" | grep -q '^[^-d]' || damaged "$1" "it holds something else than files"
+  gzip -t <"$packed" 2>/dev/null || damaged "$1" "it is truncated, or is not a gzip file"
+  tar -tzf "$packed" >"$stage/.names" 2>/dev/null || damaged "$1" "it is not a tar file"
+  # An archive of this program has no links and no paths outside its folder.
+  ! tar -tvzf "$packed" | grep -q '^[^-d]' || damaged "$1" "it holds links or special files"
   if grep -qvE '^(manifest|(config|data)(/.*)?)$' "$stage/.names" ||
     grep -qE '(^|/)\.\.?(/|$)' "$stage/.names"; then
-    damaged "$1" "it is none of ours"
+    damaged "$1" "this program did not make it"
   fi
   tar -C "$stage" -xzf "$packed" 2>/dev/null ||
     fail "$1: can't be unpacked below $backups; is the disk full? Nothing was changed"
   rm -f -- "$stage/.packed" "$stage/.copy" "$stage/.names"
   [ "$(sed -n 1p "$stage/manifest" 2>/dev/null)" = 'format 1' ] ||
-    damaged "$1" "it has no manifest of a format that is known here"
+    damaged "$1" "it has no manifest of a known format"
   (
     cd -- "$stage"
-    # Not a shorter one: sha256sum passes over a line that it takes for none.
+    # 64 digits exactly: sha256sum skips a line that is not in its format.
     sed -n 's/^file \([0-9a-f]\{64\}\) [0-9]* \(.*\)$/\1  \2/p' manifest >.sums
     sha256sum -c .sums >/dev/null 2>&1
   ) || damaged "$1" "a file differs from the manifest"
@@ -193,6 +197,6 @@ logins_in() { # PASSWORD-FILE
   grep -c '^[^:]*:\$[67]\$' "$1" 2>/dev/null || :
 }
 
-in_place() { # the image of the container that is there
+in_place() { # sets image to that of the container
   image=$(state '{{.Image}}') || fail "container $container: is not on this host; bring it up first: ./brokerctl up --stack $stack"
 }

@@ -1,23 +1,27 @@
 #!/bin/sh
-# The broker's database: written when it is asked for, linked aside, counted by Mosquitto itself,
-# brought back.
-# For host/commands/before_start.sh, host/commands/await_ready.sh and host/lib/archive.sh, which go on from here.
+# Save, link, count and restore the database of a broker.
 #
-# The data folder belongs to the broker's uid, so root opens no path below it: a process of that uid
-# does what is done there (`in_data`, `in_broker`), and what it says is checked before it is used.
+# The data folder belongs to the broker's uid, so root opens no path below it: a process of that uid does
+# the work there (`in_data`, `in_broker`), and its output is validated before it is used.
+#
+# Arguments: $1: apply | remove | look
+# Calls: database CONTAINER SOCKET IMAGE FOLDER. FOLDER: the data folder
+# Stdin: nothing
+# Prints: nothing by itself; `counts`: `RETAINED SESSIONS QUEUED`, three numbers
+# Exit codes: of `fail`: 1, with one message on stderr; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM
 # needs: lib/paths.sh
-# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; they read what is set here
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand these scripts; other scripts read what is set here
 set -eu
 
 action=$1
 container=''
 socket=''
 image=''
-folder=''    # of the data
-aside=''     # in it, as messages name it
-rehearsal='' # the container that reads a copy
-trial=no     # whether .rehearsal is there because of this run
-database=no  # whether there is a database in it
+folder=''    # the data folder
+aside=''     # the folder in it with the copy put aside, for messages
+rehearsal='' # the name of the container that reads a copy
+trial=no     # whether this run created .rehearsal
+database=no  # whether .rehearsal holds a database
 
 daemon() { docker -H "$socket" "$@" </dev/null; }
 
@@ -36,24 +40,24 @@ database() { # CONTAINER SOCKET IMAGE FOLDER
 
 owner() { stat -c %u:%g -- "$folder"; }
 
-# What the scripts of `in_data` and `in_broker` begin with. They run in the data folder.
+# Functions for the scripts of `in_data` and `in_broker`, which run in the data folder.
 vocabulary='
 inode() { stat -c %i mosquitto.db 2>/dev/null || echo none; }
-# It begins as one does, and there was room for its end.
+# Its header is that of a database, and the disk had room for its end.
 whole() {
   [ -f mosquitto.db ] || return 1
   [ "$(dd if=mosquitto.db bs=1 skip=3 count=12 2>/dev/null)" = "mosquitto db" ] || return 1
   [ "$(room)" -ge 64 ]
 }
 room() { df -Pk . | awk "NR == 2 { print \$4 }"; }
-link() { # FOLDER [FROM]: made anew, with the database in it
+link() { # FOLDER [FROM]: recreated, with a link to the database
   rm -rf -- "$1"
   mkdir -- "$1"
   [ ! -e "${2:-.}/mosquitto.db" ] || ln -- "${2:-.}/mosquitto.db" "$1/mosquitto.db"
 }
 '
 
-# As the owner of the data folder, in a container that sees nothing else.
+# Runs a script as the owner of the data folder, in a container that mounts nothing else.
 in_data() { # ro|rw SECONDS SCRIPT [WORD...]
   into_data "$@" </dev/null
 }
@@ -63,7 +67,7 @@ into_data() { # as in_data, with a stdin
   data_seconds=$2
   data_script=$vocabulary$3
   shift 3
-  # Docker makes a folder that is missing, and follows a link, as root.
+  # As root, Docker would create a missing folder and follow a link.
   root_only "$(dirname -- "$folder")" || {
     echo "$folder: $why" >&2
     return 1
@@ -75,15 +79,15 @@ into_data() { # as in_data, with a stdin
   as_owner "$socket" "$image" "$folder" "$data_access" "$data_seconds" "$data_script" "$@"
 }
 
-# In the container of the broker that runs: quicker, and it may signal the broker. What answers may
-# be a broker that was taken over, so that only the exit code is of use, and the wait is bounded here.
+# Runs a script in the container of the running broker: this is faster, and can signal the broker. The broker
+# may be compromised, so only the exit code is used, and the time is limited here.
 in_broker() { # SECONDS SCRIPT
   timeout "$(($1 + 10))" docker -H "$socket" exec --workdir /mosquitto/data "$container" \
     timeout "$1" sh -euc "umask 077; $vocabulary$2" </dev/null >/dev/null 2>&1
 }
 
-# A change of files, a restart and a restore wait for one another: what is put aside is of one alone.
-# The kernel lets go of it when this shell ends, however it ends.
+# Takes the lock by which a change of files, a restart and a restore wait for one another, so that the copy
+# put aside belongs to one of them. The kernel releases it when this shell ends.
 alone() {
   exec 9>"/run/sentient-mqtt-$container.lock"
   flock -w 120 9
@@ -91,7 +95,7 @@ alone() {
 
 busy() { echo "container $container: its files have been changing for two minutes; try again"; }
 
-tidy() { # what the shell ends with, where something came before
+tidy() { # [STATUS]: the exit code; that of the shell by default
   status=${1:-$?}
   [ "$trial" = no ] || {
     daemon rm --force --volumes "$rehearsal" >/dev/null 2>&1 || :
@@ -104,17 +108,16 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Mosquitto writes beside the file and renames: another inode is a database written, and a link to
-# the one before it stays what it was, at no cost. On a full disk 2.0 renames, too: what it could
-# not write is missing, and a small database is empty. Then the one before comes back. 2.1 ends where
-# it can't write, which costs every client its connection: so neither is asked without room for as
-# much as there is, an eighth more, and what `whole` wants to see left.
+# Makes the broker save its database, or restores the previous file. Mosquitto writes a new file and renames
+# it: another inode means that it is saved, and a link to the previous file keeps its content. On a full
+# disk 2.0 renames an incomplete file, and 2.1 exits, which disconnects every client. So the save is only
+# requested with room for the present size, an eighth more, and what `whole` requires.
 write_database() {
   in_broker 80 '
 size=$(($(stat -c %s mosquitto.db 2>/dev/null || echo 0) / 1024 + 1))
 [ "$(room)" -ge $((size + size / 8 + 64)) ] || exit 1
 previous=.before-write
-put_back() { # mv refuses what is the same file already
+put_back() { # mv refuses two names of one file
   if [ "$(stat -c %i "$previous")" = "$(inode)" ]; then rm -f "$previous"; else mv -f "$previous" mosquitto.db; fi
 }
 [ ! -f "$previous" ] || whole || put_back # killed in between
@@ -136,9 +139,9 @@ fi
 exit 1'
 }
 
-# Starts a broker of that image on FOLDER, on which nobody else works. It says what it holds each
-# second, and what it writes at its end stays there. Its configuration lies in its own memory.
-rehearse() { # IMAGE FOLDER BELOW, more lines of its configuration on stdin; BELOW: '', or `NAME/`
+# Starts a broker of IMAGE on FOLDER, which nothing else uses. It publishes its counts every second and saves
+# its database there at its stop. Its configuration is in its own memory.
+rehearse() { # IMAGE FOLDER BELOW; more lines of its configuration on stdin; BELOW: '' or a subfolder `NAME/`
   conf="listener 1883 127.0.0.1
 persistence true
 persistence_location /mosquitto/data/$3
@@ -155,36 +158,36 @@ $(cat)"
     "$conf" >/dev/null
 }
 
-login_from=/nonexistent # where the client that asks the rehearsal finds its login
-asked() { # mosquitto_sub's words: of the broker that rehearses
+login_from=/nonexistent # the folder with the login of the client in the rehearsal
+subscribe_rehearsal() { # ARGUMENT... of mosquitto_sub
   daemon exec --env XDG_CONFIG_HOME="$login_from" "$rehearsal" mosquitto_sub -h 127.0.0.1 "$@" \
     2>/dev/null
 }
 
-rehearses() { # once it answers; 1 where it never does
+rehearses() { # waits until it answers; returns 1 if it never does
   deadline=$(($(date +%s) + 30))
-  until asked -t "\$SYS/broker/uptime" -C 1 -W 5 >/dev/null; do
+  until subscribe_rehearsal -t "\$SYS/broker/uptime" -C 1 -W 5 >/dev/null; do
     [ "$(daemon inspect --format '{{.State.Running}}' "$rehearsal")" = true ] || return 1
     [ "$(date +%s)" -lt "$deadline" ] || return 1
     sleep 0.1
   done
 }
 
-end_rehearsal() { # its end writes the database
+end_rehearsal() { # the broker saves its database at its stop
   daemon kill --signal TERM "$rehearsal" >/dev/null
   timeout 300 docker -H "$socket" wait "$rehearsal" </dev/null >/dev/null
   daemon rm --force --volumes "$rehearsal" >/dev/null
 }
 
 count_retained() {
-  # Retained messages come in the order of the subscriptions: the version is the last of them.
-  # Not awk: Debian's waits for a full buffer before it reads a line.
-  asked -t '#' -t "\$SYS/broker/version" -F %t -W 300 | {
+  # Retained messages arrive in the order of the subscriptions: the version is the last one. Debian's awk
+  # waits for a full buffer, so the shell reads the lines.
+  subscribe_rehearsal -t '#' -t "\$SYS/broker/version" -F %t -W 300 | {
     count=0
     while IFS= read -r topic; do
       if [ "$topic" = "\$SYS/broker/version" ]; then
         echo "$count"
-        # mosquitto_sub would wait on: its broker's end is its own.
+        # mosquitto_sub ends with its broker.
         end_rehearsal
         exit 0
       fi
@@ -194,28 +197,27 @@ count_retained() {
   }
 }
 
-# Prints retained messages, sessions of clients that are away, and messages that wait for them.
+# Prints `RETAINED SESSIONS QUEUED`: retained messages, sessions of disconnected clients, messages queued for them.
 counts() { # IMAGE FOLDER BELOW, as `rehearse`
   rehearse "$1" "$2" "$3" <<'EOT' || return 1
 allow_anonymous true
 EOT
   rehearses || return 1
-  told=$(statistics) || return 1
+  away_and_queued=$(statistics) || return 1
   count=$(count_retained) || return 1
   # shellcheck disable=SC2086 # two numbers
-  set -- $told
+  set -- $away_and_queued
   echo "$count" "$1" "$2"
 }
 
-# Sessions of clients that are away, and messages that wait, as the broker counts them each second.
-# Numbers of two seconds are no count: it publishes more about itself in between, and a client that
-# is connecting is one of those that are connected before it is one of all. So all are of the second
-# that began while a client was there already: from then on, its own statistics weigh the same in
-# `stored` and in `kept`. Not clients/disconnected: 2.1 is silent about a number that is there from
-# the start.
+# Prints `SESSIONS QUEUED`, from the counts that the broker publishes every second. The counts must be of one
+# second: the broker publishes more about itself in between, and a connecting client is counted as
+# connected before it is counted in the total. And of a second that began while a client was connected:
+# from then on the broker's own statistics count the same in stored and in retained messages.
+# clients/disconnected is no alternative: 2.1 does not publish a number that is unchanged from the start.
 statistics() {
   for _ in 1 2 3 4 5 6 7 8; do
-    said=$(daemon exec --env XDG_CONFIG_HOME="$login_from" "$rehearsal" sh -euc '
+    statistics=$(daemon exec --env XDG_CONFIG_HOME="$login_from" "$rehearsal" sh -euc '
 broker="\$SYS/broker"
 began=$(mosquitto_sub -h 127.0.0.1 -t "$broker/uptime" -C 2 -W 10 | tail -n 1)
 numbers=$(mosquitto_sub -h 127.0.0.1 -t "$broker/store/messages/count" \
@@ -223,7 +225,7 @@ numbers=$(mosquitto_sub -h 127.0.0.1 -t "$broker/store/messages/count" \
   -t "$broker/uptime" -C 5 -W 5)
 echo $numbers $began' 2>/dev/null) || return 1
     # shellcheck disable=SC2086 # four numbers, and twice `SECONDS seconds`
-    set -- $said
+    set -- $statistics
     [ $# -eq 8 ] && numbers "$1" "$2" && numbers "$3" "$4" || return 1
     if [ "$5" = "$7" ] && [ "$3" -ge "$4" ]; then
       echo "$(($3 - $4)) $(($1 - $2))"
@@ -233,28 +235,28 @@ echo $numbers $began' 2>/dev/null) || return 1
   return 1
 }
 
-# A database can hold retained messages of any topic: what stands for a number may be none.
-numbers() { # two of them
+# A database can hold retained messages of any topic, so a count may be no number.
+numbers() { # A B
   [ $# -eq 2 ] && [ -n "$1" ] && [ -n "$2" ] || return 1
   case $1$2 in *[!0-9]*) return 1 ;; esac
 }
 
-# Links the database into .rehearsal, or that of FROM, which lies in the data folder.
+# Links the database of the data folder, or of its subfolder FROM, into .rehearsal.
 link_trial() { # [FROM]
   trial=yes
   database=$(in_data rw 60 'link .rehearsal "$1"; [ ! -e .rehearsal/mosquitto.db ] || echo yes' "${1:-.}") ||
     fail "$folder: its database can't be linked aside ($not_its_owners)"
 }
 
-count_trial() { # IMAGE: as `counts`, of what `link_trial` linked
+count_trial() { # IMAGE: prints the `counts` of the database that `link_trial` linked
   if [ "$database" = yes ]; then counts "$1" "$folder" .rehearsal/; else echo 0 0 0; fi
 }
 
-not_its_owners="is the disk full? Does all that lies there belong to its owner?"
+not_its_owners="is the disk full? Does every file in it belong to the owner of the folder?"
 
 running() { [ "$(state '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ]; }
 
-# A broker that ended, and that Docker is about to start again, runs soon.
+# Whether the container runs, or runs within 20 seconds because Docker restarts it.
 running_again() {
   deadline=$(($(date +%s) + 20))
   while :; do
@@ -267,11 +269,11 @@ running_again() {
   done
 }
 
-started() { # which start of which container; nothing where there is none
+started() { # prints the container's id and the time of its start; nothing without a container
   state '{{.Id}} {{.State.StartedAt}}' || :
 }
 
-# Before a start: with `hold`, what a broker found in it. Linked for a rehearsal, too.
+# Links the database aside and for a rehearsal, and records the present start. `hold` adds its counts.
 put_aside() {
   trial=yes
   database=$(in_data rw 60 'link .before-start
@@ -281,11 +283,11 @@ link .rehearsal .before-start
     fail "$folder: its database can't be linked aside ($not_its_owners)"
 }
 
-hold() { # COUNTS: of what was put aside; what was rehearsed on is gone then
+hold() { # COUNTS of the database put aside; removes the rehearsal's link
   in_data rw 60 'rm -rf .rehearsal .before-start/held.new
 printf "%s\n" "$1" >.before-start/held.new
 mv -f .before-start/held.new .before-start/held' "$1" ||
-    fail "$folder: what its database holds can't be noted ($not_its_owners)"
+    fail "$folder: the counts of its database can't be saved ($not_its_owners)"
   trial=no
 }
 
@@ -295,28 +297,28 @@ forget_aside() {
   trial=no
 }
 
-# What was put aside: `held`, as `counts` says it, or nothing; of which start; and whether a database
-# is there. The broker's uid may have written anything.
+# Reads what was put aside: sets `held` to its `counts` or nothing, `since` to the start, and `there` to
+# whether there is a database. The broker's uid may have written anything there.
 look_aside() {
   held=''
   since=''
   there=no
   [ -d "$folder" ] || return 0
-  seen=$(in_data ro 60 'cd .before-start 2>/dev/null || exit 0
+  observed=$(in_data ro 60 'cd .before-start 2>/dev/null || exit 0
 [ ! -f mosquitto.db ] || echo there
 for name in held started; do
   [ ! -f "$name" ] || echo "$name $(head -c 200 "$name" | head -n 1)"
 done') || fail "$aside: can't be read ($not_its_owners)"
   number='[0-9]\{1,15\}'
-  held=$(printf '%s\n' "$seen" | sed -n "s/^held \($number $number $number\)\$/\1/p" | head -n 1)
-  since=$(printf '%s\n' "$seen" | sed -n 's/^started \([0-9a-f]* [0-9TZ:.-]*\)$/\1/p' | head -n 1)
-  case $seen in there*) there=yes ;; esac
+  held=$(printf '%s\n' "$observed" | sed -n "s/^held \($number $number $number\)\$/\1/p" | head -n 1)
+  since=$(printf '%s\n' "$observed" | sed -n 's/^started \([0-9a-f]* [0-9TZ:.-]*\)$/\1/p' | head -n 1)
+  case $observed in there*) there=yes ;; esac
 }
 
-# What clients cleared while one broker ended and the next began is fewer by some. None where there
-# were some is a loss. What waited for clients says nothing: they fetch it.
+# Whether a database was lost: none where there were some. A smaller count is normal, because clients clear
+# messages in between; queued messages prove nothing, because clients fetch them.
 # shellcheck disable=SC2086 # three numbers each
-emptied() { # BEFORE AFTER, as `counts` says them
+emptied() { # BEFORE AFTER: `counts`
   set -- $1 $2
   if [ "$1" -gt 0 ]; then [ "$4" -eq 0 ]; else [ "$2" -gt 0 ] && [ "$5" -eq 0 ]; fi
 }
@@ -327,22 +329,22 @@ fewer() { # BEFORE AFTER
   [ "$4" -lt "$1" ] || [ "$5" -lt "$2" ]
 }
 
-bring_back() { # ended first: its end writes, and what restarts would empty it once more
+bring_back() { # stops the broker first: it saves at its stop, and a restart would empty the database again
   daemon stop "$container" >/dev/null 2>&1 || :
   in_data rw 60 '[ ! -f .before-start/mosquitto.db ] || mv -f .before-start/mosquitto.db mosquitto.db' ||
     fail "$aside/mosquitto.db: can't be brought back ($not_its_owners)"
 }
 
-# A start whose end host/commands/await_ready.sh never saw may have emptied the database (2.1): then what was put
-# aside before it is the only copy. After `recover` it is in place where nobody is served; where
-# somebody is, only_copy is yes, and host/commands/await_ready.sh brings it back after the next start.
+# An incomplete start, which host/commands/await_ready.sh did not verify, may have emptied the database (2.1).
+# Then the copy put aside before it is the only one. `recover` restores it if the broker is stopped; if it
+# runs, only_copy is yes, and host/commands/await_ready.sh restores it after the next start.
 only_copy=no
 recover() {
   look_aside
   [ -n "$held" ] && [ "$there" = yes ] || return 0
   now=$(started)
   if [ -n "$now" ] && [ "$now" = "$since" ]; then
-    # Nothing was started, so it is only older.
+    # No start happened since: the copy is only older.
     forget_aside
     return 0
   fi
@@ -351,7 +353,7 @@ recover() {
     fail "container $container: its database could not be written (is the disk full?)"
   link_trial
   if ! found=$(count_trial "$image"); then
-    # Its database is at fault, and not the image, where that reads the copy.
+    # If the image reads the copy, the database is damaged, and not the image.
     link_trial .before-start
     count_trial "$image" >/dev/null ||
       fail "image $image: reads neither $folder/mosquitto.db nor $aside/mosquitto.db"
@@ -365,8 +367,8 @@ recover() {
   elif running || ! fewer "$held" "$found"; then
     only_copy=no
   else
-    fail "container $container: its database holds $found (retained messages, sessions, messages \
-that wait), and what was put aside before a start that did not come to its end holds $held. Say \
-which of the two: mv $aside/mosquitto.db $folder/mosquitto.db, or rm -r $aside; then again"
+    fail "container $container: its database holds $found (retained messages, sessions, queued \
+messages), and the copy put aside before an incomplete start holds $held. Choose \
+one: mv $aside/mosquitto.db $folder/mosquitto.db, or rm -r $aside; then try again"
   fi
 }

@@ -1,16 +1,22 @@
 #!/bin/sh
-# What two versions of a file of Mosquitto's both allow. host/commands/apply_configuration.sh puts it in place where a broker
-# did not take a change, or nobody could ask it: what the change takes away stays taken away, and
-# what it grants is put back.
+# Compute what two versions of an access file of Mosquitto both allow.
 #
-# Nobody may do with the result what one of the two versions forbids. Where the change only takes
-# away, the result grants what the new version grants; where it only grants, what the old one does.
-# A right that the change moves from one kind of line to the other (`topic` to `pattern`), or that
-# takes several lines of the old version to cover, is in neither half and waits for the next apply.
+# host/commands/apply_configuration.sh puts the result in place if a broker did not load a change or could
+# not be asked: revoked access stays revoked, and granted access is reverted. The result allows nothing that
+# one of the two versions forbids. If the change only revokes, it allows what the new version allows; if it
+# only grants, what the old one allows. A right that the change moves from `topic` to `pattern` lines, or
+# that takes several lines of the old version to cover, is not in the result and waits for the next apply.
+#
+# Arguments: none
+# Calls: none; host/commands/apply_configuration.sh calls the functions
+# Stdin: nothing
+# Prints: `logins_of_both`: lines of a password file; `stamps_of_both`: `NAME STAMP` per line;
+#   `rules_of_both`: an ACL file
+# Exit codes: none of its own
 # needs: lib/paths.sh
 
-# The logins of NEW that OLD has too, each with its hash of NEW: an old password stays dead. NAME is
-# one that OLD needn't have, and WITHOUT one that is left out.
+# Prints the logins of NEW that OLD has, too, with the hashes of NEW: an old password stays invalid. The
+# login NAME need not be in OLD, and the login WITHOUT is left out.
 logins_of_both() { # OLD NEW WITHOUT NAME
   LC_ALL=C awk -F : '
     BEGIN { without = ARGV[3]; known[ARGV[4]]; ARGV[3] = ARGV[4] = "" }
@@ -19,7 +25,7 @@ logins_of_both() { # OLD NEW WITHOUT NAME
   ' "$1" "$2" "$3" "$4"
 }
 
-# The same of the file that a preview compares with (`NAME STAMP`), and that it is neither version.
+# Does the same for the file that a preview compares with (`NAME STAMP`), and marks it as neither version.
 stamps_of_both() { # OLD NEW MARK
   LC_ALL=C awk '
     BEGIN { mark = ARGV[3]; ARGV[3] = "" }
@@ -29,14 +35,14 @@ stamps_of_both() { # OLD NEW MARK
   ' "$1" "$2" "$3"
 }
 
-# The rules that are within both: of each user, of anonymous clients (lines before the first `user`),
-# and of everybody (`pattern`). Those of each NAME are those of NEW.
+# Prints the rules that both allow: of every user, of anonymous clients (lines before the first `user`),
+# and of all clients (`pattern`). A user NAME has its rules of NEW.
 rules_of_both() { # OLD NEW [NAME...]
   narrower_old=$1
   narrower_new=$2
   shift 2
   LC_ALL=C awk '
-    # A filter by its levels. "#" is "+/#": a topic has one level at least.
+    # Splits a filter into its levels. "#" is "+/#": a topic has at least one level.
     function levels(filter, into) { return split(filter == "#" ? "+/#" : filter, into, "/") }
 
     # Whether every topic of INNER is one of OUTER. In a pattern, %u and %c stand for names that may
@@ -55,31 +61,31 @@ rules_of_both() { # OLD NEW [NAME...]
       }
     }
 
-    # One rule of version V: who, read | write | deny, and the filter. Each once.
-    function add(v, who, what, filter) {
-      if ((v, who, what, filter) in has) return
-      has[v, who, what, filter]
-      rules[v, who, what, ++count[v, who, what]] = filter
+    # Adds a rule of version V once. RIGHT: read | write | deny.
+    function add(v, who, right, filter) {
+      if ((v, who, right, filter) in has) return
+      has[v, who, right, filter]
+      rules[v, who, right, ++count[v, who, right]] = filter
       if (!(who in known)) { known[who]; order[++last] = who }
     }
 
-    # The filters of WHAT in version V that one of the other version includes.
-    function keep(v, other, who, what,    i, j) {
-      for (i = 1; i <= count[v, who, what]; i++)
-        for (j = 1; j <= count[other, who, what]; j++)
-          if (includes(rules[other, who, what, j], rules[v, who, what, i], who == patterns)) {
-            add("both", who, what, rules[v, who, what, i])
+    # Adds the filters of version V that a filter of the other version includes.
+    function keep(v, other, who, right,    i, j) {
+      for (i = 1; i <= count[v, who, right]; i++)
+        for (j = 1; j <= count[other, who, right]; j++)
+          if (includes(rules[other, who, right, j], rules[v, who, right, i], who == patterns)) {
+            add("both", who, right, rules[v, who, right, i])
             break
           }
     }
 
-    function all(v, who, what,    i) {
-      for (i = 1; i <= count[v, who, what]; i++) add("both", who, what, rules[v, who, what, i])
+    function all(v, who, right,    i) {
+      for (i = 1; i <= count[v, who, right]; i++) add("both", who, right, rules[v, who, right, i])
     }
 
-    function show(who, what, word, unless,    i, filter) {
-      for (i = 1; i <= count["both", who, what]; i++) {
-        filter = rules["both", who, what, i]
+    function show(who, right, word, unless,    i, filter) {
+      for (i = 1; i <= count["both", who, right]; i++) {
+        filter = rules["both", who, right, i]
         if (unless == "" || !(("both", who, unless, filter) in has))
           print (who == patterns ? "pattern" : "topic"), word, filter
       }
@@ -99,7 +105,7 @@ rules_of_both() { # OLD NEW [NAME...]
     BEGIN {
       anonymous = "\001anonymous"
       patterns = "\001patterns"
-      for (i = 3; i < ARGC; i++) { ours[ARGV[i]]; ARGV[i] = "" }
+      for (i = 3; i < ARGC; i++) { as_new[ARGV[i]]; ARGV[i] = "" }
       version = "old"
     }
     FNR == 1 { version = FILENAME == ARGV[1] ? "old" : "new"; user = anonymous }
@@ -118,7 +124,7 @@ rules_of_both() { # OLD NEW [NAME...]
         access = substr(rest, 1, RLENGTH)
         sub(/ +$/, "", access)
         rest = substr(rest, RLENGTH + 1)
-      } else if (rest ~ / /) next # no line that Mosquitto reads
+      } else if (rest ~ / /) next # Mosquitto ignores such a line
       who = kind == "pattern" ? patterns : user
       if (access == "deny") add(version, who, "deny", rest)
       if (access == "read" || access == "readwrite") add(version, who, "read", rest)
@@ -128,7 +134,7 @@ rules_of_both() { # OLD NEW [NAME...]
       for (n = 1; n <= last; n++) {
         who = order[n]
         all("new", who, "deny")
-        if (who in ours) {
+        if (who in as_new) {
           all("new", who, "read")
           all("new", who, "write")
           continue
@@ -139,7 +145,7 @@ rules_of_both() { # OLD NEW [NAME...]
         keep("old", "new", who, "read")
         keep("old", "new", who, "write")
       }
-      # What stands before the first user is for anonymous clients: they come first.
+      # Rules before the first user apply to anonymous clients: they come first.
       show_who(anonymous)
       show_who(patterns)
       for (n = 1; n <= last; n++) {

@@ -1,15 +1,20 @@
 #!/bin/sh
-# Where root may work, and how it hands work to the owner of a folder. Every script that runs as
+# Decide where root may work, and run work with the rights of a folder's owner. Every script that runs as
 # root on the host begins with this one.
 #
-# The rule: root creates, changes, deletes and reads a file only where every folder on the way to it
-# belongs to root and nobody else may write it. In any other folder its owner can put a link in place
-# of a name between two steps of a script, and root would follow it. What lies in such a folder is
-# handled by `as_owner`.
+# The rule: root creates, changes, deletes and reads a file only if every folder of its path belongs to root
+# and no other user may write to it. In any other folder, its owner can replace a name by a link between
+# two steps of a script, and root would follow the link. Files in such a folder are handled by `as_owner`.
+#
+# Arguments: none
+# Calls: none; the other scripts call the functions
+# Stdin: `as_owner` passes its stdin on
+# Prints: `entries_of_others`: `NAME, NAME`; `as_owner`: what its script prints
+# Exit codes: of `fail`: 1, with one message on stderr
 set -eu
 umask 077
 
-# The sentence of the last root_only that failed.
+# The message of the last `root_only` that failed.
 why=''
 
 fail() {
@@ -17,9 +22,9 @@ fail() {
   exit 1
 }
 
-# Whether every folder from / down to PATH is root's alone: PATH too, where it is a folder. A symbolic
-# link on the way counts as the folders that it names. Folders that do not exist are root's to make.
-# A folder such as /tmp, where others may add names but not replace root's, is passed through.
+# Whether only root can change every folder from / down to PATH, and PATH itself if it is a folder. A
+# symbolic link counts as the folders that it names. Folders that do not exist yet pass: root will create
+# them. A folder such as /tmp, where others may add names but not replace those of root, passes, too.
 root_only() { # PATH
   root_rest=$1/
   root_way=''
@@ -49,14 +54,14 @@ root_only() { # PATH
       root_way=$root_way/$root_name
       root_enter "$root_way" || return 1
     else
-      # A name that appears from now on in a folder such as /tmp: `make_folder` looks again.
+      # Another user may create the name meanwhile in a folder such as /tmp: `make_folder` tests again.
       return 0
     fi
   done
 }
 
 root_enter() { # PATH: a folder, or a symbolic link
-  root_found=$(stat -c '%u %a %F' -- "$1") || root_refuse "$1: can't be looked at" || return 1
+  root_found=$(stat -c '%u %a %F' -- "$1") || root_refuse "$1: can't be read" || return 1
   root_uid_there=${root_found%% *}
   root_found=${root_found#* }
   [ "$root_uid_there" = 0 ] ||
@@ -65,7 +70,7 @@ root_enter() { # PATH: a folder, or a symbolic link
   case ${root_found#* } in
     'symbolic link') return 0 ;;
   esac
-  # The sticky bit: whoever may write here can't rename or delete what is root's.
+  # The sticky bit: other users can't rename or delete files of root here.
   case 000${root_found%% *} in
     *[1357][0-7][0-7][0-7]) ;;
     *[2367][0-7] | *[2367])
@@ -80,23 +85,23 @@ root_refuse() {
   return 1
 }
 
-# One folder after the other, each by a mkdir that fails where somebody was quicker.
-make_folder() { # PATH: root's, mode 0755
+# Creates PATH and its parents one by one: mkdir fails if another user has created the name meanwhile.
+make_folder() { # PATH: owned by root, mode 0755
   root_only "$1" || fail "$why"
   [ ! -d "$1" ] || return 0
   make_folder "$(dirname -- "$1")"
-  (umask 022 && mkdir -- "$1") 2>/dev/null || [ -d "$1" ] || fail "$1: can't be made"
+  (umask 022 && mkdir -- "$1") 2>/dev/null || [ -d "$1" ] || fail "$1: can't be created"
   root_only "$1" || fail "$why"
 }
 
-# Prints the names in FOLDER that fit none of the patterns, or nothing.
+# Prints the names in FOLDER that match none of the patterns: `NAME, NAME`, or nothing.
 entries_of_others() { # FOLDER [PATTERN...]
   entries_in=$1
   shift
   find "$entries_in" -mindepth 1 -maxdepth 1 | but_for "$@"
 }
 
-but_for() { # [PATTERN...], paths on stdin
+but_for() { # [PATTERN...]; paths on stdin: prints the names that match no pattern
   sed 's,.*/,,' | while IFS= read -r entry; do
     known=no
     for pattern in "$@"; do
@@ -107,25 +112,25 @@ but_for() { # [PATTERN...], paths on stdin
   done | sed 's/, $//'
 }
 
-mounted() { # FOLDER, of mountinfo(5), where a blank is \040
+mounted() { # FOLDER: whether it is a mount point; mountinfo(5) has \040 for a blank
   awk -v folder="$(printf '%s' "$1" | sed 's/ /\\\\040/g')" '$5 == folder { found = 1 } END { exit !found }' \
     /proc/self/mountinfo
 }
 
-# What is about to be mounted into a container of that user: its files are the user's, its folders
-# are root's, so that only root can change what lies where.
+# Prepares a folder for a container of a user: the files belong to the user, the folders to root, so that
+# only root can add, rename or remove names.
 hand_over() { # FOLDER UID GID
   find "$1" -type f -exec chown -h -- "$2:$3" {} +
   find "$1" -type d -exec chown -h -- "0:$3" {} + -exec chmod 0750 {} +
 }
 
-# Runs SCRIPT with the rights of the folder's owner and no other ones, in a container of IMAGE that
-# sees nothing but the folder (as /folder, where it begins): no link leads out of it. Its stdin and
-# stdout are the caller's. Where a fifo lies in place of a file, it fails after SECONDS.
+# Runs SCRIPT with the rights of the folder's owner, in a container of IMAGE that mounts only the folder (as
+# /folder, its working directory): no link leads out of it. It has the caller's stdin and stdout. If there
+# is a fifo in place of a file, it fails after SECONDS.
 #
-# A container, and not setpriv(1) or su(1): BusyBox's have no numeric users, and what runs on the
-# host can still read whatever everybody may.
-owner_user='' # UID:GID in the owner's place
+# setpriv(1) and su(1) are no alternative: those of BusyBox know no numeric users, and a process on the host
+# can read every world-readable file.
+owner_user='' # UID:GID instead of the owner
 as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
   owner_socket=$1
   owner_image=$2
@@ -133,7 +138,7 @@ as_owner() { # SOCKET IMAGE FOLDER ro|rw SECONDS SCRIPT [WORD...]
   owner_access=$4
   owner_seconds=$5
   shift 5
-  # Docker makes a folder that is missing, as root.
+  # Docker would create a missing folder as root.
   [ -d "$owner_folder" ] || return 1
   docker -H "$owner_socket" run --rm --interactive --init --pull never --log-driver none \
     --network none --read-only --cap-drop ALL --security-opt no-new-privileges:true \

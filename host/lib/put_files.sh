@@ -1,17 +1,24 @@
 #!/bin/sh
-# After `apply`: every file has its text, owner and mode; or, where anything failed, every file is
-# as it was. After `remove`: the files are gone. host/commands/apply_configuration.sh goes on from here for a broker.
+# Put files in place with their text, owner and mode, all or none. `remove` deletes them.
+#
+# host/commands/apply_configuration.sh, for one, overrides `validate`, `narrow`, `settle` and `unsettle`.
+#
+# Arguments: $1: apply | remove
+# Calls: put PATH MODE UID GID; finish
+# Stdin: the script and its calls. `put`: the text of the file
+# Prints: nothing
+# Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/paths.sh
 
-# shellcheck disable=SC2034,SC2154 # host/commands/apply_configuration.sh reads uid and gid; host/lib/paths.sh has the others
+# shellcheck disable=SC2034,SC2154 # host/commands/apply_configuration.sh reads uid and gid; the others are defined in host/lib/paths.sh
 action=$1
-paths='' # in the order in which they are put in place, one a line
+paths='' # in the order in which they are put in place, one per line
 placing=no
-narrowed='' # the one file that was put in place before its turn
-uid=''      # of whoever reads the files
+narrowed='' # the file that was put in place before the others
+uid=''      # of the user who reads the files
 gid=''
 
-# Beside the file, so that a rename swaps it; ours by name, so that nobody's own x.new is lost.
+# Suffixes of files beside a file, so that a rename swaps them; unique, so that no other file is lost.
 new=.sentient-mqtt-new
 old=.sentient-mqtt-old
 
@@ -21,7 +28,7 @@ discard() {
   done
 }
 
-tidy() { # folders of ours that hold nothing any more; what follows may have its own
+tidy() { # removes empty folders of this program; other scripts override it
   [ "$action" = remove ] || return 0
   printf '%s' "$paths" | while IFS= read -r path; do
     case $path in
@@ -32,7 +39,7 @@ tidy() { # folders of ours that hold nothing any more; what follows may have its
 
 end() {
   status=$?
-  # A rename that failed, or a signal, between the first and the last of them.
+  # A rename failed, or a signal arrived, between the first and the last rename.
   [ "$placing" = no ] || put_back
   tidy
   discard
@@ -43,7 +50,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-put() { # PATH MODE UID GID, the text on stdin
+put() { # PATH MODE UID GID; the text on stdin
   paths="$paths$1
 "
   if [ "$action" = remove ]; then
@@ -55,7 +62,7 @@ put() { # PATH MODE UID GID, the text on stdin
   [ ! -d "$1" ] || fail "$1: is a folder; move it away or choose another path"
   uid=$3
   gid=$4
-  # A full disk ends here: nothing has been put in place yet.
+  # A full disk fails here, before anything is put in place.
   rm -f -- "$1$new"
   (set -C && cat >"$1$new") ||
     fail "$1: can't be written; is the disk full? The file in place is untouched"
@@ -63,7 +70,7 @@ put() { # PATH MODE UID GID, the text on stdin
   chmod -- "$2" "$1$new"
 }
 
-# Calls a function with each path. Not a pipe into `while`: there `exit` would leave the loop alone.
+# Calls a function with every path. In a pipe into `while`, `exit` would only leave the loop.
 each_path() { # FUNCTION
   while IFS= read -r path; do
     [ -z "$path" ] || "$1" "$path"
@@ -80,7 +87,7 @@ keep_previous() {
 
 swap() { mv -f -- "$1$new" "$1"; }
 
-restore() { # what was swapped; it was not while the new one still waits beside it
+restore() { # PATH: restores the previous file, if the new one was put in place
   [ ! -e "$1$new" ] || [ "$1" = "$narrowed" ] || return 0
   if [ -e "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi
 }
@@ -88,9 +95,9 @@ restore() { # what was swapped; it was not while the new one still waits beside 
 delete() { rm -f -- "$1"; }
 
 validate() { :; } # before anything is put in place
-narrow() { :; }   # before the first of them is
-settle() { :; }   # afterwards
-unsettle() { :; } # before the files go
+narrow() { :; }   # before the first file is put in place
+settle() { :; }   # after all files are in place
+unsettle() { :; } # before the files are removed
 
 put_back() { each_path restore; }
 
@@ -101,7 +108,7 @@ finish() {
     return 0
   fi
   validate
-  # On disk before in place: after a power cut a name must not stand for an empty file.
+  # Synced before they are renamed: after a power cut no file in place may be empty.
   sync
   each_path keep_previous
   placing=yes

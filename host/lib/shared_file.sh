@@ -1,12 +1,18 @@
 #!/bin/sh
-# A file of ours in a folder that need not be root's alone, such as Debian's /var/lib/prometheus: it
-# is written and removed by a process that sees nothing but the first folder on the way that others
-# may change.
+# Write and remove a file in a folder of another user, such as Debian's /var/lib/prometheus.
+#
+# A process that sees only the first folder of the path that others may change does the work.
+#
+# Arguments: none
+# Calls: none; host/commands/schedule.sh and host/commands/node_exporter_metrics.sh call the functions
+# Stdin: `write_shared`: the text of the file
+# Prints: nothing
+# Exit codes: of `fail`: 1, with one message on stderr
 # needs: lib/paths.sh
 
-# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand those scripts; host/lib/paths.sh has the others
-shared='' # that folder; empty where all of them are root's
-below=''  # the file's path in it
+# shellcheck disable=SC2016,SC2034,SC2154 # other shells expand these scripts; the others are defined in host/lib/paths.sh
+shared='' # the first folder of the path that others may change; empty if there is none
+below=''  # the path of the file in that folder
 
 find_shared() { # PATH
   shared=''
@@ -19,23 +25,23 @@ find_shared() { # PATH
     shared=${shared%/}/${below%%/*}
     below=${below#*/}
   done
-  # Docker would follow a link as root.
+  # As root, Docker would follow a link.
   [ "$shared" != / ] && [ -d "$shared" ] && [ ! -L "$shared" ] || fail "$1: $reason"
 }
 
-# The folder that takes the file may be root's again, and its owner alone may write there. As root
-# has no capability there, it can do no more than any other owner.
+# The folder of the file may belong to root again, and then only root may write to it. Without capabilities,
+# root in the container can do no more than any other owner.
 in_shared() { # SOCKET IMAGE SCRIPT
   owner_user=$(stat -c %u:%g -- "$(dirname -- "$shared/$below")" 2>/dev/null) || owner_user=''
   as_owner "$1" "$2" "$shared" rw 20 "$3" "$below"
   owner_user=''
 }
 
-write_shared() { # SOCKET IMAGE PATH, the text on stdin; readable for everybody
+write_shared() { # SOCKET IMAGE PATH; the text on stdin; the file is world-readable
   find_shared "$3"
   if [ -z "$shared" ]; then
     make_folder "$(dirname -- "$3")"
-    # Who reads the folder looks for the final name: not at what is still being written.
+    # Readers of the folder look for the final name, so they never read an incomplete file.
     rm -f -- "$3.new"
     (umask 022 && set -C && cat >"$3.new") || fail "$3: can't be written; is the disk full?"
     mv -f -- "$3.new" "$3"

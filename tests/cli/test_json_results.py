@@ -222,7 +222,7 @@ class TestPublish:
         ready.run("publish", "sensor", "paragon/x", "open", "--retain", "--json")
 
         data, err = document()
-        assert data["accepted"] is True
+        assert data["integration"] is True
         assert data["retained"] is True
         assert data["hasSubscribers"] is subscribers
         assert "paragon/x: accepted, retained" in err
@@ -236,7 +236,7 @@ class TestPublish:
         assert document()[0] == {
             "user": "sensor",
             "topic": "paragon/x",
-            "accepted": False,
+            "integration": False,
             "reason": "Not authorized",
             "retained": False,
             "hasSubscribers": False,

@@ -130,7 +130,7 @@ class TestRulesThatTheHostRejects:
                 ("192.168.0.0/16", "192.168.0.0/61"),
                 "the host refuses the rules, nothing was changed",
             ),
-            (("nft -f", "nft-is-gone -f"), "could not be put in force; those before are in place"),
+            (("nft -f", "nft-is-gone -f"), "could not be put in force; the previous ones"),
         ],
     )
     def test_rejected_change_leaves_the_former_rules(self, lab, rules, change, message):

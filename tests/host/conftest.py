@@ -1,4 +1,4 @@
-"""What tests of ``host/`` share: a host, and disks that are small or read-only."""
+"""Fixtures of the tests of ``host/``: a host, and small or read-only disks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """``mount(folder, "size=64k")`` puts a disk of its own there until the test has ended."""
+    """Return ``mount(folder, "size=64k")``, which mounts a tmpfs there until the test ends."""
     mounted: list[Path] = []
 
     def on(folder: Path, options: str) -> Path:

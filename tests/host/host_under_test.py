@@ -1,4 +1,4 @@
-"""A host of the test's own: scripts run for real, as root; its Docker says what a test wants."""
+"""A host for tests: scripts run for real, as root, with a ``docker`` that a test writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SOCKET = "unix:///test.sock"
 
 class Host:
     """
-    Runs scripts of ``host/`` with a ``docker`` that writes down how it was called.
+    Runs scripts of ``host/`` with a ``docker`` that records its calls.
 
-    What a script hands to ``as_owner`` (host/lib/paths.sh) is done for real in the folder, by the
-    folder's owner; ``calls`` has a line ``as_owner FOLDER ACCESS`` of it. The same holds for a
-    script that ``docker exec --workdir`` runs, in a folder of ``inside``.
+    A script of ``as_owner`` (host/lib/paths.sh) runs for real in the folder, as the folder's owner,
+    and ``calls`` gets a line ``as_owner FOLDER ACCESS``. Likewise a script that
+    ``docker exec --workdir`` runs in a folder of ``inside``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,9 +29,9 @@ class Host:
         self.bin.mkdir()
         self.calls_file = folder / "calls"
         self.inside: dict[str, Path] = {}
-        """Which folder of this machine a folder of the broker's container is."""
+        """Folders of this machine, by folder of the broker's container."""
         self.kill = "return 1"
-        """sh: what ``kill`` does in the broker's container."""
+        """sh: the body of ``kill`` in the broker's container."""
         self.docker("exit 0")
 
     def program(self, name: str, body: str, before: str = "") -> None:
@@ -42,11 +42,11 @@ class Host:
         (self.bin / name).chmod(0o755)
 
     def docker(self, body: str) -> None:
-        """*body* is sh, for what is not done for real; ``$*`` begins with ``-H unix:///test.sock``."""
+        """Set the sh of ``docker`` for other calls; ``$*`` begins with ``-H unix:///test.sock``."""
         self.program("docker", body, before=OWNER_CONTAINERS)
 
     def calls(self, word: str = "") -> list[str]:
-        """How the programs were called, in order; with *word*, those that hold it."""
+        """Return the calls of the programs, in order; with *word*, those that contain it."""
         if not self.calls_file.exists():
             return []
         return [line for line in self.calls_file.read_text().splitlines() if word in line]
@@ -73,15 +73,15 @@ class Host:
 
 
 def call(*words: object, text: str | None = None) -> ScriptCall:
-    return ScriptCall(words=tuple(str(each) for each in words), text=text)
+    return ScriptCall(words=tuple(map(str, words)), text=text)
 
 
 def all_files(folder: Path) -> dict[str, str]:
-    """The text of each file below *folder*, by its path there."""
+    """Return the text of every file below *folder*, by relative path."""
     return {
-        str(each.relative_to(folder)): each.read_text()
-        for each in sorted(folder.rglob("*"))
-        if each.is_file()
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 

@@ -1,13 +1,16 @@
-"""A broker that runs takes new files after a trial, or is left what is within both versions. Here
-its Docker is a small imitation; tests/accepted asks real brokers."""
+"""
+A running broker loads new files after a trial, or keeps what both versions allow.
+
+Docker is a small imitation here; tests/integration uses real brokers.
+"""
 
 import itertools
 
 import pytest
 from host_under_test import SOCKET, all_files, call, mode
 
-# A broker that reads the folder when it starts or is signalled. It obeys what it has read, but for
-# rules that say "bad": with those it lets everybody do everything, as 2.0 does.
+# A broker that reads the folder when it starts or is signalled, and enforces what it has read. With
+# the rule "bad" it grants every client full access, as 2.0 does.
 BROKER = r"""
 shift 2
 case "$*" in
@@ -32,8 +35,9 @@ case "$*" in
       sed -i 1d "$state/deaf"
       exit 0
     fi
-    if [ -e "$state/slips" ]; then echo bad >"$state/loaded-$who"; exit 0; fi
-    if grep -q slip "$reads/acl"; then echo bad; else cat "$reads/acl"; fi >"$state/loaded-$who" ;;
+    if [ -e "$state/always-bad" ]; then echo bad >"$state/loaded-$who"; exit 0; fi
+    if grep -q fails-on-reload "$reads/acl"; then echo bad >"$state/loaded-$who"; exit 0; fi
+    cat "$reads/acl" >"$state/loaded-$who" ;;
   restart*) cp "$reads/acl" "$state/loaded-$who" ;;
   stop*) rm -f "$state/running" ;;
   *mosquitto_pub*)
@@ -55,7 +59,7 @@ esac
 
 
 def rules(*filters):
-    """An ACL file in which one user may read that."""
+    """Return an ACL file in which one user may read *filters*."""
     return "user stays\n" + "".join(f"topic read {filter_}\n" for filter_ in filters)
 
 
@@ -104,7 +108,7 @@ class Broker:
         )
 
     def clock(self):
-        """A minute passes as fast as the broker is asked: a second each time it is waited for."""
+        """Replace the clock: every sleep of the script takes one second of it."""
         (self.state / "now").write_text("1000")
         self.host.program("date", f'cat "{self.state}/now"')
         self.host.program(
@@ -112,7 +116,7 @@ class Broker:
         )
 
     def stalls(self, seconds):
-        """It answers nobody for that long."""
+        """Make the broker unresponsive for *seconds*."""
         self.clock()
         (self.state / "stall").write_text("no answer\n" * (seconds + 1))
 
@@ -132,7 +136,7 @@ def broker(host, tmp_path):
     return Broker(host, tmp_path / "config", tmp_path / "state")
 
 
-def test_new_files_are_tried_put_in_place_and_read(host, broker):
+def test_new_files_are_tried_put_in_place_and_loaded(host, broker):
     done = broker.apply("new")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -146,7 +150,7 @@ def test_new_files_are_tried_put_in_place_and_read(host, broker):
     assert host.calls("rm --force --volumes mqtt-candidate")
 
 
-def test_the_signal_comes_from_inside(host, broker):
+def test_signal_is_sent_from_inside_the_container(host, broker):
     """`docker kill` would mark the container as stopped by hand."""
     broker.apply("new")
 
@@ -165,7 +169,7 @@ def test_unchanged_files_are_neither_tried_nor_reloaded(host, broker):
     assert not host.calls("kill -HUP")
 
 
-def test_files_that_were_put_in_place_and_never_read_are_read_now(host, broker):
+def test_files_that_a_killed_run_put_in_place_are_loaded_by_the_next(host, broker):
     """The run before this one was killed between the renames and the reload."""
     (broker.folder / "acl").write_text(rules("new"))
 
@@ -173,7 +177,7 @@ def test_files_that_were_put_in_place_and_never_read_are_read_now(host, broker):
     assert broker.loaded() == rules("new")
 
 
-def test_files_that_the_trial_refuses_change_nothing(host, broker):
+def test_files_that_fail_the_trial_change_nothing(host, broker):
     done = broker.apply("bad")
 
     assert done.returncode == 1
@@ -185,39 +189,39 @@ def test_files_that_the_trial_refuses_change_nothing(host, broker):
     assert host.calls("rm --force --volumes mqtt-candidate")
 
 
-KEPT = (
-    "What the change takes away stays taken away (removed users, old passwords, rules that are "
-    "gone), and what it grants was put back"
+REVERTED = (
+    "Access that the change revokes stays revoked (removed users, old passwords, removed rules), "
+    "and access that it grants was reverted"
 )
 
 
-def test_of_files_that_the_broker_itself_refuses_what_they_grant_is_put_back(host, broker):
-    done = broker.apply("old", "slip")
+def test_granted_access_is_reverted_if_the_broker_rejects_the_files(host, broker):
+    done = broker.apply("old", "fails-on-reload")
 
     assert done.returncode == 1
-    assert f"the broker did not take the new files. {KEPT}. The broker obeys what" in done.stderr
+    assert f"the broker did not load the new files. {REVERTED}. The broker enforces" in done.stderr
     assert "could not be verified" not in done.stderr
     assert broker.acl() == broker.loaded() == rules("old")
     assert len(host.calls("kill -HUP")) == 2
 
 
-def test_and_what_they_take_away_stays_taken_away(broker):
+def test_revoked_access_stays_revoked_if_the_broker_rejects_the_files(broker):
     (broker.folder / "passwd").write_text("gone:1\nrotated:old\nstays:1\n")
 
-    done = broker.apply("slip", users="comes:1\nrotated:new\nstays:1\n")
+    done = broker.apply("fails-on-reload", users="comes:1\nrotated:new\nstays:1\n")
 
     assert done.returncode == 1
     assert broker.acl() == broker.loaded() == rules()
     assert broker.users() == ["rotated:new", "stays:1"]
-    # With a password that neither version has: whoever is let in with it has read what is there.
+    # Neither version has this password: a broker that admits it has read the files in place.
     assert all_files(broker.folder)["canary"] == "between\n"
     assert "canary:between\n" in all_files(broker.folder)["passwd"]
     assert all_files(broker.folder)["logins"].startswith(":rules withdrawn-")
     assert set(all_files(broker.folder)) == {"acl", "passwd", "canary", "logins"}
 
 
-def test_the_next_run_completes_what_was_taken_back(broker):
-    broker.apply("slip", users="comes:1\nstays:1\n")
+def test_next_run_completes_a_reverted_change(broker):
+    broker.apply("fails-on-reload", users="comes:1\nstays:1\n")
 
     assert broker.apply("new", users="comes:1\nstays:1\n").returncode == 0
     assert broker.acl() == broker.loaded() == rules("new")
@@ -225,7 +229,7 @@ def test_the_next_run_completes_what_was_taken_back(broker):
     assert all_files(broker.folder)["logins"] == LOGINS.format("new")
 
 
-def test_a_reload_that_hashes_many_passwords_anew_is_waited_for(host, broker):
+def test_slow_reload_is_waited_for(host, broker):
     broker.stalls(50)
 
     done = broker.apply("new")
@@ -235,7 +239,7 @@ def test_a_reload_that_hashes_many_passwords_anew_is_waited_for(host, broker):
     assert len(host.calls("kill -HUP")) == 1
 
 
-def test_one_that_answers_nobody_is_left_what_both_versions_allow_and_that_is_said(host, broker):
+def test_unresponsive_broker_keeps_what_both_versions_allow(host, broker):
     (broker.folder / "passwd").write_text("gone:1\nstays:1\n")
     broker.stalls(1000)
 
@@ -243,35 +247,36 @@ def test_one_that_answers_nobody_is_left_what_both_versions_allow_and_that_is_sa
 
     assert done.returncode == 1
     assert (
-        f"could not be verified: the broker could not be asked for 60 seconds. {KEPT}. It comes "
-        "into force when the broker reads the files: at its next reload or start. Make room "
-        "(./brokerctl inventory and ./brokerctl refused say who holds connections), or ./brokerctl "
-        "restart, which disconnects everybody once; then ./brokerctl up again."
+        f"could not be verified: the broker did not answer for 60 seconds. {REVERTED}. It comes "
+        "into force when the broker reads the files: at its next reload or start. Close "
+        "connections (./brokerctl inventory and ./brokerctl refused list their owners), or run "
+        "./brokerctl restart, which disconnects every client once; then run ./brokerctl up again."
     ) in done.stderr
     assert broker.acl() == rules("old")
     assert broker.users() == ["stays:1"]
-    # One for each of the two: it may be hashing passwords, and would begin anew with each.
+    # One signal per version: the broker may be hashing passwords, and would start that again.
     assert len(host.calls("kill -HUP")) == 2
     assert not host.calls(" stop ")
 
 
-def test_one_that_answers_late_obeys_what_both_versions_allow(broker):
+def test_late_answer_after_a_revert_is_reported(broker):
     broker.stalls(70)
 
     done = broker.apply("old", "new")
 
     assert done.returncode == 1
-    assert "could not be verified: the broker could not be asked for 60 seconds" in done.stderr
+    assert "could not be verified: the broker did not answer for 60 seconds" in done.stderr
     assert (
-        "The broker obeys what is in place now; ./brokerctl up puts the whole change" in done.stderr
+        "The broker enforces the files that are in place now; ./brokerctl up applies the whole "
+        "change." in done.stderr
     )
     assert broker.acl() == broker.loaded() == rules("old")
 
 
-def test_one_that_answers_but_has_not_read_the_files_is_signalled_again(host, broker):
-    """A reload without a free descriptor reads nothing, and leaves a broker that refuses all."""
+def test_broker_that_has_not_read_the_files_is_signalled_again(host, broker):
+    """A reload without a free descriptor reads nothing, and the broker refuses every login."""
     broker.clock()
-    (broker.state / "deaf").write_text("to the first two\nof them\n")
+    (broker.state / "deaf").write_text("first signal\nsecond signal\n")
 
     done = broker.apply("new")
 
@@ -280,7 +285,7 @@ def test_one_that_answers_but_has_not_read_the_files_is_signalled_again(host, br
     assert broker.loaded() == rules("new")
 
 
-def test_one_without_a_free_descriptor_is_not_signalled_until_there_is_one(host, broker):
+def test_broker_without_a_free_descriptor_is_not_signalled(host, broker):
     """2.0 would refuse every login until the next reload, and 2.1 would end."""
     broker.clock()
     (broker.state / "full").write_text("340\n" * 20)
@@ -292,8 +297,8 @@ def test_one_without_a_free_descriptor_is_not_signalled_until_there_is_one(host,
     assert broker.loaded() == rules("new")
 
 
-def test_one_that_never_has_one_is_restarted_on_what_both_versions_allow(host, broker):
-    """Nothing else makes it read the files, and what was revoked would go on."""
+def test_broker_that_never_has_a_free_descriptor_is_restarted(host, broker):
+    """Nothing else makes it read the files, and revoked access would stay in use."""
     broker.stalls(118)
     (broker.state / "full").write_text("340\n" * 1000)
 
@@ -302,12 +307,12 @@ def test_one_that_never_has_one_is_restarted_on_what_both_versions_allow(host, b
     assert done.returncode == 1
     assert "as all of its 340 files are open (broker.limits.openFiles)" in done.stderr
     assert "It was restarted, as nothing else makes it read the files" in done.stderr
-    assert "The broker obeys what is in place now" in done.stderr
+    assert "The broker enforces the files that are in place now" in done.stderr
     assert not host.calls("kill -HUP")
     assert broker.acl() == broker.loaded() == rules()
 
 
-def test_one_that_was_signalled_is_not_restarted(host, broker):
+def test_signalled_broker_is_not_restarted(host, broker):
     broker.stalls(1000)
 
     assert broker.apply("new").returncode == 1
@@ -325,7 +330,7 @@ def test_one_that_was_signalled_is_not_restarted(host, broker):
         ("", "-h 127.0.0.1 -p 1883"),
     ],
 )
-def test_it_is_asked_where_its_labels_say(host, broker, labels, asked):
+def test_canary_connects_to_the_listener_of_the_labels(host, broker, labels, asked):
     (broker.state / "labels").write_text(f"{labels}\n")
 
     assert broker.apply("new").returncode == 0
@@ -334,8 +339,8 @@ def test_it_is_asked_where_its_labels_say(host, broker, labels, asked):
     assert all(asked in line for line in questions)
 
 
-def test_where_the_files_had_other_names_no_old_file_comes_back(broker):
-    """The previous mosquitto.conf names the previous files, with all that they grant."""
+def test_revert_does_not_restore_files_of_other_names(broker):
+    """The previous mosquitto.conf names the previous files, which grant more."""
     names = "acl_file /mosquitto/config/{0}\npassword_file /mosquitto/config/{1}\n"
     (broker.folder / "mosquitto.conf").write_text(names.format("acl-before", "passwd-before"))
     (broker.folder / "acl").rename(broker.folder / "acl-before")
@@ -343,22 +348,22 @@ def test_where_the_files_had_other_names_no_old_file_comes_back(broker):
     (broker.folder / "passwd").unlink()
     broker.conf = names.format("acl", "passwd")
 
-    assert broker.apply("old", "slip").returncode == 1
+    assert broker.apply("old", "fails-on-reload").returncode == 1
     assert (broker.folder / "mosquitto.conf").read_text() == broker.conf
     assert broker.users() == ["stays:1"]
     assert broker.acl() == rules("old")
 
 
-def test_the_previous_mosquitto_conf_comes_back_where_it_names_the_same_files(broker):
+def test_revert_restores_mosquitto_conf_if_it_names_the_same_files(broker):
     (broker.folder / "mosquitto.conf").write_text("log_type error\n")
     broker.conf = "log_type all\n"
 
-    assert broker.apply("slip").returncode == 1
+    assert broker.apply("fails-on-reload").returncode == 1
     assert (broker.folder / "mosquitto.conf").read_text() == "log_type error\n"
 
 
-def test_a_question_that_nobody_heard_is_no_refusal(host, broker):
-    """126 is what `docker exec` ends with where it can't run the client."""
+def test_client_that_could_not_run_does_not_count_as_refused(host, broker):
+    """The exit code of `docker exec` is 126 if it can't run the client."""
     broker.clock()
     (broker.state / "anonymous").write_text("126")
 
@@ -369,22 +374,22 @@ def test_a_question_that_nobody_heard_is_no_refusal(host, broker):
     assert broker.acl() == rules("old")
 
 
-def test_where_the_way_back_is_open_to_everybody_the_broker_is_stopped(broker):
+def test_broker_that_grants_full_access_after_a_revert_is_stopped(broker):
     broker.clock()
-    (broker.state / "slips").touch()
+    (broker.state / "always-bad").touch()
     broker.apply("new")
     (broker.state / "running").touch()
 
     done = broker.apply("new")
 
     assert done.returncode == 1
-    assert "did not take the new files" in done.stderr
-    assert "It let everybody do everything with what is in place now too" in done.stderr
+    assert "did not load the new files" in done.stderr
+    assert "It granted every client full access with the files in place now, too" in done.stderr
     assert "and was stopped" in done.stderr
     assert not (broker.state / "running").exists()
 
 
-def test_files_that_a_killed_run_left_in_place_are_tried_before_they_are_read(host, broker):
+def test_files_of_a_killed_run_are_tried_before_they_are_loaded(host, broker):
     (broker.folder / "acl").write_text(rules("bad"))
 
     done = broker.apply("bad")
@@ -413,31 +418,31 @@ def renames(broker, *filters):
 
     assert set(all_files(broker.folder)) == {"acl", "passwd", "canary", "logins"}
     assert mode(passwd) == mode(acl) == ("0600", 0, 0)
-    seen = trace.read_text().splitlines()
-    return done, [line.strip() for line, _ in itertools.groupby(seen)]
+    states = trace.read_text().splitlines()
+    return done, [line.strip() for line, _ in itertools.groupby(states)]
 
 
-THERE = ["stays old", "stays new", "comes stays new"]
+EXPECTED_STATES = ["stays old", "stays new", "comes stays new"]
 
 
-def test_no_login_is_ever_in_place_without_the_rules_that_bind_it(broker):
-    done, seen = renames(broker, "new")
+def test_no_login_is_in_place_without_its_rules_during_a_change(broker):
+    done, states = renames(broker, "new")
 
     assert done.returncode == 0
-    assert seen == THERE
+    assert states == EXPECTED_STATES
     assert broker.users() == AFTER.splitlines()
 
 
-def test_nor_is_one_on_the_way_back(broker):
-    done, seen = renames(broker, "new", "slip")
+def test_no_login_is_in_place_without_its_rules_during_a_revert(broker):
+    done, states = renames(broker, "new", "fails-on-reload")
 
-    there = [line.replace("new", "new slip") for line in THERE]
+    there = [line.replace("new", "new fails-on-reload") for line in EXPECTED_STATES]
     assert done.returncode == 1
-    assert seen == [*there, "stays new slip", "stays"]
+    assert states == [*there, "stays new fails-on-reload", "stays"]
     assert broker.users() == ["stays:2"]
 
 
-def test_without_a_broker_that_runs_the_files_are_there_for_its_start(host, broker):
+def test_stopped_broker_gets_the_files_without_a_reload(host, broker):
     (broker.state / "running").unlink()
 
     assert broker.apply("new").returncode == 0
@@ -445,14 +450,14 @@ def test_without_a_broker_that_runs_the_files_are_there_for_its_start(host, brok
     assert not host.calls("kill -HUP")
 
 
-def test_a_container_that_reads_another_folder_is_left_alone(host, broker):
+def test_container_that_reads_another_folder_is_not_signalled(host, broker):
     (broker.state / "mounted").write_text(f"{broker.folder}-of-another\n")
 
     assert broker.apply("new").returncode == 0
     assert broker.loaded() == rules("old")
 
 
-def test_an_image_that_is_not_there_stops_before_anything(host, broker):
+def test_missing_image_changes_nothing(host, broker):
     host.docker("exit 1")
 
     done = broker.apply("new")
@@ -462,7 +467,7 @@ def test_an_image_that_is_not_there_stops_before_anything(host, broker):
     assert broker.acl() == rules("old")
 
 
-def test_removal_asks_no_docker(host, broker):
+def test_removal_calls_no_docker(host, broker):
     done = broker.apply("old", action="remove")
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""A broker is ready when its health user is let in and a client without a password is not."""
+"""A broker is ready if it admits its health user and refuses a client without a password."""
 
 from host_under_test import SOCKET, call
 
@@ -15,11 +15,11 @@ def ready(host, seconds=5, action="apply"):
 def broker(host, *, health, anonymous=5):
     host.docker(
         f'case "$*" in *XDG_CONFIG_HOME=/nonexistent*) exit {anonymous} ;;'
-        f' *mosquitto_sub*) {health} ;; *logs*) echo "the last words" ;; esac'
+        f' *mosquitto_sub*) {health} ;; *logs*) echo "the last line" ;; esac'
     )
 
 
-def test_it_is_ready(host):
+def test_broker_that_admits_only_its_health_user_is_ready(host):
     broker(host, health="exit 0")
 
     done = ready(host)
@@ -28,34 +28,34 @@ def test_it_is_ready(host):
     assert len(host.calls("mosquitto_sub")) == 2
 
 
-def test_it_is_asked_again_until_it_is(host):
+def test_health_user_retries_until_it_is_admitted(host):
     broker(host, health=f'[ $(wc -l <"{host.calls_file}") -ge 3 ] || exit 1')
 
     assert ready(host).returncode == 0
     assert len(host.calls("XDG_CONFIG_HOME=/nonexistent")) == 1
 
 
-def test_one_that_never_is_ends_with_its_last_words(host):
+def test_timeout_prints_the_end_of_the_brokers_log(host):
     broker(host, health="exit 1")
 
     done = ready(host, seconds=1)
 
     assert done.returncode == 1
     assert done.stderr == (
-        "container mqtt: its health user could not log in for 1 seconds. The broker's last words:\n"
-        "the last words\n"
+        "container mqtt: its health user could not log in for 1 seconds. The last lines of the "
+        "broker's log:\nthe last line\n"
     )
 
 
-def test_one_that_lets_anybody_in_is_not(host):
+def test_broker_that_admits_anonymous_clients_is_not_ready(host):
     for status in (0, 27):
         broker(host, health="exit 0", anonymous=status)
         done = ready(host)
         assert done.returncode == 1
-        assert "a client without a password was let in" in done.stderr
+        assert "admits a client without a password" in done.stderr
 
 
-def test_a_question_that_nobody_heard_is_no_refusal(host):
+def test_client_that_could_not_run_does_not_count_as_refused(host):
     """126: `docker exec` could not run the client. 1: nothing listens."""
     for status in (1, 126):
         broker(host, health="exit 0", anonymous=status)
@@ -73,6 +73,6 @@ def test_no_password_is_on_a_command_line(host):
     assert not host.calls(" -u")
 
 
-def test_removal_asks_nobody(host):
+def test_removal_calls_no_docker(host):
     assert ready(host, action="remove").returncode == 0
     assert host.calls() == []

@@ -1,4 +1,4 @@
-"""What a restore or a backup has put aside is nobody else's, and comes back if it is the same."""
+"""Saving and linking the database: locks, room on the disk, and restarts by Docker."""
 
 import os
 
@@ -28,23 +28,21 @@ def database(data):
         ("lib/database.sh commands/await_ready.sh commands/restart.sh", [call("restart", "5")]),
     ],
 )
-def test_nobody_takes_a_restores_way_back_from_it(host, data, database, scripts, calls):
+def test_running_restore_keeps_its_previous_database(host, data, database, scripts, calls):
     (data / ".before-start").mkdir()
-    (data / ".before-start" / "mosquitto.db").write_text("the way back")
+    (data / ".before-start" / "mosquitto.db").write_text("the previous database")
     host.program("flock", "exit 1")
 
     done = host.run(scripts, database, *calls)
 
     assert done.returncode == 1
     assert "its files have been changing for two minutes; try again" in done.stderr
-    assert (data / ".before-start" / "mosquitto.db").read_text() == "the way back"
+    assert (data / ".before-start" / "mosquitto.db").read_text() == "the previous database"
     assert not host.calls("docker -H unix:///test.sock restart")
 
 
-def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_beside_it(
-    host, data, database
-):
-    """Nothing has renamed over it: the link beside it is the same file, which mv refuses."""
+def test_failed_save_keeps_the_database_and_removes_its_link(host, data, database):
+    """The link is the same file as the database, which mv refuses to rename."""
     host.inside["/mosquitto/data"] = data
 
     done = host.run("lib/database.sh", database, call("write_database"))
@@ -52,17 +50,15 @@ def test_a_database_that_could_not_be_written_is_what_it_was_and_nothing_lies_be
     assert done.returncode == 1
     assert done.stderr == ""
     assert host.calls() == [f"exec {data}"]
-    assert [each.name for each in data.iterdir()] == ["mosquitto.db"]
+    assert [path.name for path in data.iterdir()] == ["mosquitto.db"]
     assert (data / "mosquitto.db").read_text() == "as it is"
 
 
 @pytest.mark.parametrize(
     ("kib", "signalled"), [(100, False), (160, True)], ids=["too little", "enough"]
 )
-def test_the_broker_is_asked_to_write_only_where_there_is_room(
-    host, tmp_path, mount, kib, signalled
-):
-    """For a database as it is, an eighth more, and 64 KiB."""
+def test_save_is_requested_only_if_the_disk_has_room(host, tmp_path, mount, kib, signalled):
+    """The save needs the size of the database, an eighth more, and 64 KiB."""
     data = mount(tmp_path / "disk", f"size={kib}k")
     (data / "mosquitto.db").write_bytes(bytes(32 * 1024))
     for path in (data, data / "mosquitto.db"):
@@ -79,7 +75,7 @@ def test_the_broker_is_asked_to_write_only_where_there_is_room(
     )
 
     assert done.returncode == 1
-    names = {each.name for each in data.iterdir()}
+    names = {path.name for path in data.iterdir()}
     assert names == {"mosquitto.db", *(["signals"] if signalled else [])}
     assert not signalled or (data / "signals").read_text() == "-USR1 1\n"
 
@@ -94,9 +90,9 @@ def test_the_broker_is_asked_to_write_only_where_there_is_room(
     ],
     ids=["runs", "is started again", "ended", "is not started again"],
 )
-def test_a_broker_that_docker_starts_again_runs_on(host, database, tmp_path, states):
-    """As 2.1 is, which ends where it can't write its database."""
-    (tmp_path / "states").write_text("".join(f"{each}\n" for each in states))
+def test_broker_that_docker_restarts_counts_as_running(host, database, tmp_path, states):
+    """2.1 exits if it can't write its database."""
+    (tmp_path / "states").write_text("".join(f"{state}\n" for state in states))
     host.docker(f'head -n 1 "{tmp_path}/states"; sed -i 1d "{tmp_path}/states"')
 
     done = host.run(

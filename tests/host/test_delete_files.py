@@ -1,4 +1,4 @@
-"""The broker's data is deleted when nobody has it mounted any more, and nothing else with it."""
+"""Only the broker's files are deleted, and only if no container mounts them."""
 
 import os
 
@@ -24,7 +24,7 @@ def erase(host, srv):
     )
 
 
-def test_the_folders_are_gone_and_nothing_else(host, srv):
+def test_only_the_brokers_folders_are_deleted(host, srv):
     (srv / "log" / "mosquitto.log.1").write_text("older")
     (srv / "data" / ".rehearsal").mkdir()
 
@@ -35,13 +35,13 @@ def test_the_folders_are_gone_and_nothing_else(host, srv):
     assert not (srv / "data").exists()
 
 
-def test_folders_that_are_gone_already_are_no_failure(host, srv):
+def test_missing_folders_are_no_error(host, srv):
     erase(host, srv)
 
     assert erase(host, srv).returncode == 0
 
 
-def test_what_is_not_the_brokers_stays_and_is_named(host, srv):
+def test_other_files_stay_and_are_listed(host, srv):
     (srv / "data" / "notes.txt").write_text("mine")
 
     done = erase(host, srv)
@@ -49,11 +49,11 @@ def test_what_is_not_the_brokers_stays_and_is_named(host, srv):
     assert done.returncode == 0
     assert all_files(srv) == {"data/notes.txt": "mine", "other/file": "other"}
     assert done.stdout == (
-        f"{srv}/data: stays, since it holds what is not the broker's: notes.txt\n"
+        f"{srv}/data: stays, since it holds other files than the broker's: notes.txt\n"
     )
 
 
-def test_a_link_in_a_folder_leads_nowhere(host, srv):
+def test_link_in_a_folder_is_not_followed(host, srv):
     (srv / "data" / ".rehearsal").symlink_to(srv / "other")
 
     assert erase(host, srv).returncode == 0
@@ -62,7 +62,7 @@ def test_a_link_in_a_folder_leads_nowhere(host, srv):
 
 
 @pytest.mark.parametrize("how", ["a link", "below a folder of another user"])
-def test_a_folder_that_another_user_could_have_put_there_is_refused(host, srv, tmp_path, how):
+def test_folder_that_another_user_could_replace_is_refused(host, srv, tmp_path, how):
     if how == "a link":
         (srv / "log").rename(tmp_path / "elsewhere")
         (srv / "log").symlink_to(tmp_path / "elsewhere")
@@ -77,18 +77,20 @@ def test_a_folder_that_another_user_could_have_put_there_is_refused(host, srv, t
     assert all_files(srv) == before
 
 
-def test_what_a_container_has_mounted_stays_all_of_it(host, srv):
+def test_mounted_folder_deletes_nothing(host, srv):
     host.docker('case "$*" in *srv/log*) echo broker; echo another ;; esac')
     before = all_files(srv)
 
     done = erase(host, srv)
 
     assert done.returncode == 1
-    assert done.stderr == f"{srv}/log: still mounted by broker another; take that down first\n"
+    assert (
+        done.stderr == f"{srv}/log: still mounted by broker another; remove that container first\n"
+    )
     assert all_files(srv) == before
 
 
-def test_a_docker_that_does_not_answer_is_no_permission(host, srv):
+def test_unreachable_docker_deletes_nothing(host, srv):
     host.docker('echo "Cannot connect to the Docker daemon" >&2; exit 1')
     before = all_files(srv)
 

@@ -1,4 +1,4 @@
-"""An env file is put where its application may write, and root follows none of its links."""
+"""Env files are written into folders of applications, and root follows none of their links."""
 
 import os
 
@@ -24,7 +24,7 @@ def write(host, path, text=TEXT, *, uid=APP, action="apply"):
 
 
 @pytest.mark.parametrize("owner", [0, APP])
-def test_it_is_there_with_owner_and_mode_and_nothing_beside_it(host, app, owner):
+def test_file_has_owner_and_mode_and_no_other_file_is_left(host, app, owner):
     os.chown(app, owner, owner)
 
     done = write(host, app / ".env")
@@ -37,7 +37,7 @@ def test_it_is_there_with_owner_and_mode_and_nothing_beside_it(host, app, owner)
     assert all_files(app.parent) == {"app/.env": TEXT + "X=1\n"}
 
 
-def test_a_link_in_its_place_is_replaced_and_not_followed(host, app, tmp_path):
+def test_link_is_replaced_and_not_followed(host, app, tmp_path):
     secret = tmp_path / "shadow"
     secret.write_text("root's")
     (app / ".env").symlink_to(secret)
@@ -50,7 +50,7 @@ def test_a_link_in_its_place_is_replaced_and_not_followed(host, app, tmp_path):
     assert (app / ".env").read_text() == TEXT
 
 
-def test_a_folder_in_its_place_is_an_error_and_nothing_is_left(host, app):
+def test_folder_of_that_name_is_an_error(host, app):
     (app / ".env").mkdir()
 
     done = write(host, app / ".env")
@@ -61,28 +61,28 @@ def test_a_folder_in_its_place_is_an_error_and_nothing_is_left(host, app):
     assert [path.name for path in app.parent.iterdir()] == ["app"]
 
 
-def test_a_folder_deeper_in_the_applications_is_refused(host, app):
+def test_subfolder_of_the_applications_folder_is_refused(host, app):
     (app / "config").mkdir()
 
     done = write(host, app / "config" / ".env")
 
     assert done.returncode == 1
     assert f"{app} belongs to user {APP}" in done.stderr
-    assert "Choose a folder of which all but the last are root's" in done.stderr
+    assert "Choose a path whose folders, except the last, belong to root" in done.stderr
     assert all_files(app.parent) == {}
 
 
-def test_a_disk_of_the_application_is_refused(host, mount, tmp_path):
+def test_mount_point_of_the_application_is_refused(host, mount, tmp_path):
     disk = mount(tmp_path / "disk", f"size=64k,mode=755,uid={APP}")
 
     done = write(host, disk / ".env")
 
     assert done.returncode == 1
-    assert f"{disk} is a file system of its own" in done.stderr
+    assert f"{disk} is a mount point" in done.stderr
     assert all_files(disk) == {}
 
 
-def test_what_a_run_that_was_killed_left_is_swept(host, app):
+def test_next_run_removes_the_staging_folder_of_a_killed_run(host, app):
     write(host, app / ".env")
     waiting = app.parent / ".sentient-mqtt-left"
     host.program("mv", 'kill -9 "$PPID"')
@@ -98,7 +98,7 @@ def test_what_a_run_that_was_killed_left_is_swept(host, app):
 
 
 @pytest.mark.parametrize("owner", [0, APP])
-def test_ours_goes_when_it_is_removed(host, app, owner):
+def test_removal_deletes_the_file(host, app, owner):
     os.chown(app, owner, owner)
     write(host, app / ".env")
 
@@ -110,7 +110,7 @@ def test_ours_goes_when_it_is_removed(host, app, owner):
 
 
 @pytest.mark.parametrize("owner", [0, APP])
-def test_what_somebody_else_put_in_its_place_stays(host, app, owner, tmp_path):
+def test_removal_keeps_a_file_of_another_program(host, app, owner, tmp_path):
     os.chown(app, owner, owner)
     write(host, app / ".env")
     (app / ".env").write_text("X=theirs\n")

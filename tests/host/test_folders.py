@@ -1,4 +1,4 @@
-"""Folders are there with owner and mode; what somebody else put in the way or in them stays."""
+"""Folders get their owner and mode; files of other programs stay."""
 
 import os
 
@@ -19,7 +19,7 @@ def folders(base):
     ]
 
 
-def test_they_are_made_with_owner_and_mode(host, base):
+def test_folders_are_created_with_owner_and_mode(host, base):
     done = host.run("commands/folders.sh", *folders(base))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -28,13 +28,13 @@ def test_they_are_made_with_owner_and_mode(host, base):
     assert mode(base / "data") == ("0750", 1883, 1884)
 
 
-def test_folders_on_the_way_there_are_nobodys_business(host, base):
+def test_parent_folders_belong_to_root(host, base):
     host.run("commands/folders.sh", *folders(base))
 
     assert mode(base)[1:] == (0, 0)
 
 
-def test_a_second_time_changes_nothing(host, base):
+def test_second_run_changes_nothing(host, base):
     host.run("commands/folders.sh", *folders(base))
     (base / "data" / "mosquitto.db").write_text("kept")
     before = (base / "data" / "mosquitto.db").stat()
@@ -43,7 +43,7 @@ def test_a_second_time_changes_nothing(host, base):
     assert (base / "data" / "mosquitto.db").stat() == before
 
 
-def test_one_that_was_there_gets_owner_and_mode_and_what_is_in_it_does_not(host, base):
+def test_existing_folder_gets_owner_and_mode_and_its_files_do_not(host, base):
     (base / "data").mkdir(parents=True, mode=0o777)
     (base / "data" / "mosquitto.db").write_text("x")
 
@@ -61,18 +61,18 @@ def test_a_folder_with_files_of_another_program_keeps_its_owner_and_mode(host, b
     done = host.run("commands/folders.sh", *folders(base))
 
     assert done.returncode == 1
-    assert f"{base}/data: holds what is not a broker's (authorized_keys)" in done.stderr
+    assert f"{base}/data: holds other files than a broker's (authorized_keys)" in done.stderr
     assert mode(base / "data") == before
 
 
-def test_a_folder_of_ours_may_hold_a_file_of_somebody_else(host, base):
+def test_folder_with_right_owner_may_hold_other_files(host, base):
     host.run("commands/folders.sh", *folders(base))
     (base / "data" / "notes.txt").write_text("mine")
 
     assert host.run("commands/folders.sh", *folders(base)).returncode == 0
 
 
-def test_the_folders_that_version_0_1_made_become_roots(host, base):
+def test_folders_of_version_0_1_are_given_to_root(host, base):
     for name in ("config", "config/health", "config/tls", "config/tls/mqtts"):
         (base / name).mkdir(parents=True)
         os.chown(base / name, 1883, 1883)
@@ -85,7 +85,7 @@ def test_the_folders_that_version_0_1_made_become_roots(host, base):
         assert mode(base / name) == ("0750", 0, 1883)
 
 
-def test_a_log_is_there_for_the_broker_to_open_and_one_that_was_there_stays(host, base):
+def test_log_is_created_and_an_existing_log_stays(host, base):
     log = call("log_file", base / "log" / "m.log", "0600", 1883, 1884)
     calls = (call("folder", "kept", base / "log", "0750", 0, 1884, "m.log"), log)
 
@@ -98,7 +98,7 @@ def test_a_log_is_there_for_the_broker_to_open_and_one_that_was_there_stays(host
 
 
 @pytest.mark.parametrize("kind", ["a link", "a folder", "a link to nowhere"])
-def test_what_is_no_log_is_refused(host, base, tmp_path, kind):
+def test_log_that_is_not_a_file_is_refused(host, base, tmp_path, kind):
     (base / "log").mkdir(parents=True)
     if kind == "a folder":
         (base / "log" / "m.log").mkdir()
@@ -112,13 +112,13 @@ def test_what_is_no_log_is_refused(host, base, tmp_path, kind):
     )
 
     assert done.returncode == 1
-    assert "is there already and is not a file" in done.stderr
+    assert "exists and is not a file" in done.stderr
     if kind == "a link":
         assert mode(tmp_path / "file")[1:] == (0, 0)
 
 
 @pytest.mark.parametrize("which", ["of another user", "that others may write"])
-def test_a_folder_below_one_that_is_not_roots_alone_is_refused(host, base, which):
+def test_folder_below_one_that_others_can_change_is_refused(host, base, which):
     base.mkdir()
     if which == "of another user":
         os.chown(base, 1000, 1000)
@@ -133,7 +133,7 @@ def test_a_folder_below_one_that_is_not_roots_alone_is_refused(host, base, which
 
 
 @pytest.mark.parametrize("kind", ["a link to a folder", "a link to nowhere", "a file"])
-def test_what_is_no_folder_is_refused_and_left_alone(host, base, tmp_path, kind):
+def test_path_that_is_not_a_folder_is_refused_and_unchanged(host, base, tmp_path, kind):
     base.mkdir()
     elsewhere = tmp_path / "elsewhere"
     if kind == "a file":
@@ -147,14 +147,14 @@ def test_what_is_no_folder_is_refused_and_left_alone(host, base, tmp_path, kind)
 
     assert done.returncode == 1
     assert done.stderr == (
-        f"{base}/data: is there already and is not a folder; move it away or choose another path\n"
+        f"{base}/data: exists and is not a folder; move it away or choose another path\n"
     )
     if kind == "a link to a folder":
         assert mode(elsewhere) == ("0700", 0, 0)
     assert elsewhere.exists() == (kind == "a link to a folder")
 
 
-def test_removal_takes_what_is_ours_and_empty_and_keeps_the_data(host, base):
+def test_removal_deletes_own_empty_folders_and_keeps_the_data(host, base):
     host.run("commands/folders.sh", *folders(base))
     (base / "data" / "mosquitto.db").write_text("kept")
 
@@ -165,7 +165,7 @@ def test_removal_takes_what_is_ours_and_empty_and_keeps_the_data(host, base):
     assert host.run("commands/folders.sh", *folders(base), action="remove").returncode == 0
 
 
-def test_removal_leaves_a_folder_in_which_somebody_else_has_a_file(host, base):
+def test_removal_keeps_a_folder_with_other_files(host, base):
     host.run("commands/folders.sh", *folders(base))
     (base / "config" / "notes.txt").write_text("mine")
 

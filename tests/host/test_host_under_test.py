@@ -1,4 +1,4 @@
-"""The host that tests use does what `as_owner` asks for, as the folder's owner, and no more."""
+"""The test host runs scripts of `as_owner` as the folder's owner."""
 
 import os
 
@@ -12,7 +12,7 @@ def as_owner(host, folder, access, script, *words):
     )
 
 
-def test_what_a_script_hands_to_a_folders_owner_is_done_in_the_folder_by_the_owner(host, tmp_path):
+def test_as_owner_runs_in_the_folder_as_its_owner(host, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     os.chown(folder, 1883, 1884)
@@ -28,7 +28,7 @@ def test_what_a_script_hands_to_a_folders_owner_is_done_in_the_folder_by_the_own
     assert host.calls() == [f"as_owner {folder} rw"]
 
 
-def test_a_script_that_waits_for_a_fifo_ends(host, tmp_path):
+def test_read_of_a_fifo_times_out(host, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     done = host.run(
         "lib/paths.sh",
@@ -37,7 +37,7 @@ def test_a_script_that_waits_for_a_fifo_ends(host, tmp_path):
     assert done.returncode == 124
 
 
-def test_other_calls_of_docker_are_the_tests_own(host, tmp_path):
+def test_other_docker_calls_run_the_tests_program(host, tmp_path):
     host.docker('echo "asked"')
     assert host.run("lib/paths.sh", call("docker", "-H", SOCKET, "ps")).stdout == "asked\n"
     host.inside["/mosquitto/data"] = tmp_path

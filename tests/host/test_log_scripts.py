@@ -1,4 +1,4 @@
-"""The log's telling lines are read from all its files; logrotate gets a file where it is there."""
+"""Connection lines are read from all log files; logrotate gets a file if the host has logrotate."""
 
 import gzip
 import os
@@ -31,27 +31,27 @@ class TestReading:
             action="look",
         )
 
-    def test_rotated_files_too_the_oldest_first(self, host, folder):
+    def test_reads_rotated_files_oldest_first(self, host, folder):
         done = self.read(host, folder)
         assert done.stdout == b"".join(map(line, range(1, 6))).decode() + "end\n"
         assert done.stderr == ""
 
-    def test_of_recent_files_alone(self, host, folder):
+    def test_reads_only_recent_files(self, host, folder):
         assert self.read(host, folder, minutes=60).stdout == "end\n"
         os.utime(folder / "mosquitto.log")
         assert self.read(host, folder, minutes=60).stdout == (line(4) + line(5)).decode() + "end\n"
 
-    def test_the_end_of_a_file_without_the_line_that_it_cuts(self, host, folder):
+    def test_reads_the_end_of_a_file_without_a_cut_line(self, host, folder):
         for name in ("mosquitto.log.1", "mosquitto.log.2.gz"):
             (folder / name).unlink()
         done = self.read(host, folder, size=len(line(5)) + 10)
         assert done.stdout == line(5).decode() + "end\n"
 
-    def test_a_log_that_holds_nothing_is_no_failure(self, host, tmp_path):
+    def test_empty_log_is_no_error(self, host, tmp_path):
         done = self.read(host, tmp_path)
         assert (done.returncode, done.stdout) == (0, "end\n")
 
-    def test_the_owner_of_the_log_reads_it_and_no_link_or_fifo_beside_it(self, host, tmp_path):
+    def test_log_is_read_as_its_owner_and_links_and_fifos_are_skipped(self, host, tmp_path):
         folder = tmp_path / "log"
         folder.mkdir()
         os.chown(folder, 1883, 1883)
@@ -71,10 +71,10 @@ class TestReading:
         assert (done.returncode, done.stdout) == (0, line(3).decode() + "end\n")
         assert host.calls() == [f"as_owner {folder} ro"]
 
-    def test_a_folder_that_is_not_there_is(self, host, tmp_path):
+    def test_missing_folder_is_an_error(self, host, tmp_path):
         done = self.read(host, tmp_path / "nowhere")
         assert done.returncode != 0
-        assert "there is no such folder" in done.stderr
+        assert "the folder does not exist" in done.stderr
 
 
 def line(number):
@@ -93,17 +93,17 @@ class TestRotation:
             action=action,
         )
 
-    def test_it_has_the_file_until_it_is_removed(self, host, path):
+    def test_file_is_installed_and_removed(self, host, path):
         host.program("logrotate", "exit 0")
         assert self.run(host, path).returncode == 0
         assert path.read_text() == TEXT
         assert mode(path) == ("0644", 0, 0)
-        assert [each.name for each in path.parent.iterdir()] == [path.name]
+        assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
         assert self.run(host, path, "remove").returncode == 0
         assert not path.exists()
 
-    def test_what_it_refuses_is_not_put_in_place(self, host, path):
+    def test_file_that_logrotate_rejects_is_not_installed(self, host, path):
         host.program("logrotate", "exit 0")
         self.run(host, path)
         path.write_text("as it was\n")
@@ -115,7 +115,7 @@ class TestRotation:
         assert "logrotate refuses its file, nothing was changed: error: line 3" in done.stderr
         assert path.read_text() == "as it was\n"
 
-    def test_a_log_that_somebody_elses_file_rotates_is_left_to_it(self, host, path):
+    def test_log_of_another_logrotate_file_gets_no_second_one(self, host, path):
         host.program(
             "logrotate",
             'case "$*" in *logrotate.conf) '

@@ -1,4 +1,4 @@
-"""What is put back after a failed change is within both versions of it, judged by the evaluator."""
+"""A reverted change allows what both versions allow, compared with the evaluator."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ AWKS = {"mawk": "mawk", "BusyBox": "busybox awk"}
 
 @pytest.fixture(scope="module", params=AWKS.values(), ids=AWKS)
 def awk(request, tmp_path_factory):
-    """A folder with that awk under the name that scripts call it by."""
+    """Return a folder with one awk implementation under the name ``awk``."""
     folder = tmp_path_factory.mktemp("awk")
     assert shutil.which(request.param.split()[0]), (
         f"{request.param}: cli/development/test_suite.py installs it"
@@ -55,10 +55,9 @@ def rules_of_both(awk, old, new):
     return of_both(awk, "rules_of_both", old, new)
 
 
-# The judge's own reader of ACL files: what it says of a text is said by broker/access/evaluate.py
-# alone.
+# A second parser of ACL files, so that only broker/access/evaluate.py decides what a text allows.
 def principals(text, users):
-    """Return *users* with the rules of an ACL file that bind them; some may have no block in it."""
+    """Return *users* with their rules of an ACL file; a user may have no block in it."""
     blocks, patterns, user = {"": [], **{name: [] for name in users}}, [], ""
     for line in filter(None, text.splitlines()):
         kind, _, rest = line.partition(" ")
@@ -88,20 +87,20 @@ CLIENT_IDS = ("u1", "a/b", "$x")
 
 
 def allowed(text, users=USERS):
-    """Return all that an ACL file allows, over the small alphabet, in both release lines."""
+    """Return all that an ACL file allows, over a small alphabet, in both release lines."""
     known = principals(text, users)
     found = set()
     for user, action, version in itertools.product(users, ("publish", "receive"), VERSIONS):
         principal = known[user]
-        # Only patterns are read differently by the lines, and only `%c` tells the clients apart.
+        # The release lines differ only in patterns, and only `%c` depends on the client id.
         if not principal.patterns and version != VERSIONS[0]:
             found |= {(*rest, version) for *rest, of in found if of == VERSIONS[0]}
             continue
-        apart = any("%c" in each.filter for each in principal.patterns)
+        apart = any("%c" in rule.filter for rule in principal.patterns)
         for topic, client_id in itertools.product(TOPICS, CLIENT_IDS[: None if apart else 1]):
             if evaluate(principal, action, topic, client_id=client_id, version=version).allowed:
                 alike = (client_id,) if apart else CLIENT_IDS
-                found |= {(user, action, topic, each, version) for each in alike}
+                found |= {(user, action, topic, same_id, version) for same_id in alike}
     return found
 
 
@@ -135,7 +134,7 @@ ACLS = st.builds(text_of, BLOCKS, st.lists(PATTERN_RULES, max_size=2))
 
 @settings(max_examples=25)
 @given(old=ACLS, new=ACLS)
-def test_it_is_within_the_old_version_and_within_the_new_one(awk, old, new):
+def test_result_is_within_the_old_and_the_new_version(awk, old, new):
     both = allowed(rules_of_both(awk, old, new))
 
     assert both <= allowed(old)
@@ -144,7 +143,7 @@ def test_it_is_within_the_old_version_and_within_the_new_one(awk, old, new):
 
 @settings(max_examples=25)
 @given(data=st.data(), wide=ACLS)
-def test_of_a_change_that_only_takes_away_it_is_the_new_version(awk, data, wide):
+def test_result_of_a_pure_revocation_is_the_new_version(awk, data, wide):
     narrow = narrowed(data, wide)
 
     assert allowed(rules_of_both(awk, wide, narrow)) == allowed(narrow)
@@ -152,7 +151,7 @@ def test_of_a_change_that_only_takes_away_it_is_the_new_version(awk, data, wide)
 
 @settings(max_examples=25)
 @given(data=st.data(), wide=ACLS)
-def test_of_a_change_that_only_grants_it_is_the_old_version(awk, data, wide):
+def test_result_of_a_pure_grant_is_the_old_version(awk, data, wide):
     narrow = narrowed(data, wide)
 
     assert allowed(rules_of_both(awk, narrow, wide)) == allowed(narrow)
@@ -182,7 +181,7 @@ def narrowed(data, text):
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_a_user_who_is_in_one_version_alone_is_left_what_everybody_has(awk):
+def test_user_in_one_version_only_keeps_what_patterns_allow(awk):
     pattern = "pattern readwrite inbox/%u/#\n"
     old = "user gone\ntopic readwrite #\nuser stays\ntopic read a\n" + pattern
     new = "user stays\ntopic read a\nuser comes\ntopic readwrite #\ntopic deny inbox/#\n" + pattern
@@ -191,11 +190,11 @@ def test_a_user_who_is_in_one_version_alone_is_left_what_everybody_has(awk):
     users = ("gone", "stays", "comes")
     topics = {(user, topic) for user, _, topic, _, _ in allowed(both, users) if "$" not in topic}
     assert topics == {("stays", "a")}
-    # What denies is kept with whoever it denies something to.
+    # A denial stays in the block of its user.
     assert "user comes\ntopic deny inbox/#\n" in both
 
 
-def test_rules_that_are_rendered_from_settings_are_read_alike(awk):
+def test_rendered_rules_are_parsed(awk):
     def acl(**users):
         return render_acl(Settings.parse(smallest() | {"users": users}))
 
@@ -220,21 +219,21 @@ def test_rules_that_are_rendered_from_settings_are_read_alike(awk):
         ("# topic read a", "# topic read a", ""),
     ],
 )
-def test_lines_are_read_as_mosquitto_reads_them(awk, old, new, both):
+def test_lines_are_parsed_as_mosquitto_parses_them(awk, old, new, both):
     found = rules_of_both(awk, f"user u\n{old}\n", f"user u\n{new}\n")
 
     assert found == f"user u\n{both}\n".replace("\n\n", "\n") * bool(both)
 
 
 def test_rules_before_the_first_user_stay_before_it(awk):
-    """They are for clients without a login, and would be the user's above them otherwise."""
+    """They apply to clients without a login; below a user they would be that user's."""
     text = "topic read lobby\nuser u\ntopic read a\n"
 
     assert rules_of_both(awk, text, text) == text
 
 
 @pytest.mark.parametrize("place", ["old", "new"])
-def test_an_empty_version_leaves_nothing_but_denials(awk, place):
+def test_empty_version_keeps_only_denials(awk, place):
     text = "user u\ntopic read a\ntopic deny b\n"
     texts = ("", text) if place == "old" else (text, "")
 
@@ -251,7 +250,7 @@ def test_logins_are_those_of_both_with_the_new_hash(awk):
     assert of_both(awk, "logins_of_both", "", new, "canary", "health") == "health:1\n"
 
 
-def test_the_stamps_say_that_the_host_has_neither_version(awk):
+def test_stamps_mark_neither_version(awk):
     found = of_both(
         awk, "stamps_of_both", ":rules 1\ngone 1\nstays 1\n", ":rules 2\ncomes 1\nstays 2\n", "mark"
     )

@@ -1,4 +1,4 @@
-"""Each minute a file tells Prometheus what is not in ``$SYS``: whole, and as promtool takes it."""
+"""The metrics file for node_exporter: complete, and valid for promtool."""
 
 import os
 import subprocess
@@ -38,8 +38,8 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def told(host, tmp_path, log):
-    """``told()`` runs the script and returns its metrics' values, by name with labels."""
+def metrics(host, tmp_path, log):
+    """Return ``metrics()``, which runs the script and returns the values by name with labels."""
     host.docker('echo "true healthy 3"')
     host.inside["/mosquitto/log"] = log.parent
     file = tmp_path / "textfiles" / "sentient-mqtt-a.prom"
@@ -54,130 +54,132 @@ def told(host, tmp_path, log):
             *more,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        assert [each.name for each in file.parent.iterdir()] == [file.name]
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
         assert file.stat().st_mode & 0o777 == 0o644, "node_exporter is not root"
         lines = file.read_text().splitlines()
-        pairs = [each.rsplit(" ", 1) for each in lines if not each.startswith("#")]
+        samples = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
         run.text = file.read_text()
         return {
             name.removeprefix("sentient_mqtt_").replace('{broker="a"}', ""): float(value)
-            for name, value in pairs
+            for name, value in samples
         }
 
     return run
 
 
-def test_it_is_what_promtool_takes(told, prometheus, tmp_path, certificate):
-    told(
+def test_file_is_valid_for_promtool(metrics, prometheus, tmp_path, certificate):
+    metrics(
         call("backups", tmp_path, 86400, "a"),
         call("certificate", "mqtts", certificate),
         call("certificate", "wss", certificate),
     )
     done = subprocess.run(
         [prometheus / "promtool", "check", "metrics"],
-        input=told.text,
+        input=metrics.text,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     for name in METRICS:
-        assert f"\n{name}" in told.text
+        assert f"\n{name}" in metrics.text
 
 
-def test_a_container_that_runs_is_told_from_one_that_does_not(host, told):
-    found = told()
+def test_container_state_and_health(host, metrics):
+    found = metrics()
     assert found["container_running"] == found["container_healthy"] == 1
     assert found["container_restarts_total"] == 3
     host.docker('echo "true unhealthy 3"')
-    assert told()["container_healthy"] == 0
+    assert metrics()["container_healthy"] == 0
     host.docker('echo "true starting 0"')
-    assert told()["container_healthy"] == 1
+    assert metrics()["container_healthy"] == 1
     host.docker("echo no such container >&2; exit 1")
-    found = told()
+    found = metrics()
     assert found["container_running"] == found["container_healthy"] == 0
 
 
-def test_what_is_declared_is_told_beside_what_is(told):
-    found = told()
+def test_declared_limits_are_in_the_file(metrics):
+    found = metrics()
     assert (found["clients_limit"], found["refused_logins_limit"]) == (1000, 100)
-    assert not any(each.startswith(("backup", "certificate")) for each in found)
+    assert not any(name.startswith(("backup", "certificate")) for name in found)
 
 
-class TestTheLog:
-    def test_refused_logins_and_denied_messages_of_both_lines_are_counted(self, told, log):
-        told()
+class TestLog:
+    def test_refused_logins_and_denied_messages_of_both_release_lines_are_counted(
+        self, metrics, log
+    ):
+        metrics()
         with log.open("a") as file:
             file.write(REFUSED_2_0 + OTHER + REFUSED_2_1 + DENIED)
-        found = told()
+        found = metrics()
         assert (found["refused_logins_total"], found["denied_messages_total"]) == (2, 1)
 
-    def test_a_client_id_that_pushes_the_refusal_off_the_line_hides_nothing(self, told, log):
-        told()
+    def test_long_client_id_does_not_hide_a_refused_login(self, metrics, log):
+        metrics()
         with log.open("a") as file:
             file.write(f"2026-01-02T03:04:05: Client {'x' * 1200}"[:999] + "\n")
             file.write(f"2026-01-02T03:04:05: Client {'x' * 800} disconnected.\n")
-        assert told()["refused_logins_total"] == 1
+        assert metrics()["refused_logins_total"] == 1
 
-    def test_each_line_once(self, told, log):
-        told()
+    def test_line_is_counted_once(self, metrics, log):
+        metrics()
         with log.open("a") as file:
             file.write(REFUSED_2_0)
-        assert told()["refused_logins_total"] == 1
-        assert told()["refused_logins_total"] == 1
+        assert metrics()["refused_logins_total"] == 1
+        assert metrics()["refused_logins_total"] == 1
         with log.open("a") as file:
             file.write(REFUSED_2_1)
-        assert told()["refused_logins_total"] == 2
+        assert metrics()["refused_logins_total"] == 2
 
-    def test_what_was_there_before_the_first_look_is_no_news(self, told, log):
+    def test_lines_before_the_first_run_are_not_counted(self, metrics, log):
         log.write_text(REFUSED_2_0 * 50)
-        assert told()["refused_logins_total"] == 0
+        assert metrics()["refused_logins_total"] == 0
 
-    def test_after_a_rotation_it_goes_on_counting(self, told, log):
-        told()
+    def test_counting_continues_after_a_rotation(self, metrics, log):
+        metrics()
         with log.open("a") as file:
             file.write(REFUSED_2_0 * 3)
-        assert told()["refused_logins_total"] == 3
+        assert metrics()["refused_logins_total"] == 3
         os.truncate(log, 0)
         with log.open("a") as file:
             file.write(REFUSED_2_0)
-        assert told()["refused_logins_total"] == 4
+        assert metrics()["refused_logins_total"] == 4
         log.rename(log.with_suffix(".1"))
         log.write_text(REFUSED_2_0 * 9)
-        assert told()["refused_logins_total"] == 13
+        assert metrics()["refused_logins_total"] == 13
 
-    def test_without_a_log_nothing_is_counted_and_nothing_fails(self, told, log):
+    def test_missing_log_counts_nothing(self, metrics, log):
         log.unlink()
-        found = told()
+        found = metrics()
         assert (found["refused_logins_total"], found["log_bytes"]) == (0, 0)
         log.write_text(REFUSED_2_0)
-        assert told()["refused_logins_total"] == 1
+        assert metrics()["refused_logins_total"] == 1
 
-    def test_a_broker_that_does_not_run_says_nothing_new(self, host, told, log):
-        told()
+    def test_stopped_broker_keeps_the_counts(self, host, metrics, log):
+        metrics()
         with log.open("a") as file:
             file.write(REFUSED_2_0)
-        first = told()
+        first = metrics()
         with log.open("a") as file:
             file.write(REFUSED_2_0)
         host.inside.clear()
         host.docker('case "$*" in *" exec "*) exit 1 ;; esac; echo "false none 3"')
-        assert told() == {**first, "container_running": 0, "container_healthy": 0}
+        assert metrics() == {**first, "container_running": 0, "container_healthy": 0}
         host.inside["/mosquitto/log"] = log.parent
-        assert told()["refused_logins_total"] == 2
+        assert metrics()["refused_logins_total"] == 2
 
     @pytest.mark.parametrize(
         "answer", ["1 2 3", "1 2 3 x", "$(id) 1 1 1", "9999999999999999 1 1 1"]
     )
-    def test_what_a_broker_that_was_taken_over_answers_is_not_believed(self, host, told, answer):
-        first = told()
+    def test_invalid_answer_of_a_compromised_broker_is_ignored(self, host, metrics, answer):
+        first = metrics()
         host.inside.clear()
         host.docker(f"case \"$*\" in *' exec '*) echo '{answer}' ;; *) echo true healthy 3 ;; esac")
-        assert told() == first
+        assert metrics() == first
 
     @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
-    def test_what_is_no_log_is_not_read(self, told, log, tmp_path, kind):
-        told()
+    def test_log_that_is_not_a_file_is_not_read(self, metrics, log, tmp_path, kind):
+        metrics()
         log.unlink()
         if kind == "link":
             (tmp_path / "secret").write_text(REFUSED_2_0)
@@ -188,11 +190,11 @@ class TestTheLog:
             os.mkfifo(log)
         else:
             log.mkdir()
-        assert told()["refused_logins_total"] == 0
+        assert metrics()["refused_logins_total"] == 0
 
 
-class TestAFolderOfOthers:
-    """As Debian's /var/lib/prometheus is, with a folder of root's in it."""
+class TestFolderOfAnotherUser:
+    """A folder such as Debian's /var/lib/prometheus, with a folder of root in it."""
 
     @pytest.fixture
     def place(self, tmp_path):
@@ -209,7 +211,7 @@ class TestAFolderOfOthers:
         )
 
     @pytest.mark.parametrize("owner", [0, 1234])
-    def test_its_owner_writes_the_file(self, host, place, owner):
+    def test_file_is_written_as_the_owner(self, host, place, owner):
         os.chown(place / "node-exporter", owner, owner)
         file = place / "node-exporter" / "a.prom"
 
@@ -218,17 +220,17 @@ class TestAFolderOfOthers:
             assert (done.returncode, done.stderr) == (0, "")
 
         assert "sentient_mqtt_clients_limit" in file.read_text()
-        assert [each.name for each in file.parent.iterdir()] == ["a.prom"]
+        assert [path.name for path in file.parent.iterdir()] == ["a.prom"]
         assert mode(file) == ("0644", owner, owner)
         assert set(host.calls()) == {f"as_owner {place} rw"}
 
-    def test_the_folder_is_made_by_the_owner_of_the_one_that_is_there(self, host, place):
+    def test_missing_folder_is_created_by_the_owner_of_its_parent(self, host, place):
         (place / "node-exporter").rmdir()
         file = place / "node-exporter" / "a.prom"
         assert self.run(host, file).returncode == 0
         assert mode(file) == ("0644", 1234, 1234)
 
-    def test_a_link_on_the_way_is_refused(self, host, tmp_path):
+    def test_link_in_the_path_is_refused(self, host, tmp_path):
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (tmp_path / "link").symlink_to(elsewhere)
@@ -238,7 +240,7 @@ class TestAFolderOfOthers:
         assert "belongs to user 1234" in done.stderr
         assert list(elsewhere.iterdir()) == []
 
-    def test_a_file_of_somebody_else_is_not_written_through(self, host, place, tmp_path):
+    def test_hard_linked_file_is_not_overwritten(self, host, place, tmp_path):
         other = tmp_path / "other"
         other.write_text("as it was")
         file = place / "node-exporter" / "a.prom"
@@ -247,7 +249,7 @@ class TestAFolderOfOthers:
         assert self.run(host, file).returncode == 0
         assert other.read_text() == "as it was"
 
-    def test_it_goes_with_what_wrote_it(self, host, place):
+    def test_file_is_removed_with_its_script(self, host, place):
         file = place / "node-exporter" / "a.prom"
         self.run(host, file)
         done = host.run(
@@ -261,35 +263,35 @@ class TestAFolderOfOthers:
 
 
 class TestBackups:
-    def test_the_last_good_one_and_the_last_drill(self, told, tmp_path):
+    def test_times_of_the_last_backup_and_the_last_drill(self, metrics, tmp_path):
         (tmp_path / ".verified-a").write_text("1700000000 a.tar.gz 1 2 3 4\n")
         (tmp_path / ".drilled-a").write_text("1600000000 a.tar.gz\n")
-        found = told(call("backups", tmp_path, 86400, "a"))
+        found = metrics(call("backups", tmp_path, 86400, "a"))
         assert found["backup_timestamp_seconds"] == 1_700_000_000
         assert found["backup_drill_timestamp_seconds"] == 1_600_000_000
         assert found["backup_interval_seconds"] == 86_400
 
     @pytest.mark.parametrize("text", [None, "", "soon a.tar.gz\n"])
-    def test_none_is_as_old_as_can_be(self, told, tmp_path, text):
+    def test_missing_backup_has_time_zero(self, metrics, tmp_path, text):
         if text is not None:
             (tmp_path / ".verified-a").write_text(text)
-        assert told(call("backups", tmp_path, 86400, "a"))["backup_timestamp_seconds"] == 0
+        assert metrics(call("backups", tmp_path, 86400, "a"))["backup_timestamp_seconds"] == 0
 
 
 class TestCertificates:
-    def test_when_each_ends(self, told, certificate, tmp_path):
-        found = told(
+    def test_end_of_every_certificate(self, metrics, certificate, tmp_path):
+        found = metrics(
             call("certificate", "mqtts", certificate),
             call("certificate", "gone", tmp_path / "gone.pem"),
             call("certificate", "wss", certificate),
         )
         ends = {key: value for key, value in found.items() if key.startswith("certificate")}
-        assert [each.partition("listener=")[2] for each in ends] == ['"mqtts"}', '"wss"}']
+        assert [name.partition("listener=")[2] for name in ends] == ['"mqtts"}', '"wss"}']
         assert len(set(ends.values())) == 1
-        assert told.text.count("# TYPE sentient_mqtt_certificate") == 1
+        assert metrics.text.count("# TYPE sentient_mqtt_certificate") == 1
 
 
-def test_on_a_full_disk_the_file_is_as_it_was(host, tmp_path, mount):
+def test_full_disk_keeps_the_previous_file(host, tmp_path, mount):
     file = mount(tmp_path / "small", "size=8k") / "a.prom"
     file.write_text("as it was\n")
     (file.parent / "full").write_bytes(b"x" * 4096)

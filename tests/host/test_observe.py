@@ -1,4 +1,4 @@
-"""What the checklist asks of a host is said by it, and nothing secret is."""
+"""The host answers the questions of the checklist, and reports no secret."""
 
 import os
 from hashlib import sha256
@@ -10,7 +10,7 @@ from broker.host.facts import HostFacts
 
 
 @pytest.fixture
-def says(host):
+def observe(host):
     def run(*calls):
         done = host.run(
             "commands/probe.sh commands/observe.sh", call("host", "unix:///test.sock"), *calls
@@ -22,32 +22,32 @@ def says(host):
     return run
 
 
-def test_of_archives_in_a_shared_folder_each_container_has_its_own(says, tmp_path):
+def test_containers_have_their_own_archives_in_a_shared_folder(observe, tmp_path):
     (tmp_path / ".verified-a").write_text("1 a-1.tar.gz 3 1 3 8\n")
     (tmp_path / ".verified-b").write_text("2 b-1.tar.gz 0 1 3 8\n")
     (tmp_path / ".filled-b").write_text("1 b-0.tar.gz 5 1 3 8\n")
     (tmp_path / "b-0.tar.gz").write_text("an archive")
     (tmp_path / "a-1.tar.gz").write_text("an archive")
 
-    found = says(call("backups", tmp_path, "b"))
+    found = observe(call("backups", tmp_path, "b"))
 
     assert found.line("backup", "verified") == "2 b-1.tar.gz 0 1 3 8"
     assert found.lines("there") == {"filled": "yes"}
-    assert says(call("backups", tmp_path, "c")).line("backup", "verified") == ""
+    assert observe(call("backups", tmp_path, "c")).line("backup", "verified") == ""
 
 
-def test_a_note_that_was_cut_short_names_no_archive_that_is_there(says, tmp_path):
+def test_truncated_note_names_no_archive(observe, tmp_path):
     for text in ("", "17\n", "\n"):
         (tmp_path / ".verified-a").write_text(text)
-        assert says(call("backups", tmp_path, "a")).lines("there") == {}
+        assert observe(call("backups", tmp_path, "a")).lines("there") == {}
 
 
-def test_whose_a_folder_is_and_how_much_room_it_has(says, tmp_path, mount):
+def test_owner_and_space_of_a_folder(observe, tmp_path, mount):
     small = mount(tmp_path / "small", "size=64k,uid=1883,gid=1883")
     (small / "filler").write_bytes(b"x" * 40_960)
-    found = says(
+    found = observe(
         *(call(verb, small) for verb in ("owner", "space")),
-        # Where it would be made.
+        # A folder that does not exist yet.
         call("space", small / "not" / "there"),
         call("owner", tmp_path / "nowhere"),
     )
@@ -58,7 +58,7 @@ def test_whose_a_folder_is_and_how_much_room_it_has(says, tmp_path, mount):
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder", "nothing"])
-def test_what_is_no_file_is_absent_and_no_link_is_followed(says, tmp_path, kind):
+def test_path_that_is_not_a_file_is_absent_and_no_link_is_followed(observe, tmp_path, kind):
     path = tmp_path / "mosquitto.db"
     (tmp_path / "secret").write_text("a secret")
     if kind == "link":
@@ -67,24 +67,24 @@ def test_what_is_no_file_is_absent_and_no_link_is_followed(says, tmp_path, kind)
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
-    found = says(call("file", path), call("digest", path))
+    found = observe(call("file", path), call("digest", path))
     assert found.line("file", str(path)) == "absent"
     assert found.lines("digest") == {}
 
 
 @pytest.mark.parametrize("text", ["", "four"])
-def test_of_a_file_its_mode_owner_time_and_size(says, tmp_path, text):
+def test_mode_owner_time_and_size_of_a_file(observe, tmp_path, text):
     path = tmp_path / "mosquitto.db"
     path.write_text(text)
     path.chmod(0o640)
     os.chown(path, 1883, 1884)
     os.utime(path, (1, 17))
-    assert says(call("file", path)).line("file", str(path)) == f"640 1883 1884 17 {len(text)}"
+    assert observe(call("file", path)).line("file", str(path)) == f"640 1883 1884 17 {len(text)}"
 
 
-def test_of_a_file_with_a_password_its_digest_alone(says, tmp_path):
+def test_file_with_a_password_is_reported_by_digest(observe, tmp_path):
     file = tmp_path / ".env.production"
     file.write_text("MQTT_URL=mqtt://192.168.2.3:1883\nMQTT_PASSWORD=s3cret\n")
-    found = says(call("digest", file), call("digest", tmp_path / "nowhere"))
+    found = observe(call("digest", file), call("digest", tmp_path / "nowhere"))
     assert found.lines("digest") == {str(file): sha256(file.read_bytes()).hexdigest()}
-    assert "s3cret" not in says.text
+    assert "s3cret" not in observe.text

@@ -1,4 +1,4 @@
-"""Root works only where nobody else can put a link in place of a name."""
+"""Root works only where no other user can replace a name by a link."""
 
 import os
 import re
@@ -14,7 +14,7 @@ OTHER = 1883
 
 
 def why(path, *, then=""):
-    """Return why root may not work there, or nothing; *then* is what it does in between."""
+    """Return why root may not work in *path*, or nothing; *then* is sh that runs before."""
     done = subprocess.run(
         ["sh", "-s", str(path)],
         input=f'{host_scripts("lib/paths.sh")}\n{then}\nroot_only "$1" || echo "$why"\n',
@@ -32,13 +32,13 @@ def place(tmp_path):
     return tmp_path / "a" / "b"
 
 
-def test_folders_of_root_will_do_and_so_will_those_that_do_not_exist(place):
+def test_folders_of_root_and_missing_folders_pass(place):
     assert why(place) == ""
     assert why(place / "c" / "d") == ""
 
 
 @pytest.mark.parametrize("which", ["a", "a/b"])
-def test_a_folder_of_another_user_will_not(place, tmp_path, which):
+def test_folder_of_another_user_is_refused(place, tmp_path, which):
     os.chown(tmp_path / which, OTHER, 0)
 
     assert why(place).startswith(f"{tmp_path / which} belongs to user {OTHER}, who could replace")
@@ -46,7 +46,7 @@ def test_a_folder_of_another_user_will_not(place, tmp_path, which):
 
 
 @pytest.mark.parametrize("bits", [0o775, 0o757, 0o777, 0o2775, 0o730, 0o703])
-def test_a_folder_that_others_may_write_will_not(place, bits):
+def test_folder_that_others_may_write_is_refused(place, bits):
     place.chmod(bits)
 
     assert why(place).startswith(f"users other than root may write {place}")
@@ -54,14 +54,14 @@ def test_a_folder_that_others_may_write_will_not(place, bits):
 
 
 @pytest.mark.parametrize("bits", [0o755, 0o700, 0o750, 0o2755, 0o1777])
-def test_a_folder_in_which_others_can_replace_nothing_of_roots_will(place, bits):
+def test_folder_in_which_others_can_replace_nothing_of_root_passes(place, bits):
     (place / "c").mkdir()
     place.chmod(bits)
 
     assert why(place / "c") == ""
 
 
-def test_in_a_folder_such_as_tmp_what_is_another_users_will_not(place):
+def test_folder_of_another_user_in_a_sticky_folder_is_refused(place):
     place.chmod(0o1777)
     (place / "c").mkdir()
     os.chown(place / "c", OTHER, 0)
@@ -69,7 +69,7 @@ def test_in_a_folder_such_as_tmp_what_is_another_users_will_not(place):
     assert why(place / "c").startswith(f"{place}/c belongs to user")
 
 
-def test_a_link_of_roots_counts_as_what_it_names(place, tmp_path):
+def test_link_of_root_counts_as_its_target(place, tmp_path):
     os.chown(place, OTHER, 0)
     (tmp_path / "link").symlink_to("a/./b/../b")
     (tmp_path / "good").symlink_to(tmp_path / "a")
@@ -79,21 +79,21 @@ def test_a_link_of_roots_counts_as_what_it_names(place, tmp_path):
     assert why(tmp_path / "link" / "below").startswith(f"{place} belongs to user")
 
 
-def test_a_link_of_another_user_will_not_wherever_it_leads(place, tmp_path):
+def test_link_of_another_user_is_refused(place, tmp_path):
     (tmp_path / "link").symlink_to(place)
     os.chown(tmp_path / "link", OTHER, 0, follow_symlinks=False)
 
     assert why(tmp_path / "link").startswith(f"{tmp_path}/link belongs to user")
 
 
-def test_links_that_lead_to_each_other_end(tmp_path):
+def test_link_loop_is_refused(tmp_path):
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
 
     assert "more than 40 symbolic links" in why(tmp_path / "one")
 
 
-def test_a_file_is_no_folder_on_the_way_and_may_be_the_end_of_it(place):
+def test_file_may_be_the_last_name_of_a_path_only(place):
     (place / "file").write_text("x")
     os.chown(place / "file", OTHER, 0)
 
@@ -101,13 +101,13 @@ def test_a_file_is_no_folder_on_the_way_and_may_be_the_end_of_it(place):
     assert why(place / "file" / "below") == f"{place}/file is not a folder"
 
 
-def test_a_folder_is_made_one_after_the_other_as_roots(place):
+def test_created_folders_belong_to_root(place):
     assert why(place / "c" / "d", then='make_folder "$1"') == ""
 
     assert mode(place / "c" / "d") == ("0755", 0, 0)
 
 
-def test_what_is_handed_over_can_be_read_and_not_moved(place):
+def test_hand_over_gives_files_to_the_user_and_folders_to_root(place):
     (place / "c").mkdir()
     (place / "c" / "file").write_text("x")
     (place / "c" / "file").chmod(0o600)
@@ -122,21 +122,21 @@ def test_what_is_handed_over_can_be_read_and_not_moved(place):
     assert Path("/etc/passwd").stat() == before
 
 
-# Commands that act on a name, and the scripts in which a rule of their own says where.
-HANDLED = {
-    "commands/password_ages.sh": "runs where Pulumi does, in a folder that mktemp made",
+# Scripts that change files and do not follow the rule of host/lib/paths.sh, with the reason.
+EXCEPTIONS = {
+    "commands/password_ages.sh": "runs where Pulumi runs, in a folder that mktemp created",
 }
 
 SCRIPTS = sorted(str(path.relative_to(ROOT / "host")) for path in (ROOT / "host").glob("*/*.sh"))
 
 
-def test_there_are_scripts():
+def test_scripts_are_found():
     assert {"lib/put_files.sh", "commands/probe.sh"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=str)
-def test_every_script_that_runs_as_root_stands_on_the_rule(script):
-    if script in {"lib/paths.sh", *HANDLED}:
+def test_every_script_that_changes_files_begins_with_paths_sh(script):
+    if script in {"lib/paths.sh", *EXCEPTIONS}:
         return
     text = host_scripts(script)
     assert text.startswith(host_scripts("lib/paths.sh")) or not re.search(

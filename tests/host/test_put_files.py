@@ -1,4 +1,4 @@
-"""Files are put in place all or none, whatever happens on the way."""
+"""Files are put in place all or none, also after a failure or a signal."""
 
 import subprocess
 
@@ -20,7 +20,7 @@ def put(folder, **texts):
     ]
 
 
-def test_they_have_text_owner_and_mode(host, folder):
+def test_files_have_text_owner_and_mode(host, folder):
     done = host.run("lib/put_files.sh", *put(folder, acl="rules", passwd="hashes"))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -28,15 +28,15 @@ def test_they_have_text_owner_and_mode(host, folder):
     assert mode(folder / "acl") == mode(folder / "passwd") == ("0600", 1883, 1884)
 
 
-def test_a_folder_that_is_missing_is_made(host, folder):
+def test_missing_folder_is_created(host, folder):
     host.run("lib/put_files.sh", *put(folder / "a" / "b", env="x"))
 
     assert all_files(folder) == {"a/b/env": "x\n"}
-    # Others look for their own files there.
+    # Other programs have files there.
     assert mode(folder / "a" / "b") == ("0755", 0, 0)
 
 
-def test_a_second_time_leaves_the_same(host, folder):
+def test_second_run_changes_nothing(host, folder):
     host.run("lib/put_files.sh", *put(folder, acl="rules"))
 
     assert host.run("lib/put_files.sh", *put(folder, acl="rules")).returncode == 0
@@ -44,7 +44,7 @@ def test_a_second_time_leaves_the_same(host, folder):
     assert mode(folder / "acl") == ("0600", 1883, 1884)
 
 
-def test_owner_and_mode_are_put_right_where_somebody_changed_them(host, folder):
+def test_changed_owner_and_mode_are_corrected(host, folder):
     host.run("lib/put_files.sh", *put(folder, acl="rules"))
     (folder / "acl").chmod(0o644)
 
@@ -54,7 +54,7 @@ def test_owner_and_mode_are_put_right_where_somebody_changed_them(host, folder):
 
 
 @pytest.mark.parametrize("full", ["at the first", "at the last", "at the copy of what is there"])
-def test_a_disk_that_fills_leaves_every_file_as_it_was(host, folder, mount, full):
+def test_full_disk_leaves_every_file_unchanged(host, folder, mount, full):
     sizes = {
         "at the first": {"first": "x" * 90_000, "second": "new"},
         "at the last": {"first": "new", "second": "x" * 90_000},
@@ -76,7 +76,7 @@ def test_a_disk_that_fills_leaves_every_file_as_it_was(host, folder, mount, full
     assert all_files(folder) == {"first": "new\n", "second": "new\n"}
 
 
-def test_a_rename_that_fails_half_way_puts_back_what_was_there(host, folder):
+def test_failed_rename_restores_the_previous_files(host, folder):
     """A file that is a mount point can be copied aside and staged, and not be replaced."""
     host.run("lib/put_files.sh", *put(folder, second="old"))
     third = folder / "third"
@@ -85,13 +85,13 @@ def test_a_rename_that_fails_half_way_puts_back_what_was_there(host, folder):
     try:
         done = host.run("lib/put_files.sh", *put(folder, first="new", second="new", third="new"))
         assert done.returncode != 0
-        # The first was not there before, so it isn't now.
+        # The first file did not exist before.
         assert all_files(folder) == {"second": "old\n", "third": "mounted"}
     finally:
         subprocess.run(["umount", str(third)], check=True)
 
 
-def test_a_signal_between_two_renames_puts_back_what_was_there(host, folder):
+def test_signal_between_two_renames_restores_the_previous_files(host, folder):
     host.run("lib/put_files.sh", *put(folder, first="old", second="old"))
     host.program(
         "mv", f'case "$*" in *{folder}/second) kill -TERM $PPID ;; *) /bin/mv "$@" ;; esac'
@@ -103,7 +103,7 @@ def test_a_signal_between_two_renames_puts_back_what_was_there(host, folder):
     assert all_files(folder) == {"first": "old\n", "second": "old\n"}
 
 
-def test_a_folder_in_the_way_is_refused_before_anything_is_changed(host, folder):
+def test_folder_of_that_name_changes_nothing(host, folder):
     (folder / "second").mkdir()
 
     done = host.run("lib/put_files.sh", *put(folder, first="new", second="new"))
@@ -113,9 +113,9 @@ def test_a_folder_in_the_way_is_refused_before_anything_is_changed(host, folder)
     assert all_files(folder) == {}
 
 
-def test_nobodys_own_copies_beside_a_file_are_touched(host, folder):
+def test_other_files_beside_a_file_are_unchanged(host, folder):
     host.run("lib/put_files.sh", *put(folder, env="old"))
-    mine = {f"env.{each}": each for each in ("previous", "staged", "old", "new", "bak")}
+    mine = {f"env.{suffix}": suffix for suffix in ("previous", "staged", "old", "new", "bak")}
     for name, text in mine.items():
         (folder / name).write_text(text)
 
@@ -124,8 +124,8 @@ def test_nobodys_own_copies_beside_a_file_are_touched(host, folder):
     assert all_files(folder) == {"env": "new\n", **mine}
 
 
-def test_root_writes_through_nobodys_link(host, folder, tmp_path):
-    """Whoever owns the folder could have put one where the next file is prepared."""
+def test_root_follows_no_link(host, folder, tmp_path):
+    """The owner of the folder could have created a link at the name of the staged file."""
     target = tmp_path / "target"
     target.write_text("theirs")
     for suffix in ("new", "old"):
@@ -140,7 +140,7 @@ def test_root_writes_through_nobodys_link(host, folder, tmp_path):
     assert all_files(folder) == {"env": "new\n"}
 
 
-def test_what_was_left_by_a_run_that_was_killed_does_not_matter(host, folder):
+def test_files_of_a_killed_run_are_replaced(host, folder):
     host.run("lib/put_files.sh", *put(folder, env="old"))
     (folder / "env.sentient-mqtt-new").write_text("half a f")
     (folder / "env.sentient-mqtt-old").write_text("older")
@@ -149,7 +149,7 @@ def test_what_was_left_by_a_run_that_was_killed_does_not_matter(host, folder):
     assert all_files(folder) == {"env": "new\n"}
 
 
-def test_removal_takes_the_files_and_nothing_else(host, folder):
+def test_removal_deletes_only_the_files(host, folder):
     host.run("lib/put_files.sh", *put(folder, acl="rules", passwd="hashes"))
     (folder / "notes").write_text("mine")
 
@@ -161,7 +161,7 @@ def test_removal_takes_the_files_and_nothing_else(host, folder):
         assert all_files(folder) == {"notes": "mine"}
 
 
-def test_what_goes_wrong_is_said_without_any_text(host, folder):
+def test_error_message_has_no_text_of_a_file(host, folder):
     (folder / "env").mkdir()
 
     done = host.run("lib/put_files.sh", *put(folder, first="s3cret", env="s3cret"))

@@ -1,4 +1,4 @@
-"""Where systemd runs its timer starts the script, and no cron file stands beside it."""
+"""With systemd, a timer runs the script, and there is no cron file."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def schedule(host, tmp_path):
     return run
 
 
-def test_the_timer_is_put_in_place_and_started_and_a_cron_file_of_before_goes(host, schedule):
+def test_timer_is_installed_and_started_and_a_former_cron_file_removed(host, schedule):
     host.program("systemctl", "exit 0")
     (schedule.place / "cron.d").mkdir(parents=True)
     (schedule.place / "cron.d" / "a").write_text("of a time without systemd\n")
@@ -58,21 +58,21 @@ def test_the_timer_is_put_in_place_and_started_and_a_cron_file_of_before_goes(ho
     ]
 
 
-def test_a_timer_that_systemd_does_not_take_is_told_of(host, schedule):
+def test_timer_that_systemd_does_not_enable_is_an_error(host, schedule):
     host.program("systemctl", 'case "$*" in *enable*) exit 1 ;; esac')
     done = schedule("apply")
     assert done.returncode != 0
     assert "systemctl status sentient-mqtt-backup-a.timer" in done.stderr
 
 
-def test_what_the_script_needs_is_asked_for_before_anything_is_put_there(host, schedule):
+def test_missing_program_installs_nothing(host, schedule):
     host.program("systemctl", "exit 0")
     done = schedule("apply", needs="no-such-program")
-    assert "broker.backups: no-such-program is not on the host" in done.stderr
+    assert "broker.backups: no-such-program is not installed on the host" in done.stderr
     assert all_files(schedule.place) == {}
 
 
-def test_it_is_stopped_and_gone_when_it_is_removed(host, schedule):
+def test_removal_stops_and_deletes_the_timer(host, schedule):
     host.program("systemctl", "exit 0")
     schedule("apply")
     done = schedule("remove")

@@ -1,7 +1,7 @@
 """Env files mean the same to sh, Docker Compose, systemd and python-dotenv.
 
 Their result is compared with the literal text of the file, which is what Docker's --env-file reads:
-tests/accepted/test_env_files_in_docker.py.
+tests/integration/test_env_files_in_docker.py.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class TestDashboardAndAlerts:
 
     def test_script_writes_exactly_the_listed_metrics(self):
         script = host_scripts("commands/node_exporter_metrics.sh")
-        written = {f"sentient_mqtt_{name}" for name in re.findall(r"\btell ([a-z_]+)", script)}
+        written = {f"sentient_mqtt_{name}" for name in re.findall(r"\bmetric ([a-z_]+)", script)}
         assert written == set(HOST_METRICS)
 
     def test_production_uses_the_monitoring_user(self):

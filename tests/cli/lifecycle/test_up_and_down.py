@@ -244,7 +244,7 @@ class TestDown:
 
         assert self.remaining(site) == ["config", "data"]
         assert [path.name for path in (site.srv / "data").iterdir()] == ["notes.txt"]
-        assert "data: stays, since it holds what is not the broker's: notes.txt" in (
+        assert "data: stays, since it holds other files than the broker's: notes.txt" in (
             capsys.readouterr().out
         )
 

@@ -54,7 +54,7 @@ def test_other_times_are_errors(text):
 
 
 def test_a_missing_log_folder_is_an_error(desk):
-    with pytest.raises(CommandError, match=r"/srv/mqtt/log: there is no such folder"):
+    with pytest.raises(CommandError, match=r"/srv/mqtt/log: the folder does not exist"):
         desk.run("refused")
 
 

@@ -1,4 +1,4 @@
-"""The exporter's image, on what we tell it: each metric is there, of both release lines."""
+"""The exporter's image with the rendered configuration provides all metrics of both lines."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ READER = "sentient_monitor_prod"
 class Exporter:
     port: int
 
-    def told(self) -> dict[str, float]:
-        """Return what it serves now, by name, without labels; nothing where it doesn't."""
+    def metrics(self) -> dict[str, float]:
+        """Return the present metrics by name without labels; nothing if it serves none."""
         try:
             with urllib.request.urlopen(
                 f"http://127.0.0.1:{self.port}/metrics", timeout=60
@@ -42,18 +42,18 @@ class Exporter:
                 lines = page.read().decode().splitlines()
         except (urllib.error.URLError, ConnectionError):
             return {}
-        pairs = [each.rsplit(" ", 1) for each in lines if each and not each.startswith("#")]
-        return {name.partition("{")[0]: float(value) for name, value in pairs}
+        samples = [line.rsplit(" ", 1) for line in lines if line and not line.startswith("#")]
+        return {name.partition("{")[0]: float(value) for name, value in samples}
 
     def await_value(self, name: str, value: float, seconds: float = 40) -> None:
-        eventually(lambda: self.told().get(name) == value, seconds)
+        eventually(lambda: self.metrics().get(name) == value, seconds)
 
 
 @pytest.fixture(scope="module")
 def running(start):
     def change(raw: dict[str, Any]) -> None:
         raw["broker"]["monitoring"] = {"user": READER, "port": free_port()}
-        # The container of this test is the broker's neighbour in one network namespace.
+        # The exporter of this test shares the network namespace of the host with the broker.
         raw["broker"]["network"] = "host"
 
     return start(change)
@@ -91,23 +91,23 @@ def exporter(run_exporter, running) -> Exporter:
     return run_exporter(running.passwords[READER], running.broker.monitoring.port)
 
 
-def test_each_metric_is_told_and_has_a_value(exporter):
-    wanted = {*(each.name for each in METRICS), *OWN_METRICS}
-    eventually(lambda: wanted <= exporter.told().keys(), 40)
-    assert exporter.told()["mqtt2prometheus_connected"] == 1
+def test_every_metric_has_a_value(exporter):
+    expected = {*(metric.name for metric in METRICS), *OWN_METRICS}
+    eventually(lambda: expected <= exporter.metrics().keys(), 40)
+    assert exporter.metrics()["mqtt2prometheus_connected"] == 1
 
 
-def test_it_follows_the_broker(exporter, running):
+def test_client_count_follows_the_broker(exporter, running):
     exporter.await_value("mosquitto_clients_connected", 1)
     with running.client("admin"), running.client("paragon_devices"):
         exporter.await_value("mosquitto_clients_connected", 3)
     exporter.await_value("mosquitto_clients_connected", 1)
 
 
-def test_what_waits_for_a_client_that_is_away_is_counted(exporter, running):
+def test_queued_messages_of_a_disconnected_client_are_counted(exporter, running):
     with Client(running.port, "admin", running.passwords["admin"], session="away") as away:
         away.subscribe("paragon/#")
-    before = exporter.told()
+    before = exporter.metrics()
     with running.client("sentient_api_prod") as client:
         for number in range(50):
             client.publish("paragon/room/events/x", str(number))
@@ -115,27 +115,27 @@ def test_what_waits_for_a_client_that_is_away_is_counted(exporter, running):
     waiting = before["mosquitto_stored_messages"] - before["mosquitto_retained_messages"] + 50
 
     def counted() -> bool:
-        told = exporter.told()
-        return told["mosquitto_stored_messages"] - told["mosquitto_retained_messages"] == waiting
+        metrics = exporter.metrics()
+        return (
+            metrics["mosquitto_stored_messages"] - metrics["mosquitto_retained_messages"] == waiting
+        )
 
     eventually(counted, 40)
 
 
-def test_a_broker_that_goes_is_told_at_once_and_one_that_comes_back_is_read_again(
-    exporter, running, docker
-):
+def test_stopped_broker_is_reported_and_a_restarted_one_is_read_again(exporter, running, docker):
     docker("kill", running.broker.container)
     exporter.await_value("mqtt2prometheus_connected", 0, seconds=30)
-    assert exporter.told()["mosquitto_clients_connected"] >= 1, "what was known stays, frozen"
+    assert exporter.metrics()["mosquitto_clients_connected"] >= 1, "the last known values stay"
     docker("start", running.broker.container)
     exporter.await_value("mqtt2prometheus_connected", 1)
-    sent = exporter.told()["mosquitto_bytes_sent_total"]
-    eventually(lambda: exporter.told()["mosquitto_bytes_sent_total"] != sent, 40)
+    sent = exporter.metrics()["mosquitto_bytes_sent_total"]
+    eventually(lambda: exporter.metrics()["mosquitto_bytes_sent_total"] != sent, 40)
 
 
-def test_with_a_wrong_password_it_serves_nothing(run_exporter, running):
+def test_wrong_password_serves_no_metrics(run_exporter, running):
     port = free_port()
     before = running.log().count("not authorised")
     run_exporter("wrong", port)
     eventually(lambda: running.log().count("not authorised") > before, 20)
-    assert Exporter(port).told() == {}
+    assert Exporter(port).metrics() == {}

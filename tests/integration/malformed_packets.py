@@ -1,4 +1,4 @@
-"""Packets that no MQTT client would send, the same ones for a seed; a program that sends them."""
+"""Draw malformed MQTT packets from a seed, and a program that sends them."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def conversation(seed: int, index: int, user: bytes, password: bytes) -> bytes:
     """
     Return what one client sends: a defective packet, in three of four cases after a login.
 
-    A broker ends a connection at the first that it notices, so there is one in each.
+    A broker closes a connection at the first defect, so every conversation has one.
     """
     chance = random.Random(f"{seed}/{index}")
     version = chance.choice((4, 5))
@@ -160,15 +160,15 @@ UPGRADE = (
 
 
 def frame(payload: bytes, mask: bytes, *, head: int = 0x82, size: int | None = None) -> bytes:
-    """Return a client's frame (RFC 6455, 5.2); *size* is what it says of its length."""
-    said = len(payload) if size is None else size
-    if said < 126:
-        sizes = bytes([0x80 | said])
-    elif said < 1 << 16:
-        sizes = b"\xfe" + struct.pack("!H", said)
+    """Return a client's frame (RFC 6455, 5.2); *size* replaces its length."""
+    declared_size = len(payload) if size is None else size
+    if declared_size < 126:
+        sizes = bytes([0x80 | declared_size])
+    elif declared_size < 1 << 16:
+        sizes = b"\xfe" + struct.pack("!H", declared_size)
     else:
-        sizes = b"\xff" + struct.pack("!Q", said)
-    masked = bytes(each ^ mask[place % 4] for place, each in enumerate(payload))
+        sizes = b"\xff" + struct.pack("!Q", declared_size)
+    masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
     return bytes([head]) + sizes + mask + masked
 
 
@@ -189,7 +189,7 @@ def framed(seed: int, index: int, content: bytes) -> bytes:
         case 2:
             frames[place] = frame(b"x", b"abcd", head=chance.choice((0x80, 0x81, 0x02, 0x8F, 0xF2)))
         case 3:
-            # Nobody's mask: a server's frame.
+            # Without a mask: a frame of a server.
             frames[place] = b"\x82\x02\xc0\x00"
         case _:
             pass
@@ -200,7 +200,7 @@ async def _send(port: int, index: int, content: bytes, first: bytes) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket() as peer:
         peer.settimeout(0)
-        # Addresses of one's own: the ports of one would be used up.
+        # Several source addresses: one has too few ports.
         peer.bind((f"127.0.{1 + index % 200}.1", 0))
         await loop.sock_connect(peer, ("127.0.0.1", port))
         try:
@@ -216,7 +216,7 @@ async def _send(port: int, index: int, content: bytes, first: bytes) -> None:
             while await asyncio.wait_for(loop.sock_recv(peer, 4096), PATIENCE):
                 pass
         except OSError as wrong:
-            # It has closed before it was told all; it was told enough.
+            # The broker may close the connection before it has read everything.
             if wrong.errno not in CLOSED:
                 raise
 

@@ -1,4 +1,4 @@
-"""What we render is what Mosquitto takes: no warning, every login, nothing for anybody else."""
+"""Mosquitto starts on the rendered files without a warning and admits only the declared users."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ def running(start):
     return start()
 
 
-def test_the_files_of_production_start_without_a_warning(running):
+def test_production_files_start_without_a_warning(running):
     log = running.log()
     assert f"Opening ipv4 listen socket on port {running.port}" in log
     assert "running" in log
@@ -22,20 +22,20 @@ def test_the_files_of_production_start_without_a_warning(running):
     assert "error" not in log.lower()
 
 
-def test_the_log_is_on_disk_too(running):
+def test_log_is_on_the_disk(running):
     log = Path(running.broker.folders.log) / "mosquitto.log"
     assert "running" in log.read_text()
     assert log.stat().st_uid == 1883
 
 
 @BOTH
-def test_every_user_logs_in_with_the_hash_that_we_computed(running, websocket):
+def test_users_log_in_with_the_computed_hashes(running, websocket):
     for name in running.passwords:
         running.client(name, websocket=websocket).close()
 
 
 @BOTH
-def test_a_wrong_password_an_unknown_name_and_no_name_are_refused(running, websocket):
+def test_wrong_password_unknown_name_and_no_name_are_refused(running, websocket):
     port = running.broker.listeners["websocket" if websocket else "mqtt"].port
     for name in running.passwords:
         assert login_error(port, name, "wrong", websocket=websocket) == "Not authorized"
@@ -43,11 +43,11 @@ def test_a_wrong_password_an_unknown_name_and_no_name_are_refused(running, webso
     assert login_error(port, None, None, websocket=websocket) == "Not authorized"
 
 
-def test_the_health_check_logs_in_without_a_password_on_its_command_line(running):
+def test_health_check_logs_in_without_a_password_in_its_arguments(running):
     assert "seconds" in running.health_check()
 
 
-def test_without_its_options_file_the_health_check_is_refused(running, docker: Callable[..., str]):
+def test_health_check_without_its_options_file_is_refused(running, docker: Callable[..., str]):
     answer = docker(
         *("exec", "--env", "XDG_CONFIG_HOME=/nonexistent", running.broker.container),
         *("mosquitto_sub", "-h", "127.0.0.1", "-p", str(running.port), "-W", "2"),
@@ -57,8 +57,8 @@ def test_without_its_options_file_the_health_check_is_refused(running, docker: C
     assert "uthori" in answer
 
 
-def test_the_rules_come_to_an_answer_for_each_user(running):
-    """One permitted and one forbidden publish; tests/e2e goes through every rule."""
+def test_permitted_and_denied_publish_of_every_user(running):
+    """One permitted and one denied publish per user; tests/e2e tries every rule."""
     for name, permitted in {
         "admin": "anything/at/all",
         "sentient_api_prod": "paragon/room/x",

@@ -1,9 +1,9 @@
 """
-No script that runs as root follows what another user of the host puts in its way.
+No script that runs as root follows a link or fifo that another user of the host creates.
 
-The broker's user, an application's and node_exporter's own folders that root must not work in. Each
-script runs undisturbed below strace(1), which tells what root touches; then a process of that user
-takes the names that are left to it. `python -m bench.attack` does the latter for 200 rounds each.
+The broker's user, an application and node_exporter own folders in which root must not work. Every
+script runs once under strace(1), which reports what root touches; then a process of that user
+replaces the names in its folder. `python -m bench.attack` does that for 200 rounds per script.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from bench.attacks.stack import stack as broker_under_attack
 
 ROUNDS = 2
 SLOW = {"guard", "ready", "restart", "restore"}
-"""Scripts that start brokers several times: raced by `python -m bench.attack` alone."""
+"""Scripts that start brokers several times: only `python -m bench.attack` races them."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def attacker():
 
 @pytest.fixture(scope="module")
 def studied(stack):
-    """``studied(name)``: what that script does undisturbed, found once."""
+    """Return ``studied(name)``, which traces that script once, without an attack."""
     known = {}
     by_name = {script.name: script for script in scripts(stack)}
     assert tuple(by_name) == NAMES
@@ -51,13 +51,13 @@ def studied(stack):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_root_works_in_folders_of_its_own_alone(studied, stack, name):
+def test_root_works_only_in_folders_of_root(studied, stack, name):
     found = studied(name).violations
-    assert not found, "\n".join(str(each).replace(str(stack.base), "") for each in found)
+    assert not found, "\n".join(str(violation).replace(str(stack.base), "") for violation in found)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
-def test_no_other_user_moves_root_to_anything_outside(studied, stack, attacker, name):
+def test_no_other_user_makes_root_work_outside(studied, stack, attacker, name):
     for uid, names in studied(name).names.items():
         if names:
             attacks = plan(names, ROUNDS, seed=12)
@@ -68,19 +68,19 @@ def test_no_other_user_moves_root_to_anything_outside(studied, stack, attacker, 
             assert result.unclear == []
 
 
-def test_the_folders_of_another_user_are_those_that_the_stack_gives_away(stack):
+def test_folders_of_other_users_are_those_of_the_stack(stack):
     owners = {Path(folder).name: WHOSE[uid] for folder, uid in stack.hostile.items()}
     assert {"data", "log", "app", "textfile"} <= set(owners)
     assert "backups" not in owners
 
 
-def wrong(stack, line):
-    """A script of root's that works in the broker's folder."""
+def faulty_script(stack, line):
+    """Return a script that works as root in the broker's folder."""
     text = f"cd {stack.base}/data; {line}"
     return Script(name="wrong", command=lambda _: {"argv": ["sh", "-euc", text], "stdin": ""})
 
 
-# What version 0.1 did, in one line each.
+# Faults of version 0.1, one line per fault.
 FAULTS = {
     "rm -rf .stage; sleep 0.1; mkdir -p .stage/data; echo x >.stage/data/x": (
         "folder", "created folder/data/x",
@@ -91,9 +91,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("line", FAULTS)
-def test_a_script_with_a_fault_is_found_by_its_trace_and_by_the_race(stack, attacker, line):
+def test_faulty_script_is_found_by_its_trace_and_by_the_race(stack, attacker, line):
     trick, effect = FAULTS[line]
-    script = wrong(stack, line)
+    script = faulty_script(stack, line)
     found = study(stack, script, runs=1)
     assert found.violations
     stack.heal()
@@ -107,7 +107,7 @@ def test_a_script_with_a_fault_is_found_by_its_trace_and_by_the_race(stack, atta
     shutil.rmtree(stack.base / "data" / ".stage", ignore_errors=True)
 
 
-def test_a_script_that_neither_ends_well_nor_says_why_is_found(stack, attacker):
+def test_failure_without_a_message_is_found(stack, attacker):
     script = Script(name="mute", command=lambda _: {"argv": ["sh", "-c", "exit 7"], "stdin": ""})
     attack = Round(names=(f"{stack.base}/data/x",), trick="fifo", when="once")
     result = race(

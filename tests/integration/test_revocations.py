@@ -1,4 +1,4 @@
-"""What a change takes away stays taken away, whoever holds the broker's connections meanwhile."""
+"""Revoked access stays revoked, even while idle connections fill the broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.settings.stack_settings import Settings
 
 CONNECTIONS, FILES, IDLE, ROUNDS = 200, 300, 600, 1
 PATIENCE = 3
-"""Seconds in the place of a minute: each round below waits for them twice where it can't ask."""
+"""Seconds instead of a minute: a round waits twice for an unresponsive broker."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def running(start, monkeypatch):
 
 @contextlib.contextmanager
 def idle(running, count: int = IDLE) -> Iterator[None]:
-    """Connections on which nothing is said, at the container's own address."""
+    """Hold *count* idle connections to the container's own address."""
     host = running.docker(
         "inspect", "--format", "{{.NetworkSettings.IPAddress}}", running.broker.container
     ).strip()
@@ -40,7 +40,7 @@ def idle(running, count: int = IDLE) -> Iterator[None]:
 
 
 def revoke(running, number):
-    """One login goes, one right, and one password; and a login comes. Return the old password."""
+    """Revoke one login, one right and one password, and add a login. Return the old passwords."""
     raw = running.settings.model_dump(mode="json", by_alias=True)
     del raw["users"][f"leaver-{number}"]
     raw["users"]["paragon_devices"]["write"] = [f"paragon/+/round-{number}"]
@@ -64,7 +64,7 @@ def refused(running, user, password):
 
 
 def is_revoked(running, number, old, of_leaver):
-    """Whether what the change took away is: a login, a password and a right."""
+    """Return whether the login, the password and the right are revoked."""
     with running.client("paragon_devices") as device:
         return (
             refused(running, f"leaver-{number}", of_leaver)
@@ -73,8 +73,8 @@ def is_revoked(running, number, old, of_leaver):
         )
 
 
-def test_a_revocation_holds_while_idle_connections_fill_the_broker(running, line):
-    """2.1 counts them and can be asked; 2.0 does not after a reload, and they take every file."""
+def test_revocation_is_in_force_while_idle_connections_fill_the_broker(running, line):
+    """2.1 limits them and answers; 2.0 does not after a reload, and they take every file."""
     for number in range(ROUNDS):
         with idle(running):
             old, of_leaver = revoke(running, number)
@@ -87,13 +87,13 @@ def test_a_revocation_holds_while_idle_connections_fill_the_broker(running, line
             running.client(f"newcomer-{number}").close()
         else:
             assert "could not be verified" in done.stderr
-            assert "What the change takes away stays taken away" in done.stderr
+            assert "Access that the change revokes stays revoked" in done.stderr
             for password in running.passwords.values():
                 assert password not in done.stderr
         if line == "2.1":
             assert (done.returncode, done.stderr) == (0, "")
 
-        # And the way is free: the same files again complete the change.
+        # The same files again complete the change.
         again = running.put_files()
         assert (again.returncode, again.stderr) == (0, "")
         assert is_revoked(running, number, old, of_leaver)
@@ -101,8 +101,8 @@ def test_a_revocation_holds_while_idle_connections_fill_the_broker(running, line
             assert newcomer.publish("paragon/room/news") != DENIED
 
 
-def test_a_broker_without_a_free_file_is_not_made_to_refuse_everybody(running, docker):
-    """A reload that can't open the files: 2.0 refuses every login after it, and 2.1 ends."""
+def test_broker_without_a_free_file_is_restarted_and_not_reloaded(running, docker):
+    """After a reload that can't open the files, 2.0 refuses every login, and 2.1 exits."""
     process = docker("top", running.broker.container, "-eo", "pid,comm").splitlines()
     (pid,) = (line.split()[0] for line in process if line.split()[1] == "mosquitto")
     open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -121,7 +121,7 @@ def test_a_broker_without_a_free_file_is_not_made_to_refuse_everybody(running, d
     assert done.returncode != 0
     assert f"as all of its {open_now} files are open (broker.limits.openFiles)" in done.stderr
     assert "It was restarted" in done.stderr
-    assert "The broker obeys what is in place now" in done.stderr
+    assert "The broker enforces the files that are in place now" in done.stderr
     assert running.log().count("Reloading config") == 0
     running.await_answer()
     assert is_revoked(running, 0, old, of_leaver)

@@ -1,4 +1,4 @@
-"""Whatever strangers and clients send, the broker stays up and an honest client misses nothing."""
+"""Abusive clients neither stop the broker nor cost an honest client a message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def broker(start):
 
 
 class Honest:
-    """A client that publishes with QoS 1, and receives each message before it sends the next."""
+    """A client that publishes with QoS 1 and receives every message before it sends the next."""
 
     def __init__(self, client: Client) -> None:
         self.rounds = 0
@@ -57,7 +57,7 @@ class Honest:
                 self._client.got("honest", text)
                 self._client.received.clear()
                 self.rounds += 1
-        except Exception as wrong:  # noqa: BLE001 (told to the test that runs beside it)
+        except Exception as wrong:  # noqa: BLE001 (the test in the main thread reports it)
             self.failed = wrong
 
     def end(self) -> None:
@@ -67,7 +67,7 @@ class Honest:
 
 @pytest.fixture
 def honest(broker) -> Iterator[Honest]:
-    """Before the abuse and after it: the same connection, the same process, and room for others."""
+    """Verify that connection and process survive the abuse and that others can connect."""
 
     def life():
         return json.loads(broker.docker("inspect", broker.broker.container))[0]
@@ -76,8 +76,8 @@ def honest(broker) -> Iterator[Honest]:
     with broker.client("admin") as client:
         present = Honest(client)
         yield present
-        seen = present.rounds
-        eventually(lambda: present.rounds > seen or present.failed, 20)
+        rounds = present.rounds
+        eventually(lambda: present.rounds > rounds or present.failed, 20)
         present.end()
         assert present.failed is None
         assert client.disconnected is None
@@ -94,7 +94,7 @@ def memory(broker) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
 
 
-def lets_in(broker) -> bool:
+def admits_admin(broker) -> bool:
     with contextlib.suppress(Refused, OSError, TimeoutError):
         broker.client("admin").close()
         return True
@@ -102,12 +102,12 @@ def lets_in(broker) -> bool:
 
 
 def silent(broker) -> socket.socket:
-    """Return a connection on which nothing was said yet."""
+    """Return a TCP connection on which nothing was sent."""
     return socket.create_connection(("127.0.0.1", broker.port), timeout=120)
 
 
 def send(broker, listener: str, numbers: range) -> None:
-    """Send from within the broker's own network namespace, each on a connection of its own."""
+    """Send conversations from within the broker's network namespace, one per connection."""
     process = broker.docker("inspect", "--format", "{{.State.Pid}}", broker.broker.container)
     given = {
         "port": broker.broker.listeners[listener].port,
@@ -130,23 +130,23 @@ def send(broker, listener: str, numbers: range) -> None:
     assert (done.returncode, done.stdout) == (0, f"{len(numbers)}\n"), done.stderr
 
 
-def test_a_hundred_thousand_malformed_packets(broker, honest, line):
-    """Half of them for each line."""
+def test_malformed_packets(broker, honest, line):
+    """Every release line gets half of the packets."""
     send(broker, "mqtt", range(list(SUITES).index(line), PACKETS, len(SUITES)))
 
-    # Both halves: what was sent was refused for what it was, and not for its login.
+    # The packets were rejected because they are malformed, and not because of their login.
     log = broker.log()
     assert "protocol error" in log.lower() or "malformed" in log.lower()
     assert honest.rounds > 100
 
 
-def test_five_thousand_over_websockets(broker, honest):
-    """And frames that no browser would send."""
+def test_malformed_websocket_frames(broker, honest):
+    """The frames are malformed, too."""
     before = broker.log().count("New client connected")
 
     send(broker, "websocket", range(IN_FRAMES))
 
-    # Both halves: most of them are let in first, in frames that are right.
+    # Most conversations log in first, in valid frames.
     assert broker.log().count("New client connected") > before + IN_FRAMES // 3
     assert honest.rounds > 20
     broker.client("admin", websocket=True).close()
@@ -162,8 +162,8 @@ def test_the_same_seed_sends_the_same_packets():
     assert framed(1, 7, b"content") == framed(1, 7, b"content") != framed(2, 7, b"content")
 
 
-def test_a_flood_of_connections_from_one_address(broker, honest):
-    """No more than the limit are let in; when it has ended, everybody is again."""
+def test_flood_of_connections_from_one_address(broker, honest):
+    """The broker admits no more than the limit, and all clients again after the flood."""
     with contextlib.ExitStack() as stack:
         admitted = 0
         for number in range(CLIENTS * 3):
@@ -172,17 +172,17 @@ def test_a_flood_of_connections_from_one_address(broker, honest):
                     Connection(broker.port, "admin", broker.passwords["admin"], f"flood-{number}")
                 )
                 admitted += 1
-        # One of them is the honest client.
+        # The honest client has one connection.
         assert admitted == CLIENTS - 1
         with pytest.raises((Refused, OSError, TimeoutError)):
             broker.client("admin")
 
-    eventually(lambda: lets_in(broker), 20)
+    eventually(lambda: admits_admin(broker), 20)
     assert honest.failed is None
 
 
-def test_half_open_connections_keep_nobody_out_but_at_the_limit(broker, honest):
-    """There they do, as those of a flood; and nobody who is in is put out."""
+def test_half_open_connections_block_logins_only_at_the_limit(broker, honest):
+    """At the limit they do, as a flood does; connected clients stay connected."""
     half = b"\x10\x7f\0\x04MQ"
     with contextlib.ExitStack() as stack:
         for number in range(CLIENTS // 2):
@@ -191,22 +191,22 @@ def test_half_open_connections_keep_nobody_out_but_at_the_limit(broker, honest):
                 peer.sendall(half)
         for _ in range(20):
             broker.client("sentient_api_prod").close()
-        # One of those that are let in is the honest client.
+        # The honest client has one connection.
         for _ in range(CLIENTS - CLIENTS // 2 - 1):
             stack.enter_context(silent(broker)).sendall(half)
 
         def full():
-            # One that came while somebody was still counted was turned away, and its place is free.
+            # A connection that the broker refused meanwhile leaves its place free.
             stack.enter_context(silent(broker)).sendall(half)
-            return not lets_in(broker)
+            return not admits_admin(broker)
 
         eventually(full, 20)
-        seen = honest.rounds
-        eventually(lambda: honest.rounds > seen + 20, 20)
-    eventually(lambda: lets_in(broker), 20)
+        rounds = honest.rounds
+        eventually(lambda: honest.rounds > rounds + 20, 20)
+    eventually(lambda: admits_admin(broker), 20)
 
 
-def test_packets_above_the_limit_end_the_connection_and_take_no_memory(broker, honest):
+def test_too_large_packet_closes_the_connection_and_takes_no_memory(broker, honest):
     before = memory(broker)
     user, password = "sentient_api_prod", broker.passwords["sentient_api_prod"]
     with broker.client("admin") as observer, contextlib.ExitStack() as stack:
@@ -214,7 +214,7 @@ def test_packets_above_the_limit_end_the_connection_and_take_no_memory(broker, h
         for number in range(50):
             peer = stack.enter_context(Connection(broker.port, user, password, f"big-{number}"))
             raw = peer._socket
-            # 256 MiB are announced, and none of them sent.
+            # 256 MiB are announced and never sent.
             raw.sendall(b"\x30" + length(268_435_455) + b"\0\x0cparagon/size")
             assert raw.recv(1000)[:1] in (b"", b"\xe0")
         assert memory(broker) < before + 20_000
@@ -223,12 +223,12 @@ def test_packets_above_the_limit_end_the_connection_and_take_no_memory(broker, h
                 sender.publish("paragon/size", text)
         observer.publish("paragon/size", "fence")
         observer.got("paragon/size", "fence")
-        assert [len(each.text) for each in observer.received] == [PACKET - 100, len("fence")]
+        assert [len(message.text) for message in observer.received] == [PACKET - 100, len("fence")]
     assert honest.failed is None
 
 
-def test_readers_that_do_not_read_are_given_up_to_the_limit(broker, honest):
-    """What is above it is dropped for them, and arrives with everybody else."""
+def test_slow_readers_are_queued_messages_up_to_the_limit(broker, honest):
+    """The broker drops further messages for them, and delivers all to other clients."""
     before = memory(broker)
     text, count, readers = "x" * 10_000, 2_000, 20
     user, password = "sentient_monitor_prod", broker.passwords["sentient_monitor_prod"]
@@ -248,7 +248,7 @@ def test_readers_that_do_not_read_are_given_up_to_the_limit(broker, honest):
                 # On a loaded machine a client that reads may be behind, too.
                 reads.got("paragon/slow", f"{number} {text}", within=300)
         assert len(reads.received) == count
-        # Each of them would have cost 20 MB, all of them 400.
+        # Without a limit every reader would cost 20 MB, together 400 MB.
         assert memory(broker) < before + 100_000
         sender.publish("paragon/slow", "fence", qos=0)
         assert len(held.received) <= INFLIGHT + 1

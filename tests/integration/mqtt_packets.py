@@ -1,4 +1,4 @@
-"""MQTT 5 as bytes on a socket: many requests in one write, for tests that ask thousands."""
+"""A client of MQTT 5 that sends many requests in one write, for tests with thousands of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
 PATIENCE = 120.0
 
 
-class TurnedAway(Exception):
+class LoginRefused(Exception):
     """The broker refused the login; the text is the reason code."""
 
 
 class Connection:
-    """A client that is let in, until it closes."""
+    """A connected client."""
 
     def __init__(self, port: int, user: str, password: str, client_id: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -27,12 +27,12 @@ class Connection:
         self._send(
             0x10,
             b"\0\x04MQTT\x05" + clean_with_login + keep_alive + no_properties,
-            *(_string(each) for each in (client_id, user, password)),
+            *(_string(text) for text in (client_id, user, password)),
         )
         kind, body = self._receive()
         if kind != CONNACK or body[1] != 0:
             self._socket.close()
-            raise TurnedAway(body[1])
+            raise LoginRefused(body[1])
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +44,7 @@ class Connection:
         self._socket.close()
 
     def publish(self, topics: Iterable[str]) -> list[int]:
-        """Publish to each with QoS 1; return the reason codes of the PUBACKs, in order."""
+        """Publish to all *topics* with QoS 1; return the reason codes of the PUBACKs, in order."""
         packets = [
             _packet(0x32, _string(topic), struct.pack("!H", number), b"\0", b"x")
             for number, topic in enumerate(topics, start=1)
@@ -59,7 +59,7 @@ class Connection:
 
     def subscribe(self, filters: Iterable[str]) -> tuple[list[int], set[str]]:
         """Subscribe with QoS 0; return the reason codes, and the topics that came meanwhile."""
-        self._send(0x82, b"\0\x01\0", *(_string(each) + b"\0" for each in filters))
+        self._send(0x82, b"\0\x01\0", *(_string(filter_) + b"\0" for filter_ in filters))
         arrived: set[str] = set()
         while True:
             kind, body = self._receive()
@@ -71,8 +71,8 @@ class Connection:
         """
         Return the topics of all that the broker has sent by now.
 
-        A broker answers a PINGREQ behind everything that it has queued for the client: what it
-        acknowledged to a publisher before is here, or never comes.
+        A broker answers a PINGREQ after everything that it has queued for the client: a message
+        that it acknowledged to a publisher before has arrived, or never will.
         """
         self._send(0xC0)
         topics: set[str] = set()
@@ -98,7 +98,7 @@ class Connection:
 
 
 def _take(buffer: bytes) -> tuple[int, bytes, bytes] | None:
-    """Return a packet's type and body, and what stands behind it, once it is complete."""
+    """Return a packet's type, its body and the rest of *buffer*, or None if it is incomplete."""
     length = 0
     for place in range(1, 5):
         if place >= len(buffer):

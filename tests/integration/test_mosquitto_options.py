@@ -1,4 +1,4 @@
-"""Which options of mosquitto.conf a reload applies, and which only a start: as both lines do it."""
+"""Which options of mosquitto.conf a reload applies, and which only a start, on both lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HASH = hash_password(PASSWORD, bytes(SALT_BYTES), 1)
 
 @dataclass
 class Broker:
-    """A bare broker on the host's own network, so that another port needs no other container."""
+    """A broker on the host's network, so that another port needs no new container."""
 
     docker: Callable[..., str]
     folder: Path
@@ -39,7 +39,7 @@ class Broker:
     other_port: int = field(default_factory=free_port)
     rules: str = f"user {USER}\ntopic #\n"
     _canaries: itertools.count[int] = field(default_factory=itertools.count)
-    _door: tuple[int, bool] = (0, False)
+    _listener: tuple[int, bool] = (0, False)
 
     def options(self) -> dict[str, str]:
         return {
@@ -66,7 +66,7 @@ class Broker:
         text = "".join(f"{name} {value}\n" for name, value in lines)
         ports = {"PORT": str(self.port), "OTHER": str(self.other_port)}
         self._file("mosquitto.conf", re.sub("PORT|OTHER", lambda found: ports[found[0]], text))
-        # A user more in each file: whoever is let in as that one knows that the reload is over.
+        # Another canary user per change: when it is admitted, the reload is over.
         self.canary = f"canary-{next(self._canaries)}"
         users = f"{USER}:{HASH}\n{self.canary}:{HASH}\n"
         self._file("passwd", users)
@@ -75,9 +75,9 @@ class Broker:
         self._file("acl-2", f"{self.rules}topic deny denied\n")
 
     def start(self, changed: Mapping[str, str]) -> None:
-        for each in ("one", "two"):
-            (self.folder / each).mkdir()
-            (self.folder / each).chmod(0o777)
+        for name in ("one", "two"):
+            (self.folder / name).mkdir()
+            (self.folder / name).chmod(0o777)
         self.folder.chmod(0o755)
         self.write(changed)
         self.docker(
@@ -85,46 +85,48 @@ class Broker:
             *("--volume", f"{self.folder}:/site", self.image),
             *("/usr/sbin/mosquitto", "-c", "/site/mosquitto.conf"),
         )
-        self.until_in()
+        self.await_canary()
 
     def reload(self, changed: Mapping[str, str]) -> None:
         self.write(changed)
         self.signal("HUP")
-        self.until_in()
+        self.await_canary()
 
     def start_again(self, changed: Mapping[str, str]) -> None:
         self.write(changed)
         self.docker("restart", "--time", "10", self.name)
-        self.until_in()
+        self.await_canary()
 
     def signal(self, name: str) -> None:
         self.docker("exec", self.name, "kill", f"-{name}", "1")
 
-    def until_in(self) -> None:
-        """Wait until the files as they were last written are in force; find the way in."""
+    def await_canary(self) -> None:
+        """Wait until the last written files are in force, and find the listener that answers."""
         deadline = time.monotonic() + PATIENCE
-        # As a WebSocket first: what a port of 2.0 that speaks those answers to MQTT is no MQTT.
-        for door in itertools.cycle(itertools.product((self.port, self.other_port), (True, False))):
-            if lets_in(door, self.canary, PASSWORD):
-                self._door = door
+        # WebSockets first: a WebSocket listener of 2.0 answers MQTT with no MQTT packet.
+        for listener in itertools.cycle(
+            itertools.product((self.port, self.other_port), (True, False))
+        ):
+            if admits(listener, self.canary, PASSWORD):
+                self._listener = listener
                 return
             assert time.monotonic() < deadline, self.log()
 
-    def lets_in(self, user: str | None, password: str | None) -> bool:
-        return lets_in(self._door, user, password)
+    def admits(self, user: str | None, password: str | None) -> bool:
+        return admits(self._listener, user, password)
 
     def client(self, **more: object) -> Client:
-        port, websocket = self._door
+        port, websocket = self._listener
         return Client(port, USER, PASSWORD, websocket=websocket, **more)
 
     def round_trips(self) -> None:
-        """The broker looks at its signals and its database on each turn of its one loop."""
+        """Make the broker's loop run, in which it handles signals and its database."""
         with self.client() as client:
             for _ in range(20):
-                client.publish("turn")
+                client.publish("round-trip")
 
     def log(self) -> str:
-        return "".join(each.read_text() for each in self.folder.glob("one/log*"))
+        return "".join(path.read_text() for path in self.folder.glob("one/log*"))
 
     def _file(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -133,8 +135,8 @@ class Broker:
         path.chmod(0o644)
 
 
-def lets_in(door: tuple[int, bool], user: str | None, password: str | None) -> bool:
-    port, websocket = door
+def admits(listener: tuple[int, bool], user: str | None, password: str | None) -> bool:
+    port, websocket = listener
     try:
         Client(port, user, password, websocket=websocket).close()
     except (Refused, OSError, ValueError):
@@ -142,12 +144,12 @@ def lets_in(door: tuple[int, bool], user: str | None, password: str | None) -> b
     return True
 
 
-def lets_anybody_in(broker: Broker) -> bool:
-    return broker.lets_in(None, None)
+def admits_anonymous_clients(broker: Broker) -> bool:
+    return broker.admits(None, None)
 
 
-def knows_the_second_user(broker: Broker) -> bool:
-    return broker.lets_in("second", PASSWORD)
+def admits_the_second_user(broker: Broker) -> bool:
+    return broker.admits("second", PASSWORD)
 
 
 def denies_a_topic(broker: Broker) -> bool:
@@ -157,12 +159,12 @@ def denies_a_topic(broker: Broker) -> bool:
 
 def saved(broker: Broker) -> set[str]:
     """Return the folders that a SIGUSR1 writes the database to."""
-    files = {each: broker.folder / each / "mosquitto.db" for each in ("one", "two")}
+    files = {name: broker.folder / name / "mosquitto.db" for name in ("one", "two")}
     for file in files.values():
         file.unlink(missing_ok=True)
     broker.signal("USR1")
     broker.round_trips()
-    return {each for each, file in files.items() if file.exists()}
+    return {name for name, file in files.items() if file.exists()}
 
 
 def saves_nothing(broker: Broker) -> bool:
@@ -206,9 +208,9 @@ def logs_in_the_second_file(broker: Broker) -> bool:
     return file.exists() and file.stat().st_size > before
 
 
-def stamps_with_a_month(broker: Broker) -> bool:
+def timestamps_have_a_month(broker: Broker) -> bool:
     broker.round_trips()
-    file = max(broker.folder.glob("one/log*"), key=lambda each: each.stat().st_mtime_ns)
+    file = max(broker.folder.glob("one/log*"), key=lambda path: path.stat().st_mtime_ns)
     return bool(re.match(r"\d{4}-\d{2}: ", file.read_text().splitlines()[-1]))
 
 
@@ -226,13 +228,13 @@ def queues_nine(broker: Broker) -> bool:
         away.subscribe("queue/#")
     with broker.client() as sender:
         for number in range(20):
-            sender.publish("queue/it", str(number))
+            sender.publish("queue/message", str(number))
     with broker.client(session=session) as back:
-        back.got("queue/it", "4")
+        back.got("queue/message", "4")
         with broker.client() as sender:
             sender.publish("queue/fence")
         back.got("queue/fence")
-        queued = sum(each.topic == "queue/it" for each in back.received)
+        queued = sum(message.topic == "queue/message" for message in back.received)
     assert queued in (5, 9)
     return queued == 9
 
@@ -241,11 +243,11 @@ def sends_four_before_an_acknowledgement(broker: Broker) -> bool:
     with broker.client(acknowledge=False) as slow, broker.client() as sender:
         slow.subscribe("flight/#")
         for number in range(6):
-            sender.publish("flight/it", str(number))
-        # QoS 0 is not held back, so what is there before the fence is all there will be.
+            sender.publish("flight/message", str(number))
+        # QoS 0 is not held back, so nothing arrives after the fence.
         sender.publish("flight/fence", qos=0)
         slow.got("flight/fence")
-        sent = sum(each.topic == "flight/it" for each in slow.received)
+        sent = sum(message.topic == "flight/message" for message in slow.received)
     assert sent in (2, 4)
     return sent == 4
 
@@ -257,14 +259,14 @@ def takes_nine_thousand_bytes(broker: Broker) -> bool:
 
 
 def answers_on_the_other_port(broker: Broker) -> bool:
-    return lets_in((broker.other_port, False), USER, PASSWORD)
+    return admits((broker.other_port, False), USER, PASSWORD)
 
 
 def speaks_websockets(broker: Broker) -> bool:
-    return lets_in((broker.port, True), USER, PASSWORD)
+    return admits((broker.port, True), USER, PASSWORD)
 
 
-def lets_nine_in(broker: Broker) -> bool:
+def admits_nine_clients(broker: Broker) -> bool:
     with contextlib.ExitStack() as stack:
         for _ in range(9):
             try:
@@ -274,39 +276,39 @@ def lets_nine_in(broker: Broker) -> bool:
     return True
 
 
-class Verdict(Enum):
-    """What becomes of a changed value when the broker is told to reload."""
+class ReloadEffect(Enum):
+    """The effect of a reload on a changed option."""
 
-    APPLIED = "in force from then on"
-    LEFT = "left as it was, until the next start"
-    REFUSED = "left as it was, and all the rest of mosquitto.conf with it"
-    FORGOTTEN = "Mosquitto's own default from then on, even where nothing was changed"
+    APPLIED = "in force after the reload"
+    UNCHANGED = "unchanged until the next start"
+    REFUSED = "unchanged, and all other options of mosquitto.conf, too"
+    RESET = "reset to Mosquitto's default, even if unchanged"
 
 
-APPLIED, LEFT, REFUSED, FORGOTTEN = Verdict
+APPLIED, UNCHANGED, REFUSED, RESET = ReloadEffect
 
 
 @dataclass(frozen=True)
 class Change:
-    """An option with another value, how to see that one in force, and what a reload makes of it."""
+    """A changed option, a test of whether it is in force, and the effect of a reload."""
 
     before: str
     after: str
     in_force: Callable[[Broker], bool]
-    verdicts: Mapping[str, Verdict]
+    effects: Mapping[str, ReloadEffect]
     beside: Mapping[str, str] = field(default_factory=dict)
     """Other options that this one needs."""
 
 
-def on_both(verdict: Verdict) -> dict[str, Verdict]:
-    return dict.fromkeys(SUITES, verdict)
+def on_both(effect: ReloadEffect) -> dict[str, ReloadEffect]:
+    return dict.fromkeys(SUITES, effect)
 
 
-# The first word is the option; one that works in two ways is asked in both.
+# The first word is the option; an option with two effects is tried with both.
 CHANGES = {
-    "allow_anonymous": Change("false", "true", lets_anybody_in, on_both(APPLIED)),
+    "allow_anonymous": Change("false", "true", admits_anonymous_clients, on_both(APPLIED)),
     "password_file": Change(
-        "/site/passwd", "/site/passwd-2", knows_the_second_user, on_both(APPLIED)
+        "/site/passwd", "/site/passwd-2", admits_the_second_user, on_both(APPLIED)
     ),
     "acl_file": Change("/site/acl", "/site/acl-2", denies_a_topic, on_both(APPLIED)),
     "persistence": Change("true", "false", saves_nothing, on_both(APPLIED)),
@@ -329,11 +331,13 @@ CHANGES = {
     "log_dest": Change(
         "file /site/one/log", "file /site/one/log-2", logs_in_the_second_file, on_both(APPLIED)
     ),
-    "log_timestamp_format": Change("%Y", "%Y-%m", stamps_with_a_month, on_both(APPLIED)),
+    "log_timestamp_format": Change("%Y", "%Y-%m", timestamps_have_a_month, on_both(APPLIED)),
     "log_type": Change("notice", "all", logs_subscriptions, on_both(APPLIED)),
-    "max_queued_messages": Change("5", "9", queues_nine, on_both(LEFT)),
-    "max_inflight_messages": Change("2", "4", sends_four_before_an_acknowledgement, on_both(LEFT)),
-    "max_packet_size": Change("5000", "10000", takes_nine_thousand_bytes, on_both(LEFT)),
+    "max_queued_messages": Change("5", "9", queues_nine, on_both(UNCHANGED)),
+    "max_inflight_messages": Change(
+        "2", "4", sends_four_before_an_acknowledgement, on_both(UNCHANGED)
+    ),
+    "max_packet_size": Change("5000", "10000", takes_nine_thousand_bytes, on_both(UNCHANGED)),
     "listener moved": Change(
         "PORT 127.0.0.1", "OTHER 127.0.0.1", answers_on_the_other_port, on_both(REFUSED)
     ),
@@ -343,12 +347,12 @@ CHANGES = {
         answers_on_the_other_port,
         on_both(REFUSED),
     ),
-    "protocol": Change("mqtt", "websockets", speaks_websockets, {"2.0": LEFT, "2.1": APPLIED}),
-    "max_connections": Change("6", "20", lets_nine_in, {"2.0": FORGOTTEN, "2.1": APPLIED}),
+    "protocol": Change("mqtt", "websockets", speaks_websockets, {"2.0": UNCHANGED, "2.1": APPLIED}),
+    "max_connections": Change("6", "20", admits_nine_clients, {"2.0": RESET, "2.1": APPLIED}),
 }
 
 KEPT_FOR_A_START = {"persistence", "persistence_location"}
-"""What both would reload, and we don't ask them to: it goes with the container's mounts."""
+"""Both release lines reload them; this program replaces the container, because of its mounts."""
 
 
 @pytest.fixture
@@ -359,35 +363,35 @@ def broker(docker, image, tmp_path):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_reload_applies_it_or_leaves_it_as_it_was(broker, line, name):
+def test_effect_of_a_reload(broker, line, name):
     option, change = name.split(" ")[0], CHANGES[name]
     before = {**change.beside, option: change.before}
     after = {**change.beside, option: change.after}
-    verdict = change.verdicts[line]
+    effect = change.effects[line]
     broker.start(before)
     assert not change.in_force(broker), "it was in force before the reload"
 
-    # The same reload is asked for something that every reload applies.
+    # The same reload also changes an option that every reload applies.
     broker.reload({"log_timestamp_format": "%Y-%m"} | after)
-    assert stamps_with_a_month(broker) == (verdict is not REFUSED), broker.log()
-    assert change.in_force(broker) == (verdict in (APPLIED, FORGOTTEN)), broker.log()
+    assert timestamps_have_a_month(broker) == (effect is not REFUSED), broker.log()
+    assert change.in_force(broker) == (effect in (APPLIED, RESET)), broker.log()
 
-    if verdict is APPLIED:
+    if effect is APPLIED:
         broker.reload(before)
-        assert not change.in_force(broker), "it stayed in force when it was taken back"
-    elif verdict is FORGOTTEN:
+        assert not change.in_force(broker), "it stayed in force after it was reverted"
+    elif effect is RESET:
         broker.start_again(before)
         assert not change.in_force(broker)
         broker.reload(before)
-        assert change.in_force(broker), "it was kept where it hadn't changed"
+        assert change.in_force(broker), "an unchanged option was kept"
     else:
         broker.start_again(after)
-        assert change.in_force(broker), "not even a start applied it"
+        assert change.in_force(broker), "a start did not apply it"
         broker.reload(after)
-        assert change.in_force(broker), "a reload took it back"
+        assert change.in_force(broker), "a reload reverted it"
 
 
-def test_users_and_rules_are_reloaded_though_mosquitto_conf_is_refused(broker):
+def test_users_and_rules_are_reloaded_even_if_mosquitto_conf_is_refused(broker):
     broker.start({"log_type": "error"})
     broker.rules += "topic deny denied\n"
     with broker.client() as client:
@@ -397,20 +401,20 @@ def test_users_and_rules_are_reloaded_though_mosquitto_conf_is_refused(broker):
     assert "not currently possible to add/remove listeners" in broker.log()
 
 
-def test_every_option_that_we_render_was_asked():
+def test_every_rendered_option_is_tried():
     rendered = {
-        each.split(" ")[0]
-        for each in render_conf(settings_of("prod").broker).splitlines()
-        if each and not each.startswith("#")
+        option_line.split(" ")[0]
+        for option_line in render_conf(settings_of("prod").broker).splitlines()
+        if option_line and not option_line.startswith("#")
     }
 
     assert rendered == {name.split(" ")[0] for name in CHANGES}
 
 
-def test_what_we_reload_is_what_both_lines_apply():
+def test_reloaded_options_are_those_that_both_lines_apply():
     applied, not_applied = set(), set()
     for name, change in CHANGES.items():
-        both = set(change.verdicts.values()) == {APPLIED}
+        both = set(change.effects.values()) == {APPLIED}
         (applied if both else not_applied).add(name.split(" ")[0])
 
     assert applied - not_applied - KEPT_FOR_A_START == RELOADED

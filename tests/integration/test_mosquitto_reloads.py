@@ -1,4 +1,4 @@
-"""Changed files reach a broker that runs, nobody else notices, and bad files change nothing."""
+"""A running broker loads changed files, other clients stay, and invalid files change nothing."""
 
 import pytest
 from mqtt import DENIED, login_error
@@ -18,7 +18,7 @@ def _with_users(running, change):
     return Settings.parse(raw)
 
 
-def test_a_changed_rule_a_new_user_and_a_rotated_one_take_effect_and_others_stay(running):
+def test_changes_take_effect_and_unaffected_clients_stay(running):
     with (
         running.client("admin") as unaffected,
         running.client("sentient_monitor_prod", websocket=True) as unaffected_too,
@@ -52,33 +52,35 @@ def test_a_changed_rule_a_new_user_and_a_rotated_one_take_effect_and_others_stay
             assert newcomer.publish("paragon/room/events/x") == DENIED
         unaffected.got("paragon/room/news", "hello")
 
-        # Narrowed while connected, and connected still.
+        # Its rights were narrowed, and it is still connected.
         assert narrowed.publish("paragon/room/events/x", "after") == DENIED
         assert narrowed.publish("paragon/room/sensors/x", "after") == "Success"
         unaffected.got("paragon/room/sensors/x", "after")
         assert "after" not in [
-            each.text for each in unaffected.received if each.topic == "paragon/room/events/x"
+            message.text
+            for message in unaffected.received
+            if message.topic == "paragon/room/events/x"
         ]
         assert unaffected.disconnected is None
         assert unaffected.local_port == before
         assert unaffected_too.disconnected is None
 
 
-def test_the_same_files_again_do_not_even_signal_the_broker(running):
+def test_unchanged_files_do_not_signal_the_broker(running):
     before = running.log().count("Reloading config")
     assert running.put_files().returncode == 0
     assert running.log().count("Reloading config") == before
 
 
 BAD_RULES = {
-    "a word that is no rule": "user admin\nbroken\n",
-    "a filter that is none": "user admin\ntopic readwrite a/#/b\n",
-    "an access that is none": "user admin\ntopic everything #\n",
+    "an unknown keyword": "user admin\nbroken\n",
+    "an invalid filter": "user admin\ntopic readwrite a/#/b\n",
+    "an unknown access": "user admin\ntopic everything #\n",
 }
 
 
 @pytest.mark.parametrize("acl", BAD_RULES.values(), ids=BAD_RULES)
-def test_rules_that_mosquitto_refuses_never_reach_the_broker_that_runs(running, acl, line):
+def test_invalid_rules_do_not_reach_the_running_broker(running, acl, line):
     before = running.files()
     reloads = running.log().count("Reloading config")
     with running.client("admin") as unaffected:
@@ -92,7 +94,7 @@ def test_rules_that_mosquitto_refuses_never_reach_the_broker_that_runs(running, 
         assert password not in done.stderr
     assert running.files() == before
 
-    # 2.0 had dropped every rule, 2.1 had quit: both serve again, with the rules as they were.
+    # 2.0 would drop every rule, and 2.1 would exit: both serve with the previous rules.
     running.await_answer()
     with running.client("admin") as observer, running.client("paragon_devices") as device:
         observer.subscribe("#")
@@ -102,20 +104,20 @@ def test_rules_that_mosquitto_refuses_never_reach_the_broker_that_runs(running, 
         observer.publish("paragon/room/sensors/x", "not for devices")
         observer.publish("paragon/room/commands/x", "for devices")
         device.got("paragon/room/commands/x", "for devices")
-        assert {each.text for each in device.received} == {"for devices"}
+        assert {message.text for message in device.received} == {"for devices"}
         assert device.publish("paragon/room/status/x", "last") == "Success"
         observer.got("paragon/room/status/x", "last")
-        assert "forbidden" not in {each.text for each in observer.received}
+        assert "forbidden" not in {message.text for message in observer.received}
     assert line in running.image
 
-    # And the way is free for the next, good change.
+    # The next valid change is applied.
     running.passwords["admin"] = "rotated-after-all"
     running.generations["admin"] = "2"
     assert running.put_files().returncode == 0
     running.client("admin").close()
 
 
-def test_files_for_a_broker_that_does_not_run_are_simply_put_in_place(running, docker):
+def test_stopped_broker_gets_the_files_without_a_reload(running, docker):
     docker("stop", "--time", "10", running.broker.container)
     running.passwords["admin"] = "while-it-was-down"
     running.generations["admin"] = "2"

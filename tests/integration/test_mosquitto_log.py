@@ -1,4 +1,4 @@
-"""What each release line logs of who comes is counted; its log may be rotated while it writes."""
+"""Log lines of both release lines are counted; the log may be rotated while the broker writes."""
 
 import re
 import subprocess
@@ -29,25 +29,27 @@ def talkative(start):
 
 
 def read(running):
-    """What the log on the host says, as `./brokerctl inventory` reads it."""
+    """Return the summary of the log on the host, as `./brokerctl inventory` reads it."""
     return read_log(Stack(name="prod", file=Path("Pulumi.prod.yaml"), settings=running.settings))
 
 
-def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
+def test_logins_refused_logins_and_denied_messages_are_counted(talkative, line):
     with talkative.client("paragon_devices", session="ctl-1") as client:
         client.publish("elsewhere")
         here = eventually(
             lambda: next(
                 (
                     address
-                    for user, each, address in read(talkative).logins
-                    if (user, each) == ("paragon_devices", "ctl-1")
+                    for user, client, address in read(talkative).logins
+                    if (user, client) == ("paragon_devices", "ctl-1")
                 ),
                 None,
             ),
             10,
         )
-        found = {each.name: each for each in inventory(talkative.settings, read(talkative)).entries}
+        found = {
+            entry.name: entry for entry in inventory(talkative.settings, read(talkative)).entries
+        }
         assert found["paragon_devices"].state == "connected"
         assert found["sentient_monitor_prod"].state == "never"
     before = read(talkative)
@@ -55,18 +57,18 @@ def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
     assert login_error(talkative.port, "admin", "a guess") == "Not authorized"
 
     def counted():
-        seen = read(talkative)
-        times = seen.refused.get((UNKNOWN, here))
+        summary = read(talkative)
+        times = summary.refused.get((UNKNOWN, here))
         had = before.refused.get((UNKNOWN, here))
-        return seen if times and times.times == (had.times if had else 0) + 1 else None
+        return summary if times and times.times == (had.times if had else 0) + 1 else None
 
-    seen = eventually(counted, 10)
-    assert seen.denied["paragon_devices", here].times == 1
+    summary = eventually(counted, 10)
+    assert summary.denied["paragon_devices", here].times == 1
     assert ("mosquitto_acl_denied_total", {"user": "paragon_devices", "address": here}, 1.0) in (
-        samples(seen)
+        samples(summary)
     )
     eventually(lambda: read(talkative).parties["paragon_devices"].ended is not None, 10)
-    # Refused through WebSockets: 2.0 says no word of it.
+    # 2.0 does not log a refused login through WebSockets.
     port = talkative.broker.listeners["websocket"].port
     assert login_error(port, "admin", "a guess", websocket=True) == "Not authorized"
     with talkative.client("admin", session="fence"):
@@ -74,11 +76,11 @@ def test_a_login_a_refusal_and_a_denial_are_counted(talkative, line):
     more = eventually(
         lambda: (now := read(talkative)) and ("admin", "fence", here) in now.logins and now, 10
     )
-    grown = more.refused[UNKNOWN, here].times - seen.refused[UNKNOWN, here].times
+    grown = more.refused[UNKNOWN, here].times - summary.refused[UNKNOWN, here].times
     assert grown == {"2.0": 0, "2.1": 1}[line]
 
 
-def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
+def test_client_id_can_neither_forge_nor_hide_a_line(start, line):
     running = start()
     forged = (
         "2026-01-02T03:04:05: New client connected from 10.6.6.6:5 as z (p2, c1, k60, u'admin')."
@@ -88,27 +90,27 @@ def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
         "A" * 1200,
         "é" * 600,
         "aé" + "é" * 600,
-        # The line is cut after the word that says that somebody left.
-        *("B" * each for each in range(LINE - 70, LINE - 40, 3)),
+        # Mosquitto cuts the line after the word `disconnected`.
+        *("B" * count for count in range(LINE - 70, LINE - 40, 3)),
     )
-    for each in names:
+    for name in names:
         with pytest.raises(Refused):
-            Client(running.port, "admin", "a guess", session=each)
+            Client(running.port, "admin", "a guess", session=name)
     with running.client("admin", session="fence"), running.client("admin", session="C" * 1200):
         pass
 
-    seen = eventually(
+    summary = eventually(
         lambda: (now := read(running)).parties.get(UNKNOWN) and now.parties[UNKNOWN].ended and now,
         10,
     )
-    assert {user: each.address for user, each in seen.parties.items()}.keys() <= {
+    assert {user: party.address for user, party in summary.parties.items()}.keys() <= {
         "admin",
         UNKNOWN,
         running.broker.health.user,
     }
-    assert seen.parties["admin"].client == "fence"
-    assert sum(each.times for each in seen.refused.values()) == len(names)
-    assert all(address != UNKNOWN for _, address in seen.refused)
+    assert summary.parties["admin"].client == "fence"
+    assert sum(failure.times for failure in summary.refused.values()) == len(names)
+    assert all(address != UNKNOWN for _, address in summary.refused)
     longest = max(
         map(len, (Path(running.broker.folders.log) / "mosquitto.log").read_bytes().split(b"\n"))
     )
@@ -117,7 +119,7 @@ def test_nobody_forges_a_line_or_hides_by_the_id_that_it_chooses(start, line):
 
 @pytest.fixture
 def rotated(start, tmp_path):
-    """A broker whose log the machine's logrotate has been told of, and what rotates it now."""
+    """Return a broker with a logrotate file, and a function that rotates its log."""
     running = start()
     done = running.script(
         "lib/put_files.sh commands/logrotate.sh", "apply", logrotate_calls(running.broker)
@@ -140,14 +142,14 @@ ROTATIONS = 5
 
 
 def gaps(numbers):
-    """How many runs of consecutive numbers these are."""
-    return len([each for each in numbers if each - 1 not in numbers])
+    """Return the number of runs of consecutive numbers."""
+    return len([number for number in numbers if number - 1 not in numbers])
 
 
-def test_a_rotation_under_load_doubles_no_line_and_loses_but_what_comes_between_copy_and_cut(
+def test_logrotate_loses_only_lines_between_copy_and_truncate(
     rotated,
 ):
-    """What was lost is in Docker's own log, which is not rotated by this."""
+    """Docker's own log, which is not rotated, has the lost lines."""
     running, rotate = rotated
     done = threading.Event()
     numbers = []
@@ -162,49 +164,51 @@ def test_a_rotation_under_load_doubles_no_line_and_loses_but_what_comes_between_
     coming = threading.Thread(target=come_and_go)
     coming.start()
     folder = Path(running.broker.folders.log)
-    for each in range(ROTATIONS):
-        # Each has something to rotate: lines of after the one before.
+    for rotation in range(ROTATIONS):
+        # Every rotation has new lines.
         eventually(lambda: (folder / "mosquitto.log").stat().st_size > 1000, 20)
         rotate()
-        assert (folder / "mosquitto.log.1").exists(), each
+        assert (folder / "mosquitto.log.1").exists(), rotation
     done.set()
     coming.join()
     with running.client("admin", session="last"):
         eventually(lambda: "as last (" in (folder / "mosquitto.log").read_text(), 10)
 
-    seen = read(running)
-    kept = [each for _, each, _ in seen.logins if each.startswith("load-")]
-    doubled = [each for key, each in seen.logins.items() if each.times > 1 and "load" in key[1]]
-    told = set(re.findall(r"as (load-\d+) \(", running.log()))
-    assert len(told) == numbers[0]
+    summary = read(running)
+    kept = [client for _, client, _ in summary.logins if client.startswith("load-")]
+    doubled = [
+        login for key, login in summary.logins.items() if login.times > 1 and "load" in key[1]
+    ]
+    logged = set(re.findall(r"as (load-\d+) \(", running.log()))
+    assert len(logged) == numbers[0]
     assert doubled == []
-    # Those who came between the copy and the cut: one after the other, once in a rotation.
+    # The lost lines are those between copy and truncation, one run per rotation.
     assert kept
-    assert gaps({int(each.partition("-")[2]) for each in told - set(kept)}) <= ROTATIONS
+    assert gaps({int(client.partition("-")[2]) for client in logged - set(kept)}) <= ROTATIONS
     assert len(list(folder.iterdir())) == 1 + ROTATIONS
-    # Written to the end of what is there, not to where it was before.
+    # The broker appends to the truncated file, without a gap of zero bytes.
     assert b"\0" not in (folder / "mosquitto.log").read_bytes()
 
 
-def test_what_is_compressed_is_read_too_and_the_oldest_goes(rotated):
+def test_compressed_files_are_read_and_the_oldest_is_deleted(rotated):
     running, rotate = rotated
     folder = Path(running.broker.folders.log)
-    for each in range(running.broker.logging.keep + 2):
-        running.client("admin", session=f"turn-{each}").close()
-        eventually(lambda: f"as turn-{each} (" in (folder / "mosquitto.log").read_text(), 10)  # noqa: B023
+    for number in range(running.broker.logging.keep + 2):
+        running.client("admin", session=f"client-{number}").close()
+        eventually(lambda: f"as client-{number} (" in (folder / "mosquitto.log").read_text(), 10)  # noqa: B023
         rotate()
-    names = {each.name for each in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()}
     keep = running.broker.logging.keep
     assert len(names) == 1 + keep
     assert f"mosquitto.log.{keep}.gz" in names
-    seen = {each for _, each, _ in read(running).logins if each.startswith("turn-")}
-    assert seen == {f"turn-{each}" for each in range(2, keep + 2)}
+    clients = {client for _, client, _ in read(running).logins if client.startswith("client-")}
+    assert clients == {f"client-{number}" for number in range(2, keep + 2)}
 
 
-def test_a_host_without_logrotate_gets_no_file(start, image):
+def test_host_without_logrotate_gets_no_file(start, image):
     broker = start().broker
     text = host_scripts("lib/put_files.sh", "commands/logrotate.sh")
-    # Debian's image of the broker has none.
+    # The fallback image has no logrotate.
     done = subprocess.run(
         [
             *("docker", "run", "--rm", "-i", "--user", "0:0", "--entrypoint", "/bin/sh", image),

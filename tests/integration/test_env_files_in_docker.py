@@ -1,4 +1,4 @@
-"""What `docker run --env-file` reads of an env file: whatever follows the first "="."""
+"""`docker run --env-file` reads everything after the first "=" as the value."""
 
 from string import punctuation
 
@@ -21,19 +21,19 @@ def read(docker, fallback_image):
     return read
 
 
-def test_docker_takes_every_character_as_it_stands_quotes_too(read, tmp_path):
+def test_docker_reads_every_character_literally(read, tmp_path):
     values = [value for mark in f" {punctuation}" for value in in_all_places(mark)]
 
     given = read(files_of(tmp_path, [f"MQTT_PASSWORD={value}\n" for value in values]))
 
     assert [given[f"MQTT{number}_PASSWORD"] for number in range(len(values))] == values
-    # So none is misread by Docker, and none can be quoted for the others.
+    # Docker misreads no character, so none can be quoted for the other readers.
     assert not [mark for mark, readers in MISREAD.items() if "docker" in readers]
 
 
 @settings(max_examples=2, phases=(Phase.generate,))
 @given(logins=LOGINS)
-def test_every_variable_reads_back_as_it_was_written(read, tmp_path_factory, logins):
+def test_variables_are_read_as_written(read, tmp_path_factory, logins):
     files = files_of(tmp_path_factory.mktemp("env"), [login.text for login in logins])
 
     given = read(files)

@@ -1,4 +1,4 @@
-"""Killed with -9 before each of its steps, an apply leaves a broker that runs on whole files."""
+"""An apply that is killed before any of its steps leaves complete files and a running broker."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from broker.settings.stack_settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What changes or asks something. Before each call of one of them the whole run is killed.
+# Programs that change or read something. Before every call of one of them the run is killed.
 STEPS = ("docker", "mv", "cp", "rm", "sync", "flock")
-# What comes in between, on one of the lines: the broker has no part in it.
+# Programs called in between; tried on one release line, because the broker is not involved.
 SMALL_STEPS = ("mkdir", "chown", "chmod", "sed", "cmp", "cat", "awk")
 
 BESIDE = (".sentient-mqtt-", ".candidate")
@@ -36,7 +36,7 @@ def shims(tmp_path, request, line):
 
 @pytest.fixture
 def running(start):
-    """A broker in which everybody has an inbox, and visitors one with a place closed to them."""
+    """Return a broker where every user has an inbox; visitors may not use a part of theirs."""
 
     def change(raw):
         raw["patterns"] = {"readwrite": ["inbox/%u/#"]}
@@ -51,17 +51,17 @@ def visitor(name):
 
 def apply(running, shims, *, kill_at, journal=False):
     scripts, host = "lib/put_files.sh commands/apply_configuration.sh", running.broker.host
-    of = running.broker.folders.config if journal else ""
+    journal_of = running.broker.folders.config if journal else ""
     calls = running.apply_calls()
-    return killing.run(scripts, calls, host, shims, kill_at=kill_at, journal_of=of)
+    return killing.run(scripts, calls, host, shims, kill_at=kill_at, journal_of=journal_of)
 
 
 def change(running, number):
-    """One user gets another password, one visitor goes, and another comes."""
+    """Rotate one password, remove one visitor and add another."""
     running.passwords["sentient_api_prod"] = f"password-of-generation-{number}"
     running.generations["sentient_api_prod"] = str(number)
     raw = running.settings.model_dump(mode="json", by_alias=True)
-    gone = next(each for each in raw["users"] if each.startswith("visitor-"))
+    gone = next(user for user in raw["users"] if user.startswith("visitor-"))
     del raw["users"][gone]
     raw["users"] |= visitor(f"visitor-{number}")
     running.settings = Settings.parse(raw)
@@ -79,7 +79,7 @@ def logs_in(running, password, name="sentient_api_prod"):
 
 
 def is_bound(running, visitor):
-    """Whether a visitor is refused, or kept from what is closed to it."""
+    """Return whether a visitor is refused, or denied the closed topic."""
     try:
         with Client(running.port, visitor, "of-whoever-visits") as client:
             return client.publish(f"inbox/{visitor}/closed") == DENIED
@@ -88,35 +88,33 @@ def is_bound(running, visitor):
 
 
 def names_in(passwd):
-    return {each.partition(b":")[0] for each in passwd.splitlines()}
+    return {line.partition(b":")[0] for line in passwd.splitlines()}
 
 
-def whole(running, before, now, after):
-    """Whether each file was the one before or the one after, and no login without its rules."""
+def is_complete(running, before, now, after):
+    """Return whether every file is the one before or after, and no login is without its rules."""
     files = running.broker.files
     passwords, acl = (
-        f"{running.broker.folders.config}/{each}" for each in (files.passwords, files.acl)
+        f"{running.broker.folders.config}/{name}" for name in (files.passwords, files.acl)
     )
     stay = names_in(before[passwords]) & names_in(after[passwords])
     lines = before[passwords].splitlines(keepends=True)
-    narrowed = b"".join(each for each in lines if each.partition(b":")[0] in stay)
+    narrowed = b"".join(line for line in lines if line.partition(b":")[0] in stay)
     return all(
         now[name] in (before[name], after[name], *([narrowed] if name == passwords else []))
         for name in before
     ) and all(
-        b"topic deny inbox/%s/closed\n" % each in now[acl]
-        for each in names_in(now[passwords])
-        if each.startswith(b"visitor-")
+        b"topic deny inbox/%s/closed\n" % user in now[acl]
+        for user in names_in(now[passwords])
+        if user.startswith(b"visitor-")
     )
 
 
-def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_completes(
-    running, shims, line, tell
-):
+def test_next_apply_completes_a_run_killed_before_any_step(running, shims, line, tell):
     change(running, 1)
-    code, steps, said = apply(running, shims, kill_at=0, journal=True)
-    assert code == 0, said
-    # What lies beside the files no broker reads: on one of the lines.
+    code, steps, output = apply(running, shims, kill_at=0, journal=True)
+    assert code == 0, output
+    # Files beside them, which no broker reads, are only considered on one release line.
     moments = killing.moments(shims, beside=() if line == "2.1" else BESIDE)
     assert len(moments) > (50 if line == "2.1" else 8)
     folder = Path(running.broker.folders.config)
@@ -127,35 +125,35 @@ def test_killed_before_any_step_it_leaves_whole_files_and_the_next_apply_complet
             visitors = change(running, step + 1)
             new = running.passwords["sentient_api_prod"]
 
-            code, _, said = apply(running, shims, kill_at=step)
+            code, _, output = apply(running, shims, kill_at=step)
 
             now = running.files()
-            # Fewer steps than the first time, where there was less to do: then it ran to its end.
-            assert code in (-signal.SIGKILL, 0), said
+            # With fewer steps than in the first run it was not killed.
+            assert code in (-signal.SIGKILL, 0), output
             assert logs_in(running, old) != logs_in(running, new), f"step {step}"
-            assert all(is_bound(running, each) for each in visitors), f"step {step}"
+            assert all(is_bound(running, visitor) for visitor in visitors), f"step {step}"
             with running.client("paragon_devices") as device:
                 assert device.publish("paragon/room/commands/x") == DENIED, f"step {step}"
             assert unaffected.disconnected is None, f"step {step}"
 
-            again, _, said = apply(running, shims, kill_at=0)
-            assert again == 0, f"step {step}: {said}"
-            assert whole(running, before, now, running.files()), f"step {step}"
+            again, _, output = apply(running, shims, kill_at=0)
+            assert again == 0, f"step {step}: {output}"
+            assert is_complete(running, before, now, running.files()), f"step {step}"
             assert logs_in(running, new), f"step {step}"
             assert not logs_in(running, old), f"step {step}"
-            left = {each.name for each in folder.rglob("*")} - {Path(each).name for each in before}
+            left = {path.name for path in folder.rglob("*")} - {Path(path).name for path in before}
             assert left <= {"health", "canary"}, f"step {step}: {left}"
             assert unaffected.disconnected is None, f"step {step}"
     tell(
-        f"Mosquitto {line}: {steps} steps, killed at each of the {len(moments)} moments between "
-        "which something changes, and completed as often"
+        f"Mosquitto {line}: {steps} steps, killed before {len(moments)} of them that follow a "
+        "change, and completed every time"
     )
 
 
-@pytest.mark.parametrize("line", ["2.1"], indirect=True)  # the line that refuses half a file
+@pytest.mark.parametrize("line", ["2.1"], indirect=True)  # the line that rejects an incomplete file
 @pytest.mark.parametrize("shims", [("mv",)], indirect=True, ids=["renames"])
-def test_a_broker_started_between_two_renames_has_whole_files(running, shims, docker):
-    """The host goes down in the middle of the swap: what is on disk then must be a broker."""
+def test_broker_started_between_two_renames_has_complete_files(running, shims, docker):
+    """The host fails between two renames: a broker must start on the files on the disk."""
     change(running, 1)
     _, steps, _ = apply(running, shims, kill_at=0)
     cut = 0
@@ -171,15 +169,15 @@ def test_a_broker_started_between_two_renames_has_whole_files(running, shims, do
             running.await_answer()
             new = running.passwords["sentient_api_prod"]
             assert logs_in(running, old) != logs_in(running, new), f"step {step}"
-            assert all(is_bound(running, each) for each in visitors), f"step {step}"
+            assert all(is_bound(running, visitor) for visitor in visitors), f"step {step}"
             with running.client("paragon_devices") as device:
                 assert device.publish("paragon/room/commands/x") == DENIED, f"step {step}"
         assert apply(running, shims, kill_at=0)[0] == 0
     assert cut >= 4
 
 
-SLIPS = """#!/bin/sh
-# What is on disk is not what was tried: at {when} reload one line is a slip.
+INVALID_RELOAD = """#!/bin/sh
+# The files on the disk differ from those of the trial: at {when} reload one line is invalid.
 case "$*" in
   *'kill -HUP 1')
     read -r n <"$COUNT"
@@ -192,29 +190,31 @@ exec {{real}} "$@"
 
 
 @pytest.fixture
-def slips(tmp_path, running, monkeypatch):
-    """``slips(condition)``: the broker itself reads a bad file, but where *condition* is true."""
-    folder = tmp_path / "slips"
+def invalid_reload(tmp_path, running, monkeypatch):
+    """Return ``invalid_reload(condition)``, which corrupts the rules at a reload unless true."""
+    folder = tmp_path / "invalid_reload"
     folder.mkdir()
     monkeypatch.setenv("ACL", f"{running.broker.folders.config}/{running.broker.files.acl}")
 
     def at(condition):
-        killing.put_before(folder, "docker", SLIPS.format(when="such a", condition=condition))
+        killing.put_before(
+            folder, "docker", INVALID_RELOAD.format(when="such a", condition=condition)
+        )
         return folder
 
     return at
 
 
-def test_of_files_that_only_the_broker_itself_refuses_nothing_is_granted(running, slips):
-    """2.0 has dropped every rule by then, and 2.1 has ended. What they take away stays away."""
+def test_rejected_reload_grants_nothing_and_keeps_revocations(running, invalid_reload):
+    """2.0 has dropped every rule by then, and 2.1 has exited. Revoked access stays revoked."""
     old = running.passwords["sentient_api_prod"]
     gone, comes = change(running, 2)
 
-    code, _, said = apply(running, slips('[ "$n" -gt 0 ]'), kill_at=0)
+    code, _, output = apply(running, invalid_reload('[ "$n" -gt 0 ]'), kill_at=0)
 
     assert code == 1
-    assert "the broker did not take the new files. What the change takes away stays" in said
-    assert "The broker obeys what is in place now" in said
+    assert "the broker did not load the new files. Access that the change revokes stays" in output
+    assert "The broker enforces the files that are in place now" in output
     running.await_answer()
     assert logs_in(running, running.passwords["sentient_api_prod"])
     assert not logs_in(running, old)
@@ -224,19 +224,19 @@ def test_of_files_that_only_the_broker_itself_refuses_nothing_is_granted(running
         assert device.publish("paragon/room/commands/x") == DENIED
 
 
-@pytest.mark.parametrize("line", ["2.0"], indirect=True)  # 2.1 ends by itself
-def test_a_broker_that_stays_open_to_everybody_is_stopped(running, slips):
+@pytest.mark.parametrize("line", ["2.0"], indirect=True)  # 2.1 exits by itself
+def test_broker_that_keeps_granting_full_access_is_stopped(running, invalid_reload):
     change(running, 2)
 
-    code, _, said = apply(running, slips("false"), kill_at=0)
+    code, _, output = apply(running, invalid_reload("false"), kill_at=0)
 
     assert code == 1
-    assert "do everything with what is in place now too, and was stopped" in said
+    assert "full access with the files in place now, too, and was stopped" in output
     assert running.state() == "exited"
 
 
 @pytest.mark.parametrize("line", ["2.0"], indirect=True)
-def test_a_broker_that_hangs_is_left_what_both_versions_allow(running, docker, monkeypatch):
+def test_hanging_broker_keeps_what_both_versions_allow(running, docker, monkeypatch):
     monkeypatch.setattr("broker.host.layout.RELOAD_SECONDS", 5)
     old = running.passwords["sentient_api_prod"]
     pid = int(docker("inspect", "--format", "{{.State.Pid}}", running.broker.container))
@@ -248,7 +248,7 @@ def test_a_broker_that_hangs_is_left_what_both_versions_allow(running, docker, m
         os.kill(pid, signal.SIGCONT)
 
     assert done.returncode != 0
-    assert "could not be verified: the broker could not be asked for 5 seconds" in done.stderr
+    assert "could not be verified: the broker did not answer for 5 seconds" in done.stderr
     running.await_answer()
     assert not logs_in(running, old)
     assert not logs_in(running, "of-whoever-visits", gone)
@@ -258,8 +258,8 @@ def test_a_broker_that_hangs_is_left_what_both_versions_allow(running, docker, m
     assert logs_in(running, "of-whoever-visits", comes)
 
 
-def test_two_at_once_take_turns(running):
-    """One lock: the second waits for the first, and both end well."""
+def test_concurrent_runs_wait_for_the_lock(running):
+    """The second run waits for the lock of the first, and both succeed."""
     change(running, 2)
     text = host_scripts("lib/put_files.sh", "commands/apply_configuration.sh")
     way = transport(running.broker.host)

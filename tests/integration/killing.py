@@ -1,4 +1,4 @@
-"""A script of ``host/`` that is killed with -9 before one of its steps, its children with it."""
+"""Run a script of ``host/`` and kill it, with its children, before one of its steps."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ exec {real} "$@"
 
 
 def put_before(folder: Path, name: str, text: str = SHIM) -> None:
-    """Put *text* before the real program of that *name*, for runs with *folder* as their shims."""
+    """Write a shim *name* into *folder* that runs before the real program."""
     shim = folder / name
-    real = {each: shutil.which(each) for each in (name, "find", "sha1sum")}
+    real = {program: shutil.which(program) for program in (name, "find", "sha1sum")}
     shim.write_text(
         text.format(name=name, real=real[name], find=real["find"], sha1sum=real["sha1sum"])
     )
@@ -45,7 +45,7 @@ def put_before(folder: Path, name: str, text: str = SHIM) -> None:
 
 
 def owners_here(folder: Path) -> None:
-    """Run on this machine what a folder's owner does, so that its steps come to the shims, too."""
+    """Run the scripts of ``as_owner`` on this machine, so that their steps reach the shims, too."""
     docker = folder / "docker"
     docker.write_text(f'#!/bin/sh\n{OWNER_CONTAINERS}\nexec {shutil.which("docker")} "$@"\n')
     docker.chmod(0o755)
@@ -61,9 +61,9 @@ def run(
     journal_of: str = "",
 ) -> tuple[int, int, str]:
     """
-    Run *scripts* in a process group of their own; return exit code, steps, what they said.
+    Run *scripts* in their own process group; return exit code, number of steps and output.
 
-    Before each step, what it is and what a folder *journal_of* holds is noted for `moments`.
+    Before every step, its command and the state of *journal_of* are recorded for `moments`.
     """
     journal = shims / "journal"
     shutil.rmtree(journal, ignore_errors=True)
@@ -85,23 +85,23 @@ def run(
             "KILL_AT": str(kill_at),
             "JOURNAL": str(journal) if journal_of else "",
             "JOURNAL_OF": journal_of,
-            # A shim counts in a file of root's, and ends processes of root's.
+            # A shim counts in a file of root, and kills processes of root.
             "OWNER_CAPS": "+kill,+dac_override",
         },
     )
-    said, _ = process.communicate(render_stdin(text, calls).encode(), timeout=600)
+    output, _ = process.communicate(render_stdin(text, calls).encode(), timeout=600)
     steps, code = int(count.read_text()), process.returncode
-    # A kill that does not work would let every test of it pass.
-    assert (code == -signal.SIGKILL) == (0 < kill_at <= steps), said.decode()
-    return code, steps, said.decode()
+    # If the kill did not work, every test of it would pass.
+    assert (code == -signal.SIGKILL) == (0 < kill_at <= steps), output.decode()
+    return code, steps, output.decode()
 
 
 def moments(shims: Path, *, beside: tuple[str, ...] = ()) -> list[int]:
     """
-    Return the steps of the run with a journal before which a kill leaves what none before it did.
+    Return the steps of the recorded run before which a kill leaves a new state.
 
-    Between two others nothing has changed: not the folder, and the step was no change of Docker's.
-    Files of which the path holds one of *beside* are left out.
+    Other steps are skipped: neither the folder nor a container changed before them. Files whose
+    path contains one of *beside* are ignored.
     """
     journal = shims / "journal"
     steps = range(1, len(list(journal.glob("*.words"))) + 1)
@@ -122,8 +122,8 @@ def moments(shims: Path, *, beside: tuple[str, ...] = ()) -> list[int]:
 
 
 def _changes_containers(words: list[str]) -> bool:
-    """Whether a command is a ``docker -H SOCKET ...`` that does more than to ask."""
+    """Return whether a command is a ``docker -H SOCKET ...`` that changes something."""
     if words[0] != "docker":
         return False
-    asks = words[3] in ("image", "inspect", "logs") or (words[3] == "exec" and "kill" not in words)
-    return not asks
+    reads = words[3] in ("image", "inspect", "logs") or (words[3] == "exec" and "kill" not in words)
+    return not reads

@@ -1,4 +1,4 @@
-"""The simulator's verdicts are Mosquitto's own: the same cases asked of both, of either line."""
+"""The evaluator decides as Mosquitto does: random cases compared on both release lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from mqtt_packets import Connection, TurnedAway
+from mqtt_packets import Connection, LoginRefused
 from random_rules import ROOT, Login, Round, draw_round
 
 from broker.access.evaluate import Action, evaluate
@@ -44,14 +44,14 @@ sys_interval 1
 
 @dataclass(frozen=True)
 class Bench:
-    """A broker that takes one ACL file after another."""
+    """A broker that loads one ACL file after another."""
 
     port: int
     folder: Path
     signal: Callable[[], object]
 
-    def take(self, acl: str, users: Iterable[str]) -> str:
-        """Reload with *acl*; return root's password, which only the new files know."""
+    def load(self, acl: str, users: Iterable[str]) -> str:
+        """Reload with *acl*; return root's password, which is in the new files only."""
         password = secrets.token_hex(16)
         passwords = dict.fromkeys(users, PASSWORD) | {ROOT: password}
         ones = dict.fromkeys(passwords, "1")
@@ -61,22 +61,22 @@ class Bench:
         (self.folder / "acl").write_text(acl)
         self.signal()
         deadline = time.monotonic() + 120
-        while not self.lets_in(password):
-            assert time.monotonic() < deadline, "the broker did not take the new files"
+        while not self.admits_root(password):
+            assert time.monotonic() < deadline, "the broker did not load the new files"
             time.sleep(0.01)
         return password
 
-    def lets_in(self, password: str) -> bool:
+    def admits_root(self, password: str) -> bool:
         try:
             Connection(self.port, ROOT, password, "canary").close()
-        except (TurnedAway, OSError):
+        except (LoginRefused, OSError):
             return False
         return True
 
 
 @dataclass
 class Score:
-    """What was asked of one broker, and where it and the model disagree."""
+    """The answers of one broker, and its disagreements with the evaluator."""
 
     version: str
     answers: Counter[tuple[str, bool]] = field(default_factory=Counter)
@@ -86,8 +86,8 @@ class Score:
     def cases(self) -> int:
         return self.answers.total()
 
-    def hold(self, login: Login, action: Action, topic: str, *, broker: bool) -> None:
-        verdict = evaluate(
+    def compare(self, login: Login, action: Action, topic: str, *, broker: bool) -> None:
+        evaluation = evaluate(
             login.principal,
             action,
             topic,
@@ -95,11 +95,11 @@ class Score:
             version="2.0" if self.version.startswith("2.0") else "2.1",
         )
         self.answers[action, broker] += 1
-        if verdict.allowed != broker:
-            rules = [each.line for each in (*login.principal.topics, *login.principal.patterns)]
+        if evaluation.allowed != broker:
+            rules = [rule.line for rule in (*login.principal.topics, *login.principal.patterns)]
             self.disagreements.append(
                 f"{self.version}: {login.principal.name!r} as {login.client_id!r} {action} "
-                f"{topic!r}: broker {broker}, model {verdict}; rules {rules}"
+                f"{topic!r}: broker {broker}, model {evaluation}; rules {rules}"
             )
 
 
@@ -109,7 +109,7 @@ def bench(
     docker: Callable[..., str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Bench]]:
-    """``bench("trixie")``: a broker of that suite of Debian, which has no rules yet."""
+    """Return ``bench("trixie")``, which starts a broker of a Debian suite without rules."""
     started: list[str] = []
 
     def start(suite: str) -> Bench:
@@ -117,7 +117,7 @@ def bench(
         folder.chmod(0o755)
         for file, text in {"mosquitto.conf": CONF, "acl": "", "passwd": ""}.items():
             (folder / file).write_text(text)
-        name = f"verdicts-{secrets.token_hex(4)}"
+        name = f"evaluation-{secrets.token_hex(4)}"
         started.append(name)
         docker(
             *("run", "--detach", "--name", name, "--publish", "127.0.0.1::1883"),
@@ -128,17 +128,17 @@ def bench(
         return Bench(port, folder, lambda: docker("exec", name, "kill", "-HUP", "1"))
 
     yield start
-    for each in started:
-        docker("rm", "--force", "--volumes", each, check=False)
+    for name in started:
+        docker("rm", "--force", "--volumes", name, check=False)
 
 
 def ask(bench: Bench, asked: Round, score: Score) -> None:
-    """Put the round's questions to the broker, and its answers beside the model's."""
-    password = bench.take(asked.acl, [each.principal.name for each in asked.logins])
+    """Try a round on the broker and compare the answers with the evaluator."""
+    password = bench.load(asked.acl, [login.principal.name for login in asked.logins])
     for login in asked.logins:
         with Connection(bench.port, login.principal.name, PASSWORD, login.client_id) as client:
             for topic, code in zip(login.publishes, client.publish(login.publishes), strict=True):
-                score.hold(login, "publish", topic, broker=code != NOT_AUTHORIZED)
+                score.compare(login, "publish", topic, broker=code != NOT_AUTHORIZED)
     with Connection(bench.port, ROOT, password, "statistics") as client:
         _, of_the_broker = client.subscribe(["$SYS/#"])
     with ExitStack() as stack:
@@ -150,32 +150,30 @@ def ask(bench: Bench, asked: Round, score: Score) -> None:
             )
             codes, arrived = client.subscribe(login.subscribes)
             for filter_, code in zip(login.subscribes, codes, strict=True):
-                score.hold(login, "subscribe", filter_, broker=code < 128)
+                score.compare(login, "subscribe", filter_, broker=code < 128)
             clients.append((login, client, arrived))
         refused = [code for code in root.publish(asked.published) if code == NOT_AUTHORIZED]
-        assert not refused, "root may write all that anybody may"
+        assert not refused, "root may publish to all topics"
         for login, client, before in clients:
             arrived = before | client.arrived()
-            shared = any(each.startswith("$share/") for each in login.subscribes)
-            # A shared subscription gets nothing retained, and the broker's own topics are.
+            shared = any(filter_.startswith("$share/") for filter_ in login.subscribes)
+            # A shared subscription gets no retained messages, such as the broker's own topics.
             system = () if shared else sorted(of_the_broker)[::9]
             for topic in (*asked.published, *system):
-                if any(_reaches(each, topic) for each in login.subscribes):
-                    score.hold(login, "receive", topic, broker=topic in arrived)
+                if any(_subscription_matches(filter_, topic) for filter_ in login.subscribes):
+                    score.compare(login, "receive", topic, broker=topic in arrived)
                 else:
                     assert topic not in arrived, f"{topic} came without a subscription to it"
 
 
-def _reaches(filter_: str, topic: str) -> bool:
-    """Say whether a subscription is to *topic*; a shared one is never to one with a ``$``."""
+def _subscription_matches(filter_: str, topic: str) -> bool:
+    """Return whether a subscription matches *topic*; a shared one never matches a ``$`` topic."""
     if filter_.startswith("$share/"):
         return not topic.startswith("$") and matches(filter_.split("/", 2)[2], topic)
     return matches(filter_, topic)
 
 
-def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(
-    bench, fallback_image, tell
-):
+def test_evaluator_and_broker_agree_on_random_cases(bench, fallback_image, tell):
     scores = []
     for suite in SUITES:
         version = fallback_image(suite).partition(":")[2].partition("-")[0]
@@ -183,14 +181,14 @@ def test_ten_thousand_random_cases_a_version_get_the_verdict_of_the_model(
         for _ in range(ROUNDS):
             ask(broker, draw_round(random, users=USERS, topics=TOPICS), score)
         scores.append(score)
-    disagreements = [each for score in scores for each in score.disagreements]
-    parts = ", ".join(f"{each.version}: {each.cases:,}" for each in scores)
-    total = sum(each.cases for each in scores)
-    tell(f"{total:,} cases (seed {SEED}): {len(disagreements)} disagreements ({parts})")
+    disagreements = [disagreement for score in scores for disagreement in score.disagreements]
+    cases = ", ".join(f"{score.version}: {score.cases:,}" for score in scores)
+    total = sum(score.cases for score in scores)
+    tell(f"{total:,} cases (seed {SEED}): {len(disagreements)} disagreements ({cases})")
     assert disagreements == []
     for score in scores:
         assert score.cases >= ENOUGH
-        # Both halves, often enough to mean something; a subscription is never refused.
+        # Enough cases with either answer; the broker never refuses a subscription.
         for action in ("publish", "receive"):
             for answer in (True, False):
                 assert score.answers[action, answer] > 1_000, score.answers

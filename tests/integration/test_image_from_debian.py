@@ -1,4 +1,4 @@
-"""What is built from Debian's packages runs as the official image does, on both release lines."""
+"""The fallback image of Debian's packages runs like the official image, on both release lines."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def image(suite: str, fallback_image) -> str:
 
 @pytest.fixture(scope="module")
 def broker(image: str, docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A hardened container of the image, with one user, on ports of loopback."""
+    """Start a hardened container with one user on loopback ports; return its name."""
     config = tmp_path_factory.mktemp("config")
     salt = b"twelve bytes"
     digest = hashlib.pbkdf2_hmac("sha512", PASSWORD.encode(), salt, 101, 64)
-    encoded = [base64.b64encode(each).decode() for each in (salt, digest)]
+    encoded = [base64.b64encode(value).decode() for value in (salt, digest)]
     (config / "mosquitto.conf").write_text(CONFIG)
     (config / "passwd").write_text(f"alice:$7$101${encoded[0]}${encoded[1]}\n")
     for path in (config, *config.iterdir()):
         os.chown(path, 1883, 1883)
         path.chmod(0o700 if path.is_dir() else 0o600)
-    name = f"accepted-{uuid.uuid4().hex[:8]}"
+    name = f"integration-{uuid.uuid4().hex[:8]}"
     docker(
         *("run", "--detach", "--name", name, *HARDENED),
         *("--volume", f"{config}:/mosquitto/config:ro"),
@@ -64,7 +64,7 @@ def broker(image: str, docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def login(docker, broker: str, port: int, transport: str, password: str) -> str:
-    """Log in from outside the container; return what the broker made of it."""
+    """Log in from outside the container; return the broker's answer."""
     published = int(docker("port", broker, f"{port}/tcp").rsplit(":", 1)[1])
     answered = threading.Event()
     answers: list[str] = []
@@ -93,19 +93,19 @@ def login(docker, broker: str, port: int, transport: str, password: str) -> str:
     pytest.fail(f"no answer; the broker says: {docker('logs', broker, check=False)}")
 
 
-def test_it_is_the_version_that_its_name_says(docker, suite: str, image: str) -> None:
-    said = docker("run", "--rm", image, "mosquitto", "-h", check=False)
-    assert said.startswith(f"mosquitto version {SUITES[suite]}\n")
+def test_version_is_that_of_its_name(docker, suite: str, image: str) -> None:
+    output = docker("run", "--rm", image, "mosquitto", "-h", check=False)
+    assert output.startswith(f"mosquitto version {SUITES[suite]}\n")
     assert image == f"localhost/mosquitto-from-debian:{SUITES[suite]}-{suite}"
 
 
-def test_nobody_mistakes_it_for_the_official_one(docker, image: str) -> None:
+def test_labels_tell_it_from_the_official_image(docker, image: str) -> None:
     labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
     assert labels["sentient-mqtt.stand-in"] == "eclipse-mosquitto"
     assert "not the official one" in labels["org.opencontainers.image.description"]
 
 
-def test_it_is_run_as_the_official_one_is(docker, image: str) -> None:
+def test_command_volumes_and_ports_are_those_of_the_official_image(docker, image: str) -> None:
     config = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image))
     assert config["Cmd"] == ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]
     assert sorted(config["Volumes"]) == ["/mosquitto/data", "/mosquitto/log"]
@@ -113,10 +113,12 @@ def test_it_is_run_as_the_official_one_is(docker, image: str) -> None:
     assert not config.get("User")
 
 
-def test_paths_and_owners_are_those_of_the_official_one(docker, image: str) -> None:
+def test_paths_and_owners_are_those_of_the_official_image(docker, image: str) -> None:
     folders = ("/mosquitto", "/mosquitto/config", "/mosquitto/data", "/mosquitto/log")
-    said = docker("run", "--rm", image, "stat", "-c", "%n %U:%G %u:%g", *folders)
-    assert said.split("\n")[:-1] == [f"{each} mosquitto:mosquitto 1883:1883" for each in folders]
+    output = docker("run", "--rm", image, "stat", "-c", "%n %U:%G %u:%g", *folders)
+    assert output.split("\n")[:-1] == [
+        f"{folder} mosquitto:mosquitto 1883:1883" for folder in folders
+    ]
     found = docker("run", "--rm", image, "sh", "-c", 'id mosquitto; echo "$HOME"; stat -c %a /tmp')
     assert found == "uid=1883(mosquitto) gid=1883(mosquitto) groups=1883(mosquitto)\n/root\n1777\n"
 
@@ -125,26 +127,26 @@ def test_paths_and_owners_are_those_of_the_official_one(docker, image: str) -> N
     "tool",
     ["sh", "cat", "kill", "chroot", "stat", "mosquitto_sub", "mosquitto_pub", "mosquitto_rr"],
 )
-def test_the_tools_that_people_exec_are_there(docker, image: str, tool: str) -> None:
+def test_common_tools_are_installed(docker, image: str, tool: str) -> None:
     assert docker("run", "--rm", image, "sh", "-c", f"command -v {tool}").strip()
 
 
-def test_nothing_in_it_becomes_root_or_tells_where_it_was_built(docker, image: str) -> None:
+def test_image_has_no_setuid_files_and_no_mirror_address(docker, image: str) -> None:
     assert docker("run", "--rm", image, "find", "/", "-xdev", "-perm", "/6000") == ""
     files = docker("run", "--rm", image, "find", "/etc/apt", "/var/lib/apt", "/var/cache/apt")
     assert "sources.list\n" not in files
     assert ".deb\n" not in files
 
 
-def test_scanners_find_its_packages(docker, suite: str, image: str) -> None:
+def test_package_list_is_readable_by_scanners(docker, suite: str, image: str) -> None:
     control = docker("run", "--rm", image, "cat", "/var/lib/dpkg/status.d/mosquitto")
     assert f"\nVersion: {SUITES[suite]}-" in control
     packages = docker("run", "--rm", image, "ls", "/var/lib/dpkg/status.d").split()
-    assert any(each.startswith("libssl") for each in packages)
+    assert any(package.startswith("libssl") for package in packages)
 
 
-def test_without_a_configuration_it_answers_on_its_own_loopback_only(docker, image: str) -> None:
-    name = f"accepted-{uuid.uuid4().hex[:8]}"
+def test_default_configuration_listens_on_loopback_only(docker, image: str) -> None:
+    name = f"integration-{uuid.uuid4().hex[:8]}"
     docker("run", "--detach", "--name", name, image)
     try:
         deadline = time.monotonic() + 90
@@ -161,7 +163,7 @@ def test_without_a_configuration_it_answers_on_its_own_loopback_only(docker, ima
 
 
 @pytest.mark.parametrize(("port", "transport"), [(1883, "tcp"), (9001, "websockets")])
-def test_hardened_it_lets_in_who_has_a_password_and_nobody_else(
+def test_hardened_container_admits_only_the_right_password(
     docker, broker: str, port: int, transport: str
 ) -> None:
     assert login(docker, broker, port, transport, PASSWORD) == "Success"
@@ -171,7 +173,7 @@ def test_hardened_it_lets_in_who_has_a_password_and_nobody_else(
     }
 
 
-def test_hardened_it_has_no_user_and_no_capability_to_spare(docker, broker: str) -> None:
+def test_hardened_container_has_no_capabilities(docker, broker: str) -> None:
     status = docker("exec", broker, "cat", "/proc/1/status")
     found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert found["Uid"].split() == ["1883"] * 4
@@ -180,7 +182,7 @@ def test_hardened_it_has_no_user_and_no_capability_to_spare(docker, broker: str)
     assert "Read-only file system" in docker("exec", broker, "touch", "/etc/x", check=False)
 
 
-def test_hardened_it_keeps_its_data_where_the_volume_is(docker, broker: str) -> None:
+def test_hardened_container_saves_into_its_volume(docker, broker: str) -> None:
     docker("exec", broker, "kill", "-USR1", "1")
     deadline = time.monotonic() + 90
     while "mosquitto.db" not in docker("exec", broker, "ls", "/mosquitto/data"):
@@ -188,7 +190,7 @@ def test_hardened_it_keeps_its_data_where_the_volume_is(docker, broker: str) -> 
         time.sleep(0.2)
 
 
-def test_the_recipe_names_no_mirror() -> None:
+def test_recipe_names_no_mirror() -> None:
     folder = Path(__file__).parents[2] / "images"
-    text = "".join(each.read_text() for each in sorted(folder.iterdir()))
+    text = "".join(path.read_text() for path in sorted(folder.iterdir()))
     assert set(re.findall(r"https?://[a-z][^ }\"']+", text)) == set()

@@ -1,4 +1,4 @@
-"""Mosquitto itself, of either release line, on what we render and as the component starts it."""
+"""Fixtures with a real Mosquitto of both release lines, started on rendered files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Change = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Running:
-    """A broker in a container, and what its next change of files would write."""
+    """A broker in a container, and the settings and passwords for its next change of files."""
 
     settings: Settings
     passwords: dict[str, str]
@@ -62,7 +62,7 @@ class Running:
     def script(
         self, names: str, action: str, calls: list[ScriptCall]
     ) -> subprocess.CompletedProcess[str]:
-        """Run scripts of ``host/``, one after the other, as the program does."""
+        """Run scripts of ``host/``, one after the other, in one shell."""
         text = host_scripts(*names.split())
         way = transport(self.broker.host)
         return subprocess.run(
@@ -75,13 +75,11 @@ class Running:
         )
 
     def apply_calls(self, *, acl: str | None = None) -> list[ScriptCall]:
-        """
-        Return the calls of host/commands/apply_configuration.sh for what the settings say now.
-        """
+        """Return the calls of host/commands/apply_configuration.sh for the present settings."""
         hashes = hash_generated(
             self.passwords,
             seed="seed",
-            generations={each: self.generations.get(each, "1") for each in self.passwords},
+            generations={name: self.generations.get(name, "1") for name in self.passwords},
             iterations=self.broker.passwords.iterations,
         )
         files = configuration_files(
@@ -96,13 +94,13 @@ class Running:
         return apply_calls(self.broker, "unix:///var/run/docker.sock", self.image, files)
 
     def put_files(self, *, acl: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Put the files in place; *acl* stands for the text that a defect of ours might make."""
+        """Put the files in place; *acl* replaces the rendered rules, for tests of invalid ones."""
         return self.script(
             "lib/put_files.sh commands/apply_configuration.sh", "apply", self.apply_calls(acl=acl)
         )
 
     def put_certificates(self, action: str = "apply") -> subprocess.CompletedProcess[str]:
-        """Put the listeners' certificates in place, where there are any, as the program does."""
+        """Put the certificates of the listeners in place, if there are any."""
         calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1", {})
         return self.script(
             (
@@ -126,7 +124,7 @@ class Running:
         self.await_answer()
 
     def container(self, *more: str, conf: str = "") -> list[str]:
-        """Return the words that make the container, with *more* options before its image."""
+        """Return the arguments of ``docker`` that start the container, with *more* options."""
         folders = self.broker.folders
         mounts = (
             f"{folders.config}:/mosquitto/config:ro",
@@ -137,20 +135,20 @@ class Running:
             *("run", "--detach", "--name", self.broker.container, "--restart", "unless-stopped"),
             *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
             *("--user", "1883:1883", "--ulimit", f"nofile={self.broker.limits.descriptors}"),
-            *(word for each in mounts for word in ("--volume", each)),
+            *(word for mount in mounts for word in ("--volume", mount)),
             *("--label", f"sentient-mqtt.reserved={self.broker.reserved_port}"),
-            *(word for each in health_environment() for word in ("--env", each)),
+            *(word for variable in health_environment() for word in ("--env", variable)),
             *(
                 word
-                for each in self.broker.listeners.values()
-                for word in ("--publish", f"127.0.0.1:{each.port}:{each.port}")
+                for listener in self.broker.listeners.values()
+                for word in ("--publish", f"127.0.0.1:{listener.port}:{listener.port}")
             ),
             *(*more, self.image, "/usr/sbin/mosquitto", "-c"),
             f"/mosquitto/config/{conf or self.broker.files.conf}",
         ]
 
     def replace(self) -> None:
-        """Put another container in the place of this one, as the Docker provider does."""
+        """Replace the container, as the Docker provider does."""
         self.docker("stop", "--time", "30", self.broker.container)
         self.docker("rm", self.broker.container)
         self.docker(*self.container())
@@ -161,7 +159,7 @@ class Running:
         ).strip()
 
     def await_answer(self) -> None:
-        """Wait until somebody is let in."""
+        """Wait until the broker admits a user."""
         name = next(iter(self.settings.users))
         deadline = time.monotonic() + 120
         while True:
@@ -187,7 +185,7 @@ class Running:
 
     def files(self) -> dict[str, bytes]:
         folder = Path(self.broker.folders.config)
-        return {str(each): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+        return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 Start = Callable[..., Running]
@@ -195,13 +193,13 @@ Start = Callable[..., Running]
 
 @pytest.fixture(scope="session", params=SUITES)
 def line(request: pytest.FixtureRequest) -> str:
-    """A release line of Mosquitto."""
+    """Return a release line of Mosquitto."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def image(line: str, fallback_image: Callable[[str], str]) -> str:
-    """An image of that line."""
+    """Return an image of that release line."""
     name = fallback_image(SUITES[line])
     assert f":{line}." in name
     return name
@@ -212,9 +210,9 @@ def start(
     image: str, docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Start]:
     """
-    ``start(change)``: a broker of Pulumi.prod.yaml, after *change*, that answers.
+    Return ``start(change)``, which starts a broker of Pulumi.prod.yaml after *change*.
 
-    Only what a second broker on the same machine can't share is moved: ports and folders.
+    Only ports and folders differ, because two brokers on one machine can't share them.
     """
     started: list[Running] = []
 
@@ -223,28 +221,28 @@ def start(
     ) -> Running:
         settings = settings_on_this_machine(tmp_path_factory.mktemp("broker"), change)
         users = [*settings.users, settings.broker.health.user]
-        given = {each: (passwords or {}).get(each) or secrets.token_urlsafe(24) for each in users}
+        given = {user: (passwords or {}).get(user) or secrets.token_urlsafe(24) for user in users}
         running = Running(settings, given, docker, image)
         started.append(running)
         running.start()
         return running
 
     yield made
-    for each in started:
-        docker("rm", "--force", "--volumes", each.broker.container, check=False)
-        if each.broker.tls_listeners:
-            # The only thing of a broker that lies outside the test's own folder.
-            each.put_certificates("remove")
+    for running in started:
+        docker("rm", "--force", "--volumes", running.broker.container, check=False)
+        if running.broker.tls_listeners:
+            # The only files of a broker outside the test's own folder.
+            running.put_certificates("remove")
 
 
 def settings_on_this_machine(folder: Path, change: Change) -> Settings:
     content = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())
     raw = {key.partition(":")[2]: value for key, value in content["config"].items()}
     raw = copy.deepcopy(raw)
-    raw["broker"]["container"] = f"accepted-{secrets.token_hex(4)}"
-    raw["broker"]["folders"] = {each: str(folder / each) for each in ("config", "data", "log")}
+    raw["broker"]["container"] = f"integration-{secrets.token_hex(4)}"
+    raw["broker"]["folders"] = {name: str(folder / name) for name in ("config", "data", "log")}
     raw["broker"]["backups"]["folder"] = str(folder / "backups")
-    # Of a user that a change may take out: tests/accepted/test_exporter.py declares its own.
+    # A change may remove its user; tests/integration/test_exporter.py declares its own.
     del raw["broker"]["monitoring"]
     for listener in raw["broker"]["listeners"].values():
         listener["port"] = free_port()

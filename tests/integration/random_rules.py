@@ -1,4 +1,4 @@
-"""Random users, rules and topics, drawn so that about half of what is asked is allowed."""
+"""Random users, rules and topics, drawn so that about half of the requests are allowed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from random import Random
 from broker.access.rules import Principal, Rule
 
 ROOT = "root"
-"""May write all that anybody may write; what it publishes is what the others receive."""
+"""A user with write access to all topics; it publishes what the others receive."""
 ROOTS = ("#", "$SYS/#", "$foo/#", "$SYSTEM/#", "$SYS-x/#", "$other/#")
 
-# Names that are levels too, so that `topic` rules and patterns meet; the last are names that a
-# stack file can't declare, and a password file can hold.
+# Names that are also levels, so that `topic` rules and patterns match the same topics. A stack file
+# can't declare the last ones, but a password file can have them.
 NAMES = ("a", "b", "c", "room", "ctl1", "ctl12", "_x", "anna@home", "a/b", "c+", "nobody#")
 CLIENT_IDS = ("a", "b", "ctl1", "a/b", "b/", "/", "$foo", "$SYS", "%u", "%c", "x+", "#", "é z")
 LEVELS = ("a", "b", "c", "room", "ctl1", "ctl.2", "x y", "é", "%u", "%")
@@ -24,7 +24,7 @@ BRIDGE_STATE = r"\$SYS/broker/connection/[^/]*/state"
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """One user as a client: who, under which id, and what it asks for."""
+    """A user as a client: its rules, its client id and its requests."""
 
     principal: Principal
     client_id: str
@@ -34,16 +34,16 @@ class Login:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One ACL file, and what is asked of a broker that has it."""
+    """An ACL file, and the requests to a broker that has it."""
 
     acl: str
     logins: tuple[Login, ...]
     published: tuple[str, ...]
-    """By root, for the others to receive."""
+    """Topics that root publishes to."""
 
 
 def draw_round(random: Random, *, users: int, topics: int) -> Round:
-    """Draw *users* with *topics* to publish to each, and as many that root publishes."""
+    """Draw *users*, with *topics* per user to publish to, and as many for root."""
     patterns = tuple(_rule(random, "pattern") for _ in range(random.choice((0, 1, 2, 4))))
     principals = []
     for index in range(users):
@@ -53,8 +53,8 @@ def draw_round(random: Random, *, users: int, topics: int) -> Round:
             again = Rule(kind="topic", access=_access(random), filter=random.choice(rules).filter)
             rules = (*rules, again)
         principals.append(Principal(name=name, topics=rules, patterns=patterns))
-    # Client ids are the clients' own choice, but no two may be there at the same time.
-    ids = random.sample((*CLIENT_IDS, *(f"client{each}" for each in range(users))), users)
+    # Client ids must be unique among the connected clients.
+    ids = random.sample((*CLIENT_IDS, *(f"client{number}" for number in range(users))), users)
     logins = tuple(
         _login(random, user, client_id, principals, topics)
         for user, client_id in zip(principals, ids, strict=True)
@@ -64,14 +64,14 @@ def draw_round(random: Random, *, users: int, topics: int) -> Round:
     return Round(
         acl=_acl(random, principals, patterns),
         logins=logins,
-        published=tuple(dict.fromkeys(each for each in published if root_may_publish(each)))[
+        published=tuple(dict.fromkeys(topic for topic in published if root_may_publish(topic)))[
             :topics
         ],
     )
 
 
 def root_may_publish(topic: str) -> bool:
-    """$SYS is the broker's own but for a bridge's state, $share no topic, and # not for $."""
+    """Return whether root may publish to *topic*: the broker reserves ``$SYS`` and ``$share``."""
     first = topic.split("/", maxsplit=1)[0]
     if first.startswith("$SYS"):
         return re.fullmatch(BRIDGE_STATE, topic) is not None
@@ -91,19 +91,19 @@ def _login(
             stranger = random.choice(others)
             rule = random.choice((*_rules(stranger), _rule(random, "topic")))
             publishes.append(_topic_near(random, rule, asked))
-    everything = ("#", *(each for each in ROOTS if each != "#"))
+    everything = ("#", *(filter_ for filter_ in ROOTS if filter_ != "#"))
     subscribes = random.choice(
         (
             everything,
             ("+/#", *everything[1:]),
-            tuple(f"$share/only{others.index(user)}/{each}" for each in everything),
+            tuple(f"$share/only{others.index(user)}/{filter_}" for filter_ in everything),
             (
                 "+/+",
                 "+",
                 "$foo/+",
-                *(each for _ in range(2) if (each := _filter(random))[:6] != "$share"),
+                *(filter_ for _ in range(2) if (filter_ := _filter(random))[:6] != "$share"),
             ),
-            (*(each.filter for each in near if not each.filter.startswith("$share")), "a/#"),
+            (*(rule.filter for rule in near if not rule.filter.startswith("$share")), "a/#"),
         )
     )
     return Login(
@@ -134,7 +134,7 @@ def _filter(random: Random, *, pattern: bool = False) -> str:
     levels = [random.choice(LEVELS[:6]) for _ in range(random.choice((1, 1, 2, 2, 3, 4)))]
     if random.random() < 0.2:
         levels[0] = random.choice(SYSTEM)
-    levels = ["+" if random.random() < 0.25 else each for each in levels]
+    levels = ["+" if random.random() < 0.25 else level for level in levels]
     if pattern:
         for _ in range(random.choice((0, 1, 1, 2))):
             levels[random.randrange(len(levels))] = random.choice(("%u", "%u", "%c"))
@@ -144,7 +144,7 @@ def _filter(random: Random, *, pattern: bool = False) -> str:
 
 
 def _topic_near(random: Random, rule: Rule, login: Login) -> str:
-    """Return a topic that the rule speaks of, or one that it just misses."""
+    """Return a topic that the rule matches, or nearly matches."""
     levels: list[str] = []
     for level in rule.filter.split("/"):
         match level:
@@ -170,7 +170,7 @@ def _topic_near(random: Random, rule: Rule, login: Login) -> str:
 
 
 def _near_name(random: Random, name: str) -> str:
-    """Return a name, or its beginning, or one that begins so, or another."""
+    """Return *name*, a prefix of it, one with that prefix, or another name."""
     return random.choice((name, name, name, name[:-1], name[:1], f"{name}1", random.choice(LEVELS)))
 
 
@@ -179,17 +179,17 @@ def _level(random: Random) -> str:
 
 
 def _acl(random: Random, principals: Iterable[Principal], patterns: Iterable[Rule]) -> str:
-    """Return an ACL file: blocks torn in two, and patterns anywhere between them, in order."""
+    """Return an ACL file with split user blocks and with patterns between them, in order."""
     pieces: list[list[str]] = []
     for user in principals:
         if user.topics:
             cut = random.randint(0, len(user.topics))
             pieces.extend(
-                [f"user {user.name}", *(rule.line for rule in part)]
-                for part in (user.topics[:cut], user.topics[cut:])
+                [f"user {user.name}", *(rule.line for rule in rules)]
+                for rules in (user.topics[:cut], user.topics[cut:])
             )
     between = sorted(random.sample(range(len(pieces) * 9), len(tuple(patterns))))
     for place, rule in reversed(list(zip(between, patterns, strict=True))):
         pieces.insert(place // 9, [rule.line])
-    pieces.append([f"user {ROOT}", *(f"topic readwrite {each}" for each in ROOTS)])
+    pieces.append([f"user {ROOT}", *(f"topic readwrite {filter_}" for filter_ in ROOTS)])
     return "".join(f"{line}\n" for piece in pieces for line in piece)

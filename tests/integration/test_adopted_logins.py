@@ -1,4 +1,4 @@
-"""What a hand-made site has is taken over as it is: Mosquitto lets its clients in as before."""
+"""Adopted users log in to a real Mosquitto with their previous passwords and rights."""
 
 import pytest
 from conftest import SUITES
@@ -28,7 +28,7 @@ ACL = (
 
 @pytest.fixture(scope="module")
 def passwd(docker, fallback_image):
-    """A password file that Mosquitto's own tool wrote, one line in each of its two forms."""
+    """Return a password file of mosquitto_passwd with both of its hash formats."""
     script = (
         'mosquitto_passwd -H sha512 -c -b /tmp/p old "$1" && '
         'mosquitto_passwd -H sha512-pbkdf2 -b /tmp/p newer "$2" && cat /tmp/p'
@@ -42,7 +42,7 @@ def passwd(docker, fallback_image):
 
 @pytest.fixture(scope="module")
 def running(start, passwd):
-    """A broker whose users and rules are those of the hand-made files."""
+    """Return a broker with the users and rules of the adopted files."""
     assert "old:$6$" in passwd
     assert "newer:$7$" in passwd
     texts = {"mosquitto.conf": CONF, "passwd": passwd, "acl": ACL}
@@ -61,17 +61,17 @@ def running(start, passwd):
     return running
 
 
-def test_everybody_logs_in_with_the_password_that_they_have(running):
+def test_users_log_in_with_their_previous_password(running):
     for name, password in PASSWORDS.items():
         Client(running.port, name, password).close()
 
 
-def test_and_with_no_other(running):
+def test_other_passwords_are_refused(running):
     for name in PASSWORDS:
         assert login_error(running.port, name, "another") == "Not authorized"
 
 
-def test_they_may_what_they_might_before_and_no_more(running):
+def test_users_have_exactly_their_previous_rights(running):
     with (
         Client(running.port, "newer", PASSWORDS["newer"]) as newer,
         Client(running.port, "old", PASSWORDS["old"]) as old,
@@ -82,5 +82,5 @@ def test_they_may_what_they_might_before_and_no_more(running):
         assert newer.publish("paragon/room/events/x", "not for old") != DENIED
         assert newer.publish("paragon/room/status/x", "for old") == "Success"
         old.got("paragon/room/status/x", "for old")
-        assert {each.text for each in old.received} == {"for old"}
+        assert {message.text for message in old.received} == {"for old"}
         assert old.publish("paragon/room/status/x") == DENIED
