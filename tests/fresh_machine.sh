@@ -71,6 +71,8 @@ unshare --mount --pid --fork --ipc --uts sh -eu -c '
   root=$1 go=$2
   shift 2
   mount --make-rprivate /
+  # Docker needs a mount point for "/".
+  mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"
