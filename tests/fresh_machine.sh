@@ -71,7 +71,6 @@ unshare --mount --pid --fork --ipc --uts sh -eu -c '
   root=$1 go=$2
   shift 2
   mount --make-rprivate /
-  # Docker needs a mount point for "/".
   mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount --rbind /sys "$root/sys"
@@ -83,9 +82,13 @@ unshare --mount --pid --fork --ipc --uts sh -eu -c '
   fi
   path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin${go:+:$go/bin}
   [ $# -gt 0 ] || set -- "make up && make test"
-  exec chroot "$root" env -i HOME=/root PATH="$path" LC_ALL=C.UTF-8 TERM="${TERM:-dumb}" \
-    ${GOPROXY:+"GOPROXY=$GOPROXY"} \
-    ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
-    ${no_proxy:+"no_proxy=$no_proxy"} \
+  # Not chroot: runc would mount the folders of a container at wrong paths.
+  cd "$root"
+  mkdir -p old
+  pivot_root . old
+  umount -l /old
+  exec env -i HOME=/root PATH="$path" LC_ALL=C.UTF-8 TERM="${TERM:-dumb}" \
+    ${GOPROXY:+"GOPROXY=$GOPROXY"} ${http_proxy:+"http_proxy=$http_proxy"} \
+    ${https_proxy:+"https_proxy=$https_proxy"} ${no_proxy:+"no_proxy=$no_proxy"} \
     sh -c "cd /root/sentient-mqtt && $*"
 ' sh "$root" "$go" "$@"
