@@ -42,8 +42,13 @@ def require_state(stack: Stack) -> None:
 
 def has_state(stack: Stack, environ: Mapping[str, str]) -> bool:
     """Return whether a folder on this machine has a state of *stack*, even an empty one."""
+    return checkpoint(stack, environ) is not None
+
+
+def checkpoint(stack: Stack, environ: Mapping[str, str]) -> Path | None:
+    """Return the file of the state of *stack*, if it is in a folder on this machine."""
     folder = state_folder(stack.name, environ)
-    return folder is not None and _checkpoint(folder, stack.name) is not None
+    return None if folder is None else _checkpoint(folder, stack.name)
 
 
 def not_up_yet(name: str, user: str = "") -> NotPerformedError:

@@ -51,11 +51,16 @@ class Pulumi:
             "PATH": os.pathsep.join([*first, os.environ.get("PATH", "")]),
         }
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of ``pulumi``."""
+        return {**os.environ, **self.additions}
+
     def run(self, *words: str, check: bool = True) -> int:
         """Run ``pulumi`` with *words* in front of the person, and return its exit code."""
         with self._file_as_it_was():
             code = subprocess.run(
-                self._argv(words), cwd=ROOT, env={**os.environ, **self.additions}, check=False
+                self._argv(words), cwd=ROOT, env=self.environ, check=False
             ).returncode
         if check and code:
             raise CommandError(f"pulumi {words[0]} failed; its message is above.")
@@ -67,7 +72,7 @@ class Pulumi:
             done = subprocess.run(
                 self._argv(words),
                 cwd=ROOT,
-                env={**os.environ, **self.additions},
+                env=self.environ,
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -92,7 +97,7 @@ class Pulumi:
 
     def _is_selected(self) -> bool:
         """Tell whether nothing is left for `pulumi stack select`, which takes half a second."""
-        environ = {**os.environ, **self.additions}
+        environ = self.environ
         home = environ.get("PULUMI_HOME") or Path(environ.get("HOME") or Path.home(), ".pulumi")
         digest = sha1(str(ROOT / "Pulumi.yaml").encode()).hexdigest()  # noqa: S324 (Pulumi's own)
         file = Path(home, "workspaces", f"{PROJECT}-{digest}-workspace.json")

@@ -27,22 +27,31 @@ def add_to(app: typer.Typer) -> None:
     )
 
 
-def up(stack: StackOption = "dev", *, yes: YesOption = False, json: JsonOption = False) -> None:
+def up(
+    stack: StackOption = "dev",
+    *,
+    yes: YesOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run Pulumi even if nothing changed since the last up.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """
     Create the broker, or change it to what the stack file declares.
 
-    A second run changes nothing. For the stack dev there is no question; for any other, Pulumi
-    shows its preview and asks.
+    A second run changes nothing: it looks at the host and logs in to the broker. Pulumi runs only
+    if the stack file, the program, the state or the host differ from what they were after the last
+    `up`. For the stack dev there is no question; for any other, Pulumi shows its preview and asks.
 
-    JSON: stack, container, image, endpoints; expectations or expectationsNotAsked, and checks,
-    where the stack file declares them.
+    JSON: stack, unchanged, container, image, endpoints; expectations or expectationsNotAsked, and
+    checks, where the stack file declares them.
     """
     from cli.lifecycle.up import bring_up
     from cli.stack import Stack
     from cli.terminal import json_result
 
     with json_result(enabled=json) as result:
-        bring_up(Stack.read(stack), sure=yes, result=result)
+        bring_up(Stack.read(stack), sure=yes, force=force, result=result)
 
 
 def preview(stack: StackOption = "dev", *, json: JsonOption = False) -> None:

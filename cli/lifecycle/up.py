@@ -14,6 +14,7 @@ from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.access.expectations import as_data, ask_all, render, require_held
 from cli.lifecycle.status import require_login
+from cli.lifecycle.unchanged import record_up, same_up
 from cli.mqtt_client import UnreachableError
 from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
@@ -21,11 +22,12 @@ from cli.stack import Stack
 from cli.terminal import print_lines
 
 
-def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
+def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -> None:
     """
     Prepare the machine, run `pulumi up`, log in to the broker, and print how clients log in.
 
-    *sure*: no question is asked. *result* is filled step by step: endpoints, expectations, checks.
+    Pulumi is not started if it would change nothing, unless *force*. *sure*: no question is asked.
+    *result* is filled step by step: endpoints, expectations, checks.
 
     Raises:
         CommandError: a step failed, the broker does not answer, or a check failed.
@@ -35,20 +37,23 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
     broker = stack.settings.broker
 
     pulumi = Pulumi.ready(stack)
-    daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
-    image = ensure_image(broker.image, daemon, allow_fallback=broker.allow_stand_in)
-    if broker.monitoring is not None:
-        ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
-    pulumi.select()
-    # A stack whose state is on this machine is changed at once; for others Pulumi shows a preview
-    # and asks.
-    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
-    pulumi.run("up", "--stack", stack.name, *unasked)
-    require_login(stack)
+    last = None if force else same_up(stack, pulumi)
+    if last is None:
+        image = _run_pulumi(stack, pulumi, sure=sure)
+        require_login(stack)
+        record_up(stack, pulumi, image)
+    else:
+        image = last.image
+        require_login(stack)
+        print(
+            f"Unchanged: the stack file, the program, the state and what {stack.transport.host} "
+            f"reports are the same as after the `up` of {last.time}. (--force runs Pulumi anyway.)"
+        )
     result |= {
         "stack": stack.name,
+        "unchanged": last is not None,
         "container": broker.container,
-        "image": image.name,
+        "image": image,
         "endpoints": endpoints(broker),
     }
     outputs = pulumi.outputs() if stack.settings.expect or broker.check_after_up else {}
@@ -70,7 +75,22 @@ def bring_up(stack: Stack, *, sure: bool, result: dict[str, Any]) -> None:
         result["checks"] = [check.as_data() for check in results]
         print(render_text(results), end="")
         require_passed(results)
-    print(_how_to_log_in(stack, image.name))
+    print(_how_to_log_in(stack, image))
+
+
+def _run_pulumi(stack: Stack, pulumi: Pulumi, *, sure: bool) -> str:
+    """Prepare Docker and the images, run `pulumi up`, and return the name of the broker's image."""
+    broker = stack.settings.broker
+    daemon = ensure_daemon(broker.host, ssh_config=broker.ssh_config)
+    image = ensure_image(broker.image, daemon, allow_fallback=broker.allow_stand_in)
+    if broker.monitoring is not None:
+        ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
+    pulumi.select()
+    # A stack whose state is on this machine is changed at once; for others Pulumi shows a preview
+    # and asks.
+    unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []
+    pulumi.run("up", "--stack", stack.name, *unasked)
+    return image.name
 
 
 def _how_to_log_in(stack: Stack, image: str) -> str:

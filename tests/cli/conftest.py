@@ -43,6 +43,7 @@ class Desk:
             lambda: Engine(bin=(self.bin,), environment={}, origin="test"),
         )
         monkeypatch.setattr(cli.pulumi, "ensure_backend", lambda *_: self.backend)
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state-home"))
         state = folder / "state"
         self.state_file = state / ".pulumi" / "stacks" / "sentient-mqtt" / "test.json"
         self.checkpoint("urn:of-a-container")

@@ -40,6 +40,8 @@ def ready(desk, monkeypatch):
     monkeypatch.setattr(cli.lifecycle.up, "ensure_daemon", lambda *_, **__: daemon)
     monkeypatch.setattr(cli.lifecycle.up, "ensure_image", lambda name, *_, **__: Image(name=name))
     monkeypatch.setattr(cli.lifecycle.up, "require_login", lambda _: None)
+    monkeypatch.setattr(cli.lifecycle.up, "same_up", lambda *_: None)
+    monkeypatch.setattr(cli.lifecycle.up, "record_up", lambda *_: None)
     desk.outputs = UP
     desk.pulumi('case "$*" in *output*|*export*) ;; *) echo "progress of pulumi" ;; esac')
     return desk
@@ -71,6 +73,7 @@ class TestUp:
         data, err = document()
         assert data == {
             "stack": "test",
+            "unchanged": False,
             "container": "mosquitto-test",
             "image": Stack.read("test").settings.broker.image,
             "endpoints": {"mqtt": "mqtt://broker.example.org:1883"},

@@ -47,7 +47,10 @@ def test_first_up_prints_a_command_that_receives_messages(newcomer):
 def test_second_up_changes_neither_the_broker_nor_the_clone(newcomer):
     before = (newcomer.clone / "Pulumi.dev.yaml").read_text(encoding="utf-8")
 
-    output = newcomer.types("./brokerctl up")
+    assert "Unchanged: the stack file, the program, the state and" in newcomer.types(
+        "./brokerctl up"
+    )
+    output = newcomer.types("./brokerctl up --force")
 
     assert re.search(r"\d+ unchanged", output)
     assert not re.search(r"(created|updated|replaced|deleted)$", output, re.MULTILINE)

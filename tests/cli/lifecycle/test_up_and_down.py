@@ -36,6 +36,8 @@ def ready(desk, monkeypatch, fake_docker):
     daemon = Daemon(transport=cli.lifecycle.up.Stack.read("test").transport)
     monkeypatch.setattr(cli.lifecycle.up, "ensure_daemon", lambda *_, **__: daemon)
     monkeypatch.setattr(cli.lifecycle.up, "ensure_image", lambda name, *_, **__: Image(name=name))
+    monkeypatch.setattr(cli.lifecycle.up, "same_up", lambda *_: None)
+    monkeypatch.setattr(cli.lifecycle.up, "record_up", lambda *_: None)
     desk.outputs = UP
     desk.pulumi("exit 0")
     return desk

@@ -1,0 +1,109 @@
+"""
+Recognize an `up` that would change nothing, without starting Pulumi.
+
+What `pulumi up` does follows from its inputs: the stack file, the program, the versions of its
+packages and of the engine, the environment, the state, and what the probe reports of the host. Are
+all of them the same as after the last successful `up`, then Pulumi would report "unchanged".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from bootstrap import folders
+from broker.host.requirements import host_requirements, probe_calls
+from broker.host.scripts import HostScript
+from cli.deployment_state import checkpoint
+from cli.errors import CommandError
+from cli.pulumi import Pulumi
+from cli.run_on_host import docker, probe
+from cli.stack import ROOT, Stack
+
+PROGRAM = ("Pulumi.yaml", "__main__.py", "broker/**/*.py", "components/**/*.py", "host/**/*.sh")
+ENVIRONMENT = ("DOCKER_", "PULUMI_", "SENTIENT_MQTT_", "SSH_")
+"""Prefixes of the variables that the program, Pulumi or its plugins read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastUp:
+    """What is recorded of a successful `up`."""
+
+    time: str
+    image: str
+    """The name of the image that runs."""
+    inputs: str
+    """A digest of all inputs, as they were after it."""
+
+
+def same_up(stack: Stack, pulumi: Pulumi) -> LastUp | None:
+    """Return the last successful `up` if all inputs are the same as after it."""
+    try:
+        record = json.loads(_record(stack, pulumi).read_text(encoding="utf-8"))
+        last = LastUp(time=record["time"], image=record["image"], inputs=record["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return last if last.inputs == _digest_of_inputs(stack, pulumi, last.image) else None
+
+
+def record_up(stack: Stack, pulumi: Pulumi, image: str) -> None:
+    """Record the inputs as they are now, after a successful `up` with *image*."""
+    file = _record(stack, pulumi)
+    file.unlink(missing_ok=True)
+    inputs = _digest_of_inputs(stack, pulumi, image)
+    if inputs is None:
+        return
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    time = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    content = asdict(LastUp(time=time, image=image, inputs=inputs))
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _record(stack: Stack, pulumi: Pulumi) -> Path:
+    """Return the file with the record; one for each state of a stack."""
+    name = sha256(f"{checkpoint(stack, pulumi.environ)}".encode()).hexdigest()[:16]
+    return folders.state_path() / "last-up" / f"{stack.name}-{name}.json"
+
+
+def _digest_of_inputs(stack: Stack, pulumi: Pulumi, image: str) -> str | None:
+    """Return a digest of all inputs, or None if one of them can't be read."""
+    digest = sha256()
+    try:
+        for part in _inputs(stack, pulumi, image):
+            digest.update(b"%d:" % len(part))
+            digest.update(part)
+    except (OSError, CommandError):
+        return None
+    return digest.hexdigest()
+
+
+def _inputs(stack: Stack, pulumi: Pulumi, image: str) -> Iterator[bytes]:
+    state = checkpoint(stack, pulumi.environ)
+    if state is None:
+        # In a bucket or a service: another machine may have changed it.
+        raise FileNotFoundError
+    yield state.read_bytes()
+    yield stack.file.read_bytes()
+    for pattern in PROGRAM:
+        for file in sorted(ROOT.glob(pattern)):
+            yield str(file).encode()
+            yield file.read_bytes()
+    packages = sorted(str(mark) for mark in ROOT.glob(".venv/.holds-*"))
+    yield "\n".join((sys.version, *packages)).encode()
+    yield str(pulumi.engine.bin).encode()
+    for name, value in sorted(pulumi.environ.items()):
+        if name.startswith(ENVIRONMENT):
+            yield f"{name}={value}".encode()
+    # Some warnings depend on the date, such as that of a certificate that expires soon.
+    yield f"{datetime.now(UTC):%Y-%m-%d}".encode()
+    requirements = host_requirements(stack.settings, stack.name)
+    facts = probe(stack, (HostScript.PROBE,), probe_calls(requirements, stack.transport)).facts
+    lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.items()))
+    yield "\n".join(lines).encode()
+    # A tag may have moved to another image.
+    yield docker(stack, "image", "inspect", "--format", "{{.Id}}", image).encode()
