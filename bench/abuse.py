@@ -25,7 +25,7 @@ from bench.brokers import (
     wait_until_ready,
 )
 from bench.clients import Address, Client, connect_packet, packet, string
-from bootstrap.daemon import ensure_daemon
+from bootstrap.docker_daemon import ensure_daemon
 
 SECONDS = 10
 RATE = 100

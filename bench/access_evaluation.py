@@ -10,8 +10,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
 from broker.access.evaluate import evaluate
 from broker.access.rules import Principal, Rule
 

@@ -22,8 +22,8 @@ from bench.attacks.race import Racer, Result, Studied, plan, race, racer, study
 from bench.attacks.script import scripts
 from bench.attacks.stack import LIMIT, ROOT, WHOSE, Stack, stack
 from bootstrap import packages
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import fallback_image
+from bootstrap.broker_image import fallback_image
+from bootstrap.docker_daemon import ensure_daemon
 
 ROUNDS = 200
 NEEDED = ("gcc", "libc6-dev", "logrotate", "openssl", "strace")

@@ -18,8 +18,8 @@ from bench.clients import free_port
 from bench.site import accepts_login, temporary_stack
 from bench.users_up import declare
 from bootstrap import packages
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf
 from broker.settings.stack_settings import Settings

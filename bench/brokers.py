@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.clients import Address, Client, free_port
-from bootstrap.daemon import Daemon
-from bootstrap.image import FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import Daemon
 from broker.credentials.password_hashes import SALT_BYTES, hash_password, render_passwd
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, render_conf

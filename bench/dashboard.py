@@ -18,8 +18,8 @@ from bench.clients import Address, Client, LoginRefusedError, free_port
 from bench.panels import Line, render_panels
 from bench.site import temporary_stack
 from bootstrap import apt
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import EXPORTER, FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import EXPORTER, FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
 from cli.stack import ROOT
 
 BOARD = ROOT / "monitoring" / "dashboard.json"

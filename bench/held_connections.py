@@ -21,7 +21,7 @@ from bench.brokers import (
     wait_until_ready,
 )
 from bench.clients import Client
-from bootstrap.daemon import ensure_daemon
+from bootstrap.docker_daemon import ensure_daemon
 
 PUBLISHERS = 5_000
 """The number of publishers; every publisher has one subscriber."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bench.brokers import folders, in_a_container, running_container, wait_until_ready
 from bench.clients import CONNACK, Address, connect_packet
-from bootstrap.daemon import Daemon, ensure_daemon
+from bootstrap.docker_daemon import Daemon, ensure_daemon
 from broker.settings.password_settings import Passwords
 
 CLIENTS = 10_000

@@ -21,8 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.clients import free_port
 from bench.idle_connections import holding
-from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import fallback_image
+from bootstrap.broker_image import fallback_image
+from bootstrap.docker_daemon import Daemon, ensure_daemon
 from broker.credentials.password_hashes import hash_generated, render_passwd
 from broker.host.layout import apply_calls, configuration_files, folder_calls, health_environment
 from broker.host.script_calls import assemble, render_stdin

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from bootstrap.backend import state_folder
+from bootstrap.pulumi_backend import state_folder
 from broker.settings.stack_settings import PROJECT
 from cli.errors import NotPerformedError
 from cli.stack import Stack

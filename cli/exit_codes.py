@@ -17,11 +17,11 @@ P = ParamSpec("P")
 def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that a person can fix; any other exception is a bug."""
     # Imported here, because a command that succeeds needs none of these.
-    from bootstrap.backend import NoBackend
-    from bootstrap.daemon import DaemonError
-    from bootstrap.engine import NoEngineError
-    from bootstrap.image import ImageError
+    from bootstrap.broker_image import ImageError
+    from bootstrap.docker_daemon import DaemonError
     from bootstrap.progress import FailedError
+    from bootstrap.pulumi_backend import NoBackend
+    from bootstrap.pulumi_engine import NoEngineError
 
     return (CommandError, NoBackend, NoEngineError, DaemonError, ImageError, FailedError)
 

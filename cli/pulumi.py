@@ -13,8 +13,8 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from bootstrap.backend import Backend, ensure_backend
-from bootstrap.engine import Engine, ensure_engine
+from bootstrap.pulumi_backend import Backend, ensure_backend
+from bootstrap.pulumi_engine import Engine, ensure_engine
 from broker.settings.stack_settings import PROJECT
 from cli.deployment_state import has_state
 from cli.errors import CommandError

@@ -17,8 +17,8 @@ import pytest
 from side_by_side import ByGroup, early_first, write_groups
 
 from bootstrap import apt
-from bootstrap.daemon import Daemon, ensure_daemon
-from bootstrap.image import fallback_image as build_fallback_image
+from bootstrap.broker_image import fallback_image as build_fallback_image
+from bootstrap.docker_daemon import Daemon, ensure_daemon
 from broker.host.transport import DEFAULT_SOCKET
 
 # Limit the number of examples, not their time, which depends on the load of the machine.

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.attacks.trace import STRACE, Access, parse, read
 from bench.clients import free_port
-from bootstrap.daemon import Daemon
+from bootstrap.docker_daemon import Daemon
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import Address, Client, LoginRefusedError, free_port
-from bootstrap.daemon import ensure_daemon
-from bootstrap.engine import ensure_engine
-from bootstrap.image import FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
+from bootstrap.pulumi_engine import ensure_engine
 from broker.settings.stack_settings import Settings
 from cli.stack import ROOT
 

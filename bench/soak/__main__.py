@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.site.server import child_of, on_a_server
 from bench.soak.plan import Plan
-from bootstrap.daemon import ensure_daemon
-from bootstrap.engine import ensure_engine
-from bootstrap.image import FALLBACK_SUITE, fallback_image
+from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
+from bootstrap.pulumi_engine import ensure_engine
 from cli.errors import CommandError
 from cli.exit_codes import finish
 

@@ -23,7 +23,7 @@ from bench.soak.stage import (
     declare,
     small_disk,
 )
-from bootstrap.daemon import ensure_daemon
+from bootstrap.docker_daemon import ensure_daemon
 from cli.errors import CommandError
 
 FAILURES = (AssertionError, OSError, CommandError, TooSlowError, subprocess.SubprocessError)

@@ -104,7 +104,7 @@ def down(
 
     JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
     """
-    from bootstrap.backend import DISPOSABLE
+    from bootstrap.pulumi_backend import DISPOSABLE
     from cli.deployment_state import require_state
     from cli.lifecycle.down import require_name, take_down
     from cli.stack import Stack

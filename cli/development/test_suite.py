@@ -14,9 +14,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from bootstrap import apt, packages, progress
-from bootstrap.daemon import ensure_daemon
-from bootstrap.engine import ensure_engine
-from bootstrap.image import RECIPES, fallback_image
+from bootstrap.broker_image import RECIPES, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
+from bootstrap.pulumi_engine import ensure_engine
 from cli.development.bare_path import link_programs
 from cli.errors import CommandError
 from cli.exit_codes import finish

@@ -6,8 +6,8 @@ import shlex
 import shutil
 from typing import Any
 
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import ensure_image
+from bootstrap.broker_image import ensure_image
+from bootstrap.docker_daemon import ensure_daemon
 from broker.checks.check_result import render_text
 from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints

@@ -15,8 +15,8 @@ from declared import SMALLEST
 import cli.app
 import cli.pulumi
 import cli.stack
-from bootstrap.backend import Backend
-from bootstrap.engine import Engine
+from bootstrap.pulumi_backend import Backend
+from bootstrap.pulumi_engine import Engine
 
 
 class Desk:

@@ -40,7 +40,7 @@ LOCAL = {
     "cli/development/bare_path.py",
     "cli/access/stack_file_at_revision.py",
     "cli/development/test_suite.py",
-    "bootstrap/engine.py",
+    "bootstrap/pulumi_engine.py",
 }
 """Modules that run dpkg-query, git, pytest and the engine's build on this machine."""
 

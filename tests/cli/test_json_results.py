@@ -14,9 +14,9 @@ import cli.lifecycle.restart
 import cli.lifecycle.up
 import cli.messages.publish
 import cli.setup.adopt
-from bootstrap.backend import Backend
-from bootstrap.daemon import Daemon
-from bootstrap.image import Image
+from bootstrap.broker_image import Image
+from bootstrap.docker_daemon import Daemon
+from bootstrap.pulumi_backend import Backend
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
 from cli.errors import CommandError, NotPerformedError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.backend import Backend
+from bootstrap.pulumi_backend import Backend
 from cli.errors import CommandError
 from cli.pulumi import Pulumi
 from cli.stack import ROOT, Stack

@@ -16,7 +16,7 @@ from ports import free_port
 from process_watcher import SECRET_VARIABLES, ProcessWatcher
 from site_under_test import Site
 
-from bootstrap.engine import Engine, ensure_engine
+from bootstrap.pulumi_engine import Engine, ensure_engine
 
 MakeSite = Callable[..., Site]
 

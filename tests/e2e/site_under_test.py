@@ -20,7 +20,7 @@ from mqtt import Client, Refused
 from patience import eventually
 from process_watcher import PASSPHRASE
 
-from bootstrap.engine import Engine
+from bootstrap.pulumi_engine import Engine
 from broker.credentials.external_secrets import KEYS
 from broker.firewall.backend import choose
 from broker.firewall.rules import firewall_calls

@@ -13,7 +13,7 @@ from patience import eventually
 from ports import free_port
 from scraping import MONITORING, scraped
 
-from bootstrap.image import EXPORTER, fallback_image
+from bootstrap.broker_image import EXPORTER, fallback_image
 from broker.monitoring.mqtt_exporter import container_of
 from broker.monitoring.node_exporter_metrics import METRICS, file_name
 

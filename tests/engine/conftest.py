@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from bootstrap.engine import Engine, ensure_engine
+from bootstrap.pulumi_engine import Engine, ensure_engine
 
 HEAD = """
 import pulumi

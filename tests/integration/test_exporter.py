@@ -15,7 +15,7 @@ from mqtt import Client
 from patience import eventually
 from ports import free_port
 
-from bootstrap.image import EXPORTER, fallback_image
+from bootstrap.broker_image import EXPORTER, fallback_image
 from broker.monitoring.mqtt_exporter import (
     CONFIG_DIR,
     CONFIG_FILE,

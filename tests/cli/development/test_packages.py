@@ -65,11 +65,11 @@ SHELL = {
 }
 
 SETUP = {
-    "docker": "bootstrap/daemon.py",
-    "dockerd": "bootstrap/daemon.py",
+    "docker": "bootstrap/docker_daemon.py",
+    "dockerd": "bootstrap/docker_daemon.py",
     "go": "the CI image; engine/build.sh names it",
     "make": "the README's Requirements",
-    "pulumi": "bootstrap/engine.py",
+    "pulumi": "bootstrap/pulumi_engine.py",
     "shellcheck": "requirements-dev.txt",
 }
 

@@ -7,9 +7,9 @@ import pytest
 
 import cli.lifecycle.unchanged
 import cli.lifecycle.up
-from bootstrap.backend import Backend
-from bootstrap.daemon import Daemon
-from bootstrap.image import Image
+from bootstrap.broker_image import Image
+from bootstrap.docker_daemon import Daemon
+from bootstrap.pulumi_backend import Backend
 from broker.host.facts import HostFacts
 from cli.errors import CommandError
 

@@ -8,9 +8,9 @@ import yaml
 from owner_containers import OWNER_CONTAINERS
 
 import cli.lifecycle.up
-from bootstrap.backend import Backend
-from bootstrap.daemon import Daemon
-from bootstrap.image import Image
+from bootstrap.broker_image import Image
+from bootstrap.docker_daemon import Daemon
+from bootstrap.pulumi_backend import Backend
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
 from cli.errors import CommandError, NotPerformedError

@@ -6,7 +6,7 @@ import pytest
 
 import cli.pulumi
 import cli.setup.adopt
-from bootstrap.backend import NoBackend
+from bootstrap.pulumi_backend import NoBackend
 from broker.credentials.password_hashes import hash_password
 from cli.errors import CommandError
 from cli.stack import Stack

@@ -5,7 +5,7 @@ import re
 import pytest
 from declared import smallest
 
-from bootstrap.backend import Backend
+from bootstrap.pulumi_backend import Backend
 from broker.settings.stack_settings import Settings
 from cli.errors import CommandError
 from cli.users.rotate import next_generation, raise_generations, revoke_previous

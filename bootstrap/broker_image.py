@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from bootstrap import apt, folders, progress
-from bootstrap.daemon import Daemon
+from bootstrap.docker_daemon import Daemon
 from broker.host.transport import host_environment
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from bootstrap import apt, folders, image, progress
-from bootstrap.daemon import ensure_daemon
-from bootstrap.image import ImageError, ensure_image, fallback_image
+from bootstrap import apt, broker_image, folders, progress
+from bootstrap.broker_image import ImageError, ensure_image, fallback_image
+from bootstrap.docker_daemon import ensure_daemon
 
 NAME = "eclipse-mosquitto:2.0.21"
 FALLBACK = "localhost/mosquitto-from-debian:2.0.21-trixie"
@@ -18,7 +18,7 @@ NO_SUCH_HOST = (
     'echo "Error response from daemon: Get https://registry.example/v2/: dial tcp: lookup '
     'registry.example on 10.0.0.1:53: no such host" >&2; exit 1'
 )
-REAL_IMAGES = image.IMAGES
+REAL_IMAGES = broker_image.IMAGES
 
 
 class Docker:
@@ -51,9 +51,9 @@ esac""",
 @pytest.fixture
 def docker(machine, tmp_path, monkeypatch) -> Docker:
     """A daemon without images that reaches no registry, and a fast fake of images/build.sh."""
-    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(image, "IMAGES", tmp_path / "images")
-    image.IMAGES.mkdir()
+    monkeypatch.setattr(broker_image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(broker_image, "IMAGES", tmp_path / "images")
+    broker_image.IMAGES.mkdir()
     machine.program("mmdebstrap")
     debian(tmp_path, machine, "2.0.21-1+deb13u1")
     return Docker(machine, tmp_path)
@@ -66,7 +66,7 @@ def debian(tmp_path, machine, version: str) -> None:
     member.size = len(control)
     with tarfile.open(tmp_path / "rootfs.tar", "w") as archive:
         archive.addfile(member, io.BytesIO(control))
-    build = image.IMAGES / "build.sh"
+    build = broker_image.IMAGES / "build.sh"
     build.write_text(
         f'#!/bin/sh\necho "build.sh $*" >>{machine.calls_file}\nexec cat {tmp_path}/rootfs.tar\n'
     )
@@ -75,7 +75,7 @@ def debian(tmp_path, machine, version: str) -> None:
 
 def test_a_present_image_is_used_without_a_pull(docker, capsys) -> None:
     docker.has.touch()
-    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True) == image.Image(name=NAME)
+    assert ensure_image(NAME, ensure_daemon(), allow_fallback=True) == broker_image.Image(name=NAME)
     assert docker.calls("pull") == []
     assert docker.calls("import") == []
     assert capsys.readouterr().err == ""
@@ -90,14 +90,14 @@ def test_a_missing_image_is_pulled(docker) -> None:
 
 
 def test_the_timeout_does_not_apply_once_layers_arrive(docker, monkeypatch) -> None:
-    monkeypatch.setattr(image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(broker_image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
     docker.pull('echo "f18232174bc9: Pulling fs layer"; sleep 1.2; echo "Digest: sha256:1"')
     assert ensure_image(NAME, ensure_daemon(), allow_fallback=True).name == NAME
 
 
 @pytest.mark.parametrize("begins", ["true", 'echo "2.0.21: Pulling from library/x"'])
 def test_a_registry_that_never_answers_times_out(docker, monkeypatch, begins) -> None:
-    monkeypatch.setattr(image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(broker_image, "SECONDS_FOR_FIRST_ANSWER", 0.5)
     docker.pull(f"{begins}; exec sleep 60")
     began = time.monotonic()
     found = ensure_image(NAME, ensure_daemon(), allow_fallback=True)
@@ -107,7 +107,7 @@ def test_a_registry_that_never_answers_times_out(docker, monkeypatch, begins) ->
 
 def test_the_timeout_is_short_if_the_fallback_image_is_present(docker, monkeypatch) -> None:
     ensure_image(NAME, ensure_daemon(), allow_fallback=True)
-    monkeypatch.setattr(image, "SECONDS_WITH_FALLBACK_PRESENT", 0.3)
+    monkeypatch.setattr(broker_image, "SECONDS_WITH_FALLBACK_PRESENT", 0.3)
     docker.pull("exec sleep 60")
     began = time.monotonic()
     assert ensure_image(NAME, ensure_daemon(), allow_fallback=True).name == FALLBACK
@@ -117,7 +117,7 @@ def test_the_timeout_is_short_if_the_fallback_image_is_present(docker, monkeypat
 
 def test_without_a_registry_the_fallback_image_is_built_and_reported(docker, capsys) -> None:
     found = ensure_image(NAME, ensure_daemon(), allow_fallback=True)
-    assert found == image.Image(name=FALLBACK, fallback_for=NAME)
+    assert found == broker_image.Image(name=FALLBACK, fallback_for=NAME)
     (imported,) = docker.calls("import")
     assert imported.endswith(f"- {FALLBACK}")
     assert 'CMD ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]' in imported
@@ -199,22 +199,23 @@ def test_other_images_have_no_fallback(docker, name) -> None:
     ],
 )
 def test_every_tag_of_the_release_line_has_a_fallback(name) -> None:
-    assert image.recipe_for(name) is image.MOSQUITTO
+    assert broker_image.recipe_for(name) is broker_image.MOSQUITTO
 
 
 def test_the_exporter_has_its_own_recipe() -> None:
-    assert image.recipe_for("ghcr.io/hikhvar/mqtt2prometheus:v0.1.7") is image.EXPORTER
+    recipe = broker_image.recipe_for("ghcr.io/hikhvar/mqtt2prometheus:v0.1.7")
+    assert recipe is broker_image.EXPORTER
     for other in (
         "ghcr.io/hikhvar/mqtt2prometheus:v0.2.0",
         "ghcr.io/hikhvar/mqtt2prometheus:v0.1.7@sha256:" + "0" * 64,
         "ghcr.io/somebody/mqtt2prometheus:v0.1.7",
     ):
-        assert image.recipe_for(other) is None
+        assert broker_image.recipe_for(other) is None
 
 
 def test_a_stack_may_name_the_fallback_image_itself(docker) -> None:
     found = ensure_image(FALLBACK, ensure_daemon(), allow_fallback=False)
-    assert found == image.Image(name=FALLBACK)
+    assert found == broker_image.Image(name=FALLBACK)
     assert docker.calls("pull") == [], "localhost is not a registry"
 
 
@@ -238,18 +239,18 @@ def test_a_second_import_uses_the_tar_in_the_cache(docker) -> None:
 def test_a_changed_recipe_is_built_again(docker) -> None:
     fallback_image("trixie", ensure_daemon())
     docker.imported.unlink()
-    (image.IMAGES / "after-extract.sh").write_text("# changed\n")
-    (image.IMAGES / "README.md").write_text("prose\n")
+    (broker_image.IMAGES / "after-extract.sh").write_text("# changed\n")
+    (broker_image.IMAGES / "README.md").write_text("prose\n")
     fallback_image("trixie", ensure_daemon())
     assert docker.machine.calls("build.sh") == ["build.sh trixie mosquitto"] * 2
-    (image.IMAGES / "README.md").write_text("more prose\n")
+    (broker_image.IMAGES / "README.md").write_text("more prose\n")
     docker.imported.unlink()
     fallback_image("trixie", ensure_daemon())
     assert len(docker.machine.calls("build.sh")) == 2
 
 
 def test_a_failed_build_leaves_no_tar_and_imports_nothing(docker) -> None:
-    build = image.IMAGES / "build.sh"
+    build = broker_image.IMAGES / "build.sh"
     build.write_text("#!/bin/sh\necho half a tar\necho 'E: no space left' >&2\nexit 1\n")
     with pytest.raises(progress.FailedError, match="no space left"):
         fallback_image("trixie", ensure_daemon())
@@ -309,7 +310,7 @@ def test_over_ssh_the_tar_is_sent_on_stdin(docker) -> None:
     ],
 )
 def test_upstream_version_of_a_debian_version(debian_version, upstream) -> None:
-    assert image.upstream_version(debian_version) == upstream
+    assert broker_image.upstream_version(debian_version) == upstream
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from bootstrap import apt, daemon, folders
-from bootstrap.daemon import SECONDS_TO_START, Daemon, DaemonError, ensure_daemon
+from bootstrap import apt, docker_daemon, folders
+from bootstrap.docker_daemon import SECONDS_TO_START, Daemon, DaemonError, ensure_daemon
 from broker.host.transport import transport
 
 SOCKET = "unix:///var/run/docker.sock"
@@ -20,10 +20,10 @@ def debian_root(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(apt, "DEBIAN", tmp_path / "debian_version")
     apt.DEBIAN.write_text("12\n")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(daemon, "SYSTEMD", tmp_path / "systemd")
-    monkeypatch.setattr(daemon, "DOCKERD_PID", tmp_path / "docker.pid")
-    monkeypatch.setattr(daemon, "CONTAINERD_PID", tmp_path / "containerd.pid")
-    monkeypatch.setattr(daemon, "SECONDS_TO_START", 5.0)
+    monkeypatch.setattr(docker_daemon, "SYSTEMD", tmp_path / "systemd")
+    monkeypatch.setattr(docker_daemon, "DOCKERD_PID", tmp_path / "docker.pid")
+    monkeypatch.setattr(docker_daemon, "CONTAINERD_PID", tmp_path / "containerd.pid")
+    monkeypatch.setattr(docker_daemon, "SECONDS_TO_START", 5.0)
     up = tmp_path / "up"
     machine.program("dockerd.deb", f"touch {up}; exec sleep 3")
     machine.program("docker.deb", f"if [ -e {up} ]; then echo 20.10.24; else {DEAD}; fi")
@@ -56,7 +56,7 @@ def test_on_debian_as_root_docker_is_installed_and_started(debian_root, capsys) 
         "install --yes --no-install-recommends docker.io iptables ca-certificates"
     )
     assert debian_root.calls("dockerd.deb") == [
-        f"dockerd.deb --pidfile {daemon.DOCKERD_PID} -H {SOCKET}"
+        f"dockerd.deb --pidfile {docker_daemon.DOCKERD_PID} -H {SOCKET}"
     ]
     assert (folders.state() / "dockerd.log").exists()
     stderr = capsys.readouterr().err
@@ -118,7 +118,7 @@ def test_docker_is_installed_although_the_package_lists_cannot_be_updated(
 
 
 def test_with_systemd_the_unit_is_enabled_and_started(debian_root) -> None:
-    daemon.SYSTEMD.mkdir()
+    docker_daemon.SYSTEMD.mkdir()
     debian_root.program("systemctl", f"touch {debian_root.up}")
     ensure_daemon()
     assert debian_root.calls("systemctl") == ["systemctl enable --now docker.service"]
@@ -142,32 +142,32 @@ def test_the_error_shows_the_log_of_a_daemon_that_ends_at_once(debian_root) -> N
 
 
 def test_a_daemon_that_never_answers_times_out(debian_root, monkeypatch) -> None:
-    monkeypatch.setattr(daemon, "SECONDS_TO_START", 1.0)
+    monkeypatch.setattr(docker_daemon, "SECONDS_TO_START", 1.0)
     debian_root.program("dockerd.deb", "exec sleep 3")
     with pytest.raises(DaemonError, match=r"did not answer within 1 s .*dockerd\.log"):
         ensure_daemon()
 
 
 def test_a_stale_pid_file_is_removed(debian_root) -> None:
-    daemon.DOCKERD_PID.write_text(f"{os.getpid()}\n")  # a running process, but not dockerd
-    daemon.CONTAINERD_PID.write_text("not a number")
+    docker_daemon.DOCKERD_PID.write_text(f"{os.getpid()}\n")  # a running process, but not dockerd
+    docker_daemon.CONTAINERD_PID.write_text("not a number")
     ensure_daemon()
     assert len(debian_root.calls("dockerd.deb")) == 1
-    assert not daemon.DOCKERD_PID.exists()
-    assert not daemon.CONTAINERD_PID.exists()
+    assert not docker_daemon.DOCKERD_PID.exists()
+    assert not docker_daemon.CONTAINERD_PID.exists()
 
 
 def test_a_daemon_that_is_starting_already_is_awaited(debian_root, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(daemon, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(docker_daemon, "PROC", tmp_path / "proc")
     (tmp_path / "proc" / "77").mkdir(parents=True)
     (tmp_path / "proc" / "77" / "comm").write_text("dockerd\n")
-    daemon.DOCKERD_PID.write_text("77")
+    docker_daemon.DOCKERD_PID.write_text("77")
     up = debian_root.up
     debian_root.program(
         "docker.deb", f"[ -e {up} ] && echo 20 || {{ (sleep 0.3; touch {up}) & {DEAD}; }}"
     )
     ensure_daemon()
-    assert daemon.DOCKERD_PID.exists()
+    assert docker_daemon.DOCKERD_PID.exists()
     assert debian_root.calls("dockerd.deb") == []
 
 

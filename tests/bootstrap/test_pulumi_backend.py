@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.backend import NoBackend, ensure_backend
+from bootstrap.pulumi_backend import NoBackend, ensure_backend
 
 
 @pytest.fixture

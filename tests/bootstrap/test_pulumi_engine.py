@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pytest
 
-from bootstrap.engine import PLUGINS, NoEngineError, Search, engine_digest
+from bootstrap.pulumi_engine import PLUGINS, NoEngineError, Search, engine_digest
 
 
 class Machine:
