@@ -57,7 +57,7 @@ class BrokerContainer(ComponentResource):
             transport=transport,
             become=broker.become,
             image=image,
-            script=HostScript.BEFORE_START,
+            script=HostScript.PREPARE_REPLACEMENT,
             calls=database.apply(lambda call: [call, guard_call(broker, digest)]),
             # The image ID detects a rebuilt tag, which the digest of the settings does not.
             shown={"start": digest, "image": image_id},

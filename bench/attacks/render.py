@@ -61,7 +61,7 @@ SCRIPTS_OF_0_1 = {
     "commands/observe.sh": "check.sh",
     "commands/verify_backup.sh": "drill.sh",
     "commands/delete_files.sh": "erase.sh",
-    "commands/before_start.sh": "guard.sh",
+    "commands/prepare_replacement.sh": "guard.sh",
     "commands/close_former_ports.sh": "left.sh",
     "commands/await_ready.sh": "ready.sh",
     "commands/password_ages.sh": "rotations.sh",
@@ -165,7 +165,7 @@ class Renderer:
                 path: self.env_file(index) for index, path in enumerate(self.given["env_files"])
             },
             "guard": self.command(
-                "lib/database.sh commands/before_start.sh", [*database, *self.guard()]
+                "lib/database.sh commands/prepare_replacement.sh", [*database, *self.guard()]
             ),
             "ready": self.command("lib/database.sh commands/await_ready.sh", [*database, *ready]),
             "restart": self.command(

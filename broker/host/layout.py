@@ -10,12 +10,12 @@ from broker.host.script_calls import ScriptCall
 from broker.host.script_functions import (
     ApplyConfiguration,
     AwaitReady,
-    BeforeStart,
     Database,
     DeleteFiles,
     EnvFile,
     Folders,
     LogFile,
+    PrepareReplacement,
     PutFiles,
 )
 from broker.mosquitto.acl_file import HEALTH_TOPIC
@@ -258,11 +258,11 @@ def database_call(broker: Broker, socket: str, image: str) -> ScriptCall:
 
 def guard_call(broker: Broker, digest: str) -> ScriptCall:
     """
-    Return the call of ``host/commands/before_start.sh``.
+    Return the call of ``host/commands/prepare_replacement.sh``.
 
     *digest* is the label of the new container.
     """
-    return BeforeStart.guard(digest, one_way=broker.persistence.one_way)
+    return PrepareReplacement.guard(digest, one_way=broker.persistence.one_way)
 
 
 def published_ports(broker: Broker, facts: HostFacts) -> list[tuple[int, str]]:

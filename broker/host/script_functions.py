@@ -129,10 +129,10 @@ class Backup:
         return ScriptCall.of("password_file", name)
 
 
-class BeforeStart:
+class PrepareReplacement:
     """Check that the new container can read the database of the former one."""
 
-    script = HostScript.BEFORE_START
+    script = HostScript.PREPARE_REPLACEMENT
 
     @staticmethod
     def guard(digest: str, *, one_way: bool) -> ScriptCall:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Wait until a started broker admits its health user and refuses an anonymous client, and check its database.
 #
-# If the broker lost its database at the start, the copy that host/commands/before_start.sh put aside is
+# If the broker lost its database at the start, the copy that host/commands/prepare_replacement.sh put aside is
 # restored, and the broker is started again.
 #
 # Arguments: $1: apply | remove (remove does nothing)

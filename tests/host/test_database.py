@@ -24,7 +24,7 @@ def database(data):
 @pytest.mark.parametrize(
     ("scripts", "calls"),
     [
-        ("lib/database.sh commands/before_start.sh", [call("guard", "digest", "no")]),
+        ("lib/database.sh commands/prepare_replacement.sh", [call("guard", "digest", "no")]),
         ("lib/database.sh commands/await_ready.sh commands/restart.sh", [call("restart", "5")]),
     ],
 )
@@ -96,7 +96,7 @@ def test_broker_that_docker_restarts_counts_as_running(host, database, tmp_path,
     host.docker(f'head -n 1 "{tmp_path}/states"; sed -i 1d "{tmp_path}/states"')
 
     done = host.run(
-        "lib/database.sh commands/before_start.sh",
+        "lib/database.sh commands/prepare_replacement.sh",
         database,
         call("guard", "digest", "no"),
         call("fail", "why"),

@@ -27,7 +27,7 @@ def guard(running, *, image=None, one_way=False, digest=None):
         persistence = broker.persistence.model_copy(update={"one_way": True})
         broker = broker.model_copy(update={"persistence": persistence})
     return running.script(
-        "lib/database.sh commands/before_start.sh",
+        "lib/database.sh commands/prepare_replacement.sh",
         "apply",
         [
             database_call(broker, SOCKET, image or running.image),

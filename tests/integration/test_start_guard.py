@@ -220,7 +220,12 @@ def test_killed_guard_keeps_the_only_copy(running, line, tmp_path, tell):
         shutil.rmtree(place)
         shutil.copytree(saved, place)
         shutil.chown(place, 1883, 1883)
-        where = ("lib/database.sh commands/before_start.sh", calls, running.broker.host, shims)
+        where = (
+            "lib/database.sh commands/prepare_replacement.sh",
+            calls,
+            running.broker.host,
+            shims,
+        )
         code, _, output = killing.run(*where, kill_at=step)
 
         assert code in (-signal.SIGKILL, 0), output

@@ -54,7 +54,7 @@ def test_script_defines_the_function(script, function):
 
 
 def test_booleans_and_owners_have_the_form_that_the_scripts_read():
-    guard = script_functions.BeforeStart.guard("digest", one_way=True)
+    guard = script_functions.PrepareReplacement.guard("digest", one_way=True)
     put = script_functions.PutFiles.put("/x", mode="0600", owner=Owner(uid=5, gid=6), text="a\n")
 
     assert guard.words == ("guard", "digest", "yes")
