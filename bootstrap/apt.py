@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -52,11 +53,20 @@ def unpack(packages: Sequence[str], *, what: str) -> Path:
     Dependencies are not unpacked.
     """
     folder = folders.cache() / "packages" / "+".join(packages)
-    if folder.exists():
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Tests run in several processes.
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _unpack_into(folder, packages, what=what)
+    return folder
+
+
+def _unpack_into(folder: Path, packages: Sequence[str], *, what: str) -> None:
+    """Download *packages*, and create *folder* with their files."""
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    unfinished.mkdir()
     # By default apt downloads as the user _apt, who may not write to this folder.
     options = [*OPTIONS, "-o=APT::Sandbox::User=root"]
     run = partial(subprocess.run, cwd=unfinished, check=False, capture_output=True)
@@ -67,4 +77,3 @@ def unpack(packages: Sequence[str], *, what: str) -> Path:
         run(["dpkg-deb", "--extract", package, unfinished], check=True)
         package.unlink()
     unfinished.rename(folder)
-    return folder
