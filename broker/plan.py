@@ -176,7 +176,8 @@ def make_plan(
     reserved = reserves(broker, facts, image)
     digest = start_digest(broker, image, reserved=reserved)
     stamps = remembered(settings)
-    expected = impact(broker.container, stack, stamps, digest, facts)
+    members = frozenset(name for fleet in settings.fleets.values() for name in fleet.admitted)
+    expected = impact(broker.container, stack, stamps, digest, facts, members=members)
     return Plan(
         stack=stack,
         settings=settings,

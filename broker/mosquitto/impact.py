@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -58,11 +58,26 @@ class Impact:
 
 
 def impact(
-    container: str, stack: str, stamps: Mapping[str, str], digest: str, facts: HostFacts
+    container: str,
+    stack: str,
+    stamps: Mapping[str, str],
+    digest: str,
+    facts: HostFacts,
+    *,
+    members: Collection[str] = (),
 ) -> Impact:
-    """Compare the *stamps* and the start *digest* of a stack with those of its container."""
+    """
+    Compare the *stamps* and the start *digest* of a stack with those of its container.
+
+    *members* are the members of fleets.
+    """
     known = facts.stamps
-    before = {name: stamp for name, stamp in known.items() if name != RULES}
+    # Version 0.1 marked members with `passwords.special`, which never applied to them.
+    before = {
+        name: stamp.removesuffix("s") if name in members else stamp
+        for name, stamp in known.items()
+        if name != RULES
+    }
     if facts.container_owner(container) != stack:
         return Impact(action="none")
     if facts.start_digest(container) not in ("", digest):

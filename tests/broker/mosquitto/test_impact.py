@@ -107,3 +107,25 @@ def test_rolled_back_change_is_detected_by_its_stamp():
     assert withdrawn(HostFacts(facts={("known", ":rules"): "withdrawn-1000"})) == "withdrawn-1000"
     assert withdrawn(HostFacts(facts={("known", ":rules"): "0123456789abcdef"})) == ""
     assert withdrawn(HostFacts(facts={})) == ""
+
+
+def test_members_that_version_0_1_stamped_with_special_are_not_disconnected():
+    special = smallest(passwords={"special": True})
+    fleet = {"names": ["x", "y"], "write": ["a/%u"], "overrides": {"y": {"generation": 2}}}
+    stack = Settings.parse(special | {"users": USERS, "fleets": {"teensy": fleet}})
+    known = {("known", name): stamp for name, stamp in remembered(stack).items()}
+    of_0_1 = {("known", name): known["known", name] + "s" for name in ("x", "y")}
+    assert known["known", "sensor"].endswith("s"), "special applies to users"
+    facts = facts_of(stack).facts | of_0_1
+
+    def disconnected(changed=(), members=("x", "y")):
+        host_facts = HostFacts(facts=facts | dict(changed))
+        digest = start_digest(stack.broker)
+        stamps = remembered(stack)
+        expected = impact("mosquitto-test", "dev", stamps, digest, host_facts, members=members)
+        return expected.disconnected
+
+    assert disconnected() == ()
+    assert disconnected({("known", "y"): "1 24s"}) == ("y",)
+    assert disconnected({("known", "sensor"): "1 24"}) == ("sensor",)
+    assert disconnected(members=()) == ("x", "y")
