@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -125,8 +126,9 @@ def give_to_the_broker(place):
 
 def repack(archive, tmp_path, change):
     place = tmp_path / "unpacked"
-    with tarfile.open(archive) as packed:
-        packed.extractall(place, filter="tar")
+    place.mkdir()
+    # Python 3.11.2 of Debian 12 has no `filter` of TarFile.extractall.
+    subprocess.run(["tar", "-xzpf", archive, "--numeric-owner", "-C", place], check=True)
     change(place)
     with tarfile.open(tmp_path / archive.name, "w:gz") as packed:
         for path in sorted(place.iterdir()):

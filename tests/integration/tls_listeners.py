@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ports import free_port
 
-from broker.tls.certificates import keeps
+from broker.tls.certificates import certificates_folder
 
 MUTUAL = {"clientCertificates": "required", "identityAsUsername": True}
 
@@ -34,7 +34,7 @@ def with_tls(*, websockets=True):
 
 
 def ca_of(running):
-    return Path(keeps(running.broker)) / "ca" / "ca.pem"
+    return Path(certificates_folder(running.broker)) / "ca" / "ca.pem"
 
 
 def port_of(running, listener):
