@@ -27,13 +27,16 @@ def add_to(app: typer.Typer) -> None:
     )
 
 
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Run Pulumi even if nothing changed since the last up.")
+]
+
+
 def up(
     stack: StackOption = "dev",
     *,
     yes: YesOption = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Run Pulumi even if nothing changed since the last up.")
-    ] = False,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """
@@ -54,14 +57,25 @@ def up(
         bring_up(Stack.read(stack), sure=yes, force=force, result=result)
 
 
-def preview(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
-    """Show what `up` would change, line by line, without changing anything."""
+def preview(
+    stack: StackOption = "dev", *, force: ForceOption = False, json: JsonOption = False
+) -> None:
+    """
+    Show what `up` would change, line by line, without changing anything.
+
+    It looks at the host first. Pulumi runs only if an input changed since the last `up`, or for
+    --json.
+    """
+    from cli.lifecycle.unchanged import describe, same_up
     from cli.pulumi import Pulumi
     from cli.stack import Stack
 
     declared = Stack.read(stack)
     declared.refuse_secrets_in_clear()
     pulumi = Pulumi.ready(declared)
+    if not (force or json) and (last := same_up(declared, pulumi)):
+        print(describe(declared, last))
+        return
     pulumi.select()
     pulumi.run("preview", "--stack", stack, "--json" if json else "--diff")
 

@@ -1,5 +1,5 @@
 """
-Recognize an `up` that would change nothing, without starting Pulumi.
+Recognize an `up` or a preview that would change nothing, without starting Pulumi.
 
 What `pulumi up` does follows from its inputs: the stack file, the program, the versions of its
 packages and of the engine, the environment, the state, and what the probe reports of the host. Are
@@ -39,6 +39,14 @@ class LastUp:
     """The name of the image that runs."""
     inputs: str
     """A digest of all inputs, as they were after it."""
+
+
+def describe(stack: Stack, last: LastUp) -> str:
+    """Return the sentence that is printed in place of Pulumi's output."""
+    return (
+        f"Unchanged: the stack file, the program, the state and what {stack.transport.host} "
+        f"reports are the same as after the `up` of {last.time}. (--force runs Pulumi anyway.)"
+    )
 
 
 def same_up(stack: Stack, pulumi: Pulumi) -> LastUp | None:

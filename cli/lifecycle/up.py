@@ -14,7 +14,7 @@ from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.access.expectations import as_data, ask_all, render, require_held
 from cli.lifecycle.status import require_login
-from cli.lifecycle.unchanged import record_up, same_up
+from cli.lifecycle.unchanged import describe, record_up, same_up
 from cli.mqtt_client import UnreachableError
 from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
@@ -45,10 +45,7 @@ def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -
     else:
         image = last.image
         require_login(stack)
-        print(
-            f"Unchanged: the stack file, the program, the state and what {stack.transport.host} "
-            f"reports are the same as after the `up` of {last.time}. (--force runs Pulumi anyway.)"
-        )
+        print(describe(stack, last))
     result |= {
         "stack": stack.name,
         "unchanged": last is not None,

@@ -53,6 +53,19 @@ def test_force_starts_it(host, desk):
     assert ups(desk) == 2
 
 
+def test_a_preview_starts_pulumi_only_for_a_change(host, desk, capsys):
+    desk.run("preview")
+    assert not any(call.startswith("preview") for call in desk.calls())
+    assert "Unchanged: " in capsys.readouterr().out
+
+    for words in (("--force",), ("--json",)):
+        desk.run("preview", *words)
+        assert desk.calls()[-1].startswith("preview")
+    desk.write(checkAfterUp=False)
+    desk.run("preview")
+    assert desk.calls()[-1] == "preview --stack test --diff"
+
+
 def test_a_broker_that_does_not_answer_is_an_error_although_nothing_changed(host, desk, capsys):
     host.docker(f'{DOCKER}; case "$*" in "exec "*) exit 5 ;; esac')
 
