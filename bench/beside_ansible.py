@@ -189,6 +189,14 @@ def measure() -> Iterator[tuple[str, float, float, float]]:
                     f"{step}: {user} cannot log in after Ansible"
                 )
             yield step, up, one_by_one, at_once
+            if change is no_change:
+                # Both against the same run of Ansible.
+                forced, _ = stack.command("up", "--yes", "--force", timeout=UP_TIMEOUT)
+                yield f"{step}, with --force", forced, one_by_one, at_once
+                preview, _ = stack.command("preview", timeout=UP_TIMEOUT)
+                yield "`preview` that changes nothing", preview, one_by_one, at_once
+                forced, _ = stack.command("preview", "--force", timeout=UP_TIMEOUT)
+                yield "`preview` that changes nothing, with --force", forced, one_by_one, at_once
 
 
 def main() -> None:
