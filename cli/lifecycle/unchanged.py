@@ -56,14 +56,14 @@ def same_up(stack: Stack, pulumi: Pulumi) -> LastUp | None:
         last = LastUp(time=record["time"], image=record["image"], inputs=record["inputs"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return last if last.inputs == _digest_of_inputs(stack, pulumi, last.image) else None
+    return last if last.inputs == _digest_of_inputs(stack, pulumi) else None
 
 
 def record_up(stack: Stack, pulumi: Pulumi, image: str) -> None:
     """Record the inputs as they are now, after a successful `up` with *image*."""
     file = _record(stack, pulumi)
     file.unlink(missing_ok=True)
-    inputs = _digest_of_inputs(stack, pulumi, image)
+    inputs = _digest_of_inputs(stack, pulumi)
     if inputs is None:
         return
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,11 +78,11 @@ def _record(stack: Stack, pulumi: Pulumi) -> Path:
     return folders.state_path() / "last-up" / f"{stack.name}-{name}.json"
 
 
-def _digest_of_inputs(stack: Stack, pulumi: Pulumi, image: str) -> str | None:
+def _digest_of_inputs(stack: Stack, pulumi: Pulumi) -> str | None:
     """Return a digest of all inputs, or None if one of them can't be read."""
     digest = sha256()
     try:
-        for part in _inputs(stack, pulumi, image):
+        for part in _inputs(stack, pulumi):
             digest.update(b"%d:" % len(part))
             digest.update(part)
     except (OSError, CommandError):
@@ -90,7 +90,7 @@ def _digest_of_inputs(stack: Stack, pulumi: Pulumi, image: str) -> str | None:
     return digest.hexdigest()
 
 
-def _inputs(stack: Stack, pulumi: Pulumi, image: str) -> Iterator[bytes]:
+def _inputs(stack: Stack, pulumi: Pulumi) -> Iterator[bytes]:
     state = checkpoint(stack, pulumi.environ)
     if state is None:
         # In a bucket or a service: another machine may have changed it.
@@ -109,9 +109,12 @@ def _inputs(stack: Stack, pulumi: Pulumi, image: str) -> Iterator[bytes]:
             yield f"{name}={value}".encode()
     # Some warnings depend on the date, such as that of a certificate that expires soon.
     yield f"{datetime.now(UTC):%Y-%m-%d}".encode()
-    requirements = host_requirements(stack.settings, stack.name)
-    facts = probe(stack, (HostScript.PROBE,), probe_calls(requirements, stack.transport)).facts
-    lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.items()))
+    required = host_requirements(stack.settings, stack.name)
+    facts = probe(stack, (HostScript.PROBE,), probe_calls(required, stack.transport))
+    lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.facts.items()))
     yield "\n".join(lines).encode()
+    images = [facts.present_image(required.image, required.fallback_image)]
+    if required.exporter:
+        images.append(facts.present_image(required.exporter, required.exporter_fallback_image))
     # A tag may have moved to another image.
-    yield docker(stack, "image", "inspect", "--format", "{{.Id}}", image).encode()
+    yield docker(stack, "image", "inspect", "--format", "{{.Id}}", *images).encode()
