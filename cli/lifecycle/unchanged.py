@@ -2,8 +2,8 @@
 Recognize an `up` or a preview that would change nothing, without starting Pulumi.
 
 What `pulumi up` does follows from its inputs: the stack file, the program, the versions of its
-packages and of the engine, the environment, the state, and what the probe reports of the host. Are
-all of them the same as after the last successful `up`, then Pulumi would report "unchanged".
+packages and of the engine, the environment, the state, and what the probe reports of the host. If
+all of them are the same as after the last successful `up`, Pulumi would report "unchanged".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cli.run_on_host import docker, probe
 from cli.stack import ROOT, Stack
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "broker/**/*.py", "components/**/*.py", "host/**/*.sh")
-ENVIRONMENT = ("DOCKER_", "PULUMI_", "SENTIENT_MQTT_", "SSH_")
+ENVIRONMENT = ("DOCKER_", "PULUMI_", "SENTIENT_MQTT_")
 """Prefixes of the variables that the program, Pulumi or its plugins read."""
 
 
