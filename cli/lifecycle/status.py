@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -24,6 +25,16 @@ from cli.users.credentials import all_logins
 
 LOGIN_SECONDS = 15
 """For one login inside the container, on a loaded host."""
+START_SECONDS = 40.0
+"""Until a broker that was started or reloaded accepts a login."""
+START = {
+    "paused": ("unpause", "was paused"),
+    "exited": ("start", "was stopped"),
+    "created": ("start", "was never started"),
+    # Docker waits for up to a minute between two attempts.
+    "restarting": ("restart", "did not start until now"),
+}
+"""By the state of a container: the command that starts it, and what happened to it."""
 
 
 def require_healthy(stack: Stack, status: Status) -> None:
@@ -43,45 +54,61 @@ def require_healthy(stack: Stack, status: Status) -> None:
 
 def require_login(stack: Stack) -> None:
     """
-    Return if the container runs and the broker accepts the login of its health user.
+    Start the container if it does not run, and return once its health user has logged in.
 
     Pulumi compares the stack file with its state, and not with the host: it reports "unchanged" for
     a container that was stopped or removed by hand.
 
     Raises:
-        CommandError: the broker is not up.
+        CommandError: the container does not exist, or the broker does not accept a login.
 
     """
-    broker = stack.settings.broker
-    name, host = broker.container, stack.transport.host
-    state = docker(stack, "ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.State}}")
-    if not state.strip():
+    name, host = stack.settings.broker.container, stack.transport.host
+    state = _state(stack)
+    if not state:
         raise CommandError(
             f"host {host}: Pulumi reports success, but there is no container {name}: it was "
             "removed by hand. Create it again: "
             f'eval "$(./brokerctl env --stack {stack.name})"; '
             f"pulumi up --refresh --stack {stack.name}"
         )
-    if state.strip() != "running":
-        paused = state.strip() == "paused"
-        fix = f"docker unpause {name}" if paused else f"./brokerctl restart --stack {stack.name}"
-        raise CommandError(
-            f"host {host}: Pulumi reports success, but container {name} is {state.strip()}. "
-            f"Start it: {fix}"
-        )
+    if state in START:
+        command, reason = START[state]
+        print(f"Container {name} {reason}: docker {command} {name}")
+        docker(stack, command, name)
+    deadline = time.monotonic() + START_SECONDS
+    while error := _login_error(stack):
+        if time.monotonic() > deadline or _state(stack) not in ("running", "restarting"):
+            raise CommandError(
+                f"host {host}: Pulumi reports success, but the broker does not accept the login of "
+                f"its health user: {error}\n"
+                f"To find the cause: ./brokerctl check --stack {stack.name}"
+            )
+        time.sleep(0.2)
+
+
+def _state(stack: Stack) -> str:
+    """Return Docker's word for the state of the container; empty if there is none."""
+    name = stack.settings.broker.container
+    listed = docker(stack, "ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.State}}")
+    return listed.strip()
+
+
+def _login_error(stack: Stack) -> str:
+    """Return why the health user cannot log in inside the container; empty if it can."""
+    broker = stack.settings.broker
     _, listener = broker.mqtt_listener()
-    login = [
-        *("exec", name, "timeout", str(LOGIN_SECONDS), "mosquitto_sub"),
-        *("-h", broker.address_in_container, "-p", str(listener.port)),
-        *("-t", f"{SYSTEM}uptime", "-C", "1", "-W", str(LOGIN_SECONDS - 1), "-I", f"{CHECK}up-"),
-    ]
     try:
-        docker(stack, *login)
+        docker(
+            stack,
+            *("exec", broker.container, "timeout", str(LOGIN_SECONDS), "mosquitto_sub"),
+            *("-h", broker.address_in_container, "-p", str(listener.port)),
+            *("-t", f"{SYSTEM}uptime", "-C", "1", "-W", str(LOGIN_SECONDS - 1)),
+            *("-I", f"{CHECK}up-"),
+        )
     except CommandError as error:
-        raise CommandError(
-            f"host {host}: Pulumi reports success, but the broker does not accept the login of its "
-            f"health user: {error}\nTo find the cause: ./brokerctl check --stack {stack.name}"
-        ) from None
+        return str(error)
+    return ""
 
 
 def read_status(stack: Stack) -> Status:

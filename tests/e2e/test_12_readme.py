@@ -85,7 +85,7 @@ def test_everyday_commands_work(newcomer):
     assert re.search(
         r"It holds [12] retained messages", newcomer.types("./brokerctl backup create")
     )
-    assert "whole" in newcomer.types("./brokerctl backup verify")
+    assert "complete" in newcomer.types("./brokerctl backup verify")
     assert "the answer was not yes" in newcomer.types(
         "./brokerctl backup restore latest", fails=True
     )

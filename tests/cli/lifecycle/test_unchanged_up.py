@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import cli.lifecycle.status
 import cli.lifecycle.unchanged
 import cli.lifecycle.up
 from bootstrap.broker_image import Image
@@ -66,7 +67,10 @@ def test_a_preview_starts_pulumi_only_for_a_change(host, desk, capsys):
     assert desk.calls()[-1] == "preview --stack test --diff"
 
 
-def test_a_broker_that_does_not_answer_is_an_error_although_nothing_changed(host, desk, capsys):
+def test_a_broker_that_does_not_answer_is_an_error_although_nothing_changed(
+    host, desk, capsys, monkeypatch
+):
+    monkeypatch.setattr(cli.lifecycle.status, "START_SECONDS", 0.1)
     host.docker(f'{DOCKER}; case "$*" in "exec "*) exit 5 ;; esac')
 
     with pytest.raises(CommandError, match="does not accept the login of its health user"):

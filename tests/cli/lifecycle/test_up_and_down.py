@@ -7,6 +7,7 @@ import pytest
 import yaml
 from owner_containers import OWNER_CONTAINERS
 
+import cli.lifecycle.status
 import cli.lifecycle.up
 from bootstrap.broker_image import Image
 from bootstrap.docker_daemon import Daemon
@@ -124,29 +125,51 @@ class TestUp:
         assert "mosquitto_sub" in calls()[1]
 
     @pytest.mark.parametrize(
-        ("docker", "expected"),
+        ("state", "command"),
         [
-            (
-                "exit 0",
-                ["there is no container mosquitto-test", "pulumi up --refresh --stack test"],
-            ),
-            ("echo exited", ["mosquitto-test is exited", "brokerctl restart --stack test"]),
-            ("echo paused", ["mosquitto-test is paused", "docker unpause mosquitto-test"]),
-            (
-                'case "$*" in "ps "*) echo running ;; *) echo refused >&2; exit 5 ;; esac',
-                ["does not accept the login of its health user", "refused", "brokerctl check"],
-            ),
+            ("exited", "start"),
+            ("created", "start"),
+            ("paused", "unpause"),
+            ("restarting", "restart"),
         ],
-        ids=["removed", "stopped", "paused", "login refused"],
     )
-    def test_a_broker_that_is_not_up_is_an_error_although_pulumi_changed_nothing(
-        self, ready, fake_docker, docker, expected
+    def test_a_container_that_does_not_run_is_started(
+        self, ready, fake_docker, capsys, state, command
     ):
-        fake_docker(docker)
+        calls = fake_docker(f'case "$*" in "ps "*) echo {state} ;; esac')
+        ready.run("up")
 
-        with pytest.raises(CommandError) as raised:
+        assert f"{command} mosquitto-test" in calls()
+        assert calls()[-1].startswith("exec ")
+        assert f": docker {command} mosquitto-test\n" in capsys.readouterr().out
+
+    def test_a_missing_container_is_an_error_although_pulumi_changed_nothing(
+        self, ready, fake_docker, capsys
+    ):
+        fake_docker("exit 0")
+
+        with pytest.raises(CommandError, match="there is no container mosquitto-test") as raised:
             ready.run("up")
-        assert [text for text in expected if text not in str(raised.value)] == []
+        assert "pulumi up --refresh --stack test" in str(raised.value)
+        assert "The broker is up" not in capsys.readouterr().out
+
+    def test_a_broker_that_refuses_its_health_user_is_an_error(
+        self, ready, fake_docker, capsys, monkeypatch
+    ):
+        monkeypatch.setattr(cli.lifecycle.status, "START_SECONDS", 0.3)
+        fake_docker(f'{RUNNING}; case "$*" in "exec "*) echo refused >&2; exit 5 ;; esac')
+
+        with pytest.raises(CommandError, match="does not accept the login of its health") as raised:
+            ready.run("up")
+        assert "refused" in str(raised.value)
+        assert "brokerctl check --stack test" in str(raised.value)
+        assert "The broker is up" not in capsys.readouterr().out
+
+    def test_a_broker_that_answers_late_is_waited_for(self, ready, fake_docker):
+        late = f'[ -e "{ready.folder}/late" ] || {{ touch "{ready.folder}/late"; exit 5; }}'
+        calls = fake_docker(f'{RUNNING}; case "$*" in "exec "*) {late} ;; esac')
+        ready.run("up")
+        assert sum(call.startswith("exec ") for call in calls()) == 2
 
     def test_a_failed_up_does_not_print_how_to_log_in(self, ready, capsys):
         ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
