@@ -97,7 +97,7 @@ def test_everyday_commands_work(newcomer):
     began = time.monotonic()
     assert "FAIL" not in newcomer.types("./brokerctl check --out page.md")
     print(f"\n./brokerctl check, from start to end: {time.monotonic() - began:.1f} s")
-    assert "Go through the checklist" in newcomer.types("./brokerctl --help")
+    assert "Run the deployment checklist" in newcomer.types("./brokerctl --help")
     assert '"verdict": "pass"' in newcomer.types("./brokerctl check --json")
     (newcomer.clone / "page.md").unlink()
     newcomer.types("./brokerctl map")
