@@ -22,7 +22,7 @@ help: ## what there is
 up: ## ./brokerctl up, for the stack STACK=dev
 	@./brokerctl up --stack="$$given_STACK"
 
-test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, engine, integration, e2e
+test: venv-dev ## run every test; ONLY=unit,engine runs those stages: lint, go, unit, host, engine, integration, e2e
 	@$(run) cli.development.test_suite $(if $(value ONLY),--only="$$given_ONLY")
 
 test-fresh: ## `make up` and `make test` on a bare Debian root; needs root and mmdebstrap

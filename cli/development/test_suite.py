@@ -25,7 +25,7 @@ from cli.stack import ROOT
 SLOWEST = 20
 LAST_LINES = 40
 BIN = Path(sys.executable).parent
-APART = ("tests/engine", "tests/integration", "tests/e2e")
+APART = ("tests/host", "tests/engine", "tests/integration", "tests/e2e")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,8 @@ STAGES = {
     "unit": Stage(
         title="unit", paths=("tests", *(f"--ignore={path}" for path in APART)), workers=2
     ),
+    # The scripts that run on the broker's host, in a shell, on real files.
+    "host": Stage(title="host", paths=("tests/host",), workers=2),
     "engine": Stage(title="engine", paths=("tests/engine",), workers=2, engine=True),
     "integration": Stage(
         title="integration: Mosquitto 2.0 and 2.1",

@@ -15,7 +15,7 @@ from cli.stack import ROOT
 
 
 def test_all_stages_run_by_default():
-    assert list(chosen("")) == ["lint", "go", "unit", "engine", "integration", "e2e"]
+    assert list(chosen("")) == ["lint", "go", "unit", "host", "engine", "integration", "e2e"]
     assert chosen(" ") == STAGES
 
 
@@ -28,7 +28,7 @@ def test_named_stages_run_in_a_fixed_order():
 def test_an_unknown_stage_is_an_error_that_names_the_others(only):
     with pytest.raises(CommandError) as error:
         chosen(only)
-    assert "there are lint, go, unit, engine, integration, e2e." in str(error.value)
+    assert "there are lint, go, unit, host, engine, integration, e2e." in str(error.value)
 
 
 def test_an_unknown_stage_is_an_error_before_the_setup(desk, monkeypatch):
