@@ -38,7 +38,7 @@ docs: venv-dev ## write the tables of docs/reference/settings.md and docs/refere
 	@$(run) cli.development.settings_reference
 	@$(run) cli.development.commands_reference
 
-lock: venv-dev ## pin requirements anew after a change of requirements*.in
+lock: venv-dev ## pin the requirements again after a change of requirements*.in
 	@$(run) piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt requirements.in
 	@$(run) piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements-dev.txt requirements-dev.in
 

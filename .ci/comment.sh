@@ -1,6 +1,6 @@
 #!/bin/sh
-# After it: the pull request NUMBER has one comment of ours, written anew. Where there is no token
-# that may write it, as on a fork, the comment stands in the log.
+# Write or update the one comment of this project on the pull request NUMBER. Without a token that
+# may write it, as on a fork, the comment is only in the log.
 # Usage: BASE=revision NUMBER=n .ci/comment.sh github|gitlab
 set -eu
 cd "$(dirname -- "$0")/.."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# After it: preview-STACK.json holds what `pulumi preview --json` printed, or nothing where it
-# failed. The file never leaves the job: only cli/development/pull_request.py reads it.
+# Write the output of `pulumi preview --json` to preview-STACK.json; an empty file if it failed.
+# The file never leaves the job: only cli/development/pull_request.py reads it.
 set -eu
 cd "$(dirname -- "$0")/.."
 
