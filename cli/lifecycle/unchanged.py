@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -38,7 +38,9 @@ class LastUp:
     image: str
     """The name of the image that runs."""
     inputs: str
-    """A digest of all inputs, as they were after it."""
+    """A digest of the inputs on this machine, as they were after it."""
+    host: str
+    """A digest of what the host reported."""
 
 
 def describe(stack: Stack, last: LastUp) -> str:
@@ -53,22 +55,25 @@ def same_up(stack: Stack, pulumi: Pulumi) -> LastUp | None:
     """Return the last successful `up` if all inputs are the same as after it."""
     try:
         record = json.loads(_record(stack, pulumi).read_text(encoding="utf-8"))
-        last = LastUp(time=record["time"], image=record["image"], inputs=record["inputs"])
-    except (OSError, ValueError, KeyError, TypeError):
+        last = LastUp(**record)
+        # The host is asked last, and only if nothing else has changed.
+        same = last.inputs == _digest(_inputs(stack, pulumi)) and last.host == _digest(_host(stack))
+    except (OSError, ValueError, TypeError, CommandError):
         return None
-    return last if last.inputs == _digest_of_inputs(stack, pulumi) else None
+    return last if same else None
 
 
 def record_up(stack: Stack, pulumi: Pulumi, image: str) -> None:
     """Record the inputs as they are now, after a successful `up` with *image*."""
     file = _record(stack, pulumi)
     file.unlink(missing_ok=True)
-    inputs = _digest_of_inputs(stack, pulumi)
-    if inputs is None:
+    try:
+        inputs, host = _digest(_inputs(stack, pulumi)), _digest(_host(stack))
+    except (OSError, CommandError):
         return
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     time = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    content = asdict(LastUp(time=time, image=image, inputs=inputs))
+    content = asdict(LastUp(time=time, image=image, inputs=inputs, host=host))
     file.write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -78,19 +83,22 @@ def _record(stack: Stack, pulumi: Pulumi) -> Path:
     return folders.state_path() / "last-up" / f"{stack.name}-{name}.json"
 
 
-def _digest_of_inputs(stack: Stack, pulumi: Pulumi) -> str | None:
-    """Return a digest of all inputs, or None if one of them can't be read."""
+def _digest(parts: Iterable[bytes]) -> str:
     digest = sha256()
-    try:
-        for part in _inputs(stack, pulumi):
-            digest.update(b"%d:" % len(part))
-            digest.update(part)
-    except (OSError, CommandError):
-        return None
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
     return digest.hexdigest()
 
 
 def _inputs(stack: Stack, pulumi: Pulumi) -> Iterator[bytes]:
+    """
+    Yield the inputs on this machine.
+
+    Raises:
+        OSError: one of them can't be read; the state is not in a folder on this machine.
+
+    """
     state = checkpoint(stack, pulumi.environ)
     if state is None:
         # In a bucket or a service: another machine may have changed it.
@@ -109,6 +117,16 @@ def _inputs(stack: Stack, pulumi: Pulumi) -> Iterator[bytes]:
             yield f"{name}={value}".encode()
     # Some warnings depend on the date, such as that of a certificate that expires soon.
     yield f"{datetime.now(UTC):%Y-%m-%d}".encode()
+
+
+def _host(stack: Stack) -> Iterator[bytes]:
+    """
+    Yield what the host reports.
+
+    Raises:
+        CommandError: it can't be asked, or an image is missing.
+
+    """
     required = host_requirements(stack.settings, stack.name)
     facts = probe(stack, (HostScript.PROBE,), probe_calls(required, stack.transport))
     lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.facts.items()))

@@ -38,14 +38,12 @@ def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -
 
     pulumi = Pulumi.ready(stack)
     last = None if force else same_up(stack, pulumi)
-    if last is None:
-        image = _run_pulumi(stack, pulumi, sure=sure)
-        require_login(stack)
-        record_up(stack, pulumi, image)
-    else:
-        image = last.image
-        require_login(stack)
+    image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
+    require_login(stack)
+    if last:
         print(describe(stack, last))
+    else:
+        record_up(stack, pulumi, image)
     result |= {
         "stack": stack.name,
         "unchanged": last is not None,

@@ -136,6 +136,16 @@ def test_any_changed_input_starts_pulumi(host, desk, monkeypatch, change):
     assert ups(desk) == 2
 
 
+def test_the_host_is_not_asked_if_the_stack_file_changed(host, desk, monkeypatch):
+    def probe(*_):
+        pytest.fail("the host was asked")
+
+    edit_the_stack_file(desk)
+    monkeypatch.setattr(cli.lifecycle.unchanged, "probe", probe)
+    desk.run("preview")
+    assert desk.calls()[-1].startswith("preview")
+
+
 def test_a_failed_up_is_not_recorded(host, desk):
     desk.write(checkAfterUp=False)
     desk.pulumi('case "$*" in *up*) exit 1 ;; esac')
@@ -156,5 +166,5 @@ def test_a_state_in_a_bucket_is_never_taken_for_unchanged(host, desk, monkeypatc
 def test_the_record_holds_no_secret(host, desk):
     (record,) = (desk.folder / "state-home").rglob("test-*.json")
     content = json.loads(record.read_text())
-    assert set(content) == {"time", "image", "inputs"}
-    assert len(content["inputs"]) == 64
+    assert set(content) == {"time", "image", "inputs", "host"}
+    assert len(content["inputs"]) == len(content["host"]) == 64
