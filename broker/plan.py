@@ -29,10 +29,13 @@ from broker.firewall.backend import (
     firewall_errors,
     is_declared,
 )
-from broker.firewall.drift import drift_warnings, revision
+from broker.firewall.drift import drift_warnings as firewall_warnings
+from broker.firewall.drift import revision as firewall_revision
+from broker.host import drift
 from broker.host.facts import HostFacts
 from broker.host.layout import published_ports
 from broker.host.requirements import HostRequirements, host_errors, host_requirements
+from broker.host.script_calls import Record
 from broker.host.transport import Transport, transport
 from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import Impact, impact, impact_notes, remembered, withdrawn
@@ -71,10 +74,8 @@ class Plan:
     """The published ports with their addresses, in Docker's order."""
     firewall: Choice | None
     """The firewall backend; None if no firewall is declared."""
-    firewall_revision: str
-    """A different revision applies the rules again."""
-    certificates_revision: str
-    """A different revision installs the certificates again."""
+    revisions: Mapping[str, str]
+    """How many times each component was applied; a different number applies it again."""
     withdrawn: str
     """The stamp of the change that the host rolled back; empty if there is none."""
 
@@ -84,6 +85,14 @@ class Plan:
     @property
     def broker(self) -> Broker:
         return self.settings.broker
+
+    def record(self, component: str) -> Record:
+        """Return what the host remembers of a component."""
+        return Record(
+            container=self.broker.container,
+            component=component,
+            revision=self.revisions[component],
+        )
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -177,7 +186,15 @@ def make_plan(
     digest = start_digest(broker, image, reserved=reserved)
     stamps = remembered(settings)
     members = frozenset(name for fleet in settings.fleets.values() for name in fleet.admitted)
-    expected = impact(broker.container, stack, stamps, digest, facts, members=members)
+    expected = impact(
+        broker.container,
+        stack,
+        stamps,
+        digest,
+        facts,
+        members=members,
+        again=drift.CONFIGURATION in drift.changed_components(facts),
+    )
     return Plan(
         stack=stack,
         settings=settings,
@@ -192,8 +209,7 @@ def make_plan(
         start_digest=digest,
         published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
-        firewall_revision=revision(broker, facts),
-        certificates_revision=certificates.revision(broker, facts),
+        revisions=revisions(broker, facts),
         withdrawn=withdrawn(facts),
         impact=expected,
         findings=(
@@ -203,6 +219,17 @@ def make_plan(
             *certificates.certificate_notes(broker, facts),
         ),
     )
+
+
+def revisions(broker: Broker, facts: HostFacts) -> dict[str, str]:
+    """Return the revision of each component (broker/host/drift.py)."""
+    container = broker.container
+    found = {name: drift.revision(name, facts, container) for name in drift.components(broker)}
+    if is_declared(broker):
+        found[drift.FIREWALL] = firewall_revision(broker, facts)
+    if broker.tls_listeners:
+        found[drift.CERTIFICATES] = certificates.revision(broker, facts)
+    return found
 
 
 def _host_findings(
@@ -217,6 +244,7 @@ def _host_findings(
         *firewall_errors(broker, facts),
         *certificates.certificate_errors(broker, facts),
         *reserved_port_errors(broker, facts, reserved=reserved),
-        *drift_warnings(broker, facts),
+        *drift.drift_warnings(facts, broker.container),
+        *firewall_warnings(broker, facts),
         *certificates.certificate_warnings(broker, facts),
     ]

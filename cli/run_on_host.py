@@ -76,6 +76,11 @@ def run_on_host(
     return HostResult(exit_code=done.returncode, stdout=stdout, stderr=stderr)
 
 
+def read_script(name: str) -> str:
+    """Return the text of a script in ``host/``."""
+    return (ROOT / "host" / name).read_text("utf-8")
+
+
 def run_scripts(
     stack: Stack,
     scripts: Iterable[HostScript],
@@ -95,7 +100,7 @@ def run_scripts(
         CommandError: the host can't be reached, or the command did not end within *seconds*.
 
     """
-    script = assemble(scripts, lambda name: (ROOT / "host" / name).read_text("utf-8"))
+    script = assemble(scripts, read_script)
     become = stack.settings.broker.become if as_root else "nobody"
     line = stack.transport.script(action, become=become, image=image)
     return run_on_host(stack, line, stdin=render_stdin(script, calls), seconds=seconds)

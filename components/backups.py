@@ -3,7 +3,7 @@
 from pulumi import ComponentResource, Input, ResourceOptions
 
 from broker.backup.backups import backup_timer
-from broker.host.script_calls import assemble
+from broker.host.script_calls import Record, assemble
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.backup_settings import Backups as BackupSettings
@@ -23,6 +23,7 @@ class Backups(ComponentResource):
         declared: BackupSettings,
         schedule: CronSchedule,
         stack: str,
+        record: Record,
         transport: Transport,
         image: Input[str],
         opts: ResourceOptions | None = None,
@@ -45,6 +46,7 @@ class Backups(ComponentResource):
                 "folder": declared.folder,
                 "keep": str(declared.keep),
             },
+            record=record,
             opts=ResourceOptions(parent=self),
         )
         self.register_outputs({})

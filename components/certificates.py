@@ -5,6 +5,7 @@ from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
+from broker.host.script_calls import Record
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
@@ -32,7 +33,7 @@ class Certificates(ComponentResource):
         broker: Broker,
         transport: Transport,
         image: Input[str],
-        revision: str,
+        record: Record,
         external: Mapping[str, str],
         after: Sequence[Resource],
         opts: ResourceOptions | None = None,
@@ -44,8 +45,9 @@ class Certificates(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.CERTIFICATES,
-            calls=certificate_calls(broker, transport.socket, revision, external),
-            shown=preview_texts(broker, revision),
+            calls=certificate_calls(broker, transport.socket, external),
+            shown=preview_texts(broker),
+            record=record,
             # The script connects to the listeners from the host's network to check them.
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),

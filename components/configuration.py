@@ -1,11 +1,13 @@
 """The broker's folders, certificates and configuration files on the host."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
+from broker.host import drift
 from broker.host.layout import apply_calls, configuration_files, folder_calls
+from broker.host.script_calls import Record
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.logs.logrotate import logrotate_calls, logrotate_path, render_logrotate
@@ -40,7 +42,7 @@ class Configuration(ComponentResource):
         health_password: Output[str],
         seed: Output[str],
         stamps: Mapping[str, str],
-        revision: str = "1",
+        record: Callable[[str], Record],
         withdrawn: str = "",
         external_certificates: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
@@ -59,6 +61,7 @@ class Configuration(ComponentResource):
                 for call in folder_calls(broker)
                 if call.words[0] == "folder"
             },
+            record=record(drift.FOLDERS),
             opts=ResourceOptions(parent=self),
         )
         host_command(
@@ -71,6 +74,7 @@ class Configuration(ComponentResource):
             script=HostScript.LOGROTATE,
             calls=logrotate_calls(broker),
             shown={logrotate_path(broker): render_logrotate(broker)},
+            record=record(drift.LOGROTATE),
             opts=ResourceOptions(parent=self, depends_on=[folders]),
         )
         dependencies: list[Resource] = [folders]
@@ -81,7 +85,7 @@ class Configuration(ComponentResource):
                 broker=broker,
                 transport=transport,
                 image=image,
-                revision=revision,
+                record=record(drift.CERTIFICATES),
                 external=external_certificates or {},
                 after=dependencies,
                 opts=ResourceOptions(parent=self),
@@ -101,6 +105,7 @@ class Configuration(ComponentResource):
                     health_password=values[1],
                     seed=values[2],
                     stamps=stamps,
+                    revision=record(drift.CONFIGURATION).revision,
                 ),
             )
         )
@@ -118,6 +123,7 @@ class Configuration(ComponentResource):
                 # if they equal those in the state.
                 **({"withdrawn": withdrawn} if withdrawn else {}),
             },
+            record=record(drift.CONFIGURATION),
             opts=ResourceOptions(parent=self, depends_on=dependencies),
         )
         self.register_outputs({})

@@ -1,12 +1,13 @@
 """Env files on the host, from which services read their user name and password."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.credentials.env_files import host_env_file
-from broker.host.script_calls import ScriptCall
+from broker.host import drift
+from broker.host.script_calls import Record, ScriptCall
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
@@ -25,6 +26,7 @@ class EnvFiles(ComponentResource):
         stack: str,
         transport: Transport,
         image: Input[str],
+        record: Callable[[str], Record],
         active: Mapping[str, str],
         passwords: Mapping[str, Output[str]],
         opts: ResourceOptions | None = None,
@@ -42,6 +44,7 @@ class EnvFiles(ComponentResource):
                     partial(_calls, broker, stack, file, active[file.user])
                 ),
                 shown={file.path: file.user},
+                record=record(drift.env_file(file.path)),
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})

@@ -11,6 +11,7 @@ from broker.firewall.rules import (
     firewall_calls,
     preview_texts,
 )
+from broker.host.script_calls import Record
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.settings.broker_settings import Broker
@@ -35,12 +36,12 @@ class Firewall(ComponentResource):
         transport: Transport,
         image: Input[str],
         choice: Choice,
-        revision: str,
+        record: Record,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Firewall", name, {}, opts)
         self._name, self._broker, self._transport = name, broker, transport
-        self._image, self._choice, self._revision = image, choice, revision
+        self._image, self._choice, self._revision = image, choice, record.revision
         shown = {key: show(text) for key, text in preview_texts(broker, choice).items()}
         self.in_force = host_command(
             # The rules depend on the container's name: with a new name, the old resource and its
@@ -50,25 +51,26 @@ class Firewall(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.FIREWALL,
-            calls=firewall_calls(broker, choice, revision),
-            shown={**shown, "turn": revision},
+            calls=firewall_calls(broker, choice),
+            shown=shown,
             network_admin=True,
+            record=record,
             opts=ResourceOptions(parent=self),
         )
         self.register_outputs({})
 
     def close_former_ports(self, after: Sequence[Resource]) -> None:
         """Remove the rules of former ports, once *after*, all resources that listen, are up."""
-        broker, choice, revision = self._broker, self._choice, self._revision
+        broker, choice = self._broker, self._choice
         host_command(
             f"{self._name}-left-{broker.container}",
             transport=self._transport,
             become=broker.become,
             image=self._image,
             script=HostScript.CLOSE_FORMER_PORTS,
-            calls=close_former_ports_calls(broker, choice, revision),
+            calls=close_former_ports_calls(broker, choice),
             # Run again whenever the rules are applied again.
-            shown={"rules": digest(broker, choice), "turn": revision},
+            shown={"rules": digest(broker, choice), "revision": self._revision},
             network_admin=True,
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -7,7 +7,7 @@ import pulumi
 from pulumi import Input, Output, ResourceOptions
 from pulumi_command import local
 
-from broker.host.script_calls import ScriptCall, assemble, render_stdin
+from broker.host.script_calls import Record, ScriptCall, assemble, render_stdin
 from broker.host.scripts import HostScript
 from broker.host.transport import WITHHELD, Transport, clean_interpreter
 
@@ -34,13 +34,15 @@ def host_command(
     calls: Input[Iterable[ScriptCall]],
     shown: Mapping[str, Input[str]] | None = None,
     network_admin: bool = False,
+    record: Record | None = None,
     opts: ResourceOptions,
 ) -> local.Command:
     """
     Run *script* with *calls* on the host on every change of either, and to remove the resource.
 
     *shown* is plain text that a preview displays line by line; no script reads it. The script's
-    environment is that of ``clean_interpreter``.
+    environment is that of ``clean_interpreter``. *record*: what the host remembers of it, by which
+    the next preview detects drift.
     There are no triggers: a trigger replaces the resource, and the old ``delete`` would then undo
     the new ``create``.
     """
@@ -56,8 +58,14 @@ def host_command(
         create=lines.apply(lambda commands: commands[0]),
         delete=lines.apply(lambda commands: commands[1]),
         interpreter=list(clean_interpreter(transport.interpreter)),
-        stdin=Output.secret(calls).apply(lambda known_calls: render_stdin(text, known_calls)),
-        environment={**withheld(), **(shown or {})},
+        stdin=Output.secret(calls).apply(
+            lambda known_calls: render_stdin(text, known_calls, record)
+        ),
+        environment={
+            **withheld(),
+            **(shown or {}),
+            **({"revision": record.revision} if record else {}),
+        },
         # The output of a script may quote its input, which contains secrets.
         logging=local.Logging.NONE,
         add_previous_output_in_env=False,

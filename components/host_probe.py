@@ -49,7 +49,7 @@ def run_probe(transport: Transport, requirements: HostRequirements) -> HostFacts
             [*transport.interpreter, line],
             input=render_stdin(
                 assemble((HostScript.PROBE,), read_script),
-                probe_calls(requirements, transport),
+                probe_calls(requirements, transport, read_script),
             ).encode(),
             env=host_environment(os.environ),
             capture_output=True,

@@ -1,11 +1,13 @@
 """Metrics for Prometheus: an exporter beside the broker, and a node_exporter file on its host."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from broker.host.script_calls import assemble
+from broker.host import drift
+from broker.host.script_calls import Record, assemble
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.monitoring.mqtt_exporter import (
@@ -40,6 +42,7 @@ class Monitoring(ComponentResource):
         login: str,
         generation: str,
         password: Output[str],
+        record: Callable[[str], Record],
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Monitoring", name, {}, opts)
@@ -54,6 +57,7 @@ class Monitoring(ComponentResource):
             script=HostScript.PUT_FILES,
             calls=password.apply(partial(exporter_calls, broker, login)),
             shown={f"{folder}/{CONFIG_FILE}": show(render_exporter(broker, login, "..."))},
+            record=record(drift.EXPORTER),
             opts=ResourceOptions(parent=self),
         )
         pulled = docker.RemoteImage(
@@ -119,6 +123,7 @@ class Monitoring(ComponentResource):
                 script=HostScript.SCHEDULE,
                 calls=Output.from_input(image).apply(lambda name: timer(image=name).calls()),
                 shown={"folder": declared.textfile},
+                record=record(drift.METRICS),
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})

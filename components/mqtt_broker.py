@@ -12,6 +12,7 @@ from broker.access.description import describe_access
 from broker.credentials.env_files import endpoints, login, render_env
 from broker.credentials.password_ages import describe_rotations, generations, rotation_fixes
 from broker.firewall.rules import describe_firewall
+from broker.host import drift
 from broker.plan import Plan
 from broker.settings.cron_schedule import CronSchedule
 from broker.usage import render_usage
@@ -136,7 +137,7 @@ class MqttBroker(ComponentResource):
             health_password=credentials.passwords[plan.broker.health.user],
             seed=credentials.seed,
             stamps=plan.stamps,
-            revision=plan.certificates_revision,
+            record=plan.record,
             withdrawn=plan.withdrawn,
             external_certificates=plan.external_certificates,
             opts=self._child(),
@@ -152,7 +153,7 @@ class MqttBroker(ComponentResource):
             transport=plan.transport,
             image=self._image.name,
             choice=plan.firewall,
-            revision=plan.firewall_revision,
+            record=plan.record(drift.FIREWALL),
             opts=self._child(),
         )
 
@@ -179,6 +180,7 @@ class MqttBroker(ComponentResource):
             stack=plan.stack,
             transport=plan.transport,
             image=self._image.name,
+            record=plan.record,
             active=plan.active_logins,
             passwords=self._credentials.passwords,
             opts=self._child(depends_on=[container]),
@@ -194,6 +196,7 @@ class MqttBroker(ComponentResource):
             declared=declared,
             schedule=CronSchedule.parse(declared.schedule),
             stack=plan.stack,
+            record=plan.record(drift.BACKUPS),
             transport=plan.transport,
             image=self._image.name,
             opts=self._child(depends_on=[container]),
@@ -216,6 +219,7 @@ class MqttBroker(ComponentResource):
             login=login,
             generation=plan.settings.users[declared.user].generation,
             password=self._credentials.passwords[login],
+            record=plan.record,
             opts=self._child(providers={"docker": self._provider}, depends_on=[container]),
         )
 

@@ -226,18 +226,19 @@ def test_a_preview_without_the_host_repeats_the_revision_of_the_last_deployment(
 ):
     name = "firewall-rules-mosquitto-shared"
     monkeypatch.setenv(host_probe.SKIP, "skip")
+    environment = {"rules.v4": "*mangle", "rules.v6": "*mangle", "revision": "7"}
     program.engine.last_deployment = {
         f"urn:pulumi:prod::{PROJECT}::{COMMAND}::{name}": {
             "type": COMMAND,
-            "outputs": {"environment": {"rules.v4": "*mangle", "rules.v6": "*mangle", "turn": "7"}},
+            "outputs": {"environment": environment},
         }
     }
 
     shown = program.run("prod", preview=True).engine.shown_of(name)
 
     assert program.probes == []
-    assert shown["turn"] == "7"
-    assert set(shown) == {"rules.v4", "rules.v6", "turn"}
+    assert shown["revision"] == "7"
+    assert set(shown) == {"rules.v4", "rules.v6", "revision"}
 
 
 def test_an_up_probes_the_host_despite_the_variable(program, monkeypatch):
@@ -252,7 +253,8 @@ def test_prod_writes_its_env_file(program):
     program.run("prod")
 
     assert program.engine.shown_of("envfiles-/opt/sentient/.env.production") == {
-        "/opt/sentient/.env.production": "sentient_api_prod"
+        "/opt/sentient/.env.production": "sentient_api_prod",
+        "revision": "1",
     }
 
 

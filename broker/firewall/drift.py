@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.findings import Finding, warning
 from broker.firewall.backend import choose, is_declared
 from broker.firewall.rules import missing_at_boot, unit_of
+from broker.host import drift
 from broker.host.facts import HostFacts
 from broker.host.layout import folder_of
 from broker.settings.broker_settings import Broker
@@ -18,13 +19,9 @@ def revision(broker: Broker, facts: HostFacts) -> str:
     an input, and the probe of the host detects them.
     """
     rules = facts.rules(broker.container)
-    if rules.state == "unknown":
-        return str(rules.revision)
-    if rules.state == "never":
-        # The host's clock, because it differs from every number before the loss.
-        return rules.clock if rules.clock and facts.deployed_before(broker.container) else "1"
-    unchanged = rules.state == "in-force" and not rules.half_done and not rules.lost_at_boot
-    return str(rules.revision if unchanged else rules.revision + 1)
+    changed = rules.state in ("missing", "changed") or rules.half_done or rules.lost_at_boot
+    lost = rules.state == "never" and facts.deployed_before(broker.container)
+    return drift.revision(drift.FIREWALL, facts, broker.container, changed=changed or lost)
 
 
 def drift_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:

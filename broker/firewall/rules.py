@@ -77,13 +77,13 @@ def rules_texts(broker: Broker, choice: Choice) -> dict[str, str]:
     return {f"rules.v{version}": render_iptables(broker, version) for version in choice.ip_versions}
 
 
-def firewall_calls(broker: Broker, choice: Choice, revision: str) -> list[ScriptCall]:
+def firewall_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
     """
     Return the calls of ``host/commands/firewall.sh``; the libraries that it needs are
     ``host/lib/put_files.sh`` and ``host/lib/firewall_rules.sh``.
     """
     folder = folder_of(broker)
-    calls = [_firewall_call(broker, choice, revision)]
+    calls = [_firewall_call(broker, choice)]
     calls += [
         PutFiles.put(f"{folder}/{name}", mode="0644", owner=ROOT, text=text)
         for name, text in rules_texts(broker, choice).items()
@@ -98,16 +98,16 @@ def firewall_calls(broker: Broker, choice: Choice, revision: str) -> list[Script
 
 def digest(broker: Broker, choice: Choice) -> str:
     """Return a digest of the texts of all files."""
-    texts = [call.text or "" for call in firewall_calls(broker, choice, "")]
+    texts = [call.text or "" for call in firewall_calls(broker, choice)]
     return sha256("".join(texts).encode()).hexdigest()[:16]
 
 
-def close_former_ports_calls(broker: Broker, choice: Choice, revision: str) -> list[ScriptCall]:
+def close_former_ports_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
     """
     Return the calls of ``host/commands/close_former_ports.sh``, which runs after
     ``firewall_calls`` and the move of the container.
     """
-    return [_firewall_call(broker, choice, revision), *_ufw_calls(broker, choice)]
+    return [_firewall_call(broker, choice), *_ufw_calls(broker, choice)]
 
 
 def _ufw_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
@@ -116,7 +116,7 @@ def _ufw_calls(broker: Broker, choice: Choice) -> list[ScriptCall]:
     return [Firewall.ufw_rule(rule) for rule in ufw_rules(broker)]
 
 
-def _firewall_call(broker: Broker, choice: Choice, revision: str) -> ScriptCall:
+def _firewall_call(broker: Broker, choice: Choice) -> ScriptCall:
     """Return the call that tells ``host/lib/firewall_rules.sh`` how to find this stack's rules."""
     return Firewall.firewall(
         backend=choice.backend,
@@ -124,7 +124,6 @@ def _firewall_call(broker: Broker, choice: Choice, revision: str) -> ScriptCall:
         container=broker.container,
         short_name=short_name(broker.container),
         unit=unit_of(broker),
-        revision=revision,
     )
 
 

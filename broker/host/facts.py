@@ -47,10 +47,6 @@ class FirewallRules:
     """The state of the rules on the host, compared with the last deployment."""
 
     state: RulesState
-    revision: int = 1
-    """How many times they were applied."""
-    clock: str = ""
-    """The host's time, if they were never applied."""
     half_done: bool = False
     """Whether an ``up`` was interrupted before it removed the old rules."""
     lost_at_boot: bool = False
@@ -202,6 +198,28 @@ class HostFacts:
         """Return whether there was an ``up`` before: the container exists, or its files do."""
         return self.container_owner(container) is not None or bool(self.stamps)
 
+    # What differs from the last deployment (broker/host/drift.py).
+
+    @property
+    def differing(self) -> list[tuple[str, str, str]]:
+        """What differs: component, path, and a text such as ``was removed``."""
+        found = dict(self.lines("differs"))
+        for key, value in self.lines("shared").items():
+            digest, _, changed = value.partition(" ")
+            seen = self.file_digest(key.partition(":")[2])
+            if key not in found and seen and seen != digest:
+                found[key] = f"has other content ({changed})"
+        return [(*key.partition(":")[::2], what) for key, what in found.items()]
+
+    @property
+    def without_record(self) -> list[str]:
+        """The components without a record of a deployment."""
+        return [name for name, state in self.lines("applied").items() if state.startswith("never")]
+
+    def applied(self, component: str) -> str:
+        """Return the revision of the component, or ``never TIME``; empty if not asked for."""
+        return self.line("applied", component)
+
     # Conflicts.
 
     def port_user(self, port: int) -> str:
@@ -232,12 +250,8 @@ class HostFacts:
         )
 
     def rules(self, container: str) -> FirewallRules:
-        state, _, number = self.line("rules", container).partition(" ")
-        revision = _number(number)
         return FirewallRules(
-            state=cast(RulesState, state or "unknown"),
-            revision=1 if state == "never" or revision is None else revision,
-            clock=number if state == "never" else "",
+            state=cast(RulesState, self.line("rules", container) or "unknown"),
             half_done=self.line("left", container) == "yes",
             lost_at_boot=self.line("boot", container) == "no",
         )
@@ -261,15 +275,6 @@ class HostFacts:
     def ca_ends(self, container: str) -> str:
         """Return when the stack's own CA expires, in openssl's format, if that is soon."""
         return self.line("authority", container).removeprefix("ends ")
-
-    def certificates_revision(self, container: str) -> int | None:
-        """Return how many times certificates were installed; None if never."""
-        return _number(self.line("certificates", container))
-
-    def certificates_never(self, container: str) -> str:
-        """Return the host's time if certificates were never installed; else an empty text."""
-        word, _, clock = self.line("certificates", container).partition(" ")
-        return clock if word == "never" else ""
 
     # Files, folders and archives, from observe.sh.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from broker.host import drift
 from broker.host.facts import HostFacts
 from broker.host.requirements import HostRequirements
 
@@ -42,7 +43,7 @@ def facts_of_last_deployment(resources: Resources, required: HostRequirements) -
             *_images(resources, required),
             *_container(resources, required),
             *_firewall(resources, required),
-            *_certificates(resources, required),
+            *_revisions(resources, required),
         )
     )
     return HostFacts(facts=facts, looked_at=False)
@@ -72,9 +73,9 @@ def _container(resources: Resources, required: HostRequirements) -> _Facts:
 
 def _firewall(resources: Resources, required: HostRequirements) -> _Facts:
     shown = _environment(resources, f"firewall-rules-{required.container}")
-    if "turn" not in shown:
+    if not {"rules.nft", "rules.v4"} & set(shown):
         return
-    yield ("rules", required.container), f"in-force {shown['turn']}"
+    yield ("rules", required.container), "in-force"
     yield ("firewall", "nft"), "ok" if "rules.nft" in shown else "absent"
     # nftables has one file for both IP versions; iptables has one file per version.
     has_ipv6_rules = {"rules.nft", "rules.v6"} & set(shown)
@@ -84,9 +85,21 @@ def _firewall(resources: Resources, required: HostRequirements) -> _Facts:
     yield ("firewall", "systemd"), "yes" if boot.endswith(".service") else "no"
 
 
-def _certificates(resources: Resources, required: HostRequirements) -> _Facts:
-    if revision := _environment(resources, "configuration-certificates-pairs").get("turn"):
-        yield ("certificates", required.container), revision
+def _revisions(resources: Resources, required: HostRequirements) -> _Facts:
+    commands = {
+        drift.FOLDERS: "configuration-folders",
+        drift.LOGROTATE: f"configuration-logrotate-{required.container}",
+        drift.CONFIGURATION: "configuration-files",
+        drift.CERTIFICATES: "configuration-certificates-pairs",
+        drift.FIREWALL: f"firewall-rules-{required.container}",
+        drift.BACKUPS: f"backups-schedule-{required.container}",
+        drift.EXPORTER: f"monitoring-files-{required.container}",
+        drift.METRICS: f"monitoring-textfile-{required.container}",
+        **{drift.env_file(path): f"envfiles-{path}" for path in required.env_files.values()},
+    }
+    for component, command in commands.items():
+        if revision := _environment(resources, command).get("revision"):
+            yield ("applied", component), revision
     withdrawn = _environment(resources, "configuration-files").get("withdrawn")
     if withdrawn:
         yield ("known", ":rules"), withdrawn

@@ -184,6 +184,7 @@ def configuration_files(
     health_password: str,
     seed: str,
     stamps: Mapping[str, str],
+    revision: str = "1",
 ) -> list[HostFile]:
     """
     Return the files that the broker reads, in the order in which they are installed.
@@ -191,10 +192,12 @@ def configuration_files(
     The ACL comes before the passwords: a broker that starts between the two renames must not
     accept a new user without the user's rules (host/commands/apply_configuration.sh deletes removed
     users first). mosquitto.conf comes last, because it names the other files. *seed* is the seed of
-    the salts; the canary's password is derived from it and from all texts.
+    the salts; the canary's password is derived from it, from all texts, and from a *revision* other
+    than 1: a broker that has read other files in between has to prove that it has read these again.
     """
     folder = broker.folders.config
-    canary = canary_password(seed, conf, acl, passwd, health_password)
+    again = () if revision == "1" else (revision,)
+    canary = canary_password(seed, conf, acl, passwd, health_password, *again)
     line = passwd_line(seed, canary, broker.passwords.iterations)
     texts = {
         broker.files.acl: acl,

@@ -115,6 +115,25 @@ class Probe:
         """Inspect the CA of clients at *path*; *ca* is empty for the stack's own."""
         return ScriptCall.of("client_ca", name, ca, path)
 
+    @staticmethod
+    def applied(text: str) -> ScriptCall:
+        """Compare the host with its records; *text* is ``drift.sh`` with its calls."""
+        return ScriptCall.of("applied", text=text)
+
+
+class Drift:
+    """Compare the host with what the last `up` applied."""
+
+    script = HostScript.DRIFT
+
+    @staticmethod
+    def compare(container: str, components: Iterable[str]) -> ScriptCall:
+        return ScriptCall.of("compare", container, *components)
+
+    @staticmethod
+    def rules(*, container: str, short_name: str) -> ScriptCall:
+        return ScriptCall.of("rules", container, short_name)
+
 
 class ReadLog:
     """Print the broker's log."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
 from broker.firewall.backend import is_declared, short_name
+from broker.host import drift
 from broker.host.facts import HostFacts
 from broker.host.layout import LOGINS_FILE, folder_probes
-from broker.host.probe_functions import Probe
-from broker.host.script_calls import ScriptCall
+from broker.host.probe_functions import Drift, Probe
+from broker.host.script_calls import ScriptCall, assemble, render_stdin
 from broker.host.transport import Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
@@ -55,6 +56,8 @@ class HostRequirements:
     """The bridge of the broker's network; empty if no firewall is declared."""
     certificates: tuple[ScriptCall, ...] = ()
     """The calls of probe.sh that inspect the certificates (broker/tls/certificates.py)."""
+    components: tuple[str, ...] = ()
+    """The components that have a record on the host (broker/host/drift.py)."""
 
 
 def host_requirements(settings: Settings, stack: str) -> HostRequirements:
@@ -91,11 +94,14 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
         logins=remembered(settings),
         bridge=short_name(broker.container) if is_declared(broker) else "",
         certificates=tuple(certificate_probes(broker)),
+        components=tuple(drift.components(broker)),
     )
 
 
-def probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
-    """Return the calls of ``host/commands/probe.sh``."""
+def probe_calls(
+    required: HostRequirements, transport: Transport, read: Callable[[str], str]
+) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/probe.sh``; *read* returns a script by its name."""
     stack, container = required.stack, required.container
     fallback_images = (required.fallback_image, required.exporter_fallback_image)
     calls = [Probe.host(transport.socket)]
@@ -117,15 +123,28 @@ def probe_calls(required: HostRequirements, transport: Transport) -> list[Script
     calls += [Probe.envfile(path, mark=mark) for path in required.env_files.values()]
     if required.bridge:
         calls.append(Probe.firewall(container=container, short_name=required.bridge))
-    return [*calls, *required.certificates]
+    return [*calls, *required.certificates, _drift_call(required, read)]
 
 
-def firewall_probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
+def firewall_probe_calls(
+    required: HostRequirements, transport: Transport, read: Callable[[str], str]
+) -> list[ScriptCall]:
     """Return the calls of ``host/commands/probe.sh`` for the firewall's rules only."""
+    images = (required.image, required.fallback_image)
     return [
         Probe.host(transport.socket),
+        Probe.image(images[0]),
+        *(Probe.standin(image) for image in images[1:] if image),
         Probe.firewall(container=required.container, short_name=required.bridge),
+        _drift_call(required, read),
     ]
+
+
+def _drift_call(required: HostRequirements, read: Callable[[str], str]) -> ScriptCall:
+    calls = [Drift.compare(required.container, required.components)]
+    if required.bridge:
+        calls.append(Drift.rules(container=required.container, short_name=required.bridge))
+    return Probe.applied(render_stdin(assemble((Drift.script,), read), calls))
 
 
 def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
@@ -156,14 +175,18 @@ def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list
 
 def _conflicts(required: HostRequirements, facts: HostFacts) -> Iterator[Finding]:
     """Yield an error for each port, folder and env file that the stack cannot use."""
+    # What this stack made and somebody changed since is not a conflict: an `up` repairs it.
+    repaired = {difference.subject for difference in drift.differences(facts)}
     ports = {path: (str(port), facts.port_user(port)) for path, port in required.ports.items()}
     folders = {
         path: (repr(folder), facts.folder_problem(folder))
         for path, folder in required.folders.items()
+        if folder not in repaired
     }
     env_files = {
         path: (repr(file), facts.env_file_problem(file))
         for path, file in required.env_files.items()
+        if file not in repaired
     }
     for resources, message, fix in (
         (

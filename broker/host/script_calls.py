@@ -48,7 +48,17 @@ def assemble(names: Iterable[str], read: Callable[[str], str]) -> str:
     return "".join(texts.values())
 
 
-def render_stdin(script: str, calls: Iterable[ScriptCall]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a script records on the host after it has applied its calls (host/lib/applied.sh)."""
+
+    container: str
+    component: str
+    """The name of the record; one for each resource."""
+    revision: str
+
+
+def render_stdin(script: str, calls: Iterable[ScriptCall], record: Record | None = None) -> str:
     """
     Return *script*, then its *calls*, as text for ``sh -s``.
 
@@ -57,6 +67,9 @@ def render_stdin(script: str, calls: Iterable[ScriptCall]) -> str:
     if the connection breaks before the last call (``finish``), nothing has changed.
     """
     chunks = [script.rstrip("\n") + "\n"]
+    if record is not None:
+        words = ("applied", record.container, record.component, record.revision)
+        chunks.append(shlex.join(words) + "\n")
     for call in calls:
         chunks.append(shlex.join(call.words))
         if call.text is not None:
@@ -67,7 +80,7 @@ def render_stdin(script: str, calls: Iterable[ScriptCall]) -> str:
             end = _end(call.text)
             chunks.append(f" <<'{end}'\n{call.text}{end}")
         chunks.append("\n")
-    chunks.append("finish\n")
+    chunks.append("finish\n" if record is None else "finish\nrecord\n")
     return "".join(chunks)
 
 

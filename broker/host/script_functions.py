@@ -145,8 +145,8 @@ class Certificates:
     script = HostScript.CERTIFICATES
 
     @staticmethod
-    def certificates(folder: str, *, owner: Owner, grace: int, revision: str) -> ScriptCall:
-        return ScriptCall.of("certificates", folder, owner.uid, owner.gid, grace, revision)
+    def certificates(folder: str, *, owner: Owner, grace: int) -> ScriptCall:
+        return ScriptCall.of("certificates", folder, owner.uid, owner.gid, grace)
 
     @staticmethod
     def authority() -> ScriptCall:
@@ -211,9 +211,8 @@ class Firewall:
         container: str,
         short_name: str,
         unit: str,
-        revision: str,
     ) -> ScriptCall:
-        return ScriptCall.of("firewall", backend, rules, container, short_name, unit, revision)
+        return ScriptCall.of("firewall", backend, rules, container, short_name, unit)
 
     @staticmethod
     def unit(path: str, *, mode: str, owner: Owner, text: str) -> ScriptCall:

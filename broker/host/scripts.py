@@ -18,6 +18,7 @@ class HostScript(StrEnum):
     CERTIFICATES = "commands/certificates.sh"
     CLOSE_FORMER_PORTS = "commands/close_former_ports.sh"
     DELETE_FILES = "commands/delete_files.sh"
+    DRIFT = "commands/drift.sh"
     ENV_FILE = "commands/env_file.sh"
     FIREWALL = "commands/firewall.sh"
     FOLDERS = "commands/folders.sh"

@@ -65,11 +65,12 @@ def impact(
     facts: HostFacts,
     *,
     members: Collection[str] = (),
+    again: bool = False,
 ) -> Impact:
     """
     Compare the *stamps* and the start *digest* of a stack with those of its container.
 
-    *members* are the members of fleets.
+    *members* are the members of fleets. *again*: the same files are installed and read again.
     """
     known = facts.stamps
     # Version 0.1 marked members with `passwords.special`, which never applied to them.
@@ -82,7 +83,7 @@ def impact(
         return Impact(action="none")
     if facts.start_digest(container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
-    if facts.looked_at and known and known != stamps:
+    if facts.looked_at and known and (known != stamps or again):
         return Impact(action="reload", disconnected=disconnected(before, stamps))
     return Impact(action="none")
 

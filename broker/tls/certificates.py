@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from broker.findings import PROJECT, Finding, error, note, warning
+from broker.host import drift
 from broker.host.facts import HostFacts
 from broker.host.layout import folder_of, lock_file
 from broker.host.probe_functions import Probe
@@ -52,9 +53,7 @@ def _kind(name: str) -> str:
     return "IP"
 
 
-def certificate_calls(
-    broker: Broker, socket: str, revision: str, external: Mapping[str, str]
-) -> list[ScriptCall]:
+def certificate_calls(broker: Broker, socket: str, external: Mapping[str, str]) -> list[ScriptCall]:
     """
     Return the calls of ``host/commands/certificates.sh`` and of the three scripts that it needs.
 
@@ -74,7 +73,6 @@ def certificate_calls(
             certificates_folder(broker),
             owner=broker.owner,
             grace=broker.stop_grace,
-            revision=revision,
         ),
     ]
     if any(tls.needs_own_ca for _, _, tls in _tls_listeners(broker)):
@@ -194,12 +192,8 @@ def revision(broker: Broker, facts: HostFacts) -> str:
 
     Certificates expire without a changed input, so the probe of the host reports which are due.
     """
-    clock = facts.certificates_never(broker.container)
-    if clock and facts.deployed_before(broker.container):
-        # They were lost. The host's clock differs from every number before.
-        return clock
-    last = facts.certificates_revision(broker.container) or 0
-    return str(max(1, last + 1 if due(broker, facts) else last))
+    changed = bool(due(broker, facts))
+    return drift.revision(drift.CERTIFICATES, facts, broker.container, changed=changed)
 
 
 def certificate_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:
@@ -276,10 +270,9 @@ def iso_date(openssl: str) -> str:
     return f"{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}T{time}Z"
 
 
-def preview_texts(broker: Broker, revision: str) -> dict[str, str]:
+def preview_texts(broker: Broker) -> dict[str, str]:
     """Return the texts about the certificates that a preview shows, by listener."""
-    lines = {
+    return {
         name: tls.certificate or f"own CA, {tls.days} days, {render_subject_names(broker, tls)}"
         for name, _, tls in _tls_listeners(broker)
     }
-    return {**lines, "turn": revision}

@@ -160,7 +160,7 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from broker.host.scripts import HostScript
     from cli.deployment_state import require_up
     from cli.errors import FindingError
-    from cli.run_on_host import probe
+    from cli.run_on_host import probe, read_script
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_pairs
 
@@ -169,7 +169,7 @@ def firewall(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     facts = HostFacts(facts={})
     if is_declared(declared.settings.broker):
         requirements = host_requirements(declared.settings, stack)
-        calls = firewall_probe_calls(requirements, declared.transport)
+        calls = firewall_probe_calls(requirements, declared.transport, read_script)
         facts = probe(declared, (HostScript.PROBE,), calls)
     lines, problem = report(declared.settings.broker, facts)
     if json:

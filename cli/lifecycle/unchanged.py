@@ -22,7 +22,7 @@ from broker.host.scripts import HostScript
 from cli.deployment_state import checkpoint
 from cli.errors import CommandError
 from cli.pulumi import Pulumi
-from cli.run_on_host import docker, probe
+from cli.run_on_host import docker, probe, read_script
 from cli.stack import ROOT, Stack
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "broker/**/*.py", "components/**/*.py", "host/**/*.sh")
@@ -128,7 +128,7 @@ def _host(stack: Stack) -> Iterator[bytes]:
 
     """
     required = host_requirements(stack.settings, stack.name)
-    facts = probe(stack, (HostScript.PROBE,), probe_calls(required, stack.transport))
+    facts = probe(stack, (HostScript.PROBE,), probe_calls(required, stack.transport, read_script))
     lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.facts.items()))
     yield "\n".join(lines).encode()
     images = [facts.present_image(required.image, required.fallback_image)]

@@ -22,7 +22,7 @@ from cli.errors import CommandError, FindingError
 from cli.mqtt_client import stack_ca
 from cli.observe.broker_log import read_log
 from cli.observe.login_attempt import address_towards, try_login
-from cli.run_on_host import probe
+from cli.run_on_host import probe, read_script
 from cli.stack import Stack
 from cli.users.credentials import Credential, all_logins
 
@@ -103,7 +103,7 @@ def _results(attempts: Mapping[str, Future[str]]) -> dict[str, str]:
 def read_host_facts(stack: Stack) -> HostFacts:
     """Return facts about the host and the broker; nothing is changed there."""
     requirements = host_requirements(stack.settings, stack.name)
-    calls = [*probe_calls(requirements, stack.transport), *check_calls(stack.settings)]
+    calls = [*probe_calls(requirements, stack.transport, read_script), *check_calls(stack.settings)]
     return probe(stack, (HostScript.OBSERVE,), calls)
 
 

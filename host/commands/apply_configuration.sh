@@ -59,6 +59,7 @@ broker() { # CONTAINER SOCKET PORT FOLDER CONF [PASSWORDS SECONDS]
   conf=$5
   [ -z "${6-}" ] || passwords=$folder/$6
   patience=${7:-$patience}
+  applied_kind=loaded
 }
 
 # What a reverted change needs: the names of the files with rules, stamps of logins and options of the
@@ -87,7 +88,10 @@ state() { # CONTAINER FORMAT
 # replaced afterwards.
 runs() {
   [ "$(state "$container" '{{.State.Running}} {{.State.Restarting}}')" = 'true false' ] || return 1
-  state "$container" '{{range .Mounts}}{{.Source}}{{println}}{{end}}' | grep -qxF -- "$folder"
+  state "$container" '{{range .Mounts}}{{.Source}}{{println}}{{end}}' | grep -qxF -- "$folder" || return 1
+  # A folder that was removed and created again is another one than that in the container.
+  seen=$(daemon exec "$container" stat -c %i /mosquitto/config 2>/dev/null) || seen=''
+  [ -z "$seen" ] || [ "$seen" = "$(stat -c %i -- "$folder")" ]
 }
 
 # Where a container is asked: on its reserved listener, which clients can't reach and so can't fill; on
@@ -232,6 +236,7 @@ validate() {
 unread() { runs && ! obeys "$container"; }
 
 differs() { # PATH
+  [ ! -L "$1" ] || different=yes
   cmp -s -- "$1" "$1$new" || different=yes
 }
 

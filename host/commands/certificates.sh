@@ -7,7 +7,7 @@
 #
 # Arguments: $1: apply | remove
 # Calls: lock PATH; broker CONTAINER SOCKET PORT FOLDER CONF (host/commands/apply_configuration.sh);
-#   certificates FOLDER UID GID GRACE REVISION; authority;
+#   certificates FOLDER UID GID GRACE; authority;
 #   own NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES; given NAME ADDRESS PORT CERTIFICATE KEY CA;
 #   supplied NAME ADDRESS PORT; clients NAME CA; finish.
 #   NAME: a listener; GRACE: seconds to stop; DAYS, BEFORE: days; CERTIFICATE, KEY, CA: paths
@@ -22,24 +22,21 @@
 
 ca_folder=''
 grace=''
-revision=''
 work=''
 served=''    # `NAME ADDRESS PORT` per line
 trial=''
 restart=''   # yes: a file that the broker reads only at its start has changed
 replaced=''  # yes: a key and certificate that it may serve has changed, or only their chain
 
-certificates() { # FOLDER UID GID GRACE REVISION: the folder of the CA, which no container mounts
+certificates() { # FOLDER UID GID GRACE: the folder of the CA, which no container mounts
   ca_folder=$1
   uid=$2
   gid=$3
   grace=$4
-  revision=$5
   [ "$action" = apply ] || return 0
   command -v openssl >/dev/null 2>&1 ||
     fail "the command openssl is not installed on this host (Debian, Ubuntu: apt-get install openssl)"
-  make_folder "$ca_folder"
-  chmod 0700 "$ca_folder"
+  own_folder "$ca_folder" 0700 0 0
   sweep
   work=$(mktemp -d "$ca_folder/.work.XXXXXX")
 }
@@ -60,10 +57,39 @@ tidy() {
 # Completed and then renamed: a key never exists without its certificate.
 authority() { # the stack's own CA, valid for ten years
   [ "$action" = apply ] || return 0
-  [ -e "$ca_folder/ca/ca.pem" ] || new_authority
+  copy=${ca_folder%/*}/ca.pem
+  # `new_authority` creates the folder as a whole.
+  [ ! -L "$ca_folder/ca" ] && [ -d "$ca_folder/ca" ] || [ ! -e "$ca_folder/ca" ] || move_away "$ca_folder/ca"
+  own_authority || new_authority
+  own_folder "$ca_folder/ca" 0700 0 0
+  chown -h -- 0:0 "$ca_folder/ca/ca.pem" "$ca_folder/ca/ca.key"
+  chmod -- 0600 "$ca_folder/ca/ca.pem" "$ca_folder/ca/ca.key"
   # A readable copy for programs on this host that trust the CA.
-  cp -- "$ca_folder/ca/ca.pem" "$ca_folder/../ca.pem"
-  chmod 0644 "$ca_folder/../ca.pem"
+  [ ! -e "$copy" ] && [ ! -L "$copy" ] || as_applied "$copy" || move_away "$copy"
+  cp -- "$ca_folder/ca/ca.pem" "$copy"
+  chown -- 0:0 "$copy"
+  chmod -- 0644 "$copy"
+  made file "$ca_folder/ca/ca.pem"
+  made file "$ca_folder/ca/ca.key"
+  made file "$copy"
+}
+
+# Whether the CA is there as this program created it. A certificate that was changed is restored from its
+# copy; a CA whose key was changed is moved away.
+own_authority() {
+  [ -d "$ca_folder/ca" ] || return 1
+  if [ -f "$ca_folder/ca/ca.key" ] && as_applied "$ca_folder/ca/ca.key"; then
+    if [ -f "$ca_folder/ca/ca.pem" ] && as_applied "$ca_folder/ca/ca.pem"; then return 0; fi
+    if [ -f "$copy" ] && as_applied "$copy" &&
+      [ "$(public_of_key "$ca_folder/ca/ca.key")" = "$(public_of_certificate "$copy")" ]; then
+      [ ! -d "$ca_folder/ca/ca.pem" ] || move_away "$ca_folder/ca/ca.pem"
+      cp -- "$copy" "$work/ca.pem"
+      mv -f -- "$work/ca.pem" "$ca_folder/ca/ca.pem"
+      return 0
+    fi
+  fi
+  move_away "$ca_folder/ca"
+  return 1
 }
 
 new_authority() {
@@ -96,10 +122,14 @@ new_key() { # PATH
 
 folder_of() { # NAME
   for place_there in "$folder/tls" "$folder/tls/$1"; do
-    make_folder "$place_there"
-    chown -- "0:$gid" "$place_there"
-    chmod 0750 "$place_there"
+    own_folder "$place_there" 0750 0 "$gid"
   done
+}
+
+stays() { # PATH: a file of ours with its content; corrects owner and mode
+  chown -- "$uid:$gid" "$1"
+  chmod 0600 "$1"
+  made loaded "$1"
 }
 
 place() { # PATH, the text on stdin: does nothing if the file has this text already
@@ -108,9 +138,8 @@ place() { # PATH, the text on stdin: does nothing if the file has this text alre
     return 0
   fi
   cat >"$work/text"
-  if cmp -s -- "$work/text" "$1"; then
-    chown -- "$uid:$gid" "$1"
-    chmod 0600 "$1"
+  if [ ! -L "$1" ] && cmp -s -- "$work/text" "$1"; then
+    stays "$1"
   else
     case $1 in
       */pair.pem) [ ! -e "$1" ] || replaced=yes ;;
@@ -129,13 +158,17 @@ own() { # NAME ADDRESS PORT DAYS BEFORE SUBJECT_ALT_NAMES: a certificate of the 
   fi
   folder_of "$1"
   echo "$4 $6 $(fingerprint "$ca_folder/ca/ca.pem")" >"$work/request"
-  if ! cmp -s -- "$work/request" "$ca_folder/$1.request" ||
+  if ! cmp -s -- "$work/request" "$ca_folder/$1.request" || ! same_content "$served_file" ||
     due_within "$5" "$served_file" "$ca_folder/ca/ca.pem" ||
     [ -n "$(key_and_certificate_error "$served_file" "$served_file" "$ca_folder/ca/ca.pem")" ]; then
     issue "$1" "$4" serverAuth "subjectAltName = $6" "$container"
     cat -- "$work/key" "$work/certificate" >"$work/pair"
     place "$served_file" <"$work/pair"
     place "$ca_folder/$1.request" <"$work/request"
+  else
+    # Corrects owner and mode.
+    stays "$served_file"
+    stays "$ca_folder/$1.request"
   fi
 }
 
@@ -225,7 +258,7 @@ clients() { # NAME CA: which CA signs the clients' certificates; '' is the stack
   wrong=$(certificate_error clientCa "$from")
   [ -z "$wrong" ] ||
     fail "sentient-mqtt:broker.listeners.$1.tls.clientCa: $from ${wrong#* }. Nothing was changed."
-  [ ! -e "$file" ] || cmp -s -- "$from" "$file" || restart=yes
+  [ ! -e "$file" ] || { cmp -s -- "$from" "$file" && as_applied "$file"; } || restart=yes
   place "$file" <"$from"
 }
 
@@ -377,7 +410,6 @@ $output"
     fi
   fi
   forget_removed_listeners
-  echo "$revision" >"$ca_folder/turn"
   report
 }
 
@@ -407,5 +439,5 @@ report() { # prints the public part
 
 unsettle() {
   sweep
-  rm -rf -- "$ca_folder/ca" "$ca_folder/../ca.pem" "$ca_folder"/*.request "$ca_folder/turn" "$ca_folder"/.sign.*
+  rm -rf -- "$ca_folder"/ca "$ca_folder"/*.sentient-mqtt-moved-* "$ca_folder/../ca.pem" "$ca_folder"/*.request "$ca_folder/turn" "$ca_folder"/.sign.*
 }

@@ -13,9 +13,10 @@
 # needs: lib/put_files.sh
 
 # shellcheck disable=SC2154 # action, why: defined in host/lib/put_files.sh and host/lib/paths.sh
-staging='' # a folder of root on the same file system as the folder of the other user
-shared=''  # the path of the env file in the folder of the other user
-first=''   # the first line of an env file of this program
+staging=''  # a folder of root on the same file system as the folder of the other user
+declared='' # the path of the env file, if it is in a folder of another user
+shared=''   # the same, without symbolic links
+first=''    # the first line of an env file of this program
 
 env_file() { # PATH MODE UID GID, the text on stdin
   text=$(cat)
@@ -34,6 +35,7 @@ EOT
   root_only "$(dirname -- "$place")" || fail "$1: $why. Choose a path whose folders, except the last, belong to root"
   ! mounted "$place" ||
     fail "$1: $place is a mount point, and $refused. Choose a folder of root below it"
+  declared=$1
   shared=$place/${1##*/}
   staging=$(dirname -- "$place")/.sentient-mqtt-$(printf '%s' "$shared" | cksum | cut -d ' ' -f 1)
   # A killed run may have left it.
@@ -44,6 +46,12 @@ EOT
     fail "$1: can't be written; is the disk full? The file in place is untouched"
   chmod -- "$2" "$staging/new"
   chown -- "$3:$4" "$staging/new"
+  made_shared "$declared" "$2" "$3" "$4" "$(sha256sum <"$staging/new" | cut -d ' ' -f 1)"
+}
+
+swap() { # PATH: a file of another program is moved away
+  [ ! -s "$1" ] || is_ours "$1" || move_away "$1"
+  mv -f -- "$1$new" "$1"
 }
 
 tidy() {
@@ -51,7 +59,12 @@ tidy() {
 }
 
 settle() {
-  [ -z "$shared" ] || mv -fT -- "$staging/new" "$shared" ||
+  [ -n "$shared" ] || return 0
+  # A rename follows no link.
+  if [ -d "$shared" ] && [ ! -L "$shared" ] && made_before "$declared"; then
+    mv -T -- "$shared" "$shared.sentient-mqtt-moved-$(date +%s)" || :
+  fi
+  mv -fT -- "$staging/new" "$shared" ||
     fail "$shared: can't be put in place; is a folder of that name there?"
 }
 

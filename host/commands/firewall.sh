@@ -6,7 +6,7 @@
 # broker. Rules of others are never changed.
 #
 # Arguments: $1: apply | remove
-# Calls: firewall BACKEND RULES CONTAINER SHORT UNIT REVISION; put PATH MODE UID GID;
+# Calls: firewall BACKEND RULES CONTAINER SHORT UNIT; put PATH MODE UID GID;
 #   unit PATH MODE UID GID; ufw_rule WORD...; finish. BACKEND: nftables | iptables | ufw;
 #   RULES: nftables | iptables; SHORT: the name of the network interface and of the chains
 # Stdin: the script and its calls. `put`, `unit`: the text of the file
@@ -22,17 +22,15 @@ rules=''
 container=''
 short=''
 service=''
-revision=''
 allowed=''
 left=.left # suffix of the file with the new rules and, behind those of each port, the previous ones
 
-firewall() { # BACKEND RULES CONTAINER SHORT UNIT REVISION
+firewall() { # BACKEND RULES CONTAINER SHORT UNIT
   backend=$1
   rules=$2
   container=$3
   short=$4
   service=$5
-  revision=$6
   folder=/etc/sentient-mqtt/$container
 }
 
@@ -73,7 +71,9 @@ check() { # KIND FILE: parses the rules and tests them with the kernel; changes 
 keep_former_ports() { # KIND FILE
   before=$2$left
   if [ ! -e "$before" ]; then before=$2; fi
-  if [ ! -e "$before" ] || cmp -s -- "$2" "$2$new"; then return 0; fi
+  if [ ! -f "$before" ] || cmp -s -- "$2" "$2$new"; then return 0; fi
+  # Rules that another program wrote there are not those of a port.
+  same_content "$before" || return 0
   case $1 in
     nft) text=$(both_nftables "$before" "$2$new") ;;
     *) text=$(both_iptables "$before" "$2$new") ;;
@@ -125,10 +125,15 @@ settle() {
   remember
 }
 
-remember() { # records the rules in force; host/commands/probe.sh detects a difference
+remember() { # records the rules in force; host/commands/drift.sh detects a difference
   text=$(rules_in_force "$backend" "$rules" "$container" "$short")
   digest=$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)
-  printf '%s %s %s %s\n' "$revision" "$digest" "$backend" "$rules" >"$folder/state"
+  if [ -d "$folder/state" ] || [ -L "$folder/state" ]; then move_away "$folder/state"; fi
+  # The first word was a revision in earlier versions.
+  printf '%s %s %s %s\n' 1 "$digest" "$backend" "$rules" >"$folder/state"
+  chown -- 0:0 "$folder/state"
+  chmod -- 0600 "$folder/state"
+  made written "$folder/state"
 }
 
 # New rules are added before former ones are deleted (host/commands/close_former_ports.sh), so that a network

@@ -8,6 +8,7 @@
 # Prints: nothing
 # Exit codes: 0: done; other: failed, with one message on stderr.
 # needs: lib/paths.sh
+# needs: lib/applied.sh
 # needs: lib/log_file.sh
 
 # shellcheck disable=SC2154 # defined in host/lib/paths.sh
@@ -28,12 +29,14 @@ $removed"
     return 0
   fi
   if [ -L "$path" ] || { [ -e "$path" ] && [ ! -d "$path" ]; }; then
-    fail "$path: exists and is not a folder; move it away or choose another path"
+    made_before "$path" || fail "$path: exists and is not a folder; move it away or choose another path"
+    move_away "$path"
   fi
+  made folder "$path"
   root_only "$(dirname -- "$path")" || fail "$path: $why"
   if [ -d "$path" ]; then
     others=$(entries_of_others "$path" "$@")
-    [ -z "$others" ] || [ "$(stat -c '%g 0%a' -- "$path")" = "${owner#*:} $mode" ] ||
+    [ -z "$others" ] || made_before "$path" || [ "$(stat -c '%g 0%a' -- "$path")" = "${owner#*:} $mode" ] ||
       fail "$path: holds other files than a broker's ($others). Move them away, or choose another folder: \
 the folder would get another owner and mode"
   else

@@ -5,12 +5,11 @@
 # Calls: host SOCKET (first); image NAME; standin PATTERN; container NAME;
 #   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
 #   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
-#   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; finish
-# Stdin: the script and its calls
+#   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
+# Stdin: the script and its calls. `applied`: host/commands/drift.sh and its calls
 # Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
 # Exit codes: 0: every question was put; other: the answer is incomplete (no `probe -=done`)
 # needs: lib/paths.sh
-# needs: lib/firewall_rules.sh
 # needs: lib/key_and_certificate.sh
 set -eu
 
@@ -185,7 +184,14 @@ envfile_of_others() { # PATH MARK
       'symbolic link') say envfile "$1" "is a symbolic link" ;;
       *)
         # Without an image of the broker there was no `up` yet, so this program did not write the file.
-        if [ -n "$present" ] && [ "$(read_confined "$1" head -n 1)" = "$2" ]; then
+        # shellcheck disable=SC2016 # expanded by the shell in the container
+        first_and_digest=$([ -z "$present" ] ||
+          read_confined "$1" sh -c 'text=$(cat; echo .); printf %s "${text%.}" | head -n 1
+printf %s "${text%.}" | sha256sum | cut -d " " -f 1')
+        say digest "$1" "${first_and_digest##*"
+"}"
+        if [ "${first_and_digest%%"
+"*}" = "$2" ]; then
           say envfile "$1" ok
         else
           say envfile "$1" "exists and was not written by this program"
@@ -249,40 +255,12 @@ firewall() { # CONTAINER SHORT, as in broker/firewall/rules.py
   else
     say firewall ufw inactive
   fi
-  place=/etc/sentient-mqtt/$1
-  for former_rules in "$place"/rules.*.left; do
-    [ ! -e "$former_rules" ] || say left "$1" yes
-  done
-  state=$place/state
-  if ! as_root test -e "$state"; then
-    # With the time, so that the next `up` differs from the one before the file was lost.
-    say rules "$1" "never $(date +%s)"
-    return 0
-  fi
-  if command -v systemctl >/dev/null 2>&1; then
-    if systemctl is-enabled --quiet "sentient-mqtt-firewall-$1.service" 2>/dev/null &&
-      [ -e "$place/load" ]; then say boot "$1" yes; else say boot "$1" no; fi
-  fi
-  # The backend is recorded beside the digest: the stack file may name another one now.
-  as_root cat -- "$state" | {
-    read -r revision digest backend rules
-    text=$(rules_in_force "$backend" "$rules" "$1" "$2")
-    if [ -z "$text" ]; then
-      say rules "$1" "missing $revision"
-    elif [ "$(printf '%s\n' "$text" | sha256sum | cut -d ' ' -f 1)" = "$digest" ]; then
-      say rules "$1" "in-force $revision"
-    else
-      say rules "$1" "changed $revision"
-    fi
-  }
 }
 
-certificates() { # CONTAINER FOLDER: the revision that was put in place
+certificates() { # CONTAINER FOLDER
   ca_folder=$2
   [ "$root" = yes ] || return 0
   if command -v openssl >/dev/null 2>&1; then say openssl - ok; else say openssl - absent; fi
-  # With the time, as for the rules.
-  say certificates "$1" "$(as_root cat -- "$2/turn" 2>/dev/null || date '+never %s')"
   if as_root test -e "$ca_folder/ca/ca.pem" && ends_within 365 "$ca_folder/ca/ca.pem"; then
     say authority "$1" "ends $(ends "$ca_folder/ca/ca.pem")"
   fi
@@ -330,6 +308,28 @@ client_ca() { # NAME CA FILE; CA '' is the stack's own
     say clientca "$1" "due $2 is another one than before"
   else
     say clientca "$1" ok
+  fi
+}
+
+# Compares the host with what the last `up` applied. Needs root; without sudo, a container has it.
+applied() { # on stdin host/commands/drift.sh with its calls
+  if [ "$root" = yes ]; then
+    as_root sh -s look
+  elif [ -n "$present" ]; then
+    docker -H "$socket" run --rm --interactive --init --pull never --log-driver none \
+      --network host --cap-add NET_ADMIN --user 0:0 --volume /:/host --entrypoint /bin/sh "$present" -c 'exec chroot /host sh -s look' 2>/dev/null |
+      while IFS= read -r fact; do
+        printf '%s\n' "$fact"
+        case $fact in
+          'shared '*)
+            fact=${fact#*:}
+            fact=${fact%=*}
+            say digest "$fact" "$(read_confined "$fact" sha256sum | cut -d ' ' -f 1)"
+            ;;
+        esac
+      done
+  else
+    cat >/dev/null
   fi
 }
 

@@ -51,6 +51,7 @@ apt-get install cron. Nothing was changed"
 }
 
 settle() {
+  ! by_systemd || made enabled "$name.timer"
   ! by_systemd || { systemctl daemon-reload && systemctl enable --quiet --now "$name.timer"; } ||
     fail "systemd does not enable the timer: see systemctl status $name.timer"
 }

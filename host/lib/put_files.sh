@@ -9,6 +9,7 @@
 # Prints: nothing
 # Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: lib/paths.sh
+# needs: lib/applied.sh
 
 # shellcheck disable=SC2034,SC2154 # host/commands/apply_configuration.sh reads uid and gid; the others are defined in host/lib/paths.sh
 action=$1
@@ -59,7 +60,12 @@ put() { # PATH MODE UID GID; the text on stdin
     return 0
   fi
   make_folder "$(dirname -- "$1")"
-  [ ! -d "$1" ] || fail "$1: is a folder; move it away or choose another path"
+  [ ! -d "$1" ] || made_before "$1" || fail "$1: is a folder; move it away or choose another path"
+  case $1 in
+    # host/commands/firewall.sh deletes it soon.
+    *.left) ;;
+    *) made "$applied_kind" "$1" ;;
+  esac
   uid=$3
   gid=$4
   # A full disk fails here, before anything is put in place.
@@ -81,15 +87,21 @@ EOT
 
 keep_previous() {
   rm -f -- "$1$old"
-  [ ! -e "$1" ] || cp -p -- "$1" "$1$old" ||
+  if [ -d "$1" ] && [ ! -L "$1" ]; then return 0; fi
+  # A link is copied as a link: its target may be any file.
+  { [ ! -e "$1" ] && [ ! -L "$1" ]; } || cp -Pp -- "$1" "$1$old" ||
     fail "$1: can't be copied aside; is the disk full? Nothing was changed"
 }
 
-swap() { mv -f -- "$1$new" "$1"; }
+swap() {
+  # mv would move the file into the folder.
+  [ ! -d "$1" ] || move_away "$1"
+  mv -f -- "$1$new" "$1"
+}
 
 restore() { # PATH: restores the previous file, if the new one was put in place
   [ ! -e "$1$new" ] || [ "$1" = "$narrowed" ] || return 0
-  if [ -e "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi
+  if [ -e "$1$old" ] || [ -L "$1$old" ]; then mv -f -- "$1$old" "$1"; else rm -f -- "$1"; fi
 }
 
 delete() { rm -f -- "$1"; }

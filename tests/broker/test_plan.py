@@ -120,9 +120,9 @@ class TestFindings:
         assert [finding.path for finding in plan.errors] == ["sentient-mqtt:broker.health.port"]
 
     def test_flushed_rules_are_a_warning_and_a_new_revision(self):
-        plan = plan_of(settings(), {("rules", CONTAINER): "missing 3"})
+        plan = plan_of(settings(), {("rules", CONTAINER): "missing", ("applied", "firewall"): "3"})
 
-        assert plan.firewall_revision == "4"
+        assert plan.revisions["firewall"] == "4"
         assert "are missing on the host" in plan.warnings[0].message
         assert plan.errors == ()
 
@@ -130,7 +130,7 @@ class TestFindings:
         plan = make_plan(settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW)
 
         assert plan.findings == ()
-        assert plan.firewall_revision == plan.certificates_revision == "1"
+        assert set(plan.revisions.values()) == {"1"}
 
 
 class TestImpact:

@@ -15,7 +15,7 @@ LISTENERS = {
 
 
 @pytest.fixture
-def configured(engine, here):
+def configured(engine, here, record):
     engine.run(
         lambda: Configuration(
             "configuration",
@@ -28,7 +28,7 @@ def configured(engine, here):
             health_password=Output.secret("h3alth"),
             seed=Output.secret("s33d"),
             stamps={"sensor": "1 32"},
-            revision="3",
+            record=record,
         )
     )
     return engine
@@ -55,13 +55,14 @@ def test_the_script_gets_names_and_client_certificate_settings(configured):
 
     assert (
         "\nown mqtts 127.0.0.1 8883 397 30 "
-        "DNS:broker.example.org,DNS:localhost,IP:127.0.0.1,IP:10.0.0.1\nclients mqtts ''\nfinish\n"
+        "DNS:broker.example.org,DNS:localhost,IP:127.0.0.1,IP:10.0.0.1\nclients mqtts ''\n"
+        "finish\nrecord\n"
     ) in stdin
-    assert "\ncertificates /etc/sentient-mqtt/mosquitto-test/certificates 1883 1883 30 3\n" in stdin
+    assert "\ncertificates /etc/sentient-mqtt/mosquitto-test/certificates 1883 1883 30\n" in stdin
 
 
 def test_a_preview_shows_names_and_revision(configured):
     shown = configured.shown_of("configuration-certificates-pairs")
 
-    assert shown["turn"] == "3"
+    assert shown["revision"] == "3"
     assert shown["mqtts"].startswith("own CA, 397 days, DNS:broker.example.org,")

@@ -15,7 +15,7 @@ SECRETS = {"passwd": "a:$7$hash\n", "health_password": "h3alth", "seed": "s33d"}
 
 
 @pytest.fixture
-def configured(engine, broker, here):
+def configured(engine, broker, here, record):
     engine.run(
         lambda: Configuration(
             "configuration",
@@ -25,6 +25,7 @@ def configured(engine, broker, here):
             conf=CONF,
             acl=ACL,
             stamps={"sensor": "1 32"},
+            record=record,
             **{name: Output.secret(value) for name, value in SECRETS.items()},
         )
     )
@@ -48,16 +49,16 @@ def test_logrotate_configuration_depends_on_the_folders(configured, broker):
     assert dependency._name == "configuration-folders"
     path = "/etc/logrotate.d/sentient-mqtt-mosquitto-test"
     shown = configured.shown_of(LOGROTATE)
-    assert shown == {path: render_logrotate(broker)}
+    assert shown == {path: render_logrotate(broker), "revision": "3"}
     stdin = unwrap(configured.inputs_of(LOGROTATE)["stdin"])
     assert f"\nrotated {broker.folders.log}/mosquitto.log {path} 0644 0 0 " in stdin
-    assert stdin.endswith("finish\n")
+    assert stdin.endswith("finish\nrecord\n")
 
 
 def test_a_preview_shows_conf_and_rules_line_by_line(configured):
     shown = configured.shown_of("configuration-files")
 
-    assert shown == {"mosquitto.conf": CONF, "mosquitto.acl": ACL}
+    assert shown == {"mosquitto.conf": CONF, "mosquitto.acl": ACL, "revision": "3"}
 
 
 def test_hashes_and_passwords_are_on_stdin_only(configured):
@@ -79,7 +80,7 @@ def test_the_script_gets_container_and_image(configured):
 
 
 @pytest.fixture
-def env_files(engine, here):
+def env_files(engine, here, record):
     def make(*files):
         broker = Settings.parse(smallest(envFiles=[*files])).broker
         engine.run(
@@ -89,6 +90,7 @@ def env_files(engine, here):
                 stack="test",
                 transport=here,
                 image="image:1",
+                record=record,
                 active={"sensor": "sensor", "another": "another"},
                 passwords={
                     "sensor": Output.secret("s3nsor"),
@@ -108,7 +110,10 @@ def test_an_env_file_is_written_from_stdin_and_a_preview_shows_path_and_user(env
     assert is_secret(stdin)
     assert "\nenv_file /etc/mqtt.env 0600 0 0 <<" in unwrap(stdin)
     assert "\nMQTT_PASSWORD=s3nsor\n" in unwrap(stdin)
-    assert engine.shown_of("envfiles-/etc/mqtt.env") == {"/etc/mqtt.env": "sensor"}
+    assert engine.shown_of("envfiles-/etc/mqtt.env") == {
+        "/etc/mqtt.env": "sensor",
+        "revision": "3",
+    }
 
 
 def test_passwords_of_users_without_an_env_file_are_not_sent(env_files):

@@ -14,7 +14,7 @@ SECRET = "S3cret-of-the-exporter"
 
 
 @pytest.fixture
-def run_with(engine, here):
+def run_with(engine, here, record):
     def run(*, network="mosquitto-test", generation="1", **monitoring):
         raw = smallest(monitoring={"user": "sensor", **monitoring})
         broker = Settings.parse(raw).broker
@@ -32,6 +32,7 @@ def run_with(engine, here):
                 login="sensor",
                 generation=generation,
                 password=Output.secret(SECRET),
+                record=record,
             )
         )
         return engine
@@ -49,7 +50,9 @@ def test_its_password_is_on_stdin_only(run_with):
 
 def test_a_preview_shows_its_configuration_without_the_password(run_with):
     shown = run_with().shown_of("monitoring-files-mosquitto-test")
+    revision = shown.pop("revision")
     (text,) = shown.values()
+    assert revision == "3"
     assert json.loads(text)["mqtt"]["user"] == "sensor"
     assert json.loads(text)["mqtt"]["password"] == "..."
 

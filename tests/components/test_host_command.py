@@ -45,7 +45,8 @@ def test_the_input_is_on_a_secret_stdin(created):
 
     assert is_secret(stdin)
     assert SECRET in unwrap(stdin)
-    assert unwrap(stdin).startswith(read_script("lib/paths.sh") + read_script("lib/put_files.sh"))
+    scripts = map(read_script, ("lib/paths.sh", "lib/applied.sh", "lib/put_files.sh"))
+    assert unwrap(stdin).startswith("".join(scripts))
     assert unwrap(stdin).endswith("\nfinish\n")
 
 

@@ -263,7 +263,7 @@ class Site:
         self.docker("network", "rm", self.container, check=False)
         scripts = ("lib/put_files.sh", "lib/firewall_rules.sh", "commands/firewall.sh")
         text = host_scripts(*scripts)
-        calls = firewall_calls(broker, choose(broker, HostFacts(facts={})), "1")
+        calls = firewall_calls(broker, choose(broker, HostFacts(facts={})))
         subprocess.run(
             ["sh", "-s", "remove"], input=render_stdin(text, calls), text=True, check=True
         )

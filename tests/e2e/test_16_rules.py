@@ -15,7 +15,8 @@ from broker.firewall import backend, drift
 from broker.firewall import rules as firewall
 from broker.firewall.backend import Choice
 from broker.host.facts import HostFacts
-from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.probe_functions import Drift, Probe
+from broker.host.script_calls import Record, ScriptCall, render_stdin
 from broker.settings.broker_settings import Broker
 from broker.settings.stack_settings import Settings
 
@@ -61,21 +62,21 @@ class Rules:
         old, new = change
         calls = [
             ScriptCall(words=call.words, text=call.text and call.text.replace(old or "\0", new))
-            for call in firewall.firewall_calls(broker, choice, revision)
+            for call in firewall.firewall_calls(broker, choice)
         ]
-        return self._run(RULES, calls)
+        record = Record(container=broker.container, component="firewall", revision=revision)
+        return self._run(RULES, calls, record=record)
 
-    def close_former_ports(
-        self, broker: Broker, choice: Choice = NFTABLES, *, revision: str = "1"
-    ) -> str:
+    def close_former_ports(self, broker: Broker, choice: Choice = NFTABLES) -> str:
         """Remove the rules of former ports, as an ``up`` does after the container is replaced."""
         return self._run(
             (*RULES, "commands/close_former_ports.sh"),
-            firewall.close_former_ports_calls(broker, choice, revision),
+            firewall.close_former_ports_calls(broker, choice),
         )
 
     def remove(self, broker: Broker, choice: Choice) -> str:
-        return self._run(RULES, firewall.firewall_calls(broker, choice, "1"), "remove")
+        record = Record(container=broker.container, component="firewall", revision="1")
+        return self._run(RULES, firewall.firewall_calls(broker, choice), "remove", record=record)
 
     def load(self, broker: Broker) -> None:
         """Empty the kernel's rules and load those of *broker*, as at boot."""
@@ -83,19 +84,32 @@ class Rules:
         self.lab.run("sh", f"{firewall.folder_of(broker)}/load")
 
     def host_facts(self, broker: Broker) -> HostFacts:
-        words = ("firewall", broker.container, backend.short_name(broker.container))
-        calls = [ScriptCall(words=("host", "unix:///nowhere.sock")), ScriptCall(words=words)]
-        return HostFacts.parse(
-            self._run(("lib/firewall_rules.sh", "commands/probe.sh"), calls, "look")
-        )
+        container, short_name = broker.container, backend.short_name(broker.container)
+        compared = [
+            Drift.compare(container, ("firewall",)),
+            Drift.rules(container=container, short_name=short_name),
+        ]
+        calls = [
+            Probe.host("unix:///nowhere.sock"),
+            Probe.firewall(container=container, short_name=short_name),
+            Probe.applied(render_stdin(host_scripts("commands/drift.sh"), compared)),
+        ]
+        return HostFacts.parse(self._run(("commands/probe.sh",), calls, "look"))
 
     def installed(self) -> tuple[str, str]:
         files = self.lab.run("sh", "-c", "cat /etc/sentient-mqtt/mosq*/*", check=False)
         return files, self.lab.run("nft", "-s", "list", "ruleset")
 
-    def _run(self, scripts: tuple[str, ...], calls: list[ScriptCall], action: str = "apply") -> str:
-        text = host_scripts(*scripts)
-        return self.lab.run("sh", "-s", action, stdin=render_stdin(text, calls), check=False)
+    def _run(
+        self,
+        scripts: tuple[str, ...],
+        calls: list[ScriptCall],
+        action: str = "apply",
+        *,
+        record: Record | None = None,
+    ) -> str:
+        stdin = render_stdin(host_scripts(*scripts), calls, record)
+        return self.lab.run("sh", "-s", action, stdin=stdin, check=False)
 
 
 @pytest.fixture
@@ -210,12 +224,12 @@ class TestFormerPorts:
         assert drift.revision(broker, facts) == "2"
         assert (
             rules.apply(broker, choice, revision="2")
-            == rules.close_former_ports(broker, choice, revision="2")
+            == rules.close_former_ports(broker, choice)
             == ""
         )
         facts = rules.host_facts(broker)
         assert drift.revision(broker, facts) == "2"
-        assert facts.line("rules", broker.container) == "in-force 2"
+        assert facts.line("rules", broker.container) == "in-force"
 
 
 def test_new_backend_replaces_the_former_one(lab, rules):
@@ -262,8 +276,8 @@ def test_dot_in_a_container_name_is_not_a_pattern(lab, rules, choice):
 
     assert rules.remove(dotted, choice) == ""
 
-    assert rules.host_facts(dashed).line("rules", "mosq-a") == "in-force 1"
-    assert rules.host_facts(dotted).line("rules", "mosq.a").startswith("never ")
+    assert rules.host_facts(dashed).line("rules", "mosq-a") == "in-force"
+    assert rules.host_facts(dotted).line("rules", "mosq.a") == "never"
 
 
 def test_lost_boot_script_and_unit_are_detected(lab, rules):

@@ -181,12 +181,12 @@ def test_a_preview_without_the_host_keeps_revisions_and_firewall_backend(project
     choice = Choice(backend="ufw", rules="iptables", systemd=False)
     rules = rules_texts(settings.broker, choice)
     ufw = "".join(f"ufw {rule}\n" for rule in ufw_rules(settings.broker))
-    listeners = preview_texts(settings.broker, "9")
+    listeners = preview_texts(settings.broker)
     container = settings.broker.container
-    with_environment(state, f"firewall-rules-{container}", **rules, ufw=ufw, turn="7")
-    left = {"rules": digest(settings.broker, choice), "turn": "7"}
+    with_environment(state, f"firewall-rules-{container}", **rules, ufw=ufw, revision="7")
+    left = {"rules": digest(settings.broker, choice), "revision": "7"}
     with_environment(state, f"firewall-left-{container}", **left)
-    with_environment(state, "configuration-certificates-pairs", **listeners)
+    with_environment(state, "configuration-certificates-pairs", **listeners, revision="9")
     (tmp_path / "state.json").write_text(json.dumps(state))
     stack_file = project.folder / "program" / "Pulumi.full.yaml"
     declared = stack_file.read_text()

@@ -101,7 +101,7 @@ class Running:
 
     def put_certificates(self, action: str = "apply") -> subprocess.CompletedProcess[str]:
         """Put the certificates of the listeners in place, if there are any."""
-        calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", "1", {})
+        calls = certificate_calls(self.broker, "unix:///var/run/docker.sock", {})
         return self.script(
             (
                 "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "

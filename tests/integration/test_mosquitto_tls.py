@@ -367,7 +367,7 @@ def test_failed_start_keeps_the_database(start, tmp_path, monkeypatch):
         "lib/put_files.sh lib/key_and_certificate.sh commands/apply_configuration.sh "
         "commands/certificates.sh"
     )
-    calls = certificate_calls(running.broker, "unix:///var/run/docker.sock", "1", {})
+    calls = certificate_calls(running.broker, "unix:///var/run/docker.sock", {})
     code, starts, output = killing.run(scripts, calls, running.broker.host, shims, kill_at=0)
 
     assert (code, starts) == (1, 2), output

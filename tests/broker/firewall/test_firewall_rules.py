@@ -232,8 +232,7 @@ class TestUfw:
         broker = broker_with("ufw", mqtt=LAN)
 
         words = [
-            call.words
-            for call in firewall_calls(broker, choose(broker, facts_of(ufw="active")), "1")
+            call.words for call in firewall_calls(broker, choose(broker, facts_of(ufw="active")))
         ]
 
         assert ("put", "/etc/sentient-mqtt/mosquitto-test/rules.nft", "0644", "0", "0") in words
@@ -318,21 +317,23 @@ class TestUnsuitableHost:
         assert errors(broker_with(mqtt=LAN), HostFacts(facts={("root", "-"): "no"})) == []
 
 
+APPLIED = {("applied", "firewall"): "3"}
+
+
 class TestDrift:
     @pytest.mark.parametrize(
         ("state", "number", "message"),
         [
-            ("", "1", None),
-            ("never", "1", None),
-            ("never 1764110000", "1", None),
-            ("in-force 3", "3", None),
-            ("missing 3", "4", "are missing on the host"),
-            ("changed 3", "4", "are changed on the host"),
+            ("", "3", None),
+            ("never", "3", None),
+            ("in-force", "3", None),
+            ("missing", "4", "are missing on the host"),
+            ("changed", "4", "are changed on the host"),
         ],
     )
     def test_flushed_or_edited_rules_get_a_new_revision(self, state, number, message):
         broker = broker_with(mqtt=LAN)
-        facts = HostFacts(facts=HEALTHY | {("rules", "mosquitto-test"): state})
+        facts = HostFacts(facts=HEALTHY | APPLIED | {("rules", "mosquitto-test"): state})
 
         assert revision(broker, facts) == number
         assert [message in warning for warning in warnings(broker, facts)] == (
@@ -345,7 +346,10 @@ class TestDrift:
     def test_rules_missing_after_an_up_are_applied_again(self, before):
         """The host's clock differs from every revision before."""
         broker = broker_with(mqtt=LAN)
-        never = {("rules", "mosquitto-test"): "never 1764110000"}
+        never = {
+            ("rules", "mosquitto-test"): "never",
+            ("applied", "firewall"): "never 1764110000",
+        }
         facts = HostFacts(facts=HEALTHY | never | before)
 
         assert revision(broker, facts) == "1764110000"
@@ -363,7 +367,7 @@ class TestDrift:
         self, fact, message, shown, wrong
     ):
         broker = broker_with(mqtt=LAN)
-        state = {("rules", "mosquitto-test"): "in-force 3"}
+        state = APPLIED | {("rules", "mosquitto-test"): "in-force"}
         half = {(fact, "mosquitto-test"): "yes" if fact == "left" else "no"}
         facts = HostFacts(facts=HEALTHY | state | half)
 
@@ -398,9 +402,9 @@ class TestDrift:
     @pytest.mark.parametrize(
         ("state", "message", "wrong"),
         [
-            ("in-force 3", "Rules (nftables): in force.", ""),
-            ("missing 3", "Rules (nftables): MISSING.", "are missing. Run `./brokerctl up`"),
-            ("changed 3", "Rules (nftables): CHANGED.", "are changed. Run `./brokerctl up`"),
+            ("in-force", "Rules (nftables): in force.", ""),
+            ("missing", "Rules (nftables): MISSING.", "are missing. Run `./brokerctl up`"),
+            ("changed", "Rules (nftables): CHANGED.", "are changed. Run `./brokerctl up`"),
             (
                 "never",
                 "Rules (nftables): not applied yet.",

@@ -71,7 +71,7 @@ def container(settings, **labels):
 )
 def test_the_firewall_has_the_backend_and_revision_of_the_last_deployment(choice):
     settings = of()
-    found = facts(settings, **rules(**preview_texts(settings.broker, choice), turn="7"))
+    found = facts(settings, **rules(**preview_texts(settings.broker, choice), revision="7"))
 
     chosen = choose(settings.broker, found)
 
@@ -91,7 +91,7 @@ def test_the_firewall_has_the_backend_and_revision_of_the_last_deployment(choice
 def test_firewall_output_is_unchanged(boot, systemd):
     outputs = {"stack": {"firewall": {"boot": boot}, "credentials": {"sensor": "s3cret"}}}
 
-    found = facts(of(), **rules(**{"rules.nft": "table", "turn": "1"}), **outputs)
+    found = facts(of(), **rules(**{"rules.nft": "table", "revision": "1"}), **outputs)
 
     assert choose(of().broker, found).systemd is systemd
     assert "s3cret" not in str(found)
@@ -100,7 +100,9 @@ def test_firewall_output_is_unchanged(boot, systemd):
 def test_certificates_keep_the_revision_of_the_last_deployment():
     listener = {"mqtts": {"port": 8883, "tls": {}}, "mqtt": {"port": 1883}}
     settings = of(listeners=listener)
-    found = facts(settings, **{"configuration-certificates-pairs": {"environment": {"turn": "9"}}})
+    found = facts(
+        settings, **{"configuration-certificates-pairs": {"environment": {"revision": "9"}}}
+    )
 
     assert certificates.revision(settings.broker, found) == "9"
     assert certificates.due(settings.broker, found) == {}
@@ -116,7 +118,7 @@ def test_container_without_reserved_listener_keeps_its_digest():
 def test_renamed_container_has_no_facts():
     settings = of()
     renamed = of(container="mosquitto-renamed")
-    state = container(settings) | rules(**{"rules.nft": "table", "turn": "7"})
+    state = container(settings) | rules(**{"rules.nft": "table", "revision": "7"})
 
     found = facts(renamed, **state)
 

@@ -48,15 +48,15 @@ def facts_of(*lines):
     ("lines", "number"),
     [
         ((), "1"),
-        (("certificates mosquitto-test=never", "certificate secure=due there is none yet"), "1"),
-        (("certificates mosquitto-test=1", "certificate secure=ok"), "1"),
-        (("certificates mosquitto-test=4", "certificate secure=ok"), "4"),
-        (("certificates mosquitto-test=4", "certificate secure=due it ends soon"), "5"),
-        (("certificates mosquitto-test=4", "clientca secure=due it is another"), "5"),
-        (("certificates mosquitto-test=never 1764110000", f"certificate secure=due {FIRST}"), "1"),
-        (("certificates mosquitto-test=never 1764110000", "known admin=1 32"), "1764110000"),
+        (("applied certificates=never", "certificate secure=due there is none yet"), "1"),
+        (("applied certificates=1", "certificate secure=ok"), "1"),
+        (("applied certificates=4", "certificate secure=ok"), "4"),
+        (("applied certificates=4", "certificate secure=due it ends soon"), "5"),
+        (("applied certificates=4", "clientca secure=due it is another"), "5"),
+        (("applied certificates=never 1764110000", f"certificate secure=due {FIRST}"), "1"),
+        (("applied certificates=never 1764110000", "known admin=1 32"), "1764110000"),
         (
-            ("certificates mosquitto-test=never 1764110000", "container mosquitto-test=prod"),
+            ("applied certificates=never 1764110000", "container mosquitto-test=prod"),
             "1764110000",
         ),
     ],
@@ -100,7 +100,7 @@ def test_given_certificate_that_expires_soon_is_a_warning():
 
 @pytest.mark.parametrize(("protocol", "restarted"), [("mqtt", False), ("websockets", True)])
 def test_renewal_note_says_whether_clients_are_disconnected(protocol, restarted):
-    facts = facts_of("certificates mosquitto-test=1", "certificate secure=due it ends soon")
+    facts = facts_of("applied certificates=1", "certificate secure=due it ends soon")
 
     broker = broker_of({}, protocol)
     (line,) = notes(broker, facts)
@@ -111,15 +111,13 @@ def test_renewal_note_says_whether_clients_are_disconnected(protocol, restarted)
 
 
 def test_first_certificates_are_no_renewal():
-    facts = facts_of(
-        "certificates mosquitto-test=never", "certificate secure=due there is none yet"
-    )
+    facts = facts_of("applied certificates=never", "certificate secure=due there is none yet")
 
     assert notes(broker_of({}), facts) == []
 
 
 def test_lost_ca_is_a_warning():
-    facts = facts_of("certificates mosquitto-test=4", f"certificate secure=due {LOST}")
+    facts = facts_of("applied certificates=4", f"certificate secure=due {LOST}")
 
     (line,) = warnings(broker_of({}), facts)
 

@@ -157,7 +157,7 @@ def test_certificate_text_is_on_stdin_and_no_file_is_probed():
     broker, text = settings().broker, key_pem(KEY) + OWN
     given = external_certificates(settings(), {"certificates": {"mqtts": text, "wss": "unused"}})
 
-    *_, call = certificate_calls(broker, "unix:///s", "1", given)
+    *_, call = certificate_calls(broker, "unix:///s", given)
 
     assert given == {"mqtts": text}
     assert call.words == ("supplied", "mqtts", "127.0.0.1", "8883")

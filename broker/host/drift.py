@@ -1,0 +1,136 @@
+"""
+Detect what differs on the host from what the last deployment applied.
+
+Each host command records what it applied under the name of a component (host/lib/applied.sh), with
+a revision. The probe compares the record with the host (host/commands/drift.sh). Pulumi runs a
+command only if its inputs change; the revision is one of them, and it rises if something differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from broker.findings import Finding, warning
+from broker.firewall.backend import is_declared
+from broker.host.facts import HostFacts
+from broker.settings.broker_settings import Broker
+
+FOLDERS = "folders"
+CONFIGURATION = "configuration"
+CERTIFICATES = "certificates"
+FIREWALL = "firewall"
+LOGROTATE = "logrotate"
+BACKUPS = "backups"
+METRICS = "metrics"
+EXPORTER = "exporter"
+"""The names of the components with a record on the host; see ``env_file`` for env files."""
+
+FOLLOWERS: Mapping[str, tuple[str, ...]] = {
+    # The broker opens its log again at a reload, and reads its files through its folder.
+    FOLDERS: (CONFIGURATION,),
+    CERTIFICATES: (CONFIGURATION,),
+}
+"""The components that are applied again with another one."""
+
+
+def env_file(path: str) -> str:
+    """Return the name of the component of an env file."""
+    return f"env-file-{sha256(path.encode()).hexdigest()[:12]}"
+
+
+def components(broker: Broker) -> Iterator[str]:
+    """Yield the names of the components of a stack."""
+    yield from (FOLDERS, LOGROTATE, CONFIGURATION)
+    if broker.tls_listeners:
+        yield CERTIFICATES
+    if is_declared(broker):
+        yield FIREWALL
+    for file in broker.env_files:
+        yield env_file(file.path)
+    if broker.backups is not None and broker.backups.schedule is not None:
+        yield BACKUPS
+    if broker.monitoring is not None:
+        yield EXPORTER
+        if broker.monitoring.textfile is not None:
+            yield METRICS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """An object on the host that is not as the last deployment left it."""
+
+    component: str
+    subject: str
+    """A path, or the name of a unit."""
+    what: str
+    """Such as ``was removed``."""
+
+    @property
+    def text(self) -> str:
+        return f"{self.subject} {self.what}"
+
+
+def differences(facts: HostFacts) -> list[Difference]:
+    """Return what differs, in the order of the records."""
+    return [
+        Difference(component=component, subject=subject, what=what)
+        for component, subject, what in facts.differing
+    ]
+
+
+def lost_records(facts: HostFacts, container: str) -> list[str]:
+    """Return the components without a record, if there was an `up` that should have made it."""
+    return facts.without_record if facts.deployed_before(container) else []
+
+
+def changed_components(facts: HostFacts) -> set[str]:
+    """Return the components to apply again: those that differ, and their followers."""
+    changed = {difference.component for difference in differences(facts)}
+    return changed.union(*(FOLLOWERS.get(component, ()) for component in changed))
+
+
+def revision(component: str, facts: HostFacts, container: str, *, changed: bool = False) -> str:
+    """
+    Return how many times the component was applied; a new number applies it again.
+
+    *changed*: apply it again for a reason that is not in its record.
+    """
+    state, _, clock = facts.applied(component).partition(" ")
+    if state == "never":
+        # The host's clock, because it differs from every number before the loss.
+        return clock if facts.deployed_before(container) else "1"
+    if not state.isdecimal():
+        return "1"
+    again = changed or component in changed_components(facts)
+    return str(int(state) + 1 if again else int(state))
+
+
+def drift_warnings(facts: HostFacts, container: str) -> list[Finding]:
+    """Return a warning for each object that differs, and one for lost records."""
+    if not facts.looked_at:
+        return []
+    found = [
+        warning(
+            "",
+            f"Changed on the host since the last `pulumi up`: {difference.text}. This one applies "
+            "the declared state again",
+        )
+        for difference in differences(facts)
+    ]
+    lost = lost_records(facts, container)
+    if lost:
+        found.append(
+            warning(
+                "",
+                "The host has no record of what the last `pulumi up` applied for: "
+                f"{', '.join(lost)}. This one applies it again",
+            )
+        )
+    return found
+
+
+def report(found: Iterable[Difference]) -> list[str]:
+    """Return a line per difference, as `brokerctl drift` prints it."""
+    return [difference.text for difference in found]
