@@ -194,6 +194,9 @@ def make_plan(
         facts,
         members=members,
         again=drift.CONFIGURATION in drift.changed_components(facts),
+        restart=certificates.repair_restarts(facts),
+        unknown=required.logins_file
+        in {difference.subject for difference in drift.differences(facts)},
     )
     return Plan(
         stack=stack,

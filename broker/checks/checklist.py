@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.checks.check_result import CheckResult
-from broker.checks.deployment_checklist import deployment_checks, is_declared_conf, rewrite
+from broker.checks.deployment_checklist import deployment_checks, is_declared_conf
 from broker.checks.observations import Observations
 from broker.checks.security_practices import security_checks
+from broker.host.drift import drift_lines
 from broker.mosquitto.reload_or_replace import reserves, start_digest
 from broker.settings.stack_settings import Settings
 
@@ -31,13 +32,14 @@ def _drift(settings: Settings, stack: str, observations: Observations) -> Iterat
     differences = [
         *(["mosquitto.conf is not the declared one"] if conf_matches is False else []),
         *(["the container was created from other settings"] if container_matches is False else []),
+        *drift_lines(observations.host, broker.container),
     ]
     known = conf_matches is not None and container_matches is not None
-    up = f"./brokerctl up --stack {stack}: every client is disconnected once"
     yield CheckResult(
         name="drift",
-        description="the running broker matches the stack file",
+        description="the running broker matches the stack file, and the host the last up",
         status="fail" if differences else "pass" if known else "unknown",
         observed="; ".join(differences) or ("nothing differs" if known else "not asked"),
-        fix=rewrite(settings, stack) if conf_matches is False else up,
+        fix=f"./brokerctl preview --stack {stack} shows whom a repair disconnects; then "
+        f"./brokerctl up --stack {stack}",
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.checks.check_result import CheckResult, CheckStatus, check_status
 from broker.checks.observations import LET_IN, REFUSED, Observations, is_text, owner
-from broker.checks.storage import chown_command, log, no_file, persistence, room, wrong_folder_owner
+from broker.checks.storage import log, no_file, persistence, room, wrong_folder_owner
 from broker.credentials.logins import logins, stamps
 from broker.firewall.backend import is_declared
 from broker.firewall.drift import report
@@ -25,7 +25,7 @@ def deployment_checks(
 ) -> Iterator[CheckResult]:
     """Yield the results in the order of the manual setup guide."""
     up, restart = f"./brokerctl up --stack {stack}", f"./brokerctl restart --stack {stack}"
-    rewrite_fix = rewrite(settings, stack)
+    rewrite_fix = f"{up}: it installs the declared files again"
     yield _container(settings, stack, observations)
     yield _ports(settings, observations, f"./brokerctl firewall --stack {stack}")
     yield _anonymous(observations, rewrite_fix)
@@ -43,32 +43,12 @@ def deployment_checks(
     yield _health(settings, observations, restart)
 
 
-def rewrite(settings: Settings, stack: str) -> str:
-    """
-    Return the fix that installs the declared files again, with text, owner and mode.
-
-    Pulumi runs a command only if its inputs change and does not detect an edit on the host. A new
-    password for the health check changes the inputs and affects no client.
-    """
-    return (
-        f"set broker.health.generation to a value other than {settings.broker.health.generation!r} "
-        f"in the stack file, then ./brokerctl up --stack {stack}: it writes all files again and "
-        "disconnects no client with a declared login"
-    )
-
-
 def _container(settings: Settings, stack: str, observations: Observations) -> CheckResult:
     name = settings.broker.container
     state, restarts = observations.host.container_state(name), observations.host.restarts(name)
     fix = f"./brokerctl restart --stack {stack}; why it stopped: ./brokerctl logs --stack {stack}"
-    if is_declared_conf(settings, observations) is False:
-        fix = f"mosquitto.conf first. {rewrite(settings, stack)}; then {fix}"
-    if state == "absent":
-        # Without --refresh, Pulumi assumes that the container exists.
-        fix = (
-            f'eval "$(./brokerctl env --stack {stack})"; pulumi up --refresh --stack {stack}; or, '
-            f"if it was never deployed: ./brokerctl up --stack {stack}"
-        )
+    if state == "absent" or is_declared_conf(settings, observations) is False:
+        fix = f"./brokerctl up --stack {stack}; then, if it still does not run: {fix}"
     return CheckResult(
         name="container",
         description="the broker's container is running",
@@ -145,9 +125,7 @@ def _hashes(settings: Settings, observations: Observations, fix: str) -> CheckRe
         status="pass" if private and hashed == declared and not (other or wrong_owner) else "fail",
         observed=f"{hashed} logins with a hash, {declared} are declared; {other} other "
         f"lines; mode {file.mode}, owner {file.owner}{folder}",
-        fix=chown_command(settings, settings.broker.folders.config)
-        if wrong_owner
-        else f"{fix} (mode 600, owner {owner(settings.broker)})",
+        fix=f"{fix} (mode 600, owner {owner(settings.broker)})",
     )
 
 
@@ -228,9 +206,8 @@ def _env_files(settings: Settings, stack: str, observations: Observations) -> Ch
         description="env files contain the address of the broker and the login",
         status="fail" if wrong else "pass" if asked else "unknown",
         observed="; ".join([*wrong, *good]),
-        fix=f"the declared values: {commands}. An up does not detect an edit on the host; "
-        f"./brokerctl rotate {' '.join(users)} --stack {stack} writes the file again, with a new "
-        "password",
+        fix=f"./brokerctl up --stack {stack} writes the file again; the declared values: "
+        f"{commands}",
     )
 
 

@@ -71,6 +71,11 @@ class Difference:
     def text(self) -> str:
         return f"{self.subject} {self.what}"
 
+    @property
+    def of_content(self) -> bool:
+        """Whether the object may have had another content; not if only mode or owner differ."""
+        return not self.what.startswith(("has mode", "belongs to"))
+
 
 def differences(facts: HostFacts) -> list[Difference]:
     """Return what differs, in the order of the records."""
@@ -107,30 +112,40 @@ def revision(component: str, facts: HostFacts, container: str, *, changed: bool 
     return str(int(state) + 1 if again else int(state))
 
 
+REPAIR = "This `pulumi up` applies the declared state again."
+MOST = 20
+"""The largest number of warnings about single objects."""
+
+
 def drift_warnings(facts: HostFacts, container: str) -> list[Finding]:
     """Return a warning for each object that differs, and one for lost records."""
     if not facts.looked_at:
         return []
-    found = [
-        warning(
-            "",
-            f"Changed on the host since the last `pulumi up`: {difference.text}. This one applies "
-            "the declared state again",
-        )
-        for difference in differences(facts)
+    found = differences(facts)
+    warnings = [
+        warning("", f"Changed on the host since the last `pulumi up`: {difference.text}", REPAIR)
+        for difference in found[:MOST]
     ]
-    lost = lost_records(facts, container)
-    if lost:
-        found.append(
-            warning(
-                "",
-                "The host has no record of what the last `pulumi up` applied for: "
-                f"{', '.join(lost)}. This one applies it again",
-            )
+    if found[MOST:]:
+        warnings.append(
+            warning("", f"{len(found) - MOST:,} more objects changed on the host", REPAIR)
         )
-    return found
+    if lost := lost_records(facts, container):
+        warnings.append(warning("", _lost(lost), "This `pulumi up` applies them again."))
+    return warnings
 
 
-def report(found: Iterable[Difference]) -> list[str]:
-    """Return a line per difference, as `brokerctl drift` prints it."""
-    return [difference.text for difference in found]
+def _lost(components: Iterable[str]) -> str:
+    return (
+        "The host has no record of what the last `pulumi up` applied, so a change there is not "
+        f"detected: {', '.join(components)}"
+    )
+
+
+def drift_lines(facts: HostFacts, container: str) -> list[str]:
+    """Return a line per object that differs, and one for lost records."""
+    lost = lost_records(facts, container)
+    return [
+        *(difference.text for difference in differences(facts)),
+        *([_lost(lost)] if lost else []),
+    ]

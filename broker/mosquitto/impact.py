@@ -52,9 +52,11 @@ def withdrawn(facts: HostFacts) -> str:
 class Impact:
     """What an ``up`` does to the running broker, and whose clients it disconnects."""
 
-    action: Literal["none", "reload", "replace"]
+    action: Literal["none", "reload", "restart", "replace"]
     disconnected: tuple[str, ...] = ()
-    """Logins whose clients are disconnected; a replacement disconnects all of them."""
+    """Logins whose clients are disconnected; a restart or replacement disconnects all of them."""
+    unknown: bool = False
+    """Whether the host's list of logins was changed, so that *disconnected* is not known."""
 
 
 def impact(
@@ -66,11 +68,14 @@ def impact(
     *,
     members: Collection[str] = (),
     again: bool = False,
+    restart: bool = False,
+    unknown: bool = False,
 ) -> Impact:
     """
     Compare the *stamps* and the start *digest* of a stack with those of its container.
 
-    *members* are the members of fleets. *again*: the same files are installed and read again.
+    *members* are the members of fleets. *again*: the same files are installed and read again;
+    *restart*: at a start. *unknown*: somebody changed the stamps on the host.
     """
     known = facts.stamps
     # Version 0.1 marked members with `passwords.special`, which never applied to them.
@@ -83,6 +88,10 @@ def impact(
         return Impact(action="none")
     if facts.start_digest(container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
+    if restart:
+        return Impact(action="restart", disconnected=tuple(before))
+    if unknown:
+        return Impact(action="reload", unknown=True)
     if facts.looked_at and known and (known != stamps or again):
         return Impact(action="reload", disconnected=disconnected(before, stamps))
     return Impact(action="none")
@@ -98,6 +107,23 @@ def impact_notes(container: str, expected: Impact) -> list[Finding]:
                 "",
                 f"Container {container} is replaced: every client is disconnected once, for a "
                 "second or two. Retained messages and the queues of QoS 1 and 2 sessions are kept",
+            )
+        ]
+    if expected.action == "restart":
+        return [
+            note(
+                "",
+                "The broker is restarted, because only a start reads the CA of clients: every "
+                "client is disconnected once. Retained messages and sessions are kept",
+            )
+        ]
+    if expected.unknown:
+        return [
+            note(
+                "",
+                "A reload, no restart. Clients with a declared and unchanged login stay "
+                "connected; which logins this changes is not known, because the list on the host "
+                "was changed",
             )
         ]
     logins = expected.disconnected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
+from pathlib import PurePosixPath
 from typing import Any
 
 from broker.findings import PROJECT, Finding, error, note, warning
@@ -232,7 +233,7 @@ def certificate_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:
 
 def certificate_notes(broker: Broker, facts: HostFacts) -> list[Finding]:
     """Return a note for each certificate that this `up` replaces, and whether clients notice."""
-    found: list[Finding] = []
+    found = _repair_notes(facts)
     for name, reason in due(broker, facts).items():
         if reason == FIRST:
             continue
@@ -244,6 +245,33 @@ def certificate_notes(broker: Broker, facts: HostFacts) -> list[Finding]:
         )
         found.append(note("", f"Listener {name} gets a new certificate: {reason}. {effect}"))
     return found
+
+
+def _repair_notes(facts: HostFacts) -> list[Finding]:
+    changed = {
+        PurePosixPath(difference.subject).name
+        for difference in drift.differences(facts)
+        if difference.component == drift.CERTIFICATES and difference.of_content
+    }
+    if not {"ca.key", "ca"} & changed:
+        return []
+    return [
+        note(
+            "",
+            "The stack's own CA was changed on the host: this `pulumi up` creates a new one. "
+            "Install it on every client (output certificates)",
+        )
+    ]
+
+
+def repair_restarts(facts: HostFacts) -> bool:
+    """Return whether the CA of clients was changed on the host: only a start reads it again."""
+    return any(
+        difference.subject.endswith(f"/{CLIENT_CA_FILE}")
+        and difference.of_content
+        and difference.what != "was removed"
+        for difference in drift.differences(facts)
+    )
 
 
 def describe_certificates(printed: str) -> dict[str, Any]:

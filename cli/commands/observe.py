@@ -13,6 +13,7 @@ PANEL = "Observe"
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     command(app, PANEL, "check", example="./brokerctl check --stack prod --json", query=True)(check)
+    command(app, PANEL, "drift", example="./brokerctl drift --stack prod", query=True)(drift)
     command(app, PANEL, "inventory", example="./brokerctl inventory", query=True)(inventory)
     command(app, PANEL, "refused", example="./brokerctl refused --since 7d", query=True)(refused)
     command(app, PANEL, "firewall", example="./brokerctl firewall --stack prod", query=True)(
@@ -69,6 +70,35 @@ def check(
     else:
         print(render_text(results), end="")
     require_passed(results)
+
+
+def drift(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
+    """
+    Show what differs on the host from what the last `up` applied; for a schedule, such as cron.
+
+    Asks the host and does not start Pulumi. An `up` repairs what this command shows.
+    """
+    from broker.drift import drift as compare
+    from broker.host.requirements import host_requirements
+    from cli.deployment_state import require_up
+    from cli.errors import FindingError
+    from cli.observe.check import probe_host
+    from cli.stack import Stack
+    from cli.terminal import print_json, print_lines, waiting
+
+    declared = Stack.read(stack)
+    require_up(declared)
+    required = host_requirements(declared.settings, stack)
+    with waiting("comparing the host with the last up"):
+        found = compare(declared.settings.broker, required, probe_host(declared))
+    if json:
+        print_json({"stack": stack, "differences": found})
+    else:
+        print_lines(found or [f"Nothing differs on {declared.transport.host}."])
+    if found:
+        raise FindingError(
+            f"{len(found)} differences. ./brokerctl up --stack {stack} applies the declared state"
+        )
 
 
 def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:

@@ -100,6 +100,13 @@ def _results(attempts: Mapping[str, Future[str]]) -> dict[str, str]:
     return {name: attempt.result() for name, attempt in attempts.items()}
 
 
+def probe_host(stack: Stack) -> HostFacts:
+    """Return the facts that a preview asks for; nothing is changed on the host."""
+    requirements = host_requirements(stack.settings, stack.name)
+    calls = probe_calls(requirements, stack.transport, read_script)
+    return probe(stack, (HostScript.PROBE,), calls)
+
+
 def read_host_facts(stack: Stack) -> HostFacts:
     """Return facts about the host and the broker; nothing is changed there."""
     requirements = host_requirements(stack.settings, stack.name)

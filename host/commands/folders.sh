@@ -52,6 +52,8 @@ the folder would get another owner and mode"
 }
 
 finish() {
+  # The folder of the records, of scripts and of rules.
+  [ -z "$applied_file" ] || [ "$action" = remove ] || made folder "${applied_file%/applied/*}"
   # Innermost first. A folder with other files stays.
   printf '%s' "$removed" | while IFS= read -r path; do
     root_only "$(dirname -- "$path")" || continue

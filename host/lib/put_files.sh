@@ -87,9 +87,8 @@ EOT
 
 keep_previous() {
   rm -f -- "$1$old"
-  if [ -d "$1" ] && [ ! -L "$1" ]; then return 0; fi
-  # A link is copied as a link: its target may be any file.
-  { [ ! -e "$1" ] && [ ! -L "$1" ]; } || cp -Pp -- "$1" "$1$old" ||
+  # A link is copied as a link: its target may be any file. A fifo would never end.
+  { [ ! -f "$1" ] && [ ! -L "$1" ]; } || cp -Pp -- "$1" "$1$old" ||
     fail "$1: can't be copied aside; is the disk full? Nothing was changed"
 }
 

@@ -23,7 +23,7 @@ MakeSite = Callable[..., Site]
 MAIN_SITE_GROUP = "main site"
 HOST_SCHEDULE_GROUP = "the host's schedule"
 """Tests that install or run scheduled jobs on the host; they must not run at the same time."""
-HOST_SCHEDULE_MODULES = ("test_20_backup", "test_23_monitoring")
+HOST_SCHEDULE_MODULES = ("test_20_backup", "test_23_monitoring", "test_25_drift")
 
 
 @pytest.hookimpl(tryfirst=True)

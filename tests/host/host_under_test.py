@@ -9,7 +9,7 @@ from pathlib import Path
 from host_scripts import host_scripts
 from owner_containers import OWNER_CONTAINERS
 
-from broker.host.script_calls import ScriptCall, render_stdin
+from broker.host.script_calls import Record, ScriptCall, render_stdin
 
 SOCKET = "unix:///test.sock"
 
@@ -52,12 +52,16 @@ class Host:
         return [line for line in self.calls_file.read_text().splitlines() if word in line]
 
     def run(
-        self, scripts: str, *calls: ScriptCall, action: str = "apply"
+        self,
+        scripts: str,
+        *calls: ScriptCall,
+        action: str = "apply",
+        record: Record | None = None,
     ) -> subprocess.CompletedProcess[str]:
         text = host_scripts(*scripts.split())
         return subprocess.run(
             ["/bin/sh", "-s", action],
-            input=render_stdin(text, calls),
+            input=render_stdin(text, calls, record),
             capture_output=True,
             text=True,
             timeout=600,

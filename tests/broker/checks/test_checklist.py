@@ -191,7 +191,7 @@ def test_failed_check_has_an_observation_and_a_fix(host, more, name, message):
     assert found.fix in render_text(list(results(observations(host, **more)).values()))
 
 
-REWRITE = "set broker.health.generation to a value other than '1' in the stack file, then ./broker"
+REPAIR = "./brokerctl up --stack prod"
 
 
 @pytest.mark.parametrize(
@@ -202,22 +202,22 @@ REWRITE = "set broker.health.generation to a value other than '1' in the stack f
             "container",
             "./brokerctl restart --stack prod; why it stopped",
         ),
-        ({("state", NAME): "absent"}, "container", "pulumi up --refresh --stack prod"),
+        ({("state", NAME): "absent"}, "container", f"{REPAIR}; then, if it still does not"),
         # Another start would fail, too.
         (
             {("state", NAME): "restarting", ("blocks", CONF): "another"},
             "container",
-            f"mosquitto.conf first. {REWRITE}",
+            f"{REPAIR}; then, if it still does not run",
         ),
-        # An up does not detect an edit on the host.
-        ({("blocks", CONF): "another"}, "drift", REWRITE),
-        ({("blocks", ACL): "another"}, "access rules", REWRITE),
-        ({("file", PASSWD): f"600 0 0 {NOW} 9"}, "password hashes", REWRITE),
+        ({("blocks", CONF): "another"}, "drift", REPAIR),
+        ({("blocks", ACL): "another"}, "access rules", REPAIR),
+        ({("file", PASSWD): f"600 0 0 {NOW} 9"}, "password hashes", REPAIR),
         (
             {("configuration", NAME): "another"},
             "drift",
-            "./brokerctl up --stack prod: every client is",
+            "./brokerctl preview --stack prod shows whom a repair disconnects; then",
         ),
+        ({("differs", f"configuration:{ACL}"): "was emptied (...)"}, "drift", REPAIR),
         (
             {("file", DATABASE): f"600 0 0 {NOW} 47"},
             "persistence",
