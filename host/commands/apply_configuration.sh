@@ -326,6 +326,13 @@ only_those_of() { # FILE
 
 settle() {
   runs || return 0
+  # host/commands/certificates.sh left a restart to this command, which installs the other files.
+  restart_due=/etc/sentient-mqtt/$container/certificates/restart-due
+  if [ -e "$restart_due" ]; then
+    daemon restart "$container" >/dev/null 2>&1 || :
+    obeys_soon "$container" started || :
+    rm -f -- "$restart_due"
+  fi
   if obeys "$container"; then return 0; fi
   if obeys_soon "$container" signal; then return 0; fi
   log="It said:

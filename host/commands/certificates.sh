@@ -304,7 +304,11 @@ $(last_log_lines "$container-candidate")"
 
 overlay() { # PATH: copies its staged file over the copy of the one in place
   case $1 in
-    "$folder/tls/"*) cp -p -- "$1$new" "$trial${1#"$folder"}" ;;
+    "$folder/tls/"*)
+      # The copy may be a link: cp would write to its target.
+      rm -rf -- "$trial${1#"$folder"}"
+      cp -p -- "$1$new" "$trial${1#"$folder"}"
+      ;;
   esac
 }
 
@@ -396,7 +400,11 @@ restart_broker() {
 }
 
 settle() {
-  if runs && { [ -n "$restart" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then
+  if runs && ! others_as_applied "$container" configuration; then
+    # A reload would put in force what somebody wrote into those files. The command that installs them
+    # again reloads the broker, or restarts it.
+    if [ -n "$restart" ]; then touch -- "$ca_folder/restart-due"; fi
+  elif runs && { [ -n "$restart" ] || [ -n "$replaced" ] || [ -n "$(stale)" ]; }; then
     with_tls=$(listeners_with_tls)
     signal
     if [ -n "$restart" ] || ! fresh_within 3 "$with_tls"; then restart_broker; fi
@@ -439,5 +447,5 @@ report() { # prints the public part
 
 unsettle() {
   sweep
-  rm -rf -- "$ca_folder"/ca "$ca_folder"/*.sentient-mqtt-moved-* "$ca_folder/../ca.pem" "$ca_folder"/*.request "$ca_folder/turn" "$ca_folder"/.sign.*
+  rm -rf -- "$ca_folder"/ca "$ca_folder"/*.sentient-mqtt-moved-* "$ca_folder/../ca.pem" "$ca_folder"/*.request "$ca_folder/turn" "$ca_folder/restart-due" "$ca_folder"/.sign.*
 }

@@ -13,6 +13,8 @@
 # needs: lib/key_and_certificate.sh
 set -eu
 
+# The login shell of a user has no folders of system programs.
+PATH=$PATH:/usr/sbin:/sbin
 socket=''
 root=no
 docker=absent

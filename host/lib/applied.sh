@@ -80,6 +80,18 @@ as_applied() { # PATH
   same_content "$1" "$(stat -c %Y -- "$1" 2>/dev/null)"
 }
 
+# Whether the files that the broker reads have the content that another component gave them.
+others_as_applied() { # CONTAINER COMPONENT
+  applied_others=/etc/sentient-mqtt/$1/applied/$2
+  [ -f "$applied_others" ] || return 0
+  while read -r applied_what _ _ _ applied_digest applied_time applied_path; do
+    [ "$applied_what" = loaded ] || continue
+    [ -f "$applied_path" ] && [ ! -L "$applied_path" ] &&
+      [ "$(sha256sum <"$applied_path" | cut -d ' ' -f 1)" = "$applied_digest" ] &&
+      [ "$(stat -c %Y -- "$applied_path")" = "$applied_time" ] || return 1
+  done <"$applied_others"
+}
+
 # Creates a folder of this program, or corrects what is in its place.
 own_folder() { # PATH MODE UID GID
   if [ -L "$1" ] || { [ -e "$1" ] && [ ! -d "$1" ]; }; then move_away "$1"; fi

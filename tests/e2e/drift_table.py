@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from site_under_test import Site
 
 STRANGER = 4711
 """A uid that owns nothing of a broker."""
@@ -118,3 +121,30 @@ def render_table(rows: Iterable[tuple[str, Mapping[str, str]]]) -> str:
         for name, cells in rows
     ]
     return "\n".join(lines) + "\n"
+
+
+def assert_one_up_repairs(site: Site) -> None:
+    """Change files, a folder and the firewall: a preview names them, and one `up` repairs them."""
+    broker = site.settings.broker
+    acl, folder = (
+        Path(broker.folders.config, broker.files.acl),
+        Path(broker.folders.config, "health"),
+    )
+    env_file = Path(broker.env_files[0].path)
+    before = acl.read_text()
+    _append(acl)
+    folder.chmod(0o777)
+    env_file.unlink()
+    subprocess.run(["nft", "flush", "table", "inet", f"sentient-mqtt-{site.container}"], check=True)
+
+    preview = site.preview().output
+    for words in (f"{acl} has other content", f"{folder} has mode 777", f"{env_file} was removed"):
+        assert words in preview
+    assert f"rules for {site.container} are changed on the host" in preview
+    with site.client("admin") as unaffected:
+        site.up()
+        assert unaffected.disconnected is None
+
+    assert acl.read_text() == before
+    assert (folder.stat().st_mode & 0o777, env_file.exists()) == (0o750, True)
+    site.up("--expect-no-changes")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from drift_table import assert_one_up_repairs
 from process_watcher import SECRET_VARIABLES
 from sshd import Sshd
 
@@ -56,6 +57,8 @@ def test_up_change_and_destroy_over_ssh(remote, process_watcher):
         remote.client("lamp").close()
         assert unaffected.disconnected is None
     assert remote.inspect()["Id"] == before
+
+    assert_one_up_repairs(remote)
 
     remote.destroy()
     assert not remote.is_there()

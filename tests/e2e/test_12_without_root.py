@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from drift_table import assert_one_up_repairs
 from patience import eventually
 from site_under_test import ROOT
 
@@ -96,6 +97,8 @@ def test_up_change_and_destroy_through_docker(unprivileged):
         unprivileged.up()
         unprivileged.client("lamp").close()
         assert unaffected.disconnected is None
+
+    assert_one_up_repairs(unprivileged)
 
     unprivileged.destroy()
     assert not unprivileged.is_there()
