@@ -236,8 +236,7 @@ validate() {
 unread() { runs && ! obeys "$container"; }
 
 differs() { # PATH
-  [ ! -L "$1" ] || different=yes
-  cmp -s -- "$1" "$1$new" || different=yes
+  [ -f "$1" ] && [ ! -L "$1" ] && cmp -s -- "$1" "$1$new" || different=yes
 }
 
 try() { # IMAGE
@@ -278,7 +277,7 @@ in_force() { # KEY PATH
   named=${named:+$folder/${named##*/}}
   named=${named:-$2}
   [ "$named" = "$2" ] || names_stay=no
-  [ -e "$named" ] || named=/dev/null
+  [ -f "$named" ] || named=/dev/null
 }
 
 # Before anything is in place, so that a full disk can't prevent a revert.
@@ -293,7 +292,7 @@ stage_retreat() {
   logins_of_both "$named" "$passwords$new" "${canary_line%%:*}" "$health" >"$passwords$both" &&
     printf '%s\n' "$canary_line" >>"$passwords$both" &&
     printf '%s\n' "$canary_options" >"$canary$both" || return 1
-  [ -e "$logins" ] && named=$logins || named=/dev/null
+  [ -f "$logins" ] && named=$logins || named=/dev/null
   stamps_of_both "$named" "$logins$new" "withdrawn-$(date +%s)" >"$logins$both"
 }
 
@@ -313,7 +312,7 @@ put_back() {
 }
 
 only_those_of() { # FILE
-  [ -e "$passwords" ] && [ -e "$1" ] || return 0
+  [ -f "$passwords" ] && [ -e "$1" ] || return 0
   # Copies owner and mode; the text follows.
   cp -p -- "$passwords" "$passwords$between" &&
     awk -F : 'NR == FNR { stays[$1]; next } $1 in stays' "$1" "$passwords" >"$passwords$between" ||
