@@ -186,8 +186,11 @@ unsettle() {
   unload_nftables
   unload_iptables
   ! command -v ufw >/dev/null 2>&1 || drop_ufw "$(own_ufw_rules "$container")"
-  # Those of another backend, too.
-  rm -f -- "$folder/state" "$folder"/rules.*
+  # Those of another backend, too. What replaced a file was moved away, and stays.
+  for kind in nft v4 v6; do
+    rm -f -- "$folder/rules.$kind" "$folder/rules.$kind$left"
+  done
+  rm -f -- "$folder/state"
 }
 
 tidy() {
