@@ -110,6 +110,14 @@ nearest_existing() { # PATH
   printf '%s' "$nearest"
 }
 
+# Whether a folder's file system is writable. Not `test -w`, which is true for root in BusyBox. The kernel
+# reports a read-only file system before it looks for the name.
+writable() { # FOLDER
+  # shellcheck disable=SC2016 # expanded by the other shell
+  message=$(as_root sh -c 'LC_ALL=C rmdir -- "$1/.sentient-mqtt-absent" 2>&1' sh "$1") || :
+  case $message in *[Rr]'ead-only'*) return 1 ;; esac
+}
+
 # Reports whether host/commands/folders.sh can create or take over a folder. UID may be `archives`: then
 # every folder of the path must belong to root.
 folder() { # PATH MODE UID GID [NAME...]: names that it may hold already
@@ -128,7 +136,7 @@ folder() { # PATH MODE UID GID [NAME...]: names that it may hold already
   elif ! root_only "$way"; then
     # shellcheck disable=SC2154 # defined in host/lib/paths.sh
     say folder "$path" "$why"
-  elif ! as_root test -w "$nearest"; then
+  elif ! writable "$nearest"; then
     say folder "$path" "$nearest can't be written to (a read-only file system?)"
   elif [ "$nearest" = "$path" ] && ! can_be_taken_over "$facts" "$path" "$@"; then
     say folder "$path" "exists and holds other files than the broker's ($others), \
@@ -163,7 +171,7 @@ envfile() { # PATH MARK: an env file of this program begins with the line MARK
     say envfile "$1" "exists and was not written by this program"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
     say envfile "$1" "$nearest exists and is not a folder"
-  elif nearest=$(nearest_existing "$place") && ! as_root test -w "$nearest"; then
+  elif nearest=$(nearest_existing "$place") && ! writable "$nearest"; then
     # The file is written beside its place and renamed: the folder must be writable.
     say envfile "$1" "$nearest can't be written to (a read-only file system?)"
   else
