@@ -32,6 +32,7 @@ from broker.firewall.backend import (
 from broker.firewall.drift import drift_warnings as firewall_warnings
 from broker.firewall.drift import revision as firewall_revision
 from broker.host import drift
+from broker.host.docker_daemon import daemon_errors, daemon_warnings
 from broker.host.facts import HostFacts
 from broker.host.layout import published_ports
 from broker.host.requirements import HostRequirements, host_errors, host_requirements
@@ -70,6 +71,8 @@ class Plan:
     """Whether mosquitto.conf has the reserved listener."""
     start_digest: str
     """A label of the container; a different digest replaces the container."""
+    swap_limited: bool
+    """Whether the host can limit the container's swap."""
     published_ports: tuple[tuple[int, str], ...]
     """The published ports with their addresses, in Docker's order."""
     firewall: Choice | None
@@ -210,6 +213,7 @@ def make_plan(
         stamps=stamps,
         reserved=reserved,
         start_digest=digest,
+        swap_limited=facts.daemon.limits_swap,
         published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
         revisions=revisions(broker, facts),
@@ -244,9 +248,11 @@ def _host_findings(
         # Without Docker or root, the other facts are meaningless.
         return errors
     return [
+        *daemon_errors(broker, facts),
         *firewall_errors(broker, facts),
         *certificates.certificate_errors(broker, facts),
         *reserved_port_errors(broker, facts, reserved=reserved),
+        *daemon_warnings(broker, facts),
         *drift.drift_warnings(facts, broker.container),
         *firewall_warnings(broker, facts),
         *certificates.certificate_warnings(broker, facts),

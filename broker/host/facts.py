@@ -67,6 +67,19 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DaemonFacts:
+    """What the Docker daemon does otherwise than by default."""
+
+    remaps_users: bool
+    """Whether uids of a container are other uids on the host (userns-remap)."""
+    rootless: bool
+    limits_memory: bool
+    limits_swap: bool
+    has_proxy: bool
+    """Whether docker-proxy forwards the clients that the kernel's rules do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileFacts:
     """A regular file on the host."""
 
@@ -139,6 +152,16 @@ class HostFacts:
     def docker(self) -> str:
         """``ok``, ``absent``, or the error message of the docker command."""
         return self.line("docker")
+
+    @property
+    def daemon(self) -> DaemonFacts:
+        return DaemonFacts(
+            remaps_users=self.line("daemon", "userns") == "yes",
+            rootless=self.line("daemon", "rootless") == "yes",
+            limits_memory=self.line("daemon", "memory") != "no",
+            limits_swap=self.line("daemon", "swap") != "no",
+            has_proxy=self.line("daemon", "proxy") != "no",
+        )
 
     @property
     def lacks_openssl(self) -> bool:

@@ -61,6 +61,10 @@ class Probe:
         return ScriptCall.of("host", socket)
 
     @staticmethod
+    def daemon_options() -> ScriptCall:
+        return ScriptCall.of("daemon_options")
+
+    @staticmethod
     def image(name: str) -> ScriptCall:
         return ScriptCall.of("image", name)
 

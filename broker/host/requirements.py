@@ -104,7 +104,7 @@ def probe_calls(
     """Return the calls of ``host/commands/probe.sh``; *read* returns a script by its name."""
     stack, container = required.stack, required.container
     fallback_images = (required.fallback_image, required.exporter_fallback_image)
-    calls = [Probe.host(transport.socket)]
+    calls = [Probe.host(transport.socket), Probe.daemon_options()]
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
     calls.append(Probe.container(container))

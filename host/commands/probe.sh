@@ -2,7 +2,7 @@
 # Report what the host has. Changes nothing. The reader is broker/host/facts.py.
 #
 # Arguments: $1: look
-# Calls: host SOCKET (first); image NAME; standin PATTERN; container NAME;
+# Calls: host SOCKET (first); daemon_options; image NAME; standin PATTERN; container NAME;
 #   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
 #   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
@@ -42,6 +42,21 @@ host() { # SOCKET
     if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
   fi
   say docker - "$docker"
+}
+
+daemon_options() { # what the daemon does otherwise than by default
+  [ "$docker" = ok ] || return 0
+  options=$(daemon info --format '{{.MemoryLimit}} {{.SwapLimit}} {{json .SecurityOptions}}' 2>/dev/null) ||
+    return 0
+  case $options in false\ *) say daemon memory no ;; true\ false\ *) say daemon swap no ;; esac
+  case $options in *'"name=userns'*) say daemon userns yes ;; esac
+  case $options in *'"name=rootless'*) say daemon rootless yes ;; esac
+  # Docker reports this option nowhere.
+  if cat /etc/docker/daemon.json 2>/dev/null | tr -d '[:space:]' | grep -q '"userland-proxy":false' ||
+    cat "/proc/$(cat /run/docker.pid 2>/dev/null)/cmdline" 2>/dev/null | tr '\0' '\n' |
+    grep -qx -e '--userland-proxy=false'; then
+    say daemon proxy no
+  fi
 }
 
 image() { # NAME

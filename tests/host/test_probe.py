@@ -66,6 +66,46 @@ def test_login_without_root_is_reported(host, probe):
     assert host.calls("sudo") == ["sudo -n true"]
 
 
+@pytest.mark.parametrize(
+    ("info", "facts"),
+    [
+        ('true true ["name=seccomp,profile=default"]', {}),
+        ('true true ["name=seccomp,profile=default","name=userns"]', {"userns": "yes"}),
+        ('true false ["name=rootless","name=cgroupns"]', {"swap": "no", "rootless": "yes"}),
+        ("false false []", {"memory": "no"}),
+    ],
+)
+def test_options_of_the_daemon_are_reported_if_they_are_not_the_default(host, probe, info, facts):
+    host.docker(f"case \"$*\" in *version*) echo 28.0.1 ;; *' info '*) echo '{info}' ;; esac")
+
+    assert probe(call("daemon_options")).lines("daemon") == facts
+
+
+def test_options_of_a_daemon_that_does_not_report_them_are_unknown(probe):
+    assert probe(call("daemon_options")).lines("daemon") == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "facts"),
+    [
+        ("{}", r"dockerd\0--userland-proxy=true\0", {}),
+        ("{}", r"dockerd\0--userland-proxy=false\0--debug\0", {"proxy": "no"}),
+        (r'{\n  "userland-proxy" : false\n}', r"dockerd\0", {"proxy": "no"}),
+        (r'{"userland-proxy": true}', r"dockerd\0", {}),
+    ],
+)
+def test_daemon_without_docker_proxy_is_reported(host, probe, config, words, facts):
+    host.docker("case \"$*\" in *version*) echo 28.0.1 ;; *) echo 'true true []' ;; esac")
+    host.program(
+        "cat",
+        'case "$*" in /run/docker.pid) echo 77 ;;'
+        f" /proc/77/cmdline) printf '{words}' ;; /etc/docker/daemon.json) printf '{config}' ;;"
+        ' *) exec /bin/cat "$@" ;; esac',
+    )
+
+    assert probe(call("daemon_options")).lines("daemon") == facts
+
+
 def test_port_of_another_program_is_reported(probe):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
