@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any, Literal
 
 from broker.credentials.logins import logins
-from broker.logs.log_parser import OTHER, UNKNOWN, LogSummary
+from broker.logs.log_parser import OTHER, LogSummary, address_of
 from broker.mosquitto.canary import NAME as CANARY
 from broker.settings.stack_settings import Settings
 
@@ -152,9 +151,11 @@ def _outside(settings: Settings, summary: LogSummary, own: set[str]) -> Iterator
     counts = [((user, address), count) for (user, _, address), count in summary.logins.items()]
     found: dict[tuple[str, str], tuple[int, datetime]] = {}
     for (user, address), count in [*counts, *summary.refused.items()]:
-        if address in (UNKNOWN, OTHER) or address in own or ip_address(address).is_loopback:
+        # Clients of 2.0's WebSockets choose their address: it may be any text.
+        found_address = address_of(address)
+        if found_address is None or address in own or found_address.is_loopback:
             continue
-        if any(ip_address(address) in network for network in networks):
+        if any(found_address in network for network in networks):
             continue
         times, last = found.get((user, address), (0, count.last))
         found[user, address] = (times + count.times, max(last, count.last))

@@ -49,7 +49,7 @@ def read_log(
         raise CommandError(f"host {stack.transport.host}: its log: {result.stderr.strip()}")
     # A check has two refused logins per listener, and runs at most once a minute.
     own = 2 * 60 * len(broker.listeners)
-    return LogSummary(since=since, own=own).read(lines)
+    return LogSummary(since=since, own=own, whole=size == 0).read(lines)
 
 
 def _image(stack: Stack) -> str:

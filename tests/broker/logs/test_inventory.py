@@ -83,6 +83,20 @@ def test_client_id_of_a_check_does_not_hide_an_undeclared_user(settings):
     assert {entry.name: entry.state for entry in found.entries}["never"] == "never"
 
 
+def test_addresses_that_clients_claim_are_marked_and_other_text_is_ignored(settings):
+    """A WebSocket client of 2.0 chooses what its login names as the peer."""
+    found = inventory(
+        settings,
+        summary_of(
+            *(let_in("not-an-address:0", "c", "silent"), let_in("10.9.9.9:0", "c", "silent")),
+            let_in("10.9.9.9, 192.168.1.1:0", "c", "silent"),
+        ),
+    )
+
+    assert [stranger.address for stranger in found.outside] == ["10.9.9.9 (X-Forwarded-For)"]
+    assert "as c from unknown" in "\n".join(render_inventory(found))
+
+
 def test_without_networks_no_address_is_outside():
     raw = smallest()
     raw["broker"]["listeners"]["mqtt"] = {"port": 1883}
