@@ -42,6 +42,7 @@ from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import Impact, impact, impact_notes, remembered, withdrawn
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import reserved_port_errors, reserves, start_digest
+from broker.mosquitto.websocket_limits import websocket_warnings
 from broker.settings.broker_settings import Broker
 from broker.settings.stack_settings import Settings
 from broker.tls import certificates
@@ -170,6 +171,7 @@ def check_settings(
     return [
         *errors,
         *review_access(settings, stack),
+        *websocket_warnings(settings.broker),
         *([] if errors else secret_warnings(settings, secrets, now)),
     ]
 
