@@ -15,6 +15,9 @@ from typing import Literal, cast
 RulesState = Literal["unknown", "never", "in-force", "missing", "changed"]
 CertificateState = Literal["unknown", "ok", "due", "wrong"]
 
+FIRST = "login -="
+"""What the first line of every probe begins with."""
+
 USABLE = ("", "ok")
 """States of a command that the host has, or that was not asked for."""
 
@@ -116,15 +119,20 @@ class HostFacts:
     looked_at: bool = True
     """Whether the host was probed; if not, the facts are those of the last deployment, if any."""
 
+    printed_before: str = ""
+    """The first line that something else, such as the login shell, printed before the facts."""
+
     @classmethod
     def parse(cls, text: str) -> HostFacts:
         facts: dict[tuple[str, str], str] = {}
+        before, first, _ = text.partition(FIRST)
+        printed = before.strip().split("\n")[0][:80] if first else ""
         # Not splitlines(): a file name may contain a character that it treats as a line end.
         for line in text.rstrip("\n").split("\n"):
             key, _, rest = line.partition(" ")
             subject, _, value = rest.partition("=")
             facts[key, subject] = value
-        return cls(facts=facts)
+        return cls(facts=facts, printed_before=printed)
 
     def line(self, key: str, subject: str = "-") -> str:
         """Return the raw value of a fact; for this class, and for tests of the script."""
@@ -152,6 +160,11 @@ class HostFacts:
     def docker(self) -> str:
         """``ok``, ``absent``, or the error message of the docker command."""
         return self.line("docker")
+
+    @property
+    def dialled(self) -> str:
+        """``ok``, or how the provider's way to Docker over ssh ends."""
+        return self.line("dialled")
 
     @property
     def daemon(self) -> DaemonFacts:

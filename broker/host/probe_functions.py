@@ -61,6 +61,10 @@ class Probe:
         return ScriptCall.of("host", socket)
 
     @staticmethod
+    def dialled() -> ScriptCall:
+        return ScriptCall.of("dialled")
+
+    @staticmethod
     def daemon_options() -> ScriptCall:
         return ScriptCall.of("daemon_options")
 

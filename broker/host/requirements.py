@@ -13,7 +13,7 @@ from broker.host.facts import HostFacts
 from broker.host.layout import LOGINS_FILE, folder_probes
 from broker.host.probe_functions import Drift, Probe
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
-from broker.host.transport import Transport
+from broker.host.transport import DEFAULT_SOCKET, Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
 from broker.settings.stack_settings import Settings
@@ -105,6 +105,7 @@ def probe_calls(
     stack, container = required.stack, required.container
     fallback_images = (required.fallback_image, required.exporter_fallback_image)
     calls = [Probe.host(transport.socket), Probe.daemon_options()]
+    calls += [Probe.dialled()] if transport.remote else []
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
     calls.append(Probe.container(container))
@@ -149,6 +150,16 @@ def _drift_call(required: HostRequirements, read: Callable[[str], str]) -> Scrip
 
 def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
     """Return an error for each requirement that the host does not meet."""
+    if facts.printed_before:
+        return [
+            error(
+                f"host {host}",
+                f"its login shell prints {facts.printed_before!r} on stdout, also for a command, "
+                "and the Docker provider would take that for Docker's answer",
+                "Print only in interactive shells: begin that user's ~/.bashrc with "
+                "`case $- in *i*) ;; *) return ;; esac`.",
+            )
+        ]
     if facts.docker == "absent":
         return [
             error(
@@ -164,6 +175,16 @@ def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list
                 f"Docker doesn't answer: {facts.docker}",
                 f"Start the daemon, or add the user {facts.login!r} to the group that may "
                 "use it (usermod -aG docker ...).",
+            )
+        ]
+    if facts.dialled not in ("", "ok"):
+        return [
+            error(
+                f"host {host}",
+                f"'docker system dial-stdio', through which the Docker provider reaches "
+                f"{DEFAULT_SOCKET}, {facts.dialled}",
+                "Unset DOCKER_HOST there for a login without a terminal, or run `docker context "
+                "use default`.",
             )
         ]
     return [

@@ -2,7 +2,7 @@
 # Report what the host has. Changes nothing. The reader is broker/host/facts.py.
 #
 # Arguments: $1: look
-# Calls: host SOCKET (first); daemon_options; image NAME; standin PATTERN; container NAME;
+# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME;
 #   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
 #   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
@@ -42,6 +42,18 @@ host() { # SOCKET
     if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
   fi
   say docker - "$docker"
+}
+
+# The Docker provider runs this command in the login shell, where DOCKER_HOST and the docker context name
+# the daemon. It must be the one of the socket.
+dialled() {
+  [ "$docker" = ok ] || return 0
+  answer=$(printf 'GET /info HTTP/1.0\r\nHost: docker\r\n\r\n' | docker system dial-stdio 2>&1) || :
+  case $answer in
+    *"\"ID\":\"$(daemon info --format '{{.ID}}' 2>/dev/null)\""*) say dialled - ok ;;
+    *'"ID":"'*) say dialled - 'reaches another daemon' ;;
+    *) say dialled - "fails: $(printf '%s\n' "$answer" | tail -n 1)" ;;
+  esac
 }
 
 daemon_options() { # what the daemon does otherwise than by default

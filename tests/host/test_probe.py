@@ -67,6 +67,25 @@ def test_login_without_root_is_reported(host, probe):
 
 
 @pytest.mark.parametrize(
+    ("dialled", "answer"),
+    [
+        (r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"A:1","Version":"28"}'""", "ok"),
+        (r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"B:2","Version":"28"}'""", "reaches another daemon"),
+        ('echo "dial unix /nope: not there" >&2; exit 1', "fails: dial unix /nope: not there"),
+        ("exit 0", "fails: "),
+    ],
+)
+def test_daemon_is_dialled_as_the_docker_provider_does(host, probe, dialled, answer):
+    host.docker(
+        f'case "$*" in "system dial-stdio") cat >"{host.folder}/asked"; {dialled} ;;'
+        " *version*) echo 28.0.1 ;; *info*) echo A:1 ;; esac"
+    )
+
+    assert probe(call("dialled")).line("dialled") == answer
+    assert (host.folder / "asked").read_text().startswith("GET /info HTTP/1.0\n")
+
+
+@pytest.mark.parametrize(
     ("info", "facts"),
     [
         ('true true ["name=seccomp,profile=default"]', {}),

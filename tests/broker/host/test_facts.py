@@ -243,6 +243,31 @@ def test_all_errors_are_reported_together():
     assert len(errors(**facts)) == 3
 
 
+def test_login_shell_that_prints_on_stdout_is_an_error():
+    """The Docker provider reads Docker's answers from the same stdout."""
+    output = "".join(f"{key} {subject}={value}\n" for (key, subject), value in SUITABLE.items())
+
+    def found(before):
+        facts = HostFacts.parse(f"{before}{output}")
+        return list(one_line(host_errors(REQUIRED, facts, "ssh://site")))
+
+    (line,) = found("Welcome to site\nmore\n")
+    assert line.startswith("host ssh://site: its login shell prints 'Welcome to site' on stdout")
+    assert "case $- in *i*) ;; *) return ;; esac" in line
+    assert found("Welcome ") != []
+    assert found("") == []
+
+
+@pytest.mark.parametrize("how", ["reaches another daemon", "fails: no such file or directory"])
+def test_way_of_the_docker_provider_that_does_not_reach_the_daemon_is_an_error(how):
+    (line,) = errors(host="ssh://site", **{"dialled -": how})
+
+    assert line.startswith("host ssh://site: 'docker system dial-stdio', through which")
+    assert how in line
+    assert "Unset DOCKER_HOST" in line
+    assert errors(host="ssh://site", **{"dialled -": "ok"}) == []
+
+
 def test_missing_docker_is_the_only_error():
     """The other facts were not collected."""
     assert len(errors(**{"docker -": "absent", "port 1883": "another program"})) == 1
