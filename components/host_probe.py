@@ -81,7 +81,4 @@ def run_probe(transport: Transport, requirements: HostRequirements) -> HostFacts
         return facts
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
         raise pulumi.RunError(explain_ssh(transport.host, stderr))
-    raise pulumi.RunError(
-        f"host {transport.host}: the probe failed (exit {done.returncode}): "
-        f"{stderr.strip() or 'no message'}"
-    )
+    raise pulumi.RunError(facts.explain_incomplete(transport.host, done.returncode, stderr))

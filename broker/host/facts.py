@@ -185,6 +185,14 @@ class HostFacts:
         """The host's time, in seconds since 1970."""
         return _number(self.line("now"))
 
+    def explain_incomplete(self, host: str, exit_code: int, stderr: str) -> str:
+        """Return an error message for a probe of *host* that ended before its last question."""
+        message = stderr.strip()
+        if not message:
+            last = " ".join(next(reversed(self.facts), ())).strip()
+            message = f"no message; its last answer was {last!r}" if last else "no message"
+        return f"host {host}: the probe failed (exit {exit_code}): {message}"
+
     # The broker's container.
 
     def present_image(self, name: str, pattern: str) -> str:

@@ -27,4 +27,3 @@ def websocket_warnings(broker: Broker) -> list[Finding]:
         and listener.open_to_everyone
         and not listener.bound.is_loopback
     ]
-

@@ -26,17 +26,27 @@ say() { # KEY SUBJECT VALUE
 }
 
 as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@" 2>/dev/null; fi
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
 daemon() {
   docker -H "$socket" "$@" </dev/null
 }
 
+# Sets `answer` to what Docker prints. Returns 1 if there is no such object; any other failure ends the probe.
+inspected() { # WORD... of docker
+  answer=$(daemon "$@" 2>/dev/null) && return 0
+  message=$(daemon "$@" 2>&1 >/dev/null) || :
+  case $message in
+    '' | *[Nn]'o such'*) return 1 ;;
+    *) fail "docker $1: $message" ;;
+  esac
+}
+
 host() { # SOCKET
   socket=$1
   say login - "$(id -un)"
-  if as_root true; then root=yes; fi
+  if as_root true 2>/dev/null; then root=yes; fi
   say root - "$root"
   if command -v docker >/dev/null 2>&1; then
     if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
@@ -73,7 +83,7 @@ daemon_options() { # what the daemon does otherwise than by default
 
 image() { # NAME
   [ "$docker" = ok ] || return 0
-  if daemon image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; then
+  if inspected image inspect --format '{{.Id}}' "$1"; then
     say image "$1" present
     present=${present:-$1}
   else
@@ -83,15 +93,17 @@ image() { # NAME
 
 standin() { # PATTERN: the newest fallback image that matches
   [ "$docker" = ok ] || return 0
-  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}' | head -n 1)
+  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}') ||
+    fail "docker image ls: can't list the images like $1"
+  newest=$(printf '%s\n' "$newest" | head -n 1)
   say standin "$1" "$newest"
   present=${present:-$newest}
 }
 
 container() { # NAME: its stack, read from the label of this program
   [ "$docker" = ok ] || return 0
-  if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
-    say container "$1" "${owner:-made by hand}"
+  if inspected inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
+    say container "$1" "${answer:-made by hand}"
     say configuration "$1" \
       "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
     say published "$1" "$(daemon inspect \
@@ -109,7 +121,8 @@ logins() { # PATH CONTAINER PATH_IN_CONTAINER
 
 port() { # NUMBER STACK: `ours` if a container of the stack publishes it, under any name
   [ "$docker" = ok ] || return 0
-  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}' 2>/dev/null)
+  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}') ||
+    fail "docker ps: can't list the containers that publish port $1"
   others=$(printf '%s\n' "$publishers" | awk -v stack="$2" 'NF && $2 != stack { print $1 }' | tr '\n' ' ')
   others=${others% }
   if [ -n "$others" ]; then

@@ -67,10 +67,46 @@ def test_login_without_root_is_reported(host, probe):
 
 
 @pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        (("port", 1883, "prod"), " ps "),
+        (("container", "mqtt"), " inspect "),
+        (("image", "image:1"), " image inspect "),
+        (("standin", "local:*"), " image ls "),
+    ],
+)
+def test_failure_of_docker_is_no_answer_and_its_message_is_shown(host, question, word):
+    message = "Error response from daemon: client version 1.40 is too old"
+    host.docker(
+        f"case \"$*\" in *version*) echo 28.0.1 ;; *'{word}'*) echo '{message}' >&2; exit 1 ;; esac"
+    )
+
+    done = host.run("commands/probe.sh", call("host", SOCKET), call(*question), action="look")
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not HostFacts.parse(done.stdout).complete
+    assert HostFacts.parse(done.stdout).line(question[0], question[1]) == ""
+
+
+def test_object_that_docker_does_not_have_is_an_answer(host, probe):
+    host.docker(
+        'case "$*" in *version*) echo 28.0.1 ;;'
+        ' *) echo "Error response from daemon: No such image: image:1" >&2; exit 1 ;; esac'
+    )
+
+    assert probe(call("image", "image:1")).line("image", "image:1") == "absent"
+    assert probe(call("container", "mqtt")).line("container", "mqtt") == "none"
+
+
+@pytest.mark.parametrize(
     ("dialled", "answer"),
     [
         (r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"A:1","Version":"28"}'""", "ok"),
-        (r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"B:2","Version":"28"}'""", "reaches another daemon"),
+        (
+            r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"B:2","Version":"28"}'""",
+            "reaches another daemon",
+        ),
         ('echo "dial unix /nope: not there" >&2; exit 1', "fails: dial unix /nope: not there"),
         ("exit 0", "fails: "),
     ],

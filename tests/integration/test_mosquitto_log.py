@@ -24,9 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def talkative(start):
     def change(raw):
-        raw["broker"]["logging"] = {
-            "types": ["error", "warning", "notice", "information", "debug"]
-        }
+        raw["broker"]["logging"] = {"types": ["error", "warning", "notice", "information", "debug"]}
 
     return start(change)
 

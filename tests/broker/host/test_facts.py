@@ -313,6 +313,18 @@ def test_truncated_probe_output_is_incomplete():
     assert HostFacts.parse("login -=sentient\nprobe").line("probe") == ""
 
 
+def test_incomplete_probe_is_explained_by_its_message_or_its_last_answer():
+    facts = HostFacts.parse("login -=sentient\nknown admin=d1gest\n")
+
+    assert facts.explain_incomplete(UNIX, 1, "docker ps: no\n") == (
+        f"host {UNIX}: the probe failed (exit 1): docker ps: no"
+    )
+    assert facts.explain_incomplete(UNIX, 1, "") == (
+        f"host {UNIX}: the probe failed (exit 1): no message; its last answer was 'known admin'"
+    )
+    assert HostFacts.parse("").explain_incomplete(UNIX, 1, "").endswith("(exit 1): no message")
+
+
 @pytest.mark.parametrize(
     ("stderr", "meaning"),
     [
