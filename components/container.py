@@ -105,7 +105,7 @@ class BrokerContainer(ComponentResource):
                 )
             ],
             memory=broker.limits.memory,
-            # Docker's own value where the kernel can't limit swap; any other shows a change for ever.
+            # Docker's own value where the kernel can't limit swap: another is a change at each up.
             memory_swap=broker.limits.memory if swap_limited else -1,
             restart=broker.restart,
             stop_signal="SIGTERM",

@@ -17,20 +17,16 @@ OTHERS = ("age", "age-keygen", "docker", "logrotate", "nft", "iptables", "ip6tab
 
 # Debian's BusyBox has no flock. That of Alpine and OpenWrt: `flock [-sxun] FD | FILE COMMAND`.
 FLOCK = """#!/bin/sh
-for word; do
-  case $word in
-    -*[!sxun]*) echo "flock: unrecognized option: $word" >&2; exit 1 ;;
-    -*) ;;
-    *) break ;;
-  esac
-done
-exec {flock} "$@"
+case $1 in
+  -*[!sxun]*) echo "flock: unrecognized option: $1" >&2; exit 1 ;;
+esac
+exec /usr/bin/flock "$@"
 """
 
 
 def link_tools(folder: Path) -> Path:
     """Return *folder*, filled with the programs of a BusyBox host."""
-    busybox, flock = shutil.which("busybox"), shutil.which("flock")
+    busybox = shutil.which("busybox")
     assert busybox, "`make test` installs BusyBox (bootstrap/packages.py)"
     folder.mkdir(parents=True)
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
@@ -39,6 +35,6 @@ def link_tools(folder: Path) -> Path:
     for name in OTHERS:
         if program := shutil.which(name):
             (folder / name).symlink_to(os.path.realpath(program))
-    (folder / "flock").write_text(FLOCK.format(flock=flock), encoding="utf-8")
+    (folder / "flock").write_text(FLOCK, encoding="utf-8")
     (folder / "flock").chmod(0o755)
     return folder

@@ -189,7 +189,7 @@ class HostFacts:
         """Return an error message for a probe of *host* that ended before its last question."""
         message = stderr.strip()
         if not message:
-            last = " ".join(next(reversed(self.facts), ())).strip()
+            last = " ".join(list(self.facts)[-1]).strip() if self.facts else ""
             message = f"no message; its last answer was {last!r}" if last else "no message"
         return f"host {host}: the probe failed (exit {exit_code}): {message}"
 

@@ -14,7 +14,7 @@ from host_under_test import Host
 
 @pytest.fixture(scope="session")
 def busybox() -> Iterator[Path]:
-    """Return a folder with the programs of a BusyBox host; not of pytest, whose folders are 0700."""
+    """Return a folder with the programs of a BusyBox host, which every user may enter."""
     with tempfile.TemporaryDirectory(prefix="sentient-mqtt-busybox-") as folder:
         Path(folder).chmod(0o755)
         yield link_tools(Path(folder, "bin"))

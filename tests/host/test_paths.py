@@ -1,5 +1,6 @@
 """Root works only where no other user can replace a name by a link."""
 
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -120,6 +121,20 @@ def test_hand_over_gives_files_to_the_user_and_folders_to_root(why, place):
     assert mode(place / "c") == ("0750", 0, OTHER)
     assert mode(place / "c" / "file") == ("0600", OTHER, OTHER)
     assert Path("/etc/passwd").stat() == before
+
+
+def test_lock_is_waited_for_and_not_taken_from_another_process(host, tmp_path):
+    script = f'{host_scripts("lib/paths.sh")}\nexec 9>"$1"\n'
+    script += "if lock_within 1 9; then echo taken; else echo held; fi\n"
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert host.sh(script, str(tmp_path / "lock")).stdout == "held\n"
+    assert host.sh(script, str(tmp_path / "lock")).stdout == "taken\n"
+
+    host.program("flock", "exit 127")
+    done = host.sh(script, str(tmp_path / "lock"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("the command flock failed on this host with status 127")
 
 
 # Scripts that change files and do not follow the rule of host/lib/paths.sh, with the reason.
