@@ -53,7 +53,13 @@ Sample = tuple[str, Mapping[str, str], float]
 CHECK = "check-"
 """The prefix of the client ids of `./brokerctl check`."""
 
-_RANDOM_IDS = ("auto-", "health-", "canary-", "anonymous-", CHECK)
+PROBES = ("ready-", "anonymous-", "canary-", "health-")
+"""
+The prefixes of the client ids with which an `up` asks the broker, inside its container, whether it
+refuses what it must refuse (host/commands/apply_configuration.sh, await_ready.sh).
+"""
+
+_RANDOM_IDS = ("auto-", *PROBES, CHECK)
 """Prefixes of client ids that differ at each connection: Mosquitto's own and those of checks."""
 
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{9,11}): (?P<text>.*)")
@@ -289,14 +295,25 @@ class LogSummary:
         if when < self.since:
             return
         hour = when.replace(minute=0, second=0)
-        if client.startswith(CHECK) and self._checks.get(hour, 0) < self.own:
-            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
+        if self._is_own(client, address, hour):
             return
         user = self._users.get(client, "")
         self._count(self.refused, (user or UNKNOWN, address), when)
         if not user:
             self._count(self.refused_clients, (_kind(client), address), when)
         _put(self.hours, hour, self.hours.get(hour, 0) + 1, self.most)
+
+    def _is_own(self, client: str, address: str, hour: datetime) -> bool:
+        """Return whether this program was refused: by a check, or a probe from the loopback."""
+        found = address_of(address)
+        probe = client.startswith(PROBES) and (found is None or found.is_loopback)
+        if probe and found is not None:
+            return True
+        # Any client can use these ids, so only as many are excluded as this program causes.
+        if (probe or client.startswith(CHECK)) and self._checks.get(hour, 0) < self.own:
+            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
+            return True
+        return False
 
     def _denied(self, text: str) -> str:
         """Return the client id in *text*; both client id and topic may contain the separator."""

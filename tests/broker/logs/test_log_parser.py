@@ -316,6 +316,28 @@ class TestLoginsOfChecks:
         assert not LogSummary(own=5).read(lines + later).refused
 
 
+class TestProbesOfUp:
+    """An `up` asks the broker in its container whether it refuses what it must refuse."""
+
+    @pytest.mark.parametrize("client", ["ready-01", "anonymous-01", "canary-01"])
+    def test_refusals_on_the_loopback_are_not_counted(self, client):
+        summary = log(
+            f"Client {client} [127.0.0.1:9] disconnected: not authorised.",
+            *(connects("127.0.0.1:8"), refused(client)),
+        )
+        assert (summary.refused, summary.refused_clients, summary.hours) == ({}, {}, {})
+
+    def test_another_machine_cannot_hide_behind_these_ids(self):
+        summary = log("Client ready-01 [10.0.0.1:9] disconnected: not authorised.")
+        assert set(summary.refused_clients) == {("ready-*", "10.0.0.1")}
+
+    def test_unknown_addresses_are_excluded_up_to_the_number_of_a_check(self):
+        summary = LogSummary(own=1).read(
+            f"{DAY}T03:00:00: {refused('anonymous-01')}" for _ in range(3)
+        )
+        assert summary.refused[UNKNOWN, UNKNOWN].times == 2
+
+
 def test_broker_start_ends_every_connection():
     summary = log(logs_in("10.0.0.1:1"), "mosquitto version 2.1.2 starting")
     assert summary.parties["u"].ended is not None
