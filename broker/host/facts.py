@@ -205,6 +205,10 @@ class HostFacts:
         owner = self.line("container", container)
         return owner if owner not in ("", "none") else None
 
+    def has_foreign_network(self, name: str) -> bool:
+        """Return whether there is a network of this name that another program created."""
+        return self.line("network", name) == "other"
+
     def start_digest(self, container: str) -> str:
         """Return the label of the container with the digest of its start settings."""
         return self.line("configuration", container)

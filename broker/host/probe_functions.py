@@ -81,6 +81,10 @@ class Probe:
         return ScriptCall.of("container", name)
 
     @staticmethod
+    def network(name: str, *, bridge: str) -> ScriptCall:
+        return ScriptCall.of("network", name, bridge)
+
+    @staticmethod
     def logins(path: str, *, container: str, path_in_container: str) -> ScriptCall:
         return ScriptCall.of("logins", path, container, path_in_container)
 

@@ -52,6 +52,8 @@ class HostRequirements:
     """The file on the host with the stamps of the broker's logins."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
+    network: str = ""
+    """The bridge of the container's own network; empty on the host's network."""
     bridge: str = ""
     """The bridge of the broker's network; empty if no firewall is declared."""
     certificates: tuple[ScriptCall, ...] = ()
@@ -92,6 +94,7 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=remembered(settings),
+        network=short_name(broker.container) if broker.network == "published" else "",
         bridge=short_name(broker.container) if is_declared(broker) else "",
         certificates=tuple(certificate_probes(broker)),
         components=tuple(drift.components(broker)),
@@ -109,6 +112,8 @@ def probe_calls(
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
     calls.append(Probe.container(container))
+    if required.network:
+        calls.append(Probe.network(container, bridge=required.network))
     calls.append(
         Probe.logins(
             required.logins_file,
@@ -190,6 +195,7 @@ def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list
     return [
         *_without_root(required, facts, host),
         *_foreign_container(required, facts),
+        *_foreign_network(required, facts),
         *_conflicts(required, facts),
     ]
 
@@ -253,5 +259,19 @@ def _foreign_container(required: HostRequirements, facts: HostFacts) -> list[Fin
             f"{name!r}: a container of this name exists already, and this stack did not create it "
             f"({owner})",
             f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
+        )
+    ]
+
+
+def _foreign_network(required: HostRequirements, facts: HostFacts) -> list[Finding]:
+    name = required.container
+    if not required.network or not facts.has_foreign_network(name):
+        return []
+    return [
+        error(
+            f"{PROJECT}:broker.container",
+            f"{name!r}: a Docker network of this name exists already, and this program did not "
+            "create it; the container's own network would have the same name",
+            f"Remove it (docker network rm {name}), or choose another name.",
         )
     ]

@@ -3,8 +3,9 @@
 #
 # Arguments: $1: look
 # Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME;
-#   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
-#   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
+#   network NAME BRIDGE; logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK;
+#   folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE; firewall CONTAINER SHORT;
+#   certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
 # Stdin: the script and its calls. `applied`: host/commands/drift.sh and its calls
 # Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
@@ -38,7 +39,7 @@ inspected() { # WORD... of docker
   answer=$(daemon "$@" 2>/dev/null) && return 0
   message=$(daemon "$@" 2>&1 >/dev/null) || :
   case $message in
-    '' | *[Nn]'o such'*) return 1 ;;
+    '' | *[Nn]'o such'* | *' not found'*) return 1 ;;
     *) fail "docker $1: $message" ;;
   esac
 }
@@ -111,6 +112,13 @@ container() { # NAME: its stack, read from the label of this program
   else
     say container "$1" none
   fi
+}
+
+# The provider can't create a network whose name is taken. Ours is recognized by the name of its bridge.
+network() { # NAME BRIDGE
+  [ "$docker" = ok ] || return 0
+  inspected network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" || return 0
+  if [ "$answer" = "$2" ]; then say network "$1" ours; else say network "$1" other; fi
 }
 
 # Prints the logins of the running broker: of `NAME STAMP` lines, read from its container without root.

@@ -211,6 +211,21 @@ def test_owner_of_a_container_is_read_from_its_label(host, probe, docker, owner)
     assert probe(call("container", "mqtt")).line("container", "mqtt") == owner
 
 
+@pytest.mark.parametrize(
+    ("docker", "answer"),
+    [
+        ("echo mqtt-1234", "ours"),
+        ("echo", "other"),
+        ("echo br-other", "other"),
+        ('echo "Error response from daemon: network mqtt not found" >&2; exit 1', ""),
+    ],
+)
+def test_network_of_the_containers_name_is_recognized_by_its_bridge(host, probe, docker, answer):
+    host.docker(f'case "$*" in *version*) echo 1 ;; *"network inspect"*) {docker} ;; esac')
+
+    assert probe(call("network", "mqtt", "mqtt-1234")).line("network", "mqtt") == answer
+
+
 def test_images_and_the_newest_fallback_image_are_reported(host, probe):
     host.docker(
         'case "$*" in *version*) echo 1 ;; *"inspect"*"image:1") echo x ;; *inspect*) exit 1 ;;'

@@ -243,6 +243,17 @@ def test_all_errors_are_reported_together():
     assert len(errors(**facts)) == 3
 
 
+def test_network_of_another_program_with_the_containers_name_is_an_error():
+    facts = {"network mosquitto-shared": "other"}
+    (line,) = errors(replace(REQUIRED, network="mqtt-1234"), **facts)
+
+    assert line.startswith("sentient-mqtt:broker.container: 'mosquitto-shared': a Docker network")
+    assert "docker network rm mosquitto-shared" in line
+    assert errors(**facts) == [], "on the host's network there is none of its own"
+    ours = {"network mosquitto-shared": "ours"}
+    assert errors(replace(REQUIRED, network="mqtt-1234"), **ours) == []
+
+
 def test_login_shell_that_prints_on_stdout_is_an_error():
     """The Docker provider reads Docker's answers from the same stdout."""
     output = "".join(f"{key} {subject}={value}\n" for (key, subject), value in SUITABLE.items())
