@@ -60,6 +60,16 @@ def _image(stack: Stack) -> str:
         return stack.settings.broker.image
 
 
+def network_created(stack: Stack) -> datetime:
+    """Return when the container's own network was created; without one, the earliest time."""
+    words = ("network", "inspect", "--format", "{{json .Created}}")
+    try:
+        answer = docker(stack, *words, stack.settings.broker.container)
+        return datetime.fromisoformat(answer.strip().strip('"'))
+    except (CommandError, ValueError):
+        return EVER
+
+
 def gateways(stack: Stack) -> list[str]:
     """Return the addresses by which the host itself reaches the broker, through Docker."""
     template = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}} {{end}}"
