@@ -93,7 +93,7 @@ def test_inventory_without_a_container_is_an_error(desk, log, docker):
     ],
 )
 def test_inventory_knows_since_when_the_containers_network_exists(
-    desk, docker, capsys, log, created, outside
+    desk, capsys, log, created, outside
 ):
     listener = {"port": 1883, "allowFrom": ["192.0.2.0/24"]}
     folders = {"config": "/srv/mqtt/config", "data": "/srv/mqtt/data", "log": str(log)}
@@ -102,7 +102,7 @@ def test_inventory_knows_since_when_the_containers_network_exists(
         "2026-01-02T03:04:00: New client connected from 172.18.0.1:5 as c (p2, c1, k60, "
         "u'sensor').\n"
     )
-    docker.write_text(
+    Path(desk.bin, "docker").write_text(
         f"#!/bin/sh\n{OWNER_CONTAINERS}\n"
         f'case "$*" in *"network inspect"*) {created} ;; *Gateway*) echo 172.19.0.1 ;;'
         " *) echo sha256:1 ;; esac\n"
