@@ -45,6 +45,14 @@ def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str
 
     """
     url = _configured_url(environ)
+    own = folders.state_path(environ)
+    if stack == DISPOSABLE and environ.get("PULUMI_CONFIG_PASSPHRASE_FILE") == f"{own}/passphrase":
+        # From `brokerctl env`: the passphrase that was created here.
+        environ = {
+            name: value
+            for name, value in environ.items()
+            if name != "PULUMI_CONFIG_PASSPHRASE_FILE"
+        }
     # An empty passphrase counts, because Pulumi accepts it.
     passphrase = "PULUMI_CONFIG_PASSPHRASE" in environ or "PULUMI_CONFIG_PASSPHRASE_FILE" in environ
     cloud_key = secrets_provider not in ("", "passphrase", "default")

@@ -32,6 +32,7 @@ from broker.firewall.backend import (
 from broker.firewall.drift import drift_warnings as firewall_warnings
 from broker.firewall.drift import revision as firewall_revision
 from broker.host import drift
+from broker.host.docker_daemon import daemon_errors, daemon_warnings
 from broker.host.facts import HostFacts
 from broker.host.layout import published_ports
 from broker.host.requirements import HostRequirements, host_errors, host_requirements
@@ -41,6 +42,7 @@ from broker.mosquitto.acl_file import render_acl
 from broker.mosquitto.impact import Impact, impact, impact_notes, remembered, withdrawn
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import reserved_port_errors, reserves, start_digest
+from broker.mosquitto.websocket_limits import websocket_warnings
 from broker.settings.broker_settings import Broker
 from broker.settings.stack_settings import Settings
 from broker.tls import certificates
@@ -70,6 +72,8 @@ class Plan:
     """Whether mosquitto.conf has the reserved listener."""
     start_digest: str
     """A label of the container; a different digest replaces the container."""
+    swap_limited: bool
+    """Whether the host can limit the container's swap."""
     published_ports: tuple[tuple[int, str], ...]
     """The published ports with their addresses, in Docker's order."""
     firewall: Choice | None
@@ -167,6 +171,7 @@ def check_settings(
     return [
         *errors,
         *review_access(settings, stack),
+        *websocket_warnings(settings.broker),
         *([] if errors else secret_warnings(settings, secrets, now)),
     ]
 
@@ -210,6 +215,7 @@ def make_plan(
         stamps=stamps,
         reserved=reserved,
         start_digest=digest,
+        swap_limited=facts.daemon.limits_swap,
         published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
         revisions=revisions(broker, facts),
@@ -244,9 +250,11 @@ def _host_findings(
         # Without Docker or root, the other facts are meaningless.
         return errors
     return [
+        *daemon_errors(broker, facts),
         *firewall_errors(broker, facts),
         *certificates.certificate_errors(broker, facts),
         *reserved_port_errors(broker, facts, reserved=reserved),
+        *daemon_warnings(broker, facts),
         *drift.drift_warnings(facts, broker.container),
         *firewall_warnings(broker, facts),
         *certificates.certificate_warnings(broker, facts),

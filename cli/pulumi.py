@@ -15,6 +15,7 @@ from typing import Any
 
 from bootstrap.pulumi_backend import Backend, ensure_backend
 from bootstrap.pulumi_engine import Engine, ensure_engine
+from broker.host.transport import without_proxy_on_loopback
 from broker.settings.stack_settings import PROJECT
 from cli.deployment_state import has_state
 from cli.errors import CommandError
@@ -48,6 +49,7 @@ class Pulumi:
         return {
             **self.engine.environment,
             **self.backend.environment,
+            **without_proxy_on_loopback(os.environ),
             "PATH": os.pathsep.join([*first, os.environ.get("PATH", "")]),
         }
 

@@ -131,10 +131,9 @@ def probe(stack: Stack, scripts: Iterable[HostScript], calls: Iterable[ScriptCal
     facts = HostFacts.parse(result.stdout)
     if facts.complete:
         return facts
-    transport = stack.transport
-    if transport.remote:
-        raise CommandError(explain_ssh(transport.host, result.stderr))
-    raise CommandError(f"host {transport.host}: a look at it failed: {result.stderr.strip()}")
+    raise CommandError(
+        facts.explain_incomplete(stack.transport.host, result.exit_code, result.stderr)
+    )
 
 
 def docker(stack: Stack, *words: str, seconds: float = DOCKER_SECONDS) -> str:

@@ -44,6 +44,7 @@ class BrokerContainer(ComponentResource):
         image_id: Input[str],
         digest: str,
         published: Iterable[tuple[int, str]],
+        swap_limited: bool = True,
         reserved: bool = True,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -104,7 +105,8 @@ class BrokerContainer(ComponentResource):
                 )
             ],
             memory=broker.limits.memory,
-            memory_swap=broker.limits.memory,
+            # Docker's own value where the kernel can't limit swap: another is a change at each up.
+            memory_swap=broker.limits.memory if swap_limited else -1,
             restart=broker.restart,
             stop_signal="SIGTERM",
             stop_timeout=broker.stop_grace,

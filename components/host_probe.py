@@ -15,6 +15,12 @@ from components.last_deployment import read_last_deployment
 
 SECONDS = 60
 
+DIVERTING = (
+    *("DOCKER_CONTEXT", "DOCKER_CERT_PATH"),
+    *("DOCKER_CA_MATERIAL", "DOCKER_CERT_MATERIAL", "DOCKER_KEY_MATERIAL"),
+)
+"""Variables with which the Docker provider would dial another daemon, or dial this one with TLS."""
+
 # For previews on a machine that cannot reach the host, such as a CI runner.
 SKIP = "SENTIENT_MQTT_PREFLIGHT"
 
@@ -27,11 +33,14 @@ def probe_host(transport: Transport, requirements: HostRequirements) -> HostFact
         pulumi.RunError: the probe failed; nothing has been changed.
 
     """
-    if os.environ.get("DOCKER_CONTEXT"):
-        raise pulumi.RunError(
-            f"DOCKER_CONTEXT is set to {os.environ['DOCKER_CONTEXT']!r}. The Docker provider would "
-            f"use it instead of {transport.host}: unset it (unset DOCKER_CONTEXT)."
-        )
+    for name in DIVERTING:
+        if value := os.environ.get(name):
+            # The others may be keys.
+            shown = f" to {value!r}" if name in ("DOCKER_CONTEXT", "DOCKER_CERT_PATH") else ""
+            raise pulumi.RunError(
+                f"{name} is set{shown}. The Docker provider would use it instead of "
+                f"{transport.host}: unset it (unset {name})."
+            )
     if os.environ.get(SKIP) == "skip" and pulumi.runtime.is_dry_run():
         pulumi.log.warn(
             f"{SKIP}=skip: {transport.host} was not probed before this preview. The preview "
@@ -72,7 +81,4 @@ def run_probe(transport: Transport, requirements: HostRequirements) -> HostFacts
         return facts
     if transport.remote and done.returncode == 255:  # noqa: PLR2004 (ssh's own failures, ssh(1))
         raise pulumi.RunError(explain_ssh(transport.host, stderr))
-    raise pulumi.RunError(
-        f"host {transport.host}: the probe failed (exit {done.returncode}): "
-        f"{stderr.strip() or 'no message'}"
-    )
+    raise pulumi.RunError(facts.explain_incomplete(transport.host, done.returncode, stderr))

@@ -39,6 +39,7 @@ class Monitoring(ComponentResource):
         image: Input[str],
         exporter_image: str,
         network: Input[str] | None,
+        swap_limited: bool = True,
         login: str,
         generation: str,
         password: Output[str],
@@ -92,7 +93,7 @@ class Monitoring(ComponentResource):
                 )
             ],
             memory=64,
-            memory_swap=64,
+            memory_swap=64 if swap_limited else -1,  # as the broker's container
             restart=broker.restart,
             log_driver="json-file",
             log_opts={"max-size": broker.logging.max_size, "max-file": "1"},

@@ -168,6 +168,7 @@ class MqttBroker(ComponentResource):
             image_id=self._image.image_id,
             digest=plan.start_digest,
             published=plan.published_ports,
+            swap_limited=plan.swap_limited,
             reserved=plan.reserved,
             opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )
@@ -216,6 +217,7 @@ class MqttBroker(ComponentResource):
             image=self._image.name,
             exporter_image=plan.exporter_image,
             network=container.network,
+            swap_limited=plan.swap_limited,
             login=login,
             generation=plan.settings.users[declared.user].generation,
             password=self._credentials.passwords[login],

@@ -1,8 +1,9 @@
 """
 A fake for the containers in which host scripts run as the owner of a folder.
 
-``OWNER_CONTAINERS`` is the first part of a fake ``docker`` in sh. It runs the script of
-``as_owner`` (host/lib/paths.sh) in the folder itself, with the same uid, and exits. It also runs
+``OWNER_CONTAINERS`` is the first part of a fake ``docker`` in sh. PATH may be that of a BusyBox
+host. It runs the script of ``as_owner`` (host/lib/paths.sh) in the folder itself, with the same
+uid, and exits. It also runs
 ``docker exec --workdir FOLDER CONTAINER ... sh -euc SCRIPT`` if ``OWNER_INSIDE`` has a line
 ``FOLDER FOLDER-OF-THIS-MACHINE``. Other calls continue with the rest of the program.
 
@@ -18,7 +19,7 @@ become_owner() { # UID:GID COMMAND...
   owner=$1
   shift
   if [ "$owner" = 0:0 ]; then exec "$@"; fi
-  exec setpriv --reuid "${owner%:*}" --regid "${owner#*:}" --clear-groups \
+  exec /usr/bin/setpriv --reuid "${owner%:*}" --regid "${owner#*:}" --clear-groups \
     ${OWNER_CAPS:+--inh-caps "$OWNER_CAPS" --ambient-caps "$OWNER_CAPS"} -- "$@"
 }
 

@@ -50,6 +50,20 @@ class TestScript:
         assert "\nset -eu\n" in text or "\n# needs: " in text
 
 
+def test_a_checkout_with_carriage_returns_keeps_the_line_feeds_of_scripts(tmp_path):
+    """With core.autocrlf, git on Windows writes CRLF, and sh reads `set -eu` with a CR."""
+    for name in (".gitattributes", "brokerctl"):
+        shutil.copy(ROOT / name, tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "core.autocrlf=true", "-c", "user.name=a"]
+    git += ["-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    (tmp_path / "brokerctl").unlink()
+    subprocess.run([*git, "checkout", "-q", "brokerctl"], check=True)
+
+    assert (tmp_path / "brokerctl").read_bytes() == (ROOT / "brokerctl").read_bytes()
+
+
 @pytest.mark.parametrize(
     "script", sorted((ROOT / "host").rglob("*.sh")), ids=lambda path: path.stem
 )

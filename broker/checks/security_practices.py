@@ -91,7 +91,7 @@ def _watched_log(settings: Settings) -> CheckResult:
     log_types = settings.broker.logging.types
     return CheckResult(
         name="watched log",
-        description="refused logins are logged (2.0 does not log those of WebSockets)",
+        description="refused logins are logged (2.0 logs those of WebSockets without an address)",
         status="pass" if "notice" in log_types else "fail",
         observed=f"logging.types: {', '.join(log_types)}",
         fix="add 'notice' to broker.logging.types",

@@ -15,6 +15,9 @@ from typing import Literal, cast
 RulesState = Literal["unknown", "never", "in-force", "missing", "changed"]
 CertificateState = Literal["unknown", "ok", "due", "wrong"]
 
+FIRST = "login -="
+"""What the first line of every probe begins with."""
+
 USABLE = ("", "ok")
 """States of a command that the host has, or that was not asked for."""
 
@@ -67,6 +70,19 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DaemonFacts:
+    """What the Docker daemon does otherwise than by default."""
+
+    remaps_users: bool
+    """Whether uids of a container are other uids on the host (userns-remap)."""
+    rootless: bool
+    limits_memory: bool
+    limits_swap: bool
+    has_proxy: bool
+    """Whether docker-proxy forwards the clients that the kernel's rules do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileFacts:
     """A regular file on the host."""
 
@@ -103,15 +119,20 @@ class HostFacts:
     looked_at: bool = True
     """Whether the host was probed; if not, the facts are those of the last deployment, if any."""
 
+    printed_before: str = ""
+    """The first line that something else, such as the login shell, printed before the facts."""
+
     @classmethod
     def parse(cls, text: str) -> HostFacts:
         facts: dict[tuple[str, str], str] = {}
+        before, first, _ = text.partition(FIRST)
+        printed = before.strip().split("\n")[0][:80] if first else ""
         # Not splitlines(): a file name may contain a character that it treats as a line end.
         for line in text.rstrip("\n").split("\n"):
             key, _, rest = line.partition(" ")
             subject, _, value = rest.partition("=")
             facts[key, subject] = value
-        return cls(facts=facts)
+        return cls(facts=facts, printed_before=printed)
 
     def line(self, key: str, subject: str = "-") -> str:
         """Return the raw value of a fact; for this class, and for tests of the script."""
@@ -141,6 +162,21 @@ class HostFacts:
         return self.line("docker")
 
     @property
+    def dialled(self) -> str:
+        """``ok``, or how the provider's way to Docker over ssh ends."""
+        return self.line("dialled")
+
+    @property
+    def daemon(self) -> DaemonFacts:
+        return DaemonFacts(
+            remaps_users=self.line("daemon", "userns") == "yes",
+            rootless=self.line("daemon", "rootless") == "yes",
+            limits_memory=self.line("daemon", "memory") != "no",
+            limits_swap=self.line("daemon", "swap") != "no",
+            has_proxy=self.line("daemon", "proxy") != "no",
+        )
+
+    @property
     def lacks_openssl(self) -> bool:
         return self.line("openssl") == "absent"
 
@@ -148,6 +184,14 @@ class HostFacts:
     def now(self) -> int | None:
         """The host's time, in seconds since 1970."""
         return _number(self.line("now"))
+
+    def explain_incomplete(self, host: str, exit_code: int, stderr: str) -> str:
+        """Return an error message for a probe of *host* that ended before its last question."""
+        message = stderr.strip()
+        if not message:
+            last = " ".join(list(self.facts)[-1]).strip() if self.facts else ""
+            message = f"no message; its last answer was {last!r}" if last else "no message"
+        return f"host {host}: the probe failed (exit {exit_code}): {message}"
 
     # The broker's container.
 
@@ -160,6 +204,10 @@ class HostFacts:
         """Return the stack that created the container; None if there is no container."""
         owner = self.line("container", container)
         return owner if owner not in ("", "none") else None
+
+    def has_foreign_network(self, name: str) -> bool:
+        """Return whether there is a network of this name that another program created."""
+        return self.line("network", name) == "other"
 
     def start_digest(self, container: str) -> str:
         """Return the label of the container with the digest of its start settings."""

@@ -61,6 +61,14 @@ class Probe:
         return ScriptCall.of("host", socket)
 
     @staticmethod
+    def dialled() -> ScriptCall:
+        return ScriptCall.of("dialled")
+
+    @staticmethod
+    def daemon_options() -> ScriptCall:
+        return ScriptCall.of("daemon_options")
+
+    @staticmethod
     def image(name: str) -> ScriptCall:
         return ScriptCall.of("image", name)
 
@@ -71,6 +79,10 @@ class Probe:
     @staticmethod
     def container(name: str) -> ScriptCall:
         return ScriptCall.of("container", name)
+
+    @staticmethod
+    def network(name: str, *, bridge: str) -> ScriptCall:
+        return ScriptCall.of("network", name, bridge)
 
     @staticmethod
     def logins(path: str, *, container: str, path_in_container: str) -> ScriptCall:

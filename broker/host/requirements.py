@@ -13,7 +13,7 @@ from broker.host.facts import HostFacts
 from broker.host.layout import LOGINS_FILE, folder_probes
 from broker.host.probe_functions import Drift, Probe
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
-from broker.host.transport import Transport
+from broker.host.transport import DEFAULT_SOCKET, Transport
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR
 from broker.settings.stack_settings import Settings
@@ -52,6 +52,8 @@ class HostRequirements:
     """The file on the host with the stamps of the broker's logins."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """The stamp of each login, by name, and of the rules (broker/mosquitto/impact.py)."""
+    network: str = ""
+    """The bridge of the container's own network; empty on the host's network."""
     bridge: str = ""
     """The bridge of the broker's network; empty if no firewall is declared."""
     certificates: tuple[ScriptCall, ...] = ()
@@ -92,6 +94,7 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
         become=broker.become,
         logins_file=f"{broker.folders.config}/{LOGINS_FILE}",
         logins=remembered(settings),
+        network=short_name(broker.container) if broker.network == "published" else "",
         bridge=short_name(broker.container) if is_declared(broker) else "",
         certificates=tuple(certificate_probes(broker)),
         components=tuple(drift.components(broker)),
@@ -104,10 +107,13 @@ def probe_calls(
     """Return the calls of ``host/commands/probe.sh``; *read* returns a script by its name."""
     stack, container = required.stack, required.container
     fallback_images = (required.fallback_image, required.exporter_fallback_image)
-    calls = [Probe.host(transport.socket)]
+    calls = [Probe.host(transport.socket), Probe.daemon_options()]
+    calls += [Probe.dialled()] if transport.remote else []
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
     calls.append(Probe.container(container))
+    if required.network:
+        calls.append(Probe.network(container, bridge=required.network))
     calls.append(
         Probe.logins(
             required.logins_file,
@@ -149,6 +155,16 @@ def _drift_call(required: HostRequirements, read: Callable[[str], str]) -> Scrip
 
 def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
     """Return an error for each requirement that the host does not meet."""
+    if facts.printed_before:
+        return [
+            error(
+                f"host {host}",
+                f"its login shell prints {facts.printed_before!r} on stdout, also for a command, "
+                "and the Docker provider would take that for Docker's answer",
+                "Print only in interactive shells: begin that user's ~/.bashrc with "
+                "`case $- in *i*) ;; *) return ;; esac`.",
+            )
+        ]
     if facts.docker == "absent":
         return [
             error(
@@ -166,9 +182,20 @@ def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list
                 "use it (usermod -aG docker ...).",
             )
         ]
+    if facts.dialled not in ("", "ok"):
+        return [
+            error(
+                f"host {host}",
+                f"'docker system dial-stdio', through which the Docker provider reaches "
+                f"{DEFAULT_SOCKET}, {facts.dialled}",
+                "Unset DOCKER_HOST there for a login without a terminal, or run `docker context "
+                "use default`.",
+            )
+        ]
     return [
         *_without_root(required, facts, host),
         *_foreign_container(required, facts),
+        *_foreign_network(required, facts),
         *_conflicts(required, facts),
     ]
 
@@ -232,5 +259,19 @@ def _foreign_container(required: HostRequirements, facts: HostFacts) -> list[Fin
             f"{name!r}: a container of this name exists already, and this stack did not create it "
             f"({owner})",
             f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
+        )
+    ]
+
+
+def _foreign_network(required: HostRequirements, facts: HostFacts) -> list[Finding]:
+    name = required.container
+    if not required.network or not facts.has_foreign_network(name):
+        return []
+    return [
+        error(
+            f"{PROJECT}:broker.container",
+            f"{name!r}: a Docker network of this name exists already, and this program did not "
+            "create it; the container's own network would have the same name",
+            f"Remove it (docker network rm {name}), or choose another name.",
         )
     ]

@@ -33,6 +33,26 @@ PROXIES = tuple(
 )
 """Additional variables for commands that download: apt, and a Docker daemon started here."""
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def without_proxy_on_loopback(environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables that keep connections to this machine away from a declared proxy.
+
+    Pulumi's parts talk to one another through gRPC on the loopback, and gRPC obeys ``http_proxy``.
+    """
+    if not any(environ.get(name) for name in (*PROXIES, "grpc_proxy") if "no_" not in name.lower()):
+        return {}
+    found: dict[str, str] = {}
+    for name in ("no_proxy", "NO_PROXY"):
+        given = environ.get(name) or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+        hosts = [host.strip() for host in given.split(",") if host.strip()]
+        missing = [] if "*" in hosts else [host for host in LOOPBACK if host not in hosts]
+        found[name] = ",".join([*hosts, *missing])
+    return found
+
+
 WITHHELD = (
     *("PULUMI_CONFIG", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"),
     *("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL"),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, Literal
 
 from broker.credentials.logins import logins
-from broker.logs.log_parser import OTHER, UNKNOWN, LogSummary
+from broker.logs.log_parser import EVER, OTHER, LogSummary, address_of
 from broker.mosquitto.canary import NAME as CANARY
 from broker.settings.stack_settings import Settings
 
 LONGEST = 100
 """The largest number of characters of a client id in the text form."""
+
+DOCKER_POOLS = (ip_network("172.16.0.0/12"), ip_network("192.168.0.0/16"))
+"""The networks of which Docker gives one to each of its own by default."""
 
 State = Literal["connected", "silent", "never"]
 
@@ -85,8 +88,19 @@ class Inventory:
         }
 
 
-def inventory(settings: Settings, summary: LogSummary, own: Iterable[str] = ()) -> Inventory:
-    """Return the inventory; *own* are the addresses of the broker's host."""
+def inventory(
+    settings: Settings,
+    summary: LogSummary,
+    own: Iterable[str] = (),
+    *,
+    network_since: datetime = EVER,
+) -> Inventory:
+    """
+    Return the inventory; *own* are the addresses of the broker's host.
+
+    *network_since*: when the container's network was created. Before that, Docker may have given
+    the host another address.
+    """
     users = {login.name for login in logins(settings)}
     members = {member for fleet in settings.fleets.values() for member in fleet.admitted}
     known = users | members | {settings.broker.health.user, CANARY}
@@ -98,7 +112,7 @@ def inventory(settings: Settings, summary: LogSummary, own: Iterable[str] = ()) 
             Stranger(name=client, address=address, times=count.times, last=count.last)
             for (client, address), count in sorted(summary.refused_clients.items())
         ),
-        outside=tuple(_outside(settings, summary, set(own))),
+        outside=tuple(_outside(settings, summary, set(own), network_since)),
     )
 
 
@@ -140,7 +154,9 @@ def _entry(name: str, kind: str, logins: list[str], summary: LogSummary) -> Entr
     )
 
 
-def _outside(settings: Settings, summary: LogSummary, own: set[str]) -> Iterator[Stranger]:
+def _outside(
+    settings: Settings, summary: LogSummary, own: set[str], network_since: datetime
+) -> Iterator[Stranger]:
     listeners = [
         listener
         for listener in settings.broker.listeners.values()
@@ -152,14 +168,23 @@ def _outside(settings: Settings, summary: LogSummary, own: set[str]) -> Iterator
     counts = [((user, address), count) for (user, _, address), count in summary.logins.items()]
     found: dict[tuple[str, str], tuple[int, datetime]] = {}
     for (user, address), count in [*counts, *summary.refused.items()]:
-        if address in (UNKNOWN, OTHER) or address in own or ip_address(address).is_loopback:
+        # Clients of 2.0's WebSockets choose their address: it may be any text.
+        found_address = address_of(address)
+        if found_address is None or address in own or found_address.is_loopback:
             continue
-        if any(ip_address(address) in network for network in networks):
+        if any(found_address in network for network in networks):
+            continue
+        if count.last < network_since and _may_be_a_gateway(found_address):
             continue
         times, last = found.get((user, address), (0, count.last))
         found[user, address] = (times + count.times, max(last, count.last))
     for (user, address), (times, last) in sorted(found.items()):
         yield Stranger(name=user, address=address, times=times, last=last)
+
+
+def _may_be_a_gateway(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether Docker may have given the host this address: the first of a network."""
+    return any(address in pool for pool in DOCKER_POOLS) and int(address) % 256 == 1
 
 
 def render_inventory(inventory: Inventory) -> list[str]:

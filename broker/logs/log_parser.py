@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar, cast
 
 UNKNOWN = "unknown"
@@ -33,6 +34,12 @@ CONNECT_TIMEOUT = timedelta(seconds=90)
 REFUSED_TOTAL = "mosquitto_logins_refused_total"
 DENIED_TOTAL = "mosquitto_acl_denied_total"
 
+CLAIMED = " (X-Forwarded-For)"
+"""
+The suffix of an address that a WebSocket client of 2.0 has named itself, as a header of its
+request. A reverse proxy names the address of its client; without one, it can be any address.
+"""
+
 Key = TypeVar("Key", bound=tuple[str, ...])
 Name = TypeVar("Name", str, datetime)
 Value = TypeVar("Value")
@@ -46,22 +53,30 @@ Sample = tuple[str, Mapping[str, str], float]
 CHECK = "check-"
 """The prefix of the client ids of `./brokerctl check`."""
 
-_RANDOM_IDS = ("auto-", "health-", "canary-", "anonymous-", CHECK)
+PROBES = ("ready-", "anonymous-", "canary-", "health-")
+"""
+The prefixes of the client ids with which an `up` asks the broker, inside its container, whether it
+refuses what it must refuse (host/commands/apply_configuration.sh, await_ready.sh).
+"""
+
+_RANDOM_IDS = ("auto-", *PROBES, CHECK)
 """Prefixes of client ids that differ at each connection: Mosquitto's own and those of checks."""
 
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{9,11}): (?P<text>.*)")
-_STARTING = re.compile(r"mosquitto version \S+ starting")
+_STARTING = re.compile(r"mosquitto version (?P<version>\S+) starting")
 _CONNECTION = re.compile(r"New connection from (?P<peer>\S+) on port \d+\.")
 # A client id may contain any text, so the fields that Mosquitto adds are matched at the end.
-_LOGIN = re.compile(
-    r"New client connected from (?P<peer>\S+) as (?P<client>.*) "
-    r"\(p\d+, c[01], k\d+(?:, u'(?P<user>.*)')?\)\."
-)
+_LOGIN_FROM = "New client connected from "
+_LOGIN_AS = r"as (?P<client>.*) \(p\d+, c[01], k\d+(?:, u'(?P<user>.*)')?\)\."
+_LOGIN = re.compile(rf"{_LOGIN_FROM}(?P<peer>\S+) {_LOGIN_AS}")
+# Any text as X-Forwarded-For is the peer of a WebSocket in 2.0, with port 0.
+_CLAIMED_LOGIN = re.compile(rf"{_LOGIN_FROM}(?P<address>.*):0 {_LOGIN_AS}")
 _REFUSED_2_0 = re.compile(r"Client (?P<client>.*) disconnected, not authorised\.")
 _REFUSED_2_1 = re.compile(r"Client (?P<client>.*) \[(?P<peer>\S+)\] disconnected: not authorised\.")
 _ENDS = r"(?:disconnected|closed its connection|has exceeded timeout|already connected)\b.*"
 _GONE_2_1 = re.compile(rf"Client (?P<client>.*) \[(?P<peer>\S+)\] {_ENDS}")
 _GONE_2_0 = re.compile(rf"Client (?P<client>.*) {_ENDS}")
+_CLOSED_2_0 = re.compile(r"Client (?P<client>.*) closed its connection\.")
 _DENIED = re.compile(r" \(d[01], q[0-2], r[01], m\d+, '")
 _DENIED_FROM = "Denied PUBLISH from "
 _CUT_LOGIN = re.compile(r"New client connected from (?P<peer>\S+) as (?P<client>.*)")
@@ -114,6 +129,8 @@ class LogSummary:
     The number of refused logins per hour that a check causes, which are not counted. Further ones
     with the client id of a check are counted, because any client can use that id.
     """
+    whole: bool = True
+    """Whether no lines are missing between those that are read."""
     begin: datetime | None = None
     """The time of the first line."""
     end: datetime | None = None
@@ -135,6 +152,8 @@ class LogSummary:
     _sessions: dict[str, _Session] = field(default_factory=dict)
     _cut: dict[str, None] = field(default_factory=dict)
     """The sessions whose client id was cut off in the log."""
+    _every_session_of_2_0: bool = False
+    """Whether the lines since a start of 2.0 were read, so that every session is known."""
     _checks: dict[datetime, int] = field(default_factory=dict)
     _open: dict[str, int] = field(default_factory=dict)
     """The number of sessions, by user."""
@@ -167,17 +186,26 @@ class LogSummary:
         elif text.startswith("New connection "):
             if found := _CONNECTION.fullmatch(text):
                 self._add_pending(when, found["peer"])
-        elif text.startswith("New client "):
-            if found := _LOGIN.fullmatch(text):
-                self._log_in(when, found["client"], found["user"] or "", found["peer"])
+        elif text.startswith(_LOGIN_FROM):
+            self._read_login(when, text)
         elif text.startswith("Client "):
             self._read_client_line(when, text)
         elif text.startswith(_DENIED_FROM):
             self._deny(when, self._denied(text))
-        elif _STARTING.fullmatch(text):
+        elif found := _STARTING.fullmatch(text):
             for client in list(self._sessions):
                 self._end(when, client)
             self._clear_pending()
+            self._every_session_of_2_0 = self.whole and found["version"].startswith("2.0.")
+
+    def _read_login(self, when: datetime, text: str) -> None:
+        found, claimed = _LOGIN.fullmatch(text), _CLAIMED_LOGIN.fullmatch(text)
+        # A client id may contain ":0 as ", too; the connection of such a client is pending.
+        if found is not None and (claimed is None or found["peer"] in self._pending):
+            self._log_in(when, found["client"], found["user"] or "", found["peer"])
+        elif claimed is not None:
+            peer = f"{claimed['address']}{CLAIMED}:0"
+            self._log_in(when, claimed["client"], claimed["user"] or "", peer)
 
     def _read_cut_line(self, when: datetime, text: str) -> None:
         """Read a line that was cut off; text that a client chose is not taken for its end."""
@@ -185,6 +213,10 @@ class LogSummary:
             client = found["client"].rstrip(_PARTIAL_CHARACTER)
             self._log_in(when, client, UNKNOWN, found["peer"])
             _put(self._cut, client, None, self.most)
+        elif text.startswith(_LOGIN_FROM):
+            # The peer is claimed, and so long that it hides client id and user.
+            if when >= self.since:
+                self._count(self.logins, (UNKNOWN, UNKNOWN, UNKNOWN), when)
         elif text.startswith(_DENIED_FROM):
             self._deny(when, self._denied(text))
         elif text.startswith("Client "):
@@ -214,6 +246,7 @@ class LogSummary:
             return
         if len(self._sessions) >= SESSIONS:
             self._end(when, next(iter(self._sessions)))
+            self._every_session_of_2_0 = False
         self._sessions[client] = _Session(user, peer)
         self._open[user] = self._open.get(user, 0) + 1
         _put(self._users, client, user, SESSIONS)
@@ -242,21 +275,45 @@ class LogSummary:
             when, found["client"], found["peer"]
         ):
             return
-        if found := _GONE_2_0.fullmatch(text):
-            self._leave(when, found["client"], None)
+        if (found := _GONE_2_0.fullmatch(text)) and self._leave(when, found["client"], None):
+            return
+        if self._every_session_of_2_0 and (found := _CLOSED_2_0.fullmatch(text)):
+            self._close_without_session(when, found["client"])
+
+    def _close_without_session(self, when: datetime, client: str) -> None:
+        """
+        Count a refused login of a WebSocket client.
+
+        2.0 logs it like the end of a connection, without a login before it.
+        """
+        if session := next((prefix for prefix in self._cut if client.startswith(prefix)), None):
+            self._end(when, session)
+        elif client != _NO_CLIENT_ID:
+            self._refuse(when, client, UNKNOWN)
 
     def _refuse(self, when: datetime, client: str, address: str) -> None:
         if when < self.since:
             return
         hour = when.replace(minute=0, second=0)
-        if client.startswith(CHECK) and self._checks.get(hour, 0) < self.own:
-            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
+        if self._is_own(client, address, hour):
             return
         user = self._users.get(client, "")
         self._count(self.refused, (user or UNKNOWN, address), when)
         if not user:
             self._count(self.refused_clients, (_kind(client), address), when)
         _put(self.hours, hour, self.hours.get(hour, 0) + 1, self.most)
+
+    def _is_own(self, client: str, address: str, hour: datetime) -> bool:
+        """Return whether this program was refused: by a check, or a probe from the loopback."""
+        found = address_of(address)
+        probe = client.startswith(PROBES) and (found is None or found.is_loopback)
+        if probe and found is not None:
+            return True
+        # Any client can use these ids, so only as many are excluded as this program causes.
+        if (probe or client.startswith(CHECK)) and self._checks.get(hour, 0) < self.own:
+            _put(self._checks, hour, self._checks.get(hour, 0) + 1, self.most)
+            return True
+        return False
 
     def _denied(self, text: str) -> str:
         """Return the client id in *text*; both client id and topic may contain the separator."""
@@ -365,8 +422,17 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}+00:00")
 
 
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in a name of the log, claimed or not; None if there is none."""
+    try:
+        return ip_address(host.removesuffix(CLAIMED))
+    except ValueError:
+        return None
+
+
 def _host(peer: str) -> str:
-    return peer.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
+    host = peer.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
+    return host if address_of(host) else UNKNOWN
 
 
 def _kind(client: str) -> str:

@@ -202,10 +202,9 @@ class Broker(SettingsModel):
     @model_validator(mode="after")
     def _minimum_version_is_enforced(self) -> Self:
         # libwebsockets in 2.0 accepts TLS 1.2 regardless: tests/integration/test_mosquitto_tls.py.
-        tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         for name, listener in self.listeners.items():
             newest = listener.tls is not None and listener.tls.minimum_version == "1.3"
-            if newest and listener.protocol == "websockets" and tag.startswith("2.0"):
+            if newest and listener.protocol == "websockets" and self.is_2_0:
                 raise rule_error(
                     f"listeners.{name}.tls.minimumVersion",
                     "1.3",
@@ -244,6 +243,12 @@ class Broker(SettingsModel):
                 continue
             raise rule_error(key, path, rule)
         return self
+
+    @property
+    def is_2_0(self) -> bool:
+        """Whether the image's tag is one of the release line 2.0."""
+        tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+        return tag.startswith("2.0")
 
     @property
     def exposed_ports(self) -> dict[str, ExposedPort]:

@@ -34,7 +34,10 @@ class Limits(SettingsModel):
         default=20, ge=1, le=65_535, description="QoS 1 and 2 messages in flight to a client."
     )
     max_packet_size: int = Field(
-        default=2_000_000, ge=20, le=268_435_456, description="Largest MQTT packet, in bytes."
+        default=2_000_000,
+        ge=20,
+        le=268_435_456,
+        description="Largest MQTT packet, in bytes. WebSockets of Mosquitto 2.0 do not obey it.",
     )
     open_files: int | None = Field(
         default=None,

@@ -16,7 +16,14 @@ Protocol = Literal["mqtt", "websockets"]
 class Listener(ExposedPort):
     """A port to which clients connect."""
 
-    protocol: Protocol = Field(default="mqtt", description="`mqtt`, or `websockets` for browsers.")
+    protocol: Protocol = Field(
+        default="mqtt",
+        description=(
+            "`mqtt`, or `websockets` for browsers. The WebSockets of Mosquitto 2.0 obey neither "
+            "`maxPacketSize` nor `maxConnections`, and their clients choose the address in the "
+            "log (`X-Forwarded-For`): an image of 2.1 is recommended."
+        ),
+    )
     max_connections: int | None = Field(
         default=None,
         ge=1,

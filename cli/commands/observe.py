@@ -106,14 +106,19 @@ def inventory(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     from broker.logs.inventory import inventory as compare
     from broker.logs.inventory import render_inventory
     from cli.deployment_state import require_up
-    from cli.observe.broker_log import gateways, read_log
+    from cli.observe.broker_log import gateways, network_created, read_log
     from cli.stack import Stack
     from cli.terminal import on_terminal, print_json, print_lines, print_table, waiting
 
     declared = Stack.read(stack)
     require_up(declared)
     with waiting("reading the log"):
-        found = compare(declared.settings, read_log(declared), gateways(declared))
+        found = compare(
+            declared.settings,
+            read_log(declared),
+            gateways(declared),
+            network_since=network_created(declared),
+        )
     data = found.as_data()
     if json:
         print_json(data)

@@ -49,7 +49,7 @@ def read_log(
         raise CommandError(f"host {stack.transport.host}: its log: {result.stderr.strip()}")
     # A check has two refused logins per listener, and runs at most once a minute.
     own = 2 * 60 * len(broker.listeners)
-    return LogSummary(since=since, own=own).read(lines)
+    return LogSummary(since=since, own=own, whole=size == 0).read(lines)
 
 
 def _image(stack: Stack) -> str:
@@ -58,6 +58,16 @@ def _image(stack: Stack) -> str:
         return running_image(stack)
     except CommandError:
         return stack.settings.broker.image
+
+
+def network_created(stack: Stack) -> datetime:
+    """Return when the container's own network was created; without one, the earliest time."""
+    words = ("network", "inspect", "--format", "{{json .Created}}")
+    try:
+        answer = docker(stack, *words, stack.settings.broker.container)
+        return datetime.fromisoformat(answer.strip().strip('"'))
+    except (CommandError, ValueError):
+        return EVER
 
 
 def gateways(stack: Stack) -> list[str]:

@@ -46,7 +46,7 @@ lock() { # PATH: one run at a time; the kernel releases the lock when this shell
     return 0
   fi
   exec 9>"$1"
-  flock -w 120 9 || fail "$1: another run has held this lock for two minutes; wait for its end"
+  lock_within 120 9 || fail "$1: another run has held this lock for two minutes; wait for its end"
 }
 
 # The broker that reads the files. While a reload hashes the password of every connected client, it does

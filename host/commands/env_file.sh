@@ -37,7 +37,7 @@ EOT
     fail "$1: $place is a mount point, and $refused. Choose a folder of root below it"
   declared=$1
   shared=$place/${1##*/}
-  staging=$(dirname -- "$place")/.sentient-mqtt-$(printf '%s' "$shared" | cksum | cut -d ' ' -f 1)
+  staging=$(dirname -- "$place")/.sentient-mqtt-$(printf '%s' "$shared" | sha256sum | cut -c 1-16)
   # A killed run may have left it.
   [ ! -e "$staging" ] || { root_only "$staging" && rm -rf -- "$staging"; } || fail "$1: $why"
   mkdir -- "$staging" || fail "$1: can't create a folder beside $place"

@@ -121,9 +121,23 @@ stamp() { # FILE: prints its first word, seconds since 1970
   case $found in '' | *[!0-9]*) echo 0 ;; *) echo "$found" ;; esac
 }
 
+# Prints the seconds from 1970 to DATE, a date of OpenSSL such as `Dec  6 17:23:19 2026 GMT`, which BusyBox's
+# date(1) can't read.
+seconds_of() { # DATE
+  printf '%s\n' "$1" | awk '{
+    month = (index("JanFebMarAprMayJunJulAugSepOctNovDec", $1) + 2) / 3
+    year = $4
+    if (month <= 2) { month += 12; year-- }
+    days = 365 * year + int(year / 4) - int(year / 100) + int(year / 400)
+    days += int((153 * month - 457) / 5) + $2 - 719469
+    split($3, clock, ":")
+    printf "%.0f\n", ((days * 24 + clock[1]) * 60 + clock[2]) * 60 + clock[3]
+  }'
+}
+
 certificate() { # LISTENER PATH
   end=$(openssl x509 -noout -enddate -in "$2" 2>/dev/null) || return 0
-  end=$(date -u -d "${end#*=}" +%s) || return 0
+  end=$(seconds_of "${end#*=}")
   case $lines in
     *"# TYPE sentient_mqtt_certificate_expiry_"*)
       sample certificate_expiry_timestamp_seconds "$end" ",listener=\"$1\"" ;;

@@ -2,9 +2,10 @@
 # Report what the host has. Changes nothing. The reader is broker/host/facts.py.
 #
 # Arguments: $1: look
-# Calls: host SOCKET (first); image NAME; standin PATTERN; container NAME;
-#   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
-#   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
+# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME;
+#   network NAME BRIDGE; logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK;
+#   folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE; firewall CONTAINER SHORT;
+#   certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
 # Stdin: the script and its calls. `applied`: host/commands/drift.sh and its calls
 # Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
@@ -26,17 +27,27 @@ say() { # KEY SUBJECT VALUE
 }
 
 as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@" 2>/dev/null; fi
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
 daemon() {
   docker -H "$socket" "$@" </dev/null
 }
 
+# Sets `answer` to what Docker prints. Returns 1 if there is no such object; any other failure ends the probe.
+inspected() { # WORD... of docker
+  answer=$(daemon "$@" 2>/dev/null) && return 0
+  message=$(daemon "$@" 2>&1 >/dev/null) || :
+  case $message in
+    '' | *[Nn]'o such'* | *' not found'*) return 1 ;;
+    *) fail "docker $1: $message" ;;
+  esac
+}
+
 host() { # SOCKET
   socket=$1
   say login - "$(id -un)"
-  if as_root true; then root=yes; fi
+  if as_root true 2>/dev/null; then root=yes; fi
   say root - "$root"
   if command -v docker >/dev/null 2>&1; then
     if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
@@ -44,9 +55,36 @@ host() { # SOCKET
   say docker - "$docker"
 }
 
+# The Docker provider runs this command in the login shell, where DOCKER_HOST and the docker context name
+# the daemon. It must be the one of the socket.
+dialled() {
+  [ "$docker" = ok ] || return 0
+  answer=$(printf 'GET /info HTTP/1.0\r\nHost: docker\r\n\r\n' | docker system dial-stdio 2>&1) || :
+  case $answer in
+    *"\"ID\":\"$(daemon info --format '{{.ID}}' 2>/dev/null)\""*) say dialled - ok ;;
+    *'"ID":"'*) say dialled - 'reaches another daemon' ;;
+    *) say dialled - "fails: $(printf '%s\n' "$answer" | tail -n 1)" ;;
+  esac
+}
+
+daemon_options() { # what the daemon does otherwise than by default
+  [ "$docker" = ok ] || return 0
+  options=$(daemon info --format '{{.MemoryLimit}} {{.SwapLimit}} {{json .SecurityOptions}}' 2>/dev/null) ||
+    return 0
+  case $options in false\ *) say daemon memory no ;; true\ false\ *) say daemon swap no ;; esac
+  case $options in *'"name=userns'*) say daemon userns yes ;; esac
+  case $options in *'"name=rootless'*) say daemon rootless yes ;; esac
+  # Docker reports this option nowhere.
+  if cat /etc/docker/daemon.json 2>/dev/null | tr -d '[:space:]' | grep -q '"userland-proxy":false' ||
+    cat "/proc/$(cat /run/docker.pid 2>/dev/null)/cmdline" 2>/dev/null | tr '\0' '\n' |
+    grep -qx -e '--userland-proxy=false'; then
+    say daemon proxy no
+  fi
+}
+
 image() { # NAME
   [ "$docker" = ok ] || return 0
-  if daemon image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; then
+  if inspected image inspect --format '{{.Id}}' "$1"; then
     say image "$1" present
     present=${present:-$1}
   else
@@ -56,15 +94,17 @@ image() { # NAME
 
 standin() { # PATTERN: the newest fallback image that matches
   [ "$docker" = ok ] || return 0
-  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}' | head -n 1)
+  newest=$(daemon image ls --filter "reference=$1" --format '{{.Repository}}:{{.Tag}}') ||
+    fail "docker image ls: can't list the images like $1"
+  newest=$(printf '%s\n' "$newest" | head -n 1)
   say standin "$1" "$newest"
   present=${present:-$newest}
 }
 
 container() { # NAME: its stack, read from the label of this program
   [ "$docker" = ok ] || return 0
-  if owner=$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1" 2>/dev/null); then
-    say container "$1" "${owner:-made by hand}"
+  if inspected inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
+    say container "$1" "${answer:-made by hand}"
     say configuration "$1" \
       "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
     say published "$1" "$(daemon inspect \
@@ -72,6 +112,13 @@ container() { # NAME: its stack, read from the label of this program
   else
     say container "$1" none
   fi
+}
+
+# The provider can't create a network whose name is taken. Ours is recognized by the name of its bridge.
+network() { # NAME BRIDGE
+  [ "$docker" = ok ] || return 0
+  inspected network inspect --format '{{index .Options "com.docker.network.bridge.name"}}' "$1" || return 0
+  if [ "$answer" = "$2" ]; then say network "$1" ours; else say network "$1" other; fi
 }
 
 # Prints the logins of the running broker: of `NAME STAMP` lines, read from its container without root.
@@ -82,7 +129,8 @@ logins() { # PATH CONTAINER PATH_IN_CONTAINER
 
 port() { # NUMBER STACK: `ours` if a container of the stack publishes it, under any name
   [ "$docker" = ok ] || return 0
-  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}' 2>/dev/null)
+  publishers=$(daemon ps --filter "publish=$1" --format '{{.Names}} {{.Label "sentient-mqtt.stack"}}') ||
+    fail "docker ps: can't list the containers that publish port $1"
   others=$(printf '%s\n' "$publishers" | awk -v stack="$2" 'NF && $2 != stack { print $1 }' | tr '\n' ' ')
   others=${others% }
   if [ -n "$others" ]; then
@@ -110,6 +158,14 @@ nearest_existing() { # PATH
   printf '%s' "$nearest"
 }
 
+# Whether a folder's file system is writable. Not `test -w`, which is true for root in BusyBox. The kernel
+# reports a read-only file system before it looks for the name.
+writable() { # FOLDER
+  # shellcheck disable=SC2016 # expanded by the other shell
+  message=$(as_root sh -c 'LC_ALL=C rmdir -- "$1/.sentient-mqtt-absent" 2>&1' sh "$1") || :
+  case $message in *[Rr]'ead-only'*) return 1 ;; esac
+}
+
 # Reports whether host/commands/folders.sh can create or take over a folder. UID may be `archives`: then
 # every folder of the path must belong to root.
 folder() { # PATH MODE UID GID [NAME...]: names that it may hold already
@@ -128,7 +184,7 @@ folder() { # PATH MODE UID GID [NAME...]: names that it may hold already
   elif ! root_only "$way"; then
     # shellcheck disable=SC2154 # defined in host/lib/paths.sh
     say folder "$path" "$why"
-  elif ! as_root test -w "$nearest"; then
+  elif ! writable "$nearest"; then
     say folder "$path" "$nearest can't be written to (a read-only file system?)"
   elif [ "$nearest" = "$path" ] && ! can_be_taken_over "$facts" "$path" "$@"; then
     say folder "$path" "exists and holds other files than the broker's ($others), \
@@ -163,7 +219,7 @@ envfile() { # PATH MARK: an env file of this program begins with the line MARK
     say envfile "$1" "exists and was not written by this program"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
     say envfile "$1" "$nearest exists and is not a folder"
-  elif nearest=$(nearest_existing "$place") && ! as_root test -w "$nearest"; then
+  elif nearest=$(nearest_existing "$place") && ! writable "$nearest"; then
     # The file is written beside its place and renamed: the folder must be writable.
     say envfile "$1" "$nearest can't be written to (a read-only file system?)"
   else

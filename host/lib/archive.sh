@@ -46,7 +46,8 @@ only_one() {
   make_folder "$backups"
   chmod 0700 -- "$backups"
   exec 8>"$backups/.lock"
-  flock -n 8 || fail "$backups: another backup, drill or restore is under way there; wait for its end"
+  # A process that BusyBox's timeout(1) leaves behind has the lock for another second.
+  lock_within 5 8 || fail "$backups: another backup, drill or restore is under way there; wait for its end"
   alone || fail "$(busy)"
   # Not the name that `up` uses: it may rehearse a broker at the same time.
   rehearsal=$container-backup-rehearsal

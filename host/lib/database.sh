@@ -90,7 +90,7 @@ in_broker() { # SECONDS SCRIPT
 # put aside belongs to one of them. The kernel releases it when this shell ends.
 alone() {
   exec 9>"/run/sentient-mqtt-$container.lock"
-  flock -w 120 9
+  lock_within 120 9
 }
 
 busy() { echo "container $container: its files have been changing for two minutes; try again"; }

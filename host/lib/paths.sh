@@ -112,6 +112,19 @@ but_for() { # [PATTERN...]; paths on stdin: prints the names that match no patte
   done | sed 's/, $//'
 }
 
+# Waits up to SECONDS for the lock on the open file FD; returns 1 if another process holds it for longer.
+# BusyBox's flock(1) knows no time limit (-w). Its timeout(1) ends with the signal's status, 143.
+lock_within() { # SECONDS FD
+  lock_status=0
+  timeout "$1" flock "$2" || lock_status=$?
+  case $lock_status in
+    0) ;;
+    124 | 143) return 1 ;;
+    *) fail "the command flock failed on this host with status $lock_status (Debian, Ubuntu: apt-get" \
+      "install util-linux)" ;;
+  esac
+}
+
 mounted() { # FOLDER: whether it is a mount point; mountinfo(5) has \040 for a blank
   awk -v folder="$(printf '%s' "$1" | sed 's/ /\\\\040/g')" '$5 == folder { found = 1 } END { exit !found }' \
     /proc/self/mountinfo

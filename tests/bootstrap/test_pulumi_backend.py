@@ -49,6 +49,18 @@ class TestDev:
         assert ensure_backend("dev", home).local_passphrase
         assert (state(home) / "passphrase").read_text() == first
 
+    def test_in_a_shell_with_the_output_of_env_the_passphrase_is_still_the_local_one(self, home):
+        """Otherwise `up` would ask, and stop without a terminal."""
+        first = ensure_backend("dev", home)
+        again = ensure_backend("dev", {**home, **first.environment})
+
+        assert again.local_passphrase
+        assert again.environment == {
+            "PULUMI_CONFIG_PASSPHRASE_FILE": first.environment["PULUMI_CONFIG_PASSPHRASE_FILE"]
+        }
+        other = {"PULUMI_CONFIG_PASSPHRASE_FILE": "/elsewhere/passphrase"}
+        assert not ensure_backend("dev", {**home, **first.environment, **other}).local_passphrase
+
     def test_each_home_has_its_own_passphrase(self, tmp_path):
         for name in ("a", "b"):
             ensure_backend("dev", {"HOME": str(tmp_path / name)})

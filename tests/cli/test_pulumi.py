@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.pulumi_backend import Backend
+from broker.host.transport import PROXIES
 from cli.errors import CommandError
 from cli.pulumi import Pulumi
 from cli.stack import ROOT, Stack
@@ -149,3 +150,34 @@ def test_a_current_stack_without_a_state_is_created(desk, pulumi, monkeypatch):
     desk.state_file.unlink()
     pulumi().select()
     assert desk.calls() == ["stack select --create test"]
+
+
+class TestProxy:
+    """gRPC would send Pulumi's calls on this machine through ``http_proxy``."""
+
+    @pytest.fixture(autouse=True)
+    def _no_proxies(self, monkeypatch):
+        for name in (*PROXIES, "grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+    @pytest.mark.parametrize("proxy", ["http_proxy", "HTTPS_PROXY", "all_proxy", "grpc_proxy"])
+    def test_the_loopback_is_dialled_without_one(self, monkeypatch, pulumi, proxy):
+        monkeypatch.setenv(proxy, "http://proxy.example.org:3128")
+
+        environ = pulumi().environ
+
+        assert environ[proxy] == "http://proxy.example.org:3128"
+        assert environ["no_proxy"] == environ["NO_PROXY"] == "127.0.0.1,localhost,::1"
+
+    @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+    def test_declared_exceptions_are_kept(self, monkeypatch, pulumi, name):
+        monkeypatch.setenv("http_proxy", "http://proxy.example.org:3128")
+        monkeypatch.setenv(name, "example.org, 127.0.0.1")
+
+        environ = pulumi().environ
+
+        expected = "example.org,127.0.0.1,localhost,::1"
+        assert (environ["no_proxy"], environ["NO_PROXY"]) == (expected, expected)
+
+    def test_nothing_is_set_without_a_proxy(self, pulumi):
+        assert not {"no_proxy", "NO_PROXY"} & pulumi().additions.keys()

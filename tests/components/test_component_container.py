@@ -49,6 +49,13 @@ def test_it_has_minimal_privileges(inputs):
     assert not any("docker.sock" in volume["hostPath"] for volume in inputs["volumes"])
 
 
+def test_it_declares_no_swap_limit_where_the_host_has_none(run_with):
+    """Docker stores -1 there; another value would be a change at every `up`."""
+    inputs = run_with(settings_of("prod").broker, swap_limited=False)
+
+    assert (inputs["memory"], inputs["memorySwap"]) == (2048, -1)
+
+
 def test_it_runs_the_deployed_configuration_and_not_that_of_the_image(inputs):
     assert inputs["command"] == ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]
     assert inputs["image"] == "sha256:1"

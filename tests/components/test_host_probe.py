@@ -24,7 +24,8 @@ HERE = transport(HOST)
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    for name in host_probe.DIVERTING:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv(host_probe.SKIP, raising=False)
 
 
@@ -100,6 +101,17 @@ def test_docker_context_is_an_error_before_the_probe_runs(answer, monkeypatch):
 
     with pytest.raises(pulumi.RunError, match=r"'staging'.*unset DOCKER_CONTEXT"):
         probe_host(HERE, REQUIREMENTS)
+    assert process == {}
+
+
+@pytest.mark.parametrize("name", ["DOCKER_CERT_PATH", "DOCKER_KEY_MATERIAL"])
+def test_docker_tls_material_is_an_error_that_shows_no_key(answer, monkeypatch, name):
+    monkeypatch.setenv(name, "/home/me/.docker/key")
+    process = answer(USABLE)
+
+    with pytest.raises(pulumi.RunError, match=rf"^{name} is set.*unset {name}") as error:
+        probe_host(HERE, REQUIREMENTS)
+    assert ("/home/me" in str(error.value)) is (name == "DOCKER_CERT_PATH")
     assert process == {}
 
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from busybox_host import link_tools
 from host_under_test import Host
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
+@pytest.fixture(scope="session")
+def busybox() -> Iterator[Path]:
+    """Return a folder with the programs of a BusyBox host, which every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="sentient-mqtt-busybox-") as folder:
+        Path(folder).chmod(0o755)
+        yield link_tools(Path(folder, "bin"))
+
+
+@pytest.fixture(params=["debian", "busybox"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    """Return a host with the tools of this machine, and one with those of BusyBox."""
     folder = tmp_path / "machine"
     folder.mkdir()
-    return Host(folder)
+    tools = request.getfixturevalue("busybox") if request.param == "busybox" else None
+    return Host(folder, tools)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,10 +24,13 @@ class Host:
     ``docker exec --workdir`` runs in a folder of ``inside``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tools: Path | None = None) -> None:
+        """*tools*: a folder with ``sh`` and all programs of the host; None: those of PATH."""
         self.folder = folder
+        self.shell = tools / "sh" if tools else Path("/bin/sh")
         self.bin = folder / "bin"
         self.bin.mkdir()
+        self.path = f"{self.bin}{os.pathsep}{tools or os.environ['PATH']}"
         self.calls_file = folder / "calls"
         self.inside: dict[str, Path] = {}
         """Folders of this machine, by folder of the broker's container."""
@@ -45,6 +49,12 @@ class Host:
         """Set the sh of ``docker`` for other calls; ``$*`` begins with ``-H unix:///test.sock``."""
         self.program("docker", body, before=OWNER_CONTAINERS)
 
+    def only(self, *names: str) -> None:
+        """Leave only the programs *names* and those of the test on the host."""
+        for name in names:
+            (self.bin / name).symlink_to(str(shutil.which(name, path=self.path)))
+        self.path = str(self.bin)
+
     def calls(self, word: str = "") -> list[str]:
         """Return the calls of the programs, in order; with *word*, those that contain it."""
         if not self.calls_file.exists():
@@ -58,17 +68,20 @@ class Host:
         action: str = "apply",
         record: Record | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        text = host_scripts(*scripts.split())
+        return self.sh(render_stdin(host_scripts(*scripts.split()), calls, record), action)
+
+    def sh(self, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run *text* in the host's shell, from stdin, with *words* as arguments."""
         return subprocess.run(
-            ["/bin/sh", "-s", action],
-            input=render_stdin(text, calls, record),
+            [self.shell, "-s", *words],
+            input=text,
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
             env={
                 **os.environ,
-                "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+                "PATH": self.path,
                 "OWNER_CALLS": str(self.calls_file),
                 "OWNER_INSIDE": "".join(f"{there} {here}\n" for there, here in self.inside.items()),
                 "OWNER_KILL": self.kill,

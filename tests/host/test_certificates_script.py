@@ -519,15 +519,8 @@ def test_keys_of_a_killed_run_are_deleted_by_the_next_and_by_a_removal(certifica
     assert not certificates.ca_folder.exists()
 
 
-def test_missing_openssl_is_an_error(certificates, host, monkeypatch):
-    for tool in ("sh", "cat", "rm", "mkdir", "dirname", "date", "flock", "rmdir"):
-        (host.bin / tool).symlink_to(f"/usr/bin/{tool}")
-    run = subprocess.run
-    monkeypatch.setattr(
-        subprocess,
-        "run",
-        lambda *a, **k: run(*a, **(k | {"env": {**k["env"], "PATH": str(host.bin)}})),
-    )
+def test_missing_openssl_is_an_error(certificates, host):
+    host.only("sh", "cat", "rm", "mkdir", "dirname", "date", "flock", "timeout", "rmdir")
 
     done = certificates.own()
 

@@ -34,7 +34,8 @@ def test_read_of_a_fifo_times_out(host, tmp_path):
         "lib/paths.sh",
         call("as_owner", SOCKET, "image:1", tmp_path, "ro", 1, "cat fifo", text="\n"),
     )
-    assert done.returncode == 124
+    # 143: BusyBox's timeout(1) ends with the signal.
+    assert done.returncode in (124, 143)
 
 
 def test_other_docker_calls_run_the_tests_program(host, tmp_path):

@@ -46,13 +46,9 @@ def test_docker_error_is_quoted_and_docker_is_not_called_again(host, probe):
     assert facts.line("probe") == "done"
 
 
-def test_missing_docker_is_reported(host, probe, monkeypatch):
-    host.docker("exit 1")
+def test_missing_docker_is_reported(host, probe):
     (host.bin / "docker").unlink()
-    # Every program except docker.
-    for tool in ("sh", "id", "tr", "dirname", "awk", "head", "cat", "stat"):
-        (host.bin / tool).symlink_to(f"/usr/bin/{tool}")
-    monkeypatch.setenv("PATH", str(host.bin))
+    host.only("sh", "id", "tr", "dirname", "awk", "head", "cat", "stat")
 
     assert probe().line("docker") == "absent"
 
@@ -68,6 +64,101 @@ def test_login_without_root_is_reported(host, probe):
     # Without root, the content of another owner's folder is unknown.
     assert facts.line("folder", "/srv/data") == ""
     assert host.calls("sudo") == ["sudo -n true"]
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        (("port", 1883, "prod"), " ps "),
+        (("container", "mqtt"), " inspect "),
+        (("image", "image:1"), " image inspect "),
+        (("standin", "local:*"), " image ls "),
+    ],
+)
+def test_failure_of_docker_is_no_answer_and_its_message_is_shown(host, question, word):
+    message = "Error response from daemon: client version 1.40 is too old"
+    host.docker(
+        f"case \"$*\" in *version*) echo 28.0.1 ;; *'{word}'*) echo '{message}' >&2; exit 1 ;; esac"
+    )
+
+    done = host.run("commands/probe.sh", call("host", SOCKET), call(*question), action="look")
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not HostFacts.parse(done.stdout).complete
+    assert HostFacts.parse(done.stdout).line(question[0], question[1]) == ""
+
+
+def test_object_that_docker_does_not_have_is_an_answer(host, probe):
+    host.docker(
+        'case "$*" in *version*) echo 28.0.1 ;;'
+        ' *) echo "Error response from daemon: No such image: image:1" >&2; exit 1 ;; esac'
+    )
+
+    assert probe(call("image", "image:1")).line("image", "image:1") == "absent"
+    assert probe(call("container", "mqtt")).line("container", "mqtt") == "none"
+
+
+@pytest.mark.parametrize(
+    ("dialled", "answer"),
+    [
+        (r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"A:1","Version":"28"}'""", "ok"),
+        (
+            r"""printf 'HTTP/1.0 200 OK\r\n\r\n{"ID":"B:2","Version":"28"}'""",
+            "reaches another daemon",
+        ),
+        ('echo "dial unix /nope: not there" >&2; exit 1', "fails: dial unix /nope: not there"),
+        ("exit 0", "fails: "),
+    ],
+)
+def test_daemon_is_dialled_as_the_docker_provider_does(host, probe, dialled, answer):
+    host.docker(
+        f'case "$*" in "system dial-stdio") cat >"{host.folder}/asked"; {dialled} ;;'
+        " *version*) echo 28.0.1 ;; *info*) echo A:1 ;; esac"
+    )
+
+    assert probe(call("dialled")).line("dialled") == answer
+    assert (host.folder / "asked").read_text().startswith("GET /info HTTP/1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("info", "facts"),
+    [
+        ('true true ["name=seccomp,profile=default"]', {}),
+        ('true true ["name=seccomp,profile=default","name=userns"]', {"userns": "yes"}),
+        ('true false ["name=rootless","name=cgroupns"]', {"swap": "no", "rootless": "yes"}),
+        ("false false []", {"memory": "no"}),
+    ],
+)
+def test_options_of_the_daemon_are_reported_if_they_are_not_the_default(host, probe, info, facts):
+    host.docker(f"case \"$*\" in *version*) echo 28.0.1 ;; *' info '*) echo '{info}' ;; esac")
+
+    assert probe(call("daemon_options")).lines("daemon") == facts
+
+
+def test_options_of_a_daemon_that_does_not_report_them_are_unknown(probe):
+    assert probe(call("daemon_options")).lines("daemon") == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "facts"),
+    [
+        ("{}", r"dockerd\0--userland-proxy=true\0", {}),
+        ("{}", r"dockerd\0--userland-proxy=false\0--debug\0", {"proxy": "no"}),
+        (r'{\n  "userland-proxy" : false\n}', r"dockerd\0", {"proxy": "no"}),
+        (r'{"userland-proxy": true}', r"dockerd\0", {}),
+    ],
+)
+def test_daemon_without_docker_proxy_is_reported(host, probe, config, words, facts):
+    host.docker("case \"$*\" in *version*) echo 28.0.1 ;; *) echo 'true true []' ;; esac")
+    host.program(
+        "cat",
+        'case "$*" in /run/docker.pid) echo 77 ;;'
+        f" /proc/77/cmdline) printf '{words}' ;; /etc/docker/daemon.json) printf '{config}' ;;"
+        ' *) exec /bin/cat "$@" ;; esac',
+    )
+
+    assert probe(call("daemon_options")).lines("daemon") == facts
 
 
 def test_port_of_another_program_is_reported(probe):
@@ -118,6 +209,21 @@ def test_owner_of_a_container_is_read_from_its_label(host, probe, docker, owner)
     host.docker(f'case "$*" in *version*) echo 1 ;; *) {docker} ;; esac')
 
     assert probe(call("container", "mqtt")).line("container", "mqtt") == owner
+
+
+@pytest.mark.parametrize(
+    ("docker", "answer"),
+    [
+        ("echo mqtt-1234", "ours"),
+        ("echo", "other"),
+        ("echo br-other", "other"),
+        ('echo "Error response from daemon: network mqtt not found" >&2; exit 1', ""),
+    ],
+)
+def test_network_of_the_containers_name_is_recognized_by_its_bridge(host, probe, docker, answer):
+    host.docker(f'case "$*" in *version*) echo 1 ;; *"network inspect"*) {docker} ;; esac')
+
+    assert probe(call("network", "mqtt", "mqtt-1234")).line("network", "mqtt") == answer
 
 
 def test_images_and_the_newest_fallback_image_are_reported(host, probe):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import secrets
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from busybox_host import link_tools
 from host_scripts import host_scripts
 from mqtt import Client, Refused
 from ports import free_port
@@ -36,6 +39,9 @@ from broker.tls.certificates import certificate_calls
 
 ROOT = Path(__file__).parent.parent.parent
 SUITES = {"2.0": "trixie", "2.1": "forky"}
+BUSYBOX = "2.1"
+"""The release line whose scripts run with the tools of a BusyBox host (tests/busybox_host.py)."""
+PATH = os.environ["PATH"]
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -50,6 +56,8 @@ class Running:
     image: str
     generations: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    tools: str = PATH
+    """The folders of the host's programs."""
 
     @property
     def broker(self) -> Broker:
@@ -72,6 +80,8 @@ class Running:
             text=True,
             timeout=600,
             check=False,
+            # A test may put a program of its own before the others.
+            env={**os.environ, "PATH": os.environ["PATH"].replace(PATH, self.tools)},
         )
 
     def apply_calls(self, *, acl: str | None = None) -> list[ScriptCall]:
@@ -205,9 +215,17 @@ def image(line: str, fallback_image: Callable[[str], str]) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def tools(line: str) -> Iterator[str]:
+    """Return the folders of the host's programs."""
+    with tempfile.TemporaryDirectory(prefix="sentient-mqtt-busybox-") as folder:
+        Path(folder).chmod(0o755)
+        yield str(link_tools(Path(folder, "bin"))) if line == BUSYBOX else PATH
+
+
 @pytest.fixture(scope="module")
 def start(
-    image: str, docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+    image: str, tools: str, docker: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Start]:
     """
     Return ``start(change)``, which starts a broker of Pulumi.prod.yaml after *change*.
@@ -222,7 +240,7 @@ def start(
         settings = settings_on_this_machine(tmp_path_factory.mktemp("broker"), change)
         users = [*settings.users, settings.broker.health.user]
         given = {user: (passwords or {}).get(user) or secrets.token_urlsafe(24) for user in users}
-        running = Running(settings, given, docker, image)
+        running = Running(settings, given, docker, image, tools=tools)
         started.append(running)
         running.start()
         return running

@@ -94,6 +94,14 @@ def test_packet_above_the_limit_closes_the_connection(narrow):
         assert [message.text for message in observer.received] == [fits, "fence"]
 
 
+def test_packet_limit_holds_for_websockets_on_2_1_only(narrow, line):
+    """2.0 leaves these connections to libwebsockets; broker/mosquitto/websocket_limits.py."""
+    with narrow.client("admin", websocket=True) as client:
+        answer = client.publish("size", "l" * (PACKET + 1))
+        assert client.disconnected or line == "2.0"
+        assert answer == "No matching subscribers" or line == "2.1"
+
+
 def test_packet_limit_of_production_is_above_the_default_of_2_1(start):
     with start().client("admin") as client:
         assert client.publish("size", b"x" * 3_000_000) == "No matching subscribers"

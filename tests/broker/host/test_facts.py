@@ -243,6 +243,42 @@ def test_all_errors_are_reported_together():
     assert len(errors(**facts)) == 3
 
 
+def test_network_of_another_program_with_the_containers_name_is_an_error():
+    facts = {"network mosquitto-shared": "other"}
+    (line,) = errors(replace(REQUIRED, network="mqtt-1234"), **facts)
+
+    assert line.startswith("sentient-mqtt:broker.container: 'mosquitto-shared': a Docker network")
+    assert "docker network rm mosquitto-shared" in line
+    assert errors(**facts) == [], "on the host's network there is none of its own"
+    ours = {"network mosquitto-shared": "ours"}
+    assert errors(replace(REQUIRED, network="mqtt-1234"), **ours) == []
+
+
+def test_login_shell_that_prints_on_stdout_is_an_error():
+    """The Docker provider reads Docker's answers from the same stdout."""
+    output = "".join(f"{key} {subject}={value}\n" for (key, subject), value in SUITABLE.items())
+
+    def found(before):
+        facts = HostFacts.parse(f"{before}{output}")
+        return list(one_line(host_errors(REQUIRED, facts, "ssh://site")))
+
+    (line,) = found("Welcome to site\nmore\n")
+    assert line.startswith("host ssh://site: its login shell prints 'Welcome to site' on stdout")
+    assert "case $- in *i*) ;; *) return ;; esac" in line
+    assert found("Welcome ") != []
+    assert found("") == []
+
+
+@pytest.mark.parametrize("how", ["reaches another daemon", "fails: no such file or directory"])
+def test_way_of_the_docker_provider_that_does_not_reach_the_daemon_is_an_error(how):
+    (line,) = errors(host="ssh://site", **{"dialled -": how})
+
+    assert line.startswith("host ssh://site: 'docker system dial-stdio', through which")
+    assert how in line
+    assert "Unset DOCKER_HOST" in line
+    assert errors(host="ssh://site", **{"dialled -": "ok"}) == []
+
+
 def test_missing_docker_is_the_only_error():
     """The other facts were not collected."""
     assert len(errors(**{"docker -": "absent", "port 1883": "another program"})) == 1
@@ -286,6 +322,18 @@ def test_probe_output_is_parsed():
 
 def test_truncated_probe_output_is_incomplete():
     assert HostFacts.parse("login -=sentient\nprobe").line("probe") == ""
+
+
+def test_incomplete_probe_is_explained_by_its_message_or_its_last_answer():
+    facts = HostFacts.parse("login -=sentient\nknown admin=d1gest\n")
+
+    assert facts.explain_incomplete(UNIX, 1, "docker ps: no\n") == (
+        f"host {UNIX}: the probe failed (exit 1): docker ps: no"
+    )
+    assert facts.explain_incomplete(UNIX, 1, "") == (
+        f"host {UNIX}: the probe failed (exit 1): no message; its last answer was 'known admin'"
+    )
+    assert HostFacts.parse("").explain_incomplete(UNIX, 1, "").endswith("(exit 1): no message")
 
 
 @pytest.mark.parametrize(

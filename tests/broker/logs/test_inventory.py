@@ -1,5 +1,7 @@
 """The inventory: declared logins and the connections in the log."""
 
+from datetime import datetime
+
 import pytest
 from declared import smallest
 
@@ -81,6 +83,32 @@ def test_client_id_of_a_check_does_not_hide_an_undeclared_user(settings):
     found = inventory(settings, log)
     assert [(user.name, user.address) for user in found.undeclared] == [("mallory", "10.6.6.6")]
     assert {entry.name: entry.state for entry in found.entries}["never"] == "never"
+
+
+def test_addresses_that_clients_claim_are_marked_and_other_text_is_ignored(settings):
+    """A WebSocket client of 2.0 chooses what its login names as the peer."""
+    found = inventory(
+        settings,
+        summary_of(
+            *(let_in("not-an-address:0", "c", "silent"), let_in("10.9.9.9:0", "c", "silent")),
+            let_in("10.9.9.9, 192.168.1.1:0", "c", "silent"),
+        ),
+    )
+
+    assert [stranger.address for stranger in found.outside] == ["10.9.9.9 (X-Forwarded-For)"]
+    assert "as c from unknown" in "\n".join(render_inventory(found))
+
+
+def test_address_that_the_host_had_in_a_former_network_is_not_outside(settings):
+    def outside(since, *addresses):
+        log = summary_of(*(let_in(f"{address}:1", "c", "silent") for address in addresses))
+        found = inventory(settings, log, network_since=datetime.fromisoformat(since))
+        return [stranger.address for stranger in found.outside]
+
+    other = ("10.9.9.1", "172.18.0.7")
+    after = f"{DAY}T04:00:00+00:00"
+    assert outside(after, "172.18.0.1", *other) == list(other)
+    assert outside(f"{DAY}T03:00:00+00:00", "172.18.0.1") == ["172.18.0.1"]
 
 
 def test_without_networks_no_address_is_outside():

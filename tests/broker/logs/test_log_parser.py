@@ -4,7 +4,7 @@ import pytest
 from declared import ROOT, settings_of
 
 from broker.logs.authentication_failures import as_data, render_failures, too_many, worst_address
-from broker.logs.log_parser import LINE, OTHER, UNKNOWN, LogSummary, samples
+from broker.logs.log_parser import CLAIMED, LINE, OTHER, UNKNOWN, LogSummary, samples
 
 LINES = {
     line: (ROOT / "tests" / "recorded" / f"log-{line}.txt").read_text().splitlines()
@@ -76,9 +76,32 @@ class TestRecorded:
             assert samples(summary) == samples(LogSummary().read(lines))
 
 
-def test_only_2_1_logs_refused_websocket_logins():
-    assert (UNKNOWN, "172.17.0.1") not in LogSummary().read(LINES["2.0"]).refused
-    assert "disconnected: not authorised" in "".join(LINES["2.1"])
+class TestWebSocketsOf20:
+    """2.0 logs a refused login like the end of a connection: without a login before it."""
+
+    START = "mosquitto version 2.0.22 starting"
+    CLOSED = "Client c closed its connection."
+
+    def test_a_client_that_ends_without_a_session_was_refused(self):
+        summary = log(self.START, logs_in("10.0.0.1:9"), self.CLOSED, self.CLOSED)
+
+        assert {key: count.times for key, count in summary.refused.items()} == {("u", UNKNOWN): 1}
+
+    def test_nothing_is_known_of_sessions_before_the_log_begins(self):
+        assert log(self.CLOSED).refused == {}
+        lines = [f"{DAY}T03:00:00: {text}" for text in (self.START, self.CLOSED)]
+        assert LogSummary(whole=False).read(lines).refused == {}
+
+    def test_2_1_logs_the_refusal_itself(self):
+        assert log("mosquitto version 2.1.2 starting", self.CLOSED).refused == {}
+
+    def test_a_session_whose_login_line_was_cut_off_has_ended(self):
+        client = "C" * 970
+        login = f"{logs_in('10.0.0.1:9', client=client)}"[: LINE - len(f"{DAY}T03:00:00: ")]
+        summary = log(self.START, login, f"Client {client} closed its connection.")
+
+        assert summary.refused == {}
+        assert summary.parties[UNKNOWN].ended is not None
 
 
 class TestAddressOf20:
@@ -223,6 +246,38 @@ class TestForgedClientIds:
         assert set(LogSummary().read(cut).denied) == {(UNKNOWN, "10.0.0.1")}
 
 
+class TestClaimedAddresses:
+    """2.0 logs any text that a WebSocket client sends as X-Forwarded-For as its peer, port 0."""
+
+    @pytest.mark.parametrize(
+        ("header", "address"),
+        [
+            ("10.1.1.1", f"10.1.1.1{CLAIMED}"),
+            ("fd00::5", f"fd00::5{CLAIMED}"),
+            ("not-an-address", UNKNOWN),
+            ("10.1.1.1, 10.2.2.2", UNKNOWN),
+            ("a as admin (p2, c1, k60, u'admin').", UNKNOWN),
+            ("10.0.0.1:9 as x (p2, c1, k60, u'admin').", UNKNOWN),
+            ("\x1b[2J", UNKNOWN),
+        ],
+    )
+    def test_address_is_marked_and_any_other_text_is_unknown(self, header, address):
+        summary = log(logs_in(f"{header}:0"), "Client c disconnected.")
+
+        assert set(summary.logins) == {("u", "c", address)}
+        assert summary.parties["u"].ended is not None
+
+    def test_client_id_that_looks_like_one_is_not_taken_for_it(self):
+        summary = log(connects("10.0.0.1:9"), logs_in("10.0.0.1:9", client="x:0 as victim"))
+
+        assert set(summary.logins) == {("u", "x:0 as victim", "10.0.0.1")}
+
+    def test_text_that_hides_the_whole_login_counts_as_one_of_an_unknown_user(self):
+        summary = log(("New client connected from " + "y" * 1000)[:LINE])
+
+        assert set(summary.logins) == {(UNKNOWN, UNKNOWN, UNKNOWN)}
+
+
 def test_older_logins_are_not_counted_but_known():
     later = LogSummary().read([f"{DAY}T03:00:04: mosquitto version 2.0.21 starting"]).begin
     summary = log(
@@ -259,6 +314,28 @@ class TestLoginsOfChecks:
         assert LogSummary(own=3).read(lines).refused[UNKNOWN, UNKNOWN].times == 2
         later = [line.replace("T03", "T04") for line in lines]
         assert not LogSummary(own=5).read(lines + later).refused
+
+
+class TestProbesOfUp:
+    """An `up` asks the broker in its container whether it refuses what it must refuse."""
+
+    @pytest.mark.parametrize("client", ["ready-01", "anonymous-01", "canary-01"])
+    def test_refusals_on_the_loopback_are_not_counted(self, client):
+        summary = log(
+            f"Client {client} [127.0.0.1:9] disconnected: not authorised.",
+            *(connects("127.0.0.1:8"), refused(client)),
+        )
+        assert (summary.refused, summary.refused_clients, summary.hours) == ({}, {}, {})
+
+    def test_another_machine_cannot_hide_behind_these_ids(self):
+        summary = log("Client ready-01 [10.0.0.1:9] disconnected: not authorised.")
+        assert set(summary.refused_clients) == {("ready-*", "10.0.0.1")}
+
+    def test_unknown_addresses_are_excluded_up_to_the_number_of_a_check(self):
+        summary = LogSummary(own=1).read(
+            f"{DAY}T03:00:00: {refused('anonymous-01')}" for _ in range(3)
+        )
+        assert summary.refused[UNKNOWN, UNKNOWN].times == 2
 
 
 def test_broker_start_ends_every_connection():

@@ -1,5 +1,6 @@
 """`./brokerctl refused` and `inventory` with a log, without one, and with wrong times."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -81,3 +82,33 @@ def test_inventory_without_a_container_is_an_error(desk, log, docker):
     )
     with pytest.raises(CommandError, match=NO_CONTAINER):
         desk.run("inventory")
+
+
+@pytest.mark.parametrize(
+    ("created", "outside"),
+    [
+        ("echo '\"2026-01-02T04:00:00.123456789+00:00\"'", []),
+        ("echo '\"2026-01-01T00:00:00Z\"'", ["172.18.0.1"]),
+        ("exit 1", ["172.18.0.1"]),
+    ],
+)
+def test_inventory_knows_since_when_the_containers_network_exists(
+    desk, capsys, log, created, outside
+):
+    listener = {"port": 1883, "allowFrom": ["192.0.2.0/24"]}
+    folders = {"config": "/srv/mqtt/config", "data": "/srv/mqtt/data", "log": str(log)}
+    desk.write(folders=folders, listeners={"mqtt": listener})
+    (log / "mosquitto.log").write_text(
+        "2026-01-02T03:04:00: New client connected from 172.18.0.1:5 as c (p2, c1, k60, "
+        "u'sensor').\n"
+    )
+    Path(desk.bin, "docker").write_text(
+        f"#!/bin/sh\n{OWNER_CONTAINERS}\n"
+        f'case "$*" in *"network inspect"*) {created} ;; *Gateway*) echo 172.19.0.1 ;;'
+        " *) echo sha256:1 ;; esac\n"
+    )
+
+    desk.run("inventory", "--json")
+
+    found = json.loads(capsys.readouterr().out)["outsideNetworks"]
+    assert [stranger["address"] for stranger in found] == outside
