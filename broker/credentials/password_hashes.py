@@ -118,6 +118,12 @@ def is_password(word: str, hashed: str) -> bool:
     return hmac.compare_digest(_hash(word, salt, int(others[0])), hashed)
 
 
+def hash_iterations(hashed: str) -> int:
+    """Return how often *hashed* was computed: 0 for Argon2id, which isn't computed here."""
+    _, kind, *others = hashed.split("$")
+    return {"6": 1, "7": int(others[0]) if kind == "7" else 0}.get(kind, 0)
+
+
 def _decoded(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)

@@ -53,11 +53,9 @@ class TestListeners:
         assert [remark.split(": ")[1] for remark in messages] == ["port 1883", "port 1885"]
 
     def test_ipv6_listener_allows_private_ipv6_networks(self):
-        (listener,) = (
-            read(conf="listener 1883 ::\npassword_file mosquitto_passwd\nacl_file mosquitto.acl\n")
-            .settings["broker"]["listeners"]
-            .values()
-        )
+        files = "password_file mosquitto_passwd\nacl_file mosquitto.acl\n"
+        settings = read(conf=f"listener 1883 fd00::3\n{files}").settings
+        (listener,) = settings["broker"]["listeners"].values()
 
         assert listener["allowFrom"] == [*PRIVATE_NETWORKS, "fc00::/7"]
 
@@ -113,6 +111,7 @@ class TestListeners:
             ("listener 8883\npsk_hint x\n", "is encrypted"),
             ("listener 0 /run/mqtt.sock\n", "is a Unix domain socket"),
             ("listener 8080\nprotocol http_api\n", "has the protocol 'http_api'"),
+            ("listener 1884\nenable_proxy_protocol 2\n", "expects the PROXY protocol"),
         ],
     )
     def test_unsupported_listener_is_not_adopted(self, lines, why):
