@@ -70,7 +70,7 @@ def read_access(
 ) -> Access:
     """Read the files that the *adopted* listeners use, and merge them if nobody gains a right."""
     for plugin in conf_file.plugins:
-        _take_plugin(plugin, notes)
+        _take_plugin(plugin, conf_file, adopted, notes)
     sources = _Sources(conf, texts, folder, notes, release_line)
     found = [_access_of(conf_file, listener, sources) for listener in adopted]
     if not sources.names.get("passwords"):
@@ -97,11 +97,14 @@ _PLUGINS = {"mosquitto_password_file.so": "password_file", "mosquitto_acl_file.s
 """Plugins of 2.1 that do what the directives of 2.0 do."""
 
 
-def _take_plugin(plugin: ConfPlugin, notes: Notes) -> None:
+def _take_plugin(
+    plugin: ConfPlugin, conf_file: ConfFile, adopted: Collection[ConfListener], notes: Notes
+) -> None:
     """Add the files of 2.1's own plugins to what they decide; report every other plugin."""
     name = PurePosixPath(plugin.path).name
-    if not plugin.scopes:
-        notes.remark(plugin.line, "no listener uses this plugin, so Mosquitto doesn't load it")
+    relevant = [conf_file.security, *(listener.security for listener in adopted)]
+    if not any(scope is other for scope in plugin.scopes for other in relevant):
+        notes.remark(plugin.line, "not adopted: no adopted listener uses this plugin")
     elif name == "mosquitto_persist_sqlite.so":
         notes.remark(
             plugin.line, "not supported: messages and sessions in its database are not adopted"
@@ -357,6 +360,12 @@ def rules_without_login(conf_file: ConfFile, block: UserBlock) -> str:
                 ),
             ),
             ("a pre-shared key", "psk_file" in conf_file.values),
+            (
+                "a plugin",
+                any(
+                    PurePosixPath(plugin.path).name not in _PLUGINS for plugin in conf_file.plugins
+                ),
+            ),
         )
         if used
     ]

@@ -107,12 +107,15 @@ FIXES = {
     "listener_allow_anonymous": "clients without a login will be refused; declare a user for them",
     "accept_protocol_versions": "not supported: clients may use every version of MQTT",
     "allow_zero_length_clientid": "not supported: clients may connect without a client id",
+    "check_retain_source": "not supported: retained messages are delivered even if their publisher "
+    "lost the right",
     "max_qos": "not supported: clients may use every QoS",
     "maximum_qos": "not supported: clients may use every QoS",
     "message_size_limit": "not supported: users may send larger messages, up to "
     "broker.limits.maxPacketSize",
     "persistence_file": "not supported: rename the file to mosquitto.db, in broker.folders.data",
     "retain_available": "not supported: users may publish retained messages",
+    "websockets_origin": "not supported: web pages of every origin may connect",
     "user": "not supported; set broker.owner.uid and broker.owner.gid to the ids of this user",
 }
 

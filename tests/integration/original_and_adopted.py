@@ -17,7 +17,8 @@ import tarfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -190,7 +191,6 @@ def started(
     name = f"adopt-{secrets.token_hex(4)}"
     conf = files.texts[files.conf]
     addresses = sorted({*re.findall(r"(?<![\d.])\d+(?:\.\d+){3}(?![\d.])", conf)} - {"0.0.0.0"})
-    addresses += sorted({*re.findall(r"\bf[cd][0-9a-f]{2}(?::[0-9a-f]*)+", conf)})
     commands = [f"ip address add {address} dev lo" for address in addresses]
     # Debian's folder of plugins has the name of the architecture; upstream's images have no folder.
     commands += ["ln -sf /usr/lib/*/mosquitto/*.so /usr/lib/ 2>/dev/null"]
@@ -216,6 +216,20 @@ def started(
         subprocess.run(argv("rm", "--force", "--volumes", name), capture_output=True, check=False)
         for relay in running.relays:
             relay.wait(PATIENCE)
+
+
+Start = Callable[[str, Files], AbstractContextManager[Running]]
+"""``started`` with a daemon and a network."""
+
+
+@contextmanager
+def both_started(
+    start: Start, image: str, original: Files, adopted: Files
+) -> Iterator[list[Running]]:
+    """Start two brokers at the same time."""
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        contexts = [start(image, files) for files in (original, adopted)]
+        yield list(pool.map(stack.enter_context, contexts))
 
 
 def _await_listener(running: Running) -> None:

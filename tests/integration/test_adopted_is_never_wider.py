@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,8 +15,9 @@ from original_and_adopted import (
     Client,
     Differences,
     Files,
-    Running,
+    Start,
     adopted_files,
+    both_started,
     compare,
     known_passwords,
     started,
@@ -102,7 +102,7 @@ SAMPLES = {
         release_line="2.0",
         conf=(
             "per_listener_settings true\n"
-            "listener 1883 fd00::3\npassword_file /site/passwd\nacl_file /site/rules/acl\n"
+            "listener 1883 192.168.77.4\npassword_file /site/passwd\nacl_file /site/rules/acl\n"
             "use_username_as_clientid true\n"
             "listener 1884 192.168.77.3\npassword_file /site/passwd\nacl_file /site/rules/acl\n"
         ),
@@ -144,12 +144,7 @@ def original_files(sample: Sample, texts: Mapping[str, str]) -> Files:
     )
 
 
-def differences_of(
-    start: Callable[..., AbstractContextManager[Running]],
-    image: str,
-    sample: Sample,
-    adoption: Adoption,
-) -> Differences:
+def differences_of(start: Start, image: str, sample: Sample, adoption: Adoption) -> Differences:
     """Run both brokers; *adoption* need not be that of *sample*."""
     texts = sample.texts()
     texts["passwd"], passwords = known_passwords(sample.passwd, sample.release_line)
@@ -173,10 +168,8 @@ def differences_of(
     if "per_listener_settings" not in sample.conf:
         listeners = listeners[:1]
     plain = [(listener.bind_address, listener.port) for listener in listeners]
-    with (
-        start(image, original_files(sample, texts)) as original,
-        start(image, adopted_files(adoption)) as adopted,
-    ):
+    files = original_files(sample, texts), adopted_files(adoption)
+    with both_started(start, image, *files) as (original, adopted):
         topics = topics_near(filter(None, filters), ("bob", "another"))
         return compare(original, adopted, clients, topics, plain)
 
@@ -216,10 +209,7 @@ def test_a_wider_broker_is_found(start, fallback_image):
 
     image = fallback_image(SUITES["2.0"])
     texts = original_files(narrow, {**narrow.texts(), "passwd": known.partition("\n")[0]})
-    with (
-        start(image, texts) as original,
-        start(image, adopted_files(adoption)) as adopted,
-    ):
+    with both_started(start, image, texts, adopted_files(adoption)) as (original, adopted):
         clients = [
             Client(user=name, password=f"password of {name}", client_id=name)
             for name in ("bob", "ann")

@@ -68,10 +68,14 @@ class TestPlugins:
 
         assert "messages and sessions in its database are not adopted" in message
 
-    def test_plugin_that_no_listener_uses_is_a_remark(self):
-        messages = remarks(conf=f"{CONF}plugin_load x /lib/auth.so\n", place=ON_2_1)
+    @pytest.mark.parametrize("use", ["", "listener 8883\ncertfile /c\nplugin_use x\n"])
+    def test_plugin_that_no_adopted_listener_uses_is_a_remark(self, use):
+        conf = f"{CONF}plugin_load x /lib/auth.so\n{use}"
+        acl = "user bob\ntopic a\nuser eve\ntopic b\n"
 
-        assert any("no listener uses this plugin" in message for message in messages)
+        messages = remarks(conf=conf, acl=acl, place=ON_2_1)
+        assert any("no adopted listener uses this plugin" in message for message in messages)
+        assert any("may log in with a plugin" in message for message in messages)
 
     @pytest.mark.parametrize(
         ("lines", "why"),
