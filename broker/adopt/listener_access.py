@@ -72,10 +72,12 @@ def read_access(
     for plugin in conf_file.plugins:
         _take_plugin(plugin, conf_file, adopted, notes)
     sources = _Sources(conf, texts, folder, notes, release_line)
-    found = [_access_of(conf_file, listener, sources) for listener in adopted]
+    # Without an adopted listener, which is an error, the files of all listeners are checked.
+    found = [_access_of(conf_file, listener, sources) for listener in adopted or [ConfListener()]]
     if not sources.names.get("passwords"):
         if not any(_uses_plugin(error) for error in notes.errors):
-            notes.errors.append(f"{conf}: has no password_file, so there is no login to adopt")
+            where = "no adopted listener has a" if _any_passwords(conf_file) else "has no"
+            notes.errors.append(f"{conf}: {where} password_file, so there is no login to adopt")
         return Access()
     access = _merged(found, sources, notes)
     closed = [
@@ -87,6 +89,10 @@ def read_access(
     if conf_file.per_listener:
         _note_ports(conf_file.per_listener, found, access.logins, notes)
     return access
+
+
+def _any_passwords(conf_file: ConfFile) -> bool:
+    return any(listener.security.passwords for listener in conf_file.listeners)
 
 
 def _uses_plugin(error: str) -> bool:

@@ -124,6 +124,6 @@ class TestListeners:
         )
 
     def test_plain_mqtt_listener_is_required(self):
-        messages = errors(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
+        (message,) = errors(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
 
-        assert "no listener has plain MQTT" in messages[0]
+        assert "no listener has plain MQTT" in message

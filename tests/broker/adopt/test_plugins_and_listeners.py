@@ -371,6 +371,12 @@ class TestPerListenerSettings:
         messages = remarks(conf=conf, other=f"ann:{HASH}\n")
         assert any("ann can log in on this listener only" in message for message in messages)
 
+    def test_login_of_a_closed_listener_only_is_an_error(self):
+        conf = self.conf("certfile /c", "password_file /m/other", first="allow_anonymous true\n")
+
+        (message,) = errors(conf=conf, other=f"ann:{HASH}\n")
+        assert "no adopted listener has a password_file" in message
+
     def test_default_listener_has_its_own_files(self):
         conf = f"per_listener_settings true\n{FILES}listener 1884\npassword_file /m/other\n"
         conf += "acl_file /m/mosquitto.acl\n"
