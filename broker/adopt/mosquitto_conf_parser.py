@@ -466,9 +466,10 @@ class _Reader:
                 self.notes.error(line, "is no protocol: Mosquitto doesn't start; remove it")
             listener.protocol = value
         elif key == "max_connections":
-            # 0 and -1 are no limit.
-            limit = self._number(line, value, -1, MAX_CONNECTIONS)
-            listener.max_connections = limit if limit > 0 else None
+            # 0 and negative numbers are no limit.
+            negative = value.startswith("-") and INTEGER.fullmatch(value)
+            limit = 0 if negative else self._number(line, value, -1, MAX_CONNECTIONS)
+            listener.max_connections = limit or None
         elif key == "socket_domain" and value not in ("ipv4", "ipv6"):
             self.notes.error(line, "must be ipv4 or ipv6: Mosquitto doesn't start")
         elif key in ("bind_interface", "mount_point", "socket_domain"):

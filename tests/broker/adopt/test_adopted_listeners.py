@@ -91,7 +91,9 @@ class TestListeners:
         assert most == 50
         assert any("applied to the one of port 1883" in remark for remark in messages)
 
-    @pytest.mark.parametrize("line", ["protocol mqtt", "max_connections -1", "max_qos 2"])
+    @pytest.mark.parametrize(
+        "line", ["protocol mqtt", "max_connections -1", "max_connections -5", "max_qos 2"]
+    )
     def test_redundant_line_above_the_listeners_opens_no_port(self, line):
         found, _, _ = self.listeners(f"{line}\nlistener 1884\n")
 
