@@ -17,6 +17,9 @@ Action = Literal["publish", "receive", "subscribe"]
 BRIDGE_STATE = "$SYS/broker/connection/+/state"
 """The only topics of $SYS for which a rule can grant write access."""
 
+CONTROL = "$CONTROL/"
+"""Topics of commands to plugins: what a client publishes there reaches no client."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
@@ -54,6 +57,11 @@ def evaluate(
         )
     if direction == "write" and topic.startswith("$SYS") and not matches(BRIDGE_STATE, topic):
         return Decision(allowed=False, reason="the broker lets nobody write to $SYS")
+    if direction == "read" and topic.startswith(CONTROL):
+        return Decision(
+            allowed=False,
+            reason="the broker keeps messages to $CONTROL/... for its plugins, and delivers none",
+        )
     rules = [rule for rule in principal.in_order_of_evaluation() if rule.covers(direction)]
     for rule in rules:
         if _matches(rule, principal.name, client_id, topic, version):

@@ -90,6 +90,10 @@ def _find(automata: Sequence[_RuleAutomaton], condition: Callable[..., bool]) ->
                 automaton.step(state, topic)
                 for automaton, state in zip(automata, states, strict=True)
             )
+            # A level may be empty, but a topic may not: this one is a step to longer topics only.
+            if topic == ("",):
+                queue.append((following, topic))
+                continue
             if following in visited:
                 continue
             visited.add(following)
@@ -200,6 +204,8 @@ class _RuleAutomaton:
             if position == len(self._levels_of(index)) or self._levels_of(index)[position] == "#"
         ]
         if self.restricted and topic[0].startswith("$share"):
+            return False
+        if self.restricted == "read" and topic[0] == "$CONTROL" and len(topic) > 1:
             return False
         bridge_state = len(self.rules) in matching
         if self.restricted == "write" and topic[0].startswith("$SYS") and not bridge_state:

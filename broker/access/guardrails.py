@@ -12,6 +12,9 @@ from broker.access.topic_filters import includes, overlaps
 from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, GuardrailName, Settings
 
+ALWAYS_WARNINGS: frozenset[GuardrailName] = frozenset({"emptyLevel"})
+"""Guardrails for what is legal in MQTT and common in existing systems."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Concern:
@@ -24,12 +27,16 @@ class _Concern:
 
 
 def guardrail_findings(settings: Settings, stack: str) -> list[Finding]:
-    """Return the findings: errors in prod, otherwise warnings, unless ``guardrails`` says so."""
-    default = "error" if stack == "prod" else "warning"
+    """
+    Return the findings: errors in prod, otherwise warnings, unless ``guardrails`` says so.
+
+    The guardrails in ``ALWAYS_WARNINGS`` are warnings in prod, too.
+    """
     findings = []
     for concern in _concerns(settings):
         configured = settings.guardrails.get(concern.guardrail)
-        level = configured.level if configured else default
+        strict = stack == "prod" and concern.guardrail not in ALWAYS_WARNINGS
+        level = configured.level if configured else "error" if strict else "warning"
         if level != "off":
             report = error if level == "error" else warning
             message = f"{concern.message} (guardrail {concern.guardrail})"
@@ -45,6 +52,7 @@ def _concerns(settings: Settings) -> Iterator[_Concern]:
     yield from _idle_user(users)
     yield from _device_commands(settings, principals)
     yield from _stray_filter(settings, principals)
+    yield from _empty_level(principals)
     yield from _same_name(settings)
     yield from _needless_readwrite(settings)
     yield from _open_listener(settings)
@@ -126,6 +134,21 @@ def _stray_filter(settings: Settings, principals: Mapping[str, Principal]) -> It
                 message=f"{rule.filter!r} matches nothing in the topic tree",
                 fix="Correct the filter, or add the missing branch under 'topics'.",
             )
+
+
+def _empty_level(principals: Mapping[str, Principal]) -> Iterator[_Concern]:
+    reported: set[str] = set()
+    for rule in _rules(principals):
+        if "" in rule.filter.split("/") and rule.origin not in reported:
+            plain = "/".join(level for level in rule.filter.split("/") if level) or "+"
+            yield _Concern(
+                guardrail="emptyLevel",
+                path=rule.origin,
+                message=f"{rule.filter!r} has an empty level, so it does not match the topics of "
+                f"{plain!r}",
+                fix=f"Write {plain!r}, if the clients use topics without the extra '/'.",
+            )
+            reported.add(rule.origin)
 
 
 def _same_name(settings: Settings) -> Iterator[_Concern]:

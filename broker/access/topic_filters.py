@@ -3,6 +3,9 @@
 MAX_BYTES = 65_535
 """A topic is an MQTT string, whose length is encoded in two bytes (MQTT 5, 1.5.4)."""
 
+MAX_SLASHES = 200
+"""With more, Mosquitto rejects the ACL file and doesn't start (TOPIC_HIERARCHY_LIMIT)."""
+
 # C0 and C1 controls and DEL. A line break would start a new rule in the ACL file, which has no
 # escaping; the others would be written to logs and terminals.
 _CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)))
@@ -28,6 +31,11 @@ def check_filter(text: str) -> str:
         )
     if text != text.strip():
         raise ValueError("begins or ends with a space, which the ACL file drops; remove it")
+    if text.count("/") > MAX_SLASHES:
+        raise ValueError(
+            f"has {text.count('/'):,} times '/' and may have at most {MAX_SLASHES}: Mosquitto "
+            "doesn't start with more; shorten it, for example with '#'"
+        )
     levels = text.split("/")
     for index, level in enumerate(levels):
         _check_level(level, last=index == len(levels) - 1)
@@ -40,10 +48,6 @@ def _check_level(level: str, *, last: bool) -> None:
     for wildcard in "#+":
         if wildcard in level and level != wildcard:
             raise ValueError(f"{wildcard!r} must be a level of its own, not part of {level!r}")
-    if not level:
-        raise ValueError(
-            "has an empty level; remove the stray '/', or use '+' if a level may be empty"
-        )
 
 
 def matches(filter_: str, topic: str) -> bool:

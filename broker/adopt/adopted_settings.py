@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
 from broker.adopt.login_files import Notes
-from broker.adopt.mosquitto_conf_parser import LOG_TYPES, ConfFile, ConfListener
+from broker.adopt.mosquitto_conf_parser import INTEGER, LOG_TYPES, ConfFile, ConfListener
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, RESERVED_CONNECTIONS
 from broker.settings.base_model import SettingsModel
 from broker.settings.broker_settings import FIRST_RESERVED_PORT, Broker, Health, Persistence
@@ -32,15 +31,27 @@ class Place:
     config: str
     """The folder of the files on the host."""
     container: str | None = None
+    image: str | None = None
+    """The image that runs now; its release line decides how its files are read."""
     data: str | None = None
     log: str | None = None
 
 
 def adopted_broker(
-    conf: str, conf_file: ConfFile, place: Place, users: Collection[str], notes: Notes
+    conf: str,
+    conf_file: ConfFile,
+    listeners: Mapping[str, ConfListener],
+    *,
+    place: Place,
+    users: Collection[str],
+    files: Mapping[str, str],
+    notes: Notes,
 ) -> dict[str, Any]:
-    """Return the setting ``broker`` without defaults; *conf* is the name of the file."""
-    listeners = _listeners(conf, conf_file, notes)
+    """
+    Return the setting ``broker`` without defaults.
+
+    *conf* is the name of the file, *files* has those of the passwords and rules.
+    """
     limits = [
         listener.max_connections
         for listener in listeners.values()
@@ -50,8 +61,9 @@ def adopted_broker(
     settings = {
         "address": place.address,
         "container": place.container or CONTAINER,
+        "image": None if place.image == default_image() else place.image,
         "folders": _folders(conf_file, place, notes),
-        "files": _beside_defaults(Files(), _files(conf, conf_file, notes)),
+        "files": _beside_defaults(Files(), _files({"conf": conf, **files}, notes)),
         "listeners": {
             name: _listener(listener, usual, conf, notes) for name, listener in listeners.items()
         },
@@ -62,10 +74,16 @@ def adopted_broker(
     }
     if not place.container:
         notes.remarks.append(f"broker.container: {CONTAINER!r}: assumed; --container names another")
-    for key in ("host", "image"):
+    for key, known in (("host", None), ("image", place.image)):
         default = Broker.model_fields[key].default
-        notes.remarks.append(f"broker.{key}: {default!r}: assumed; the files do not contain it")
+        if known is None:
+            notes.remarks.append(f"broker.{key}: {default!r}: assumed; the files do not contain it")
     return {key: value for key, value in settings.items() if value}
+
+
+def default_image() -> str:
+    """Return the image of a stack file that names none."""
+    return str(Broker.model_fields["image"].default)
 
 
 def _folders(conf_file: ConfFile, place: Place, notes: Notes) -> dict[str, str]:
@@ -104,10 +122,9 @@ def _on_host(folder: PurePosixPath | None) -> str | None:
     return None if inside in (folder, *folder.parents) else str(folder)
 
 
-def _files(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, str]:
-    passwords, acl = conf_file.path("password_file"), conf_file.path("acl_file")
-    names = {"conf": conf, "passwords": passwords and passwords.name, "acl": acl and acl.name}
-    return {key: name for key, name in names.items() if name and _fits(name, f"files.{key}", notes)}
+def _files(paths: Mapping[str, str], notes: Notes) -> dict[str, str]:
+    names = {key: PurePosixPath(path).name for key, path in paths.items()}
+    return {key: name for key, name in names.items() if _fits(name, f"files.{key}", notes)}
 
 
 def _fits(name: str, key: str, notes: Notes) -> bool:
@@ -133,7 +150,7 @@ def _limits(conf_file: ConfFile, usual: int, notes: Notes) -> dict[str, int]:
 
 
 def _persistence(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, Any]:
-    if not _boolean(conf_file, "persistence", notes):
+    if not _boolean(conf_file, "persistence"):
         notes.remarks.append(
             f"{conf}: persistence is off, so a restart deletes retained messages and sessions; "
             "here they are always stored, in broker.folders.data"
@@ -142,7 +159,7 @@ def _persistence(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, Any]
         "autosaveInterval": _number(
             conf_file, "autosave_interval", Persistence, "autosaveInterval", notes
         ),
-        "autosaveOnChanges": _boolean(conf_file, "autosave_on_changes", notes),
+        "autosaveOnChanges": _boolean(conf_file, "autosave_on_changes"),
     }
 
 
@@ -188,33 +205,10 @@ def _without_reserved(found: list[ConfListener], notes: Notes) -> Iterator[ConfL
             yield listener
 
 
-def _listeners(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, ConfListener]:
-    """Return the listeners by name."""
-    found = list(conf_file.listeners)
-    default = conf_file.default
-    if default.line is not None:
-        same = next((listener for listener in found if listener.port == default.port), None)
-        if same is None:
-            found.insert(0, default)
-            if not conf_file.default_requested:
-                notes.remark(
-                    default.line,
-                    "is above the first 'listener', so Mosquitto listens on port 1883, too; that "
-                    "listener is adopted. Remove it if it was not intended",
-                )
-        else:
-            same.max_connections = same.max_connections or default.max_connections
-            notes.remark(
-                default.line, f"is above the listeners; applied to the one of port {default.port}"
-            )
-    elif not found:
-        found = [ConfListener(address="127.0.0.1")]
-        notes.remarks.append(
-            f"{conf}: has no listener, so Mosquitto listens on port 1883 of this machine only, and "
-            "continues to; change broker.listeners if other machines are to connect"
-        )
+def adopted_listeners(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, ConfListener]:
+    """Return the listeners that are adopted, by name."""
     listeners: dict[str, ConfListener] = {}
-    for listener in _without_reserved(found, notes):
+    for listener in _without_reserved(_opened(conf, conf_file, notes), notes):
         if listener.line is not None and _is_unsupported(listener, notes):
             continue
         kind = "websocket" if listener.protocol == "websockets" else "mqtt"
@@ -239,6 +233,54 @@ def _listeners(conf: str, conf_file: ConfFile, notes: Notes) -> dict[str, ConfLi
     return listeners
 
 
+def _opened(conf: str, conf_file: ConfFile, notes: Notes) -> list[ConfListener]:
+    """Return the listeners that Mosquitto opens (config__parse_args and listeners__start)."""
+    default = conf_file.default
+    if conf_file.local_only:
+        return [_local_listener(conf, conf_file, notes)]
+    if not conf_file.default_opened or default.line is None:
+        return list(conf_file.listeners)
+    same = next(
+        (listener for listener in conf_file.listeners if listener.port == default.port), None
+    )
+    if same is not None:
+        same.max_connections = same.max_connections or default.max_connections
+        for key, value in default.lines.items():
+            same.lines.setdefault(key, value)
+        notes.remark(
+            default.line, f"is above the listeners; applied to the one of port {default.port}"
+        )
+        return list(conf_file.listeners)
+    if not conf_file.default_requested:
+        notes.remark(
+            default.line,
+            "is above the first 'listener', so Mosquitto listens on port 1883, too; that listener "
+            "is adopted. Remove it if it was not intended",
+        )
+    return [default, *conf_file.listeners]
+
+
+def _local_listener(conf: str, conf_file: ConfFile, notes: Notes) -> ConfListener:
+    """Return the listener of a file without one: Mosquitto ignores the lines for listeners."""
+    if conf_file.default.line is not None:
+        notes.remark(
+            conf_file.default.line,
+            "has no effect without a 'listener' line, except before 2.0.12, where it opened port "
+            "1883 for every address",
+        )
+    notes.remarks.append(
+        f"{conf}: has no listener, so Mosquitto listens on port 1883 of this machine only, and "
+        "continues to, on 127.0.0.1 and no longer on ::1; change broker.listeners if other "
+        "machines are to connect"
+    )
+    if conf_file.security.anonymous is None:
+        notes.remarks.append(
+            f"{conf}: has neither a listener nor allow_anonymous, so clients without a login may "
+            "connect; they will be refused. Declare a user for each of them"
+        )
+    return ConfListener(address="127.0.0.1", security=conf_file.default.security)
+
+
 def _is_unsupported(listener: ConfListener, notes: Notes) -> bool:
     """
     Return whether this listener can't be adopted, and add a remark.
@@ -255,9 +297,43 @@ def _is_unsupported(listener: ConfListener, notes: Notes) -> bool:
         reason = "is a Unix domain socket, which is not supported"
     elif listener.protocol not in ("mqtt", "websockets"):
         reason = f"has the protocol {listener.protocol!r}, which is not supported"
+    elif "enable_proxy_protocol" in listener.lines:
+        reason = "expects the PROXY protocol, which is not supported"
     if reason and listener.line:
         notes.remark(listener.line, f"not adopted, the port will be closed: this listener {reason}")
     return bool(reason)
+
+
+def _note_wider(listener: ConfListener, address: str, notes: Notes) -> None:
+    """Report lines without which more clients would reach the port, or its clients more topics."""
+    for key, reason in (
+        (
+            "bind_interface",
+            "not supported, and without it the port is open on every interface: remove this line, "
+            "and give the listener the interface's address: listener PORT ADDRESS",
+        ),
+        (
+            "mount_point",
+            "not supported, and without it topics of this listener lose their prefix, so that its "
+            "clients would reach topics outside: add the prefix to the clients' topics, then "
+            "remove this line",
+        ),
+    ):
+        if key in listener.lines:
+            notes.error(listener.lines[key][0], reason)
+    line, domain = listener.lines.get("socket_domain", (listener.line, ""))
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return
+    only_6 = isinstance(parsed, IPv6Address) and parsed.is_unspecified
+    if line and (only_6 or (domain == "ipv6" and isinstance(parsed, IPv4Address))):
+        notes.error(
+            line,
+            "Mosquitto listens on IPv6 only here, and broker.listeners has no such address ('::' "
+            "is both), so IPv4 would be opened: write an IPv6 address of the host, or remove the "
+            "address and socket_domain if IPv4 may be open, too",
+        )
 
 
 def _listener(listener: ConfListener, usual: int, conf: str, notes: Notes) -> dict[str, Any]:
@@ -273,15 +349,17 @@ def _listener(listener: ConfListener, usual: int, conf: str, notes: Notes) -> di
                 listener.line,
                 f"{listener.address!r} is a name; write its IP address instead",
             )
+    _note_wider(listener, address, notes)
     if address != "0.0.0.0":  # noqa: S104 (the default)
         settings["bindAddress"] = address
     networks = [*PRIVATE, *([PRIVATE_6] if ":" in address else [])]
     if address not in ("127.0.0.1", "::1"):
         settings["allowFrom"] = networks.copy()
+        lost = "" if listener.address else ", and no client over IPv6 (bindAddress '::' is both)"
         notes.remarks.append(
             f"broker.listeners: port {listener.port}: allowFrom {', '.join(networks)}: assumed, "
-            "because the files do not restrict clients; no other network can connect. Set your own "
-            "networks"
+            "because the files do not restrict clients; no other network can connect"
+            f"{lost}. Set your own networks"
         )
     if listener.max_connections is None:
         notes.remarks.append(
@@ -304,7 +382,7 @@ def _number(
         defaults = {"autosave_interval": 1800, "max_packet_size": maximum}
         return defaults.get(directive, int(bounds["default"]))
     line, text = conf_file.values[directive]
-    if not re.fullmatch(r"-?[0-9]{1,12}", text):
+    if not INTEGER.fullmatch(text):
         notes.error(line, "must be an integer: 2.0 reads the leading digits, 2.1 does not start")
         return minimum
     number = int(text)
@@ -318,13 +396,10 @@ def _number(
     return min(number, maximum)
 
 
-def _boolean(conf_file: ConfFile, directive: str, notes: Notes) -> bool:
+def _boolean(conf_file: ConfFile, directive: str) -> bool:
     if directive not in conf_file.values:
         return False
-    line, text = conf_file.values[directive]
-    if text not in ("true", "1", "false", "0"):
-        notes.error(line, "must be true or false: Mosquitto doesn't start")
-    return text in ("true", "1")
+    return conf_file.values[directive][1] in ("true", "1")
 
 
 def _beside_defaults(defaults: SettingsModel, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from broker.access.rules import Access
-from broker.adopt.adopted_settings import Place, adopted_broker
-from broker.adopt.login_files import (
-    AclFile,
-    AclRule,
-    Login,
-    Notes,
-    UserBlock,
-    read_acl,
-    read_passwords,
+from broker.access.rules import Access as RuleAccess
+from broker.adopt.adopted_settings import (
+    Place,
+    adopted_broker,
+    adopted_listeners,
+    default_image,
 )
+from broker.adopt.listener_access import (
+    Access,
+    note_client_ids,
+    read_access,
+    rules_without_login,
+)
+from broker.adopt.login_files import AclRule, Login, Notes, UserBlock
 from broker.adopt.mosquitto_conf_parser import ConfFile, read_conf
-from broker.credentials.password_hashes import is_password
+from broker.credentials.password_hashes import hash_iterations, is_password
+from broker.mosquitto.release_line import IMAGE_OF_2_1, ReleaseLine, release_line
 from broker.settings.base_model import SettingsModel
 from broker.settings.stack_settings import PROJECT, Settings, SettingsError
 from broker.settings.users import PatternRules, User
@@ -45,25 +48,42 @@ class Adoption:
     """A sentence for each assumption and for each line that settings can't express."""
 
 
-def adopt(conf: str, texts: Mapping[str, str], place: Place, *, seed: str) -> Adoption:
+def adopt(conf: str, texts: Mapping[str, str], place: Place) -> Adoption:
     """
     Convert the file *conf* and the files that it names. *texts* are by name, relative to *conf*.
-
-    *seed* is the seed of the salts for passwords in plain text.
 
     Raises:
         AdoptionError: a file must be corrected first.
 
     """
     notes = Notes()
-    conf_file = read_conf(conf, texts, notes)
-    logins, acl = _read_named(conf, conf_file, texts, seed, notes)
-    users = _users(logins, acl, notes)
+    line, conf_file = _read_conf(conf, texts, place, notes)
+    listeners = adopted_listeners(conf, conf_file, notes)
+    access = read_access(
+        conf,
+        conf_file,
+        listeners.values(),
+        texts=texts,
+        folder=place.config,
+        notes=notes,
+        release_line=line,
+    )
+    note_client_ids(conf_file, listeners.values(), access.acl, notes)
+    if access.acl is None:
+        notes.remarks.append(
+            f"{conf}: has no acl_file, so every user may do everything, and keeps these rights, "
+            "except for topics that begin with '$': they may be read below $SYS only, and no user "
+            "may publish to any ($aws/..., $SYS/broker/connection/+/state). Name those that are "
+            "used, and narrow 'readwrite' of each user"
+        )
+    users = _users(conf_file, access, notes)
     settings: dict[str, Any] = {
-        "broker": adopted_broker(conf, conf_file, place, users, notes),
+        "broker": adopted_broker(
+            conf, conf_file, listeners, place=place, users=users, files=access.files, notes=notes
+        ),
         "users": users,
     }
-    if acl and (patterns := _rules(PatternRules, acl.patterns, "all users", notes)):
+    if access.acl and (patterns := _rules(PatternRules, access.acl.patterns, "all users", notes)):
         settings["patterns"] = patterns
     if notes.errors:
         raise AdoptionError("\n".join(notes.errors))
@@ -73,60 +93,63 @@ def adopt(conf: str, texts: Mapping[str, str], place: Place, *, seed: str) -> Ad
         raise AdoptionError(str(error)) from None
     return Adoption(
         settings=settings,
-        hashes={name: logins[name].hash for name in users},
+        hashes={name: login.hash for name, login in access.logins.items() if login.hash},
         remarks=tuple(notes.remarks),
     )
 
 
-def _read_named(
-    conf: str, conf_file: ConfFile, texts: Mapping[str, str], seed: str, notes: Notes
-) -> tuple[dict[str, Login], AclFile | None]:
-    """Return the logins, and the rules; None instead of rules if no ACL file is named."""
-    logins: dict[str, Login] = {}
-    acl: AclFile | None = None
-    for directive, (line, path) in conf_file.values.items():
-        if directive not in ("password_file", "acl_file"):
-            continue
-        name = PurePosixPath(path).name
-        if name not in texts:
-            notes.error(line, f"{name!r} is not in the folder of {conf}; put it there")
-        elif directive == "password_file":
-            logins = read_passwords(name, texts[name], seed=seed, notes=notes)
-            if not logins and not notes.errors:
-                notes.error(line, f"{name!r} contains no login, so there is no user to adopt")
+def _read_conf(
+    conf: str, texts: Mapping[str, str], place: Place, notes: Notes
+) -> tuple[ReleaseLine, ConfFile]:
+    """Read *conf* as the release line of the image does, or as 2.0 if the image is not known."""
+    line = release_line(place.image or default_image())
+    conf_file = read_conf(conf, texts, notes, line)
+    new = conf_file.only_2_1
+    if place.image is not None:
+        if new and line == "2.0":
+            notes.error(new, f"{place.image} doesn't know this: name an image of 2.1")
+        return line, conf_file
+    if new:
+        notes.clear()
+        conf_file = read_conf(conf, texts, notes, "2.1")
+        notes.remark(new, f"is of Mosquitto 2.1; use --image {IMAGE_OF_2_1} if that is to stay")
+        return "2.1", conf_file
+    by_2_1 = Notes()
+    other = read_conf(conf, texts, by_2_1, "2.1")
+    if not by_2_1.errors and other.opened() != conf_file.opened():
+        closed = sorted(port for port, *_ in other.opened() - conf_file.opened())
+        if conf_file.opened() - other.opened():
+            notes.errors.append(
+                f"{conf}: 2.0 and 2.1 open different listeners with it; use --image with the "
+                "image that runs now"
+            )
         else:
-            acl = read_acl(name, texts[name], notes)
-    if "password_file" not in conf_file.values:
-        notes.errors.append(f"{conf}: has no password_file, so there is no login to adopt")
-    if "acl_file" not in conf_file.values:
-        notes.remarks.append(
-            f"{conf}: has no acl_file, so every user may do everything, and keeps these rights; "
-            "narrow 'readwrite' of each user"
-        )
-    elif acl is None:
-        acl = AclFile()
-    return logins, acl
+            notes.remarks.append(
+                f"{conf}: 2.1 listens on port {', '.join(map(str, closed))}, too, which is not "
+                f"adopted; if the broker is 2.1, use --image {IMAGE_OF_2_1}"
+            )
+    return line, conf_file
 
 
-def _users(
-    logins: Mapping[str, Login], acl: AclFile | None, notes: Notes
-) -> dict[str, dict[str, Any]]:
+def _users(conf_file: ConfFile, access: Access, notes: Notes) -> dict[str, dict[str, Any]]:
     """Return the users in the order of the ACL file, then those without rules."""
+    logins, acl = access.logins, access.acl
+    passwords = {
+        name: {"password": "adopted"} if login.hash else {} for name, login in logins.items()
+    }
     if acl is None:
-        everything = {"readwrite": ["#"], "read": ["$SYS/#"], "password": "adopted"}
-        return {name: dict(everything) for name in logins}
+        everything = {"readwrite": ["#"], "read": ["$SYS/#"]}
+        return {name: {**everything, **password} for name, password in passwords.items()}
     users: dict[str, dict[str, Any]] = {}
+    comments = _Comments(logins)
     for name, block in acl.blocks.items():
         if name in logins:
-            users[name] = _user(name, block, logins, notes)
+            users[name] = {**_user(name, block, comments, notes), **passwords[name]}
         else:
-            notes.remark(
-                block.line,
-                f"has no login, so its {len(block.rules)} rules have no effect; not adopted",
-            )
+            notes.remark(block.line, rules_without_login(conf_file, block))
     for name, login in logins.items():
         if name not in users:
-            users[name] = {"password": "adopted"}
+            users[name] = passwords[name]
         if not acl.blocks.get(name, UserBlock(line=login.line)).rules:
             notes.remark(
                 login.line,
@@ -137,22 +160,42 @@ def _users(
     return users
 
 
-def _user(name: str, block: UserBlock, logins: Mapping[str, Login], notes: Notes) -> dict[str, Any]:
+def _user(name: str, block: UserBlock, comments: _Comments, notes: Notes) -> dict[str, Any]:
     described = {"description": block.description} if block.description else {}
-    if described and _contains_password(block.description, logins[name], logins):
+    if described and (reason := comments.reason_to_drop(block.description, name)):
         described = {}
-        notes.remark(block.line, "the comment above it contains a password; not adopted", "")
-    return {**described, **_rules(User, block.rules, name, notes), "password": "adopted"}
+        notes.remark(block.line, f"the comment above it {reason}; not adopted", "")
+    return {**described, **_rules(User, block.rules, name, notes)}
 
 
-def _contains_password(text: str, login: Login, logins: Mapping[str, Login]) -> bool:
-    """Return whether *text* contains a plain-text password of any login, or that of *login*."""
-    return any(known.plain and known.plain in text for known in logins.values()) or any(
-        is_password(word, login.hash) for word in text.split()
-    )
+MAX_ITERATIONS = 2_000_000
+"""For all comments together: about a second."""
 
 
-_ACCESSES: tuple[Access, ...] = ("readwrite", "read", "write", "deny")
+@dataclass
+class _Comments:
+    """Finds comments that contain a password, and stops when that takes too long."""
+
+    logins: Mapping[str, Login]
+    iterations: int = 0
+
+    def reason_to_drop(self, text: str, name: str) -> str:
+        """Return why *text* may contain a password: of any login in plain text, or of *name*."""
+        if any(known.plain and known.plain in text for known in self.logins.values()):
+            return "contains a password"
+        hashed = self.logins[name].hash
+        if not hashed:
+            return ""
+        words = text.split()
+        self.iterations += len(words) * hash_iterations(hashed)
+        if self.iterations > MAX_ITERATIONS:
+            return "may contain a password, which takes too long to find out"
+        if any(is_password(word, hashed) for word in words):
+            return "contains a password" if hash_iterations(hashed) else "may contain a password"
+        return ""
+
+
+_ACCESSES: tuple[RuleAccess, ...] = ("readwrite", "read", "write", "deny")
 
 
 def _rules(
@@ -182,7 +225,8 @@ def _validation_error(model: type[SettingsModel], rule: AclRule) -> str:
     try:
         model.model_validate({rule.access: [rule.filter]})
     except ValidationError as error:
-        return str(error.errors()[0]["ctx"]["error"])
+        details = error.errors()[0]
+        return str(details.get("ctx", {}).get("error", details["msg"]))
     return ""
 
 

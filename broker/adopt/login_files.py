@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from broker.access.rules import Access
-from broker.credentials.password_hashes import check_hash, derive_salt, hash_password
+from broker.credentials.password_hashes import check_hash
+from broker.mosquitto.release_line import IMAGE_OF_2_1, ReleaseLine
 from broker.settings.base_model import OneLine, SettingsModel
-from broker.settings.password_settings import Passwords
 from broker.settings.validators import check_user_name
 
+BLANKS = " \t\n\v\f\r"
+"""What C's isspace() calls blank; Mosquitto keeps other blanks, such as a no-break space."""
+BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _LONGEST_QUOTE = 80
 
 
@@ -25,15 +28,9 @@ class Line:
 
     def annotate(self, message: str, quoted: str | None = None) -> str:
         """Return *message* after file, line and text; *quoted* replaces text that may be secret."""
-        shown = self.text.strip() if quoted is None else quoted
+        shown = self.text.strip(BLANKS) if quoted is None else quoted
         shown = shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}..."
         return f"{self.file}:{self.number}: {shown!r}: {message}"
-
-
-def lines_of(file: str, text: str) -> Iterator[Line]:
-    """Yield the lines as Mosquitto reads them: only a line feed ends a line."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        yield Line(file=file, number=number, text=line.removesuffix("\r"))
 
 
 @dataclass(kw_only=True)
@@ -45,11 +42,30 @@ class Notes:
     errors: list[str] = field(default_factory=list)
     """What must be corrected before the files can be adopted."""
 
+    def clear(self) -> None:
+        """Forget all, before the files are read once more."""
+        self.remarks.clear()
+        self.errors.clear()
+
     def remark(self, line: Line, message: str, quoted: str | None = None) -> None:
         self.remarks.append(line.annotate(message, quoted))
 
     def error(self, line: Line, message: str, quoted: str | None = None) -> None:
         self.errors.append(line.annotate(message, quoted))
+
+
+def lines_of(file: str, text: str, notes: Notes) -> Iterator[Line]:
+    """Yield the lines as Mosquitto reads them: only a line feed ends a line."""
+    plain = text.removeprefix(BYTE_ORDER_MARK)
+    for number, content in enumerate(plain.split("\n"), start=1):
+        line = Line(file=file, number=number, text=content.rstrip("\r"))
+        if number == 1 and plain != text:
+            notes.remark(
+                line, "begins with a byte order mark, which Mosquitto doesn't know; removed", ""
+            )
+        if "\0" in content:
+            notes.error(line, "contains a NUL, at which Mosquitto stops reading; remove it", "")
+        yield line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +74,43 @@ class Login:
 
     line: Line
     hash: str = field(repr=False)
+    """Empty if Mosquitto refuses the login, because its password is in plain text."""
     plain: str = field(default="", repr=False)
     """The password if the file contains it in plain text; else empty."""
 
 
-def read_passwords(file: str, text: str, *, seed: str, notes: Notes) -> dict[str, Login]:
+def read_passwords(
+    file: str, text: str, notes: Notes, release_line: ReleaseLine = "2.0"
+) -> dict[str, Login]:
     """
-    Return the logins by name. *seed* is the seed of the salts for passwords in plain text.
+    Return the logins by name.
 
     Notes quote only the user name of a line.
     """
     logins: dict[str, Login] = {}
-    for line in lines_of(file, text):
+    for line in lines_of(file, text, notes):
+        marked = line.number == 1 and text.startswith(BYTE_ORDER_MARK)
         if line.text.startswith("#"):
             notes.remark(line, "a comment, or a login that is commented out; not adopted", "#")
+        elif marked and ":" in line.text:
+            notes.error(
+                line,
+                "the byte order mark at the start of the file belongs to this user's name, so "
+                "Mosquitto refuses the login; remove the mark if it is to work",
+                "",
+            )
         elif ":" in line.text:
-            _read_login(line, logins, seed, notes)
-        elif line.text.strip():
+            _read_login(line, logins, notes, release_line)
+        elif line.text.strip(BLANKS):
             notes.remark(line, "has no ':', so Mosquitto skips it; not adopted", "")
     return logins
 
 
-def _read_login(line: Line, logins: dict[str, Login], seed: str, notes: Notes) -> None:
+def _read_login(
+    line: Line, logins: dict[str, Login], notes: Notes, release_line: ReleaseLine
+) -> None:
     # As strtok(3) splits it: several colons in a row are one separator.
-    name, *others = [field.strip() for field in line.text.split(":") if field] or [""]
+    name, *others = [field.strip(BLANKS) for field in line.text.split(":") if field] or [""]
     # Text with a '$' may be a hash without a user name.
     quoted = "" if "$" in name or line.text.startswith(":") else name
     try:
@@ -100,18 +129,30 @@ def _read_login(line: Line, logins: dict[str, Login], seed: str, notes: Notes) -
         notes.error(line, "has no password; set one, or remove the line", name)
     elif "$" in others[0]:
         try:
-            logins[name] = Login(line=line, hash=check_hash(others[0]))
+            logins[name] = Login(line=line, hash=check_hash(others[0], release_line))
         except ValueError as invalid:
-            notes.error(line, f"{invalid} (or remove the line: a password is generated)", name)
+            option = f". If the broker is 2.1, use --image {IMAGE_OF_2_1}"
+            notes.error(
+                line,
+                f"{invalid} (or remove the line: a password is generated)"
+                f"{option if IMAGE_OF_2_1 in str(invalid) else ''}",
+                name,
+            )
+        else:
+            if others[0].startswith("$argon2id$"):
+                notes.remark(
+                    line,
+                    "its password is hashed with Argon2id: 2.1 doesn't start if the image was "
+                    "built without it",
+                    name,
+                )
     else:
-        salt = derive_salt(seed, name, "adopted")
-        iterations = Passwords().supplied_iterations
-        hashed = hash_password(others[0], salt, iterations)
-        logins[name] = Login(line=line, hash=hashed, plain=others[0])
+        logins[name] = Login(line=line, hash="", plain=others[0])
         notes.remark(
             line,
-            "its password was in plain text, which Mosquitto rejects since 2.0; it is hashed now, "
-            "so the login works. Everyone who could read the file knows the password: rotate it",
+            "its password is in plain text, so Mosquitto refuses this login. It gets a generated "
+            "password instead (./brokerctl credentials), because everyone who could read the file "
+            "knows this one",
             name,
         )
 
@@ -152,8 +193,8 @@ def read_acl(file: str, text: str, notes: Notes) -> AclFile:
     block: UserBlock | None = None
     above: list[Line] = []
     unused: list[Line] = []
-    for raw in lines_of(file, text):
-        line = Line(file=file, number=raw.number, text=raw.text.rstrip())
+    for raw in lines_of(file, text, notes):
+        line = Line(file=file, number=raw.number, text=raw.text.rstrip(BLANKS))
         if line.text.startswith("#"):
             above.append(line)
             continue
@@ -183,7 +224,7 @@ def read_acl(file: str, text: str, notes: Notes) -> AclFile:
 def split(text: str) -> tuple[str, str]:
     """Return the first word and the rest; only spaces separate them."""
     key, _, rest = text.strip(" ").partition(" ")
-    return key, rest.strip()
+    return key, rest.strip(BLANKS)
 
 
 def _note_tab(line: Line, notes: Notes) -> None:

@@ -12,6 +12,7 @@ from broker.credentials.env_files import SAFE_CHARACTERS, misreaders, why_misrea
 from broker.credentials.password_ages import set_password_fix
 from broker.credentials.password_hashes import check_hash
 from broker.findings import Finding, error, warning
+from broker.mosquitto.release_line import ReleaseLine, release_line
 from broker.settings.stack_settings import PROJECT, Settings
 from broker.tls.key_and_certificate import check_key_and_certificate, ends_within
 
@@ -130,12 +131,14 @@ def secret_errors(settings: Settings, secrets: Mapping[str, Any], now: datetime)
             for name in users
             if name not in values
         ]
-        violated_rules = _password_rules if kind == "supplied" else _hash_rules
         for name in users:
             if name in values:
-                findings += [
-                    error(f"{PROJECT}:{key}.{name}", rule) for rule in violated_rules(values[name])
-                ]
+                rules = (
+                    _password_rules(values[name])
+                    if kind == "supplied"
+                    else _hash_rules(values[name], release_line(settings.broker.image))
+                )
+                findings += [error(f"{PROJECT}:{key}.{name}", rule) for rule in rules]
     findings += _env_file_errors(settings, secrets)
     return findings
 
@@ -250,9 +253,9 @@ def _password_rules(text: Any) -> Iterator[str]:
         yield "must not contain control characters, nor begin or end with a space"
 
 
-def _hash_rules(text: Any) -> Iterator[str]:
+def _hash_rules(text: Any, line: ReleaseLine) -> Iterator[str]:
     """Yield the rule that a hash violates, if any."""
     try:
-        check_hash(text if isinstance(text, str) else "")
+        check_hash(text if isinstance(text, str) else "", line)
     except ValueError as invalid:
         yield str(invalid)

@@ -96,7 +96,7 @@ def explain(
         guess = get_close_matches(user, names, n=1)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
         raise NotPerformedError(f"user {user}: no such user.{hint}")
-    # A client may publish to topics that no rule can name, such as one with an empty level.
+    # A client may publish to topics that no rule can name, such as one that ends with a space.
     if not topic or set("+#") & set(topic):
         try:
             check_filter(topic)

@@ -57,6 +57,15 @@ def adopt(
             show_default=False,
         ),
     ] = "",
+    image: Annotated[
+        str,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="The image that runs now, which the new container gets, too.",
+            show_default=False,
+        ),
+    ] = "",
     data: Annotated[
         str,
         typer.Option(
@@ -94,6 +103,7 @@ def adopt(
             conf=conf,
             address=address,
             container=container,
+            image=image,
             data=data,
             log=log,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_file
 from broker.settings.stack_settings import PROJECT
-from broker.settings.validators import check_name
+from broker.settings.validators import check_image, check_name
 from cli.errors import CommandError, NotPerformedError
 from cli.pulumi import Pulumi
 from cli.stack import ROOT, Stack
@@ -56,22 +55,41 @@ class AdoptedStack:
 
     def as_text(self) -> str:
         """Return the result as lines for a person."""
-        users = self.users
-        counted = (
-            "1 user with its present password"
-            if len(users) == 1
-            else f"{len(users):,} users with their present passwords"
-        )
-        more = f" and {len(users) - USERS_SHOWN:,} more" if len(users) > USERS_SHOWN else ""
-        lines = [f"{self.file.name}: {counted}: {', '.join(users[:USERS_SHOWN])}{more}"]
+        present = [name for name in self.users if name in self.adoption.hashes]
+        generated = [name for name in self.users if name not in self.adoption.hashes]
+        lines = [
+            f"{self.file.name}: {_counted(users)} with {password}: {_names(users)}"
+            for users, password in (
+                (present, f"{'its' if len(present) == 1 else 'their'} present password"),
+                (generated, "a generated password"),
+            )
+            if users
+        ]
         if self.adoption.remarks:
             lines += ["", "Changed or assumed; read these before `./brokerctl up`:"]
             lines += [f"  {remark}" for remark in self.adoption.remarks]
         return "\n".join([*lines, "", "Then:", *(f"  {step}" for step in self.next_steps)])
 
 
+def _counted(users: list[str]) -> str:
+    return f"{len(users):,} user{'s' * (len(users) > 1)}"
+
+
+def _names(users: list[str]) -> str:
+    more = f" and {len(users) - USERS_SHOWN:,} more" if len(users) > USERS_SHOWN else ""
+    return f"{', '.join(users[:USERS_SHOWN])}{more}"
+
+
 def adopt_broker(
-    name: str, *, folder: str, conf: str, address: str, container: str, data: str, log: str
+    name: str,
+    *,
+    folder: str,
+    conf: str,
+    address: str,
+    container: str,
+    image: str,
+    data: str,
+    log: str,
 ) -> AdoptedStack:
     """
     Write the stack file *name* and its secret, and return them with what is left to do.
@@ -81,6 +99,7 @@ def adopt_broker(
 
     """
     file = stack_file(name)
+    image = _image(image)
     path = _conf(folder, conf)
     if not address:
         raise NotPerformedError(
@@ -90,11 +109,12 @@ def adopt_broker(
         address=address,
         config=str(path.parent),
         container=container or None,
+        image=image or None,
         data=data or None,
         log=log or None,
     )
     try:
-        adoption = adopt(path.name, Folder(path.parent), place, seed=secrets.token_urlsafe(32))
+        adoption = adopt(path.name, Folder(path.parent), place)
     except AdoptionError as error:
         raise CommandError(f"nothing was written. Fix this first:\n{error}") from None
     write(name, file, adoption)
@@ -120,6 +140,13 @@ def stack_file(stack: str) -> Path:
             "name, or move that file away"
         )
     return file
+
+
+def _image(image: str) -> str:
+    try:
+        return check_image(image) if image else ""
+    except ValueError as error:
+        raise NotPerformedError(f"--image {image}: {error}") from None
 
 
 def _conf(folder: str, conf: str) -> Path:
@@ -151,13 +178,18 @@ def _not_readable(path: Path) -> CommandError:
 
 
 class Folder(Mapping[str, str]):
-    """The texts of the files in a folder and one level below, by path; read on access."""
+    """
+    The texts of the files in a folder and below, by path; read on access.
+
+    Only two levels below are listed, but all can be read. Text that is not UTF-8 is kept: Mosquitto
+    accepts it in comments.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __iter__(self) -> Iterator[str]:
-        paths = (*self._path.glob("*"), *self._path.glob("*/*"))
+        paths = (path for level in ("*", "*/*", "*/*/*") for path in self._path.glob(level))
         return (str(path.relative_to(self._path)) for path in sorted(paths) if path.is_file())
 
     def __len__(self) -> int:
@@ -168,14 +200,11 @@ class Folder(Mapping[str, str]):
         if not _is_file(file):
             raise KeyError(name)
         try:
-            return file.read_bytes().decode()
+            return file.read_bytes().decode(errors="surrogateescape")
         except PermissionError:
             raise _not_readable(file) from None
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise CommandError(f"{file}:{line}: is not UTF-8; convert it first") from None
 
 
 def write(name: str, file: Path, adoption: Adoption) -> None:

@@ -18,16 +18,23 @@ class LoginRefused(Exception):
 class Connection:
     """A connected client."""
 
-    def __init__(self, port: int, user: str, password: str, client_id: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(
+        self, to: int | socket.socket, user: str | None, password: str, client_id: str
+    ) -> None:
+        """Log in over a socket, or on a port of this machine; anonymously without a *user*."""
+        if isinstance(to, int):
+            self._socket = socket.create_connection(("127.0.0.1", to), timeout=PATIENCE)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self._socket = to
         self._buffer = b""
-        clean_with_login = b"\xc2"
+        clean = b"\x02" if user is None else b"\xc2"
         keep_alive, no_properties = b"\0\x3c", b"\0"
+        login = () if user is None else (user, password)
         self._send(
             0x10,
-            b"\0\x04MQTT\x05" + clean_with_login + keep_alive + no_properties,
-            *(_string(text) for text in (client_id, user, password)),
+            b"\0\x04MQTT\x05" + clean + keep_alive + no_properties,
+            *(_string(text) for text in (client_id, *login)),
         )
         kind, body = self._receive()
         if kind != CONNACK or body[1] != 0:
@@ -53,6 +60,8 @@ class Connection:
         codes: dict[int, int] = {}
         while len(codes) < len(packets):
             kind, body = self._receive()
+            if kind == PUBLISH:  # 2.1 answers to $CONTROL
+                continue
             assert kind == PUBACK, f"packet type {kind} instead of a PUBACK"
             codes[struct.unpack_from("!H", body)[0]] = body[2] if len(body) > 2 else 0
         return [codes[number] for number in range(1, len(packets) + 1)]

@@ -11,7 +11,7 @@ from broker.access.rules import Principal, Rule
 
 ROOT = "root"
 """A user with write access to all topics; it publishes what the others receive."""
-ROOTS = ("#", "$SYS/#", "$foo/#", "$SYSTEM/#", "$SYS-x/#", "$other/#")
+ROOTS = ("#", "$SYS/#", "$foo/#", "$SYSTEM/#", "$SYS-x/#", "$other/#", "$CONTROL/#")
 
 # Names that are also levels, so that `topic` rules and patterns match the same topics. A stack file
 # can't declare the last ones, but a password file can have them.
@@ -135,6 +135,8 @@ def _filter(random: Random, *, pattern: bool = False) -> str:
     if random.random() < 0.2:
         levels[0] = random.choice(SYSTEM)
     levels = ["+" if random.random() < 0.25 else level for level in levels]
+    if random.random() < 0.1:
+        levels.insert(random.randrange(len(levels) + 1), "")
     if pattern:
         for _ in range(random.choice((0, 1, 1, 2))):
             levels[random.randrange(len(levels))] = random.choice(("%u", "%u", "%c"))

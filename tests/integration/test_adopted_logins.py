@@ -47,7 +47,7 @@ def running(start, passwd):
     assert "newer:$7$" in passwd
     texts = {"mosquitto.conf": CONF, "passwd": passwd, "acl": ACL}
     place = Place(address="127.0.0.1", config="/opt/by-hand/config")
-    adoption = adopt("mosquitto.conf", texts, place, seed="of this test")
+    adoption = adopt("mosquitto.conf", texts, place)
     running = start()
     raw = running.settings.model_dump(mode="json", by_alias=True)
     running.settings = Settings.parse(

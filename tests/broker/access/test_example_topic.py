@@ -12,19 +12,26 @@ from broker.access.rules import Principal, Rule
 from broker.access.topic_filters import matches
 
 ACTIONS = {"read": "receive", "write": "publish"}
-LEVELS = ["a", "b", "alice", "$SYS", "anything"]
+LEVELS = ["a", "", "alice", "$SYS", "$CONTROL", "anything"]
 FIRST = [*LEVELS, "$anything"]
-# Every topic that rules of up to three of these levels can distinguish, and longer ones.
-TOPICS = ["/".join(levels) for length in range(4) for levels in product(FIRST, *[LEVELS] * length)]
+# Every topic that rules of up to two of these levels can distinguish, and longer ones.
+TOPICS = [
+    topic
+    for length in range(3)
+    for levels in product(FIRST, *[LEVELS] * length)
+    if (topic := "/".join(levels))
+]
 # The only topics of $SYS for which a rule can grant write access.
 TOPICS += [f"$SYS/broker/connection/{name}/state" for name in LEVELS]
-FILTERS = st.lists(st.sampled_from(["a", "b", "+", "$SYS"]), min_size=1, max_size=2).flatmap(
-    lambda levels: st.sampled_from(["/".join(levels), "/".join([*levels, "#"]), "#"])
+FILTERS = (
+    st.lists(st.sampled_from(["a", "", "+", "$SYS", "$CONTROL"]), min_size=1, max_size=2)
+    .flatmap(lambda levels: st.sampled_from(["/".join(levels), "/".join([*levels, "#"]), "#"]))
+    .filter(bool)
 )
 ACCESS = st.sampled_from(["read", "write", "readwrite", "deny"])
 TOPIC_RULES = st.builds(Rule, kind=st.just("topic"), access=ACCESS, filter=FILTERS)
 PATTERN_RULES = st.builds(
-    Rule, kind=st.just("pattern"), access=ACCESS, filter=st.sampled_from(["%u/#", "a/%u", "+/b"])
+    Rule, kind=st.just("pattern"), access=ACCESS, filter=st.sampled_from(["%u/#", "a/%u", "+/"])
 )
 PRINCIPALS = st.builds(
     Principal,

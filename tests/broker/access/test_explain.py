@@ -3,7 +3,9 @@
 import pytest
 from declared import SMALLEST
 
+from broker.access.evaluate import evaluate
 from broker.access.explain import explain, who_can
+from broker.access.rules import Principal, Rule
 from broker.settings.stack_settings import Settings
 from cli.stack import Stack
 
@@ -84,3 +86,20 @@ def test_explain_and_who_can_agree_about_client_ids(by_client_id):
     assert "may receive" in explain(by_client_id, "healthcheck", "room/client/secret")[1]
     assert "healthcheck" in who_can(by_client_id, "read", "room/client/secret")
     assert who_can(by_client_id, "write", "room/a/other") == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "topic", "allowed"),
+    [
+        ("receive", "$CONTROL/dynamic-security/v1", False),
+        ("receive", "$CONTROL", True),
+        ("receive", "$CONTROLS/x", True),
+        ("publish", "$CONTROL/dynamic-security/v1", True),
+    ],
+)
+def test_messages_to_plugins_reach_no_client(action, topic, allowed):
+    rules = [Rule(kind="topic", access="readwrite", filter=f"{topic.partition('/')[0]}/#")]
+
+    decision = evaluate(Principal(name="a", topics=tuple(rules)), action, topic)
+
+    assert decision.allowed is allowed

@@ -3,7 +3,7 @@
 import pytest
 from declared import settings_of, smallest
 
-from broker.access.guardrails import guardrail_findings
+from broker.access.guardrails import ALWAYS_WARNINGS, guardrail_findings
 from broker.settings.stack_settings import Settings, SettingsError
 
 TREE = {"commands": "paragon/+/commands/#", "sensors": "paragon/+/sensors/#"}
@@ -59,6 +59,11 @@ CASES = {
         {"users": {"a": {"readwrite": ["x"], "uses": ["read"]}}},
         {"users": {"a": {"readwrite": ["x"], "uses": ["read", "write"]}}},
     ),
+    "emptyLevel": (
+        "users.a.read[0]",
+        {"users": {"a": {"read": ["/x"]}}},
+        {"users": {"a": {"read": ["x"]}}},
+    ),
     "openListener": (
         "broker.listeners.mqtt",
         listening(),
@@ -74,7 +79,8 @@ def test_finding_has_path_guardrail_and_fix(name):
 
     (finding,) = findings(**with_finding)
 
-    assert (finding.path, finding.severity) == (f"sentient-mqtt:{path}", "error")
+    severity = "warning" if name in ALWAYS_WARNINGS else "error"
+    assert (finding.path, finding.severity) == (f"sentient-mqtt:{path}", severity)
     assert finding.message.endswith(f"(guardrail {name})")
     assert finding.fix.endswith(".")
 
@@ -102,6 +108,15 @@ def test_level_can_be_configured(name, level):
     levels = [finding.severity for finding in findings(**with_finding, guardrails=guardrails)]
 
     assert levels == ([] if level == "off" else [level])
+
+
+@pytest.mark.parametrize("filter_", ["/a", "a/", "a//b", "/", "/a/#"])
+def test_empty_level_is_reported_once_per_rule(filter_):
+    (finding,) = findings(
+        users={"a": {"read": [filter_]}}, guardrails={"oneAdmin": {"level": "off", "reason": "x"}}
+    )
+
+    assert finding.message.startswith(f"{filter_!r} has an empty level")
 
 
 @pytest.mark.parametrize(

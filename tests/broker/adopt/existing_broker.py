@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -20,10 +21,19 @@ PLACE = Place(
     data="/opt/sentient/volumes/mosquitto-data-shared",
     log="/opt/sentient/volumes/mosquitto-logs-shared",
 )
+ON_2_1 = replace(PLACE, image="eclipse-mosquitto:2.1.2")
 
 
 def pbkdf2(password):
     return hash_password(password, bytes(12), 101)
+
+
+def with_salt(salt, kind="7"):
+    """A hash of 2.1, whose salt has 64 bytes, or one that no release line accepts."""
+    words = {"7": ["7", "1000"], "6": ["6"]}[kind]
+    return "$" + "$".join(
+        [*words, *(base64.b64encode(part).decode() for part in (salt, bytes(64)))]
+    )
 
 
 def sha512(salt=bytes(12), digest=bytes(64)):
@@ -45,7 +55,8 @@ def read(conf=CONF, passwd=f"bob:{HASH}\n", acl="user bob\ntopic read a\n", plac
     """Adopt; *others* are files by name, with ``__`` for a slash and ``_`` for a dot."""
     texts = {"mosquitto.conf": conf, "mosquitto_passwd": passwd, "mosquitto.acl": acl}
     texts |= {name.replace("__", "/").replace("_", "."): text for name, text in others.items()}
-    adoption = adopt("mosquitto.conf", texts, place, seed="seed")
+    texts = {name: text for name, text in texts.items() if text is not None}
+    adoption = adopt("mosquitto.conf", texts, place)
     settings = Settings.parse(adoption.settings)
     assert secret_errors(settings, {"hashes": adoption.hashes}, datetime.now(UTC)) == []
     return adoption

@@ -53,11 +53,9 @@ class TestListeners:
         assert [remark.split(": ")[1] for remark in messages] == ["port 1883", "port 1885"]
 
     def test_ipv6_listener_allows_private_ipv6_networks(self):
-        (listener,) = (
-            read(conf="listener 1883 ::\npassword_file mosquitto_passwd\nacl_file mosquitto.acl\n")
-            .settings["broker"]["listeners"]
-            .values()
-        )
+        files = "password_file mosquitto_passwd\nacl_file mosquitto.acl\n"
+        settings = read(conf=f"listener 1883 fd00::3\n{files}").settings
+        (listener,) = settings["broker"]["listeners"].values()
 
         assert listener["allowFrom"] == [*PRIVATE_NETWORKS, "fc00::/7"]
 
@@ -93,7 +91,9 @@ class TestListeners:
         assert most == 50
         assert any("applied to the one of port 1883" in remark for remark in messages)
 
-    @pytest.mark.parametrize("line", ["protocol mqtt", "max_connections -1", "max_qos 2"])
+    @pytest.mark.parametrize(
+        "line", ["protocol mqtt", "max_connections -1", "max_connections -5", "max_qos 2"]
+    )
     def test_redundant_line_above_the_listeners_opens_no_port(self, line):
         found, _, _ = self.listeners(f"{line}\nlistener 1884\n")
 
@@ -113,6 +113,7 @@ class TestListeners:
             ("listener 8883\npsk_hint x\n", "is encrypted"),
             ("listener 0 /run/mqtt.sock\n", "is a Unix domain socket"),
             ("listener 8080\nprotocol http_api\n", "has the protocol 'http_api'"),
+            ("listener 1884\nenable_proxy_protocol 2\n", "expects the PROXY protocol"),
         ],
     )
     def test_unsupported_listener_is_not_adopted(self, lines, why):
@@ -125,6 +126,6 @@ class TestListeners:
         )
 
     def test_plain_mqtt_listener_is_required(self):
-        messages = errors(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
+        (message,) = errors(conf=CONF.replace("listener 1883", "listener 8883\ncertfile /c"))
 
-        assert "no listener has plain MQTT" in messages[0]
+        assert "no listener has plain MQTT" in message

@@ -107,7 +107,6 @@ class TestConf:
             "site.conf",
             {"site.conf": conf, "passwd": f"bob:{HASH}\n", "acl": "user bob\ntopic a\n"},
             place,
-            seed="",
         )
 
         found = adoption.settings["broker"]
@@ -149,12 +148,9 @@ class TestConf:
         ("line", "expected"),
         [
             ("allow_anonymous true", "clients without a login will be refused"),
-            ("per_listener_settings true", "every listener has the same users and rules"),
-            ("plugin /usr/lib/mosquitto_dynamic_security.so", "not supported"),
             ("log_dest syslog", "not supported"),
-            ("mount_point site/", "lose their prefix"),
-            ("bind_interface eth0", "bindAddress"),
-            ("message_size_limit 100", "not supported"),
+            ("message_size_limit 100", "larger messages"),
+            ("retain_available false", "users may publish retained messages"),
         ],
     )
     def test_unsupported_directive_is_a_remark(self, line, expected):
@@ -197,12 +193,17 @@ class TestConf:
         assert "hunter2" not in far + near
 
     @pytest.mark.parametrize(
-        "line", ["plugin_opt_pg_password hunter2", "auth_opt_x hunter2", "plugin_opt_y"]
+        ("line", "why"),
+        [
+            ("plugin_opt_pg_password hunter2", "must follow a plugin's line"),
+            ("auth_opt_x hunter2", "must follow a plugin's line"),
+            ("plugin_opt_y", "has no value"),
+        ],
     )
-    def test_plugin_option_value_is_not_quoted(self, line):
-        (message,) = remarks(conf=f"{CONF}{line}\n")
+    def test_plugin_option_value_is_not_quoted(self, line, why):
+        (message,) = errors(conf=f"{CONF}{line}\n")
 
-        assert message == f"mosquitto.conf:7: {line.split()[0]!r}: not supported"
+        assert message.startswith(f"mosquitto.conf:7: {line.split()[0]!r}: {why}")
 
     @pytest.mark.parametrize(
         ("line", "quoted", "why"),
@@ -220,6 +221,13 @@ class TestConf:
             ("autosave_on_changes yes", None, "must be true or false"),
             ("log_dest file", None, "names no file"),
             ("max_queued_messages", None, "has no value"),
+            ("max_queued_messages 010", None, "must be an integer"),
+            ("allow_anonymous = false", None, "must be true or false: Mosquitto doesn't start"),
+            ("retain_available yes", None, "must be true or false: Mosquitto doesn't start"),
+            ("protocol ws", None, "is no protocol"),
+            ("socket_domain any", None, "must be ipv4 or ipv6"),
+            ("listener 0", None, "needs the path of a socket"),
+            ("plugin_use x", None, "names no plugin_load above it"),
             ("listener 70000", None, "must be an integer from 0 to 65,535"),
             ("listener 1884 broker.example.org", None, "is a name; write its IP address"),
             ("listener 1883 127.0.0.1", None, "a second listener on this port"),
@@ -263,21 +271,19 @@ class TestIncludes:
     def test_included_files_are_read_in_the_order_of_mosquitto(self):
         adoption = read(
             conf=self.CONF,
-            conf_d__B_conf="max_queued_messages 2\nmount_point x\n",
+            conf_d__B_conf="max_queued_messages 2\nmax_qos 1\n",
             conf_d__a_conf="max_queued_messages 1\n",
             conf_d__c_txt="max_queued_messages 3\n",
             other__d_conf="max_queued_messages 4\n",
         )
 
         assert adoption.settings["broker"]["limits"] == {"maxQueuedMessages": 2}
-        assert any(
-            remark.startswith("conf.d/B.conf:2: 'mount_point x'") for remark in adoption.remarks
-        )
+        assert any(remark.startswith("conf.d/B.conf:2: 'max_qos 1'") for remark in adoption.remarks)
 
     def test_included_file_begins_without_a_listener(self):
         found = read(
-            conf=f"{self.CONF}bind_interface lo\nprotocol websockets\nlistener 1885\n",
-            conf_d__a_conf="listener 1884\nmax_connections 7\n",
+            conf=f"{self.CONF}protocol websockets\nlistener 1885\n",
+            conf_d__a_conf="max_qos 1\nlistener 1884\nmax_connections 7\n",
         ).settings["broker"]["listeners"]
 
         assert unguarded(found) == {
@@ -297,8 +303,8 @@ class TestIncludes:
 
         assert message.startswith("conf.d/a.conf:2: 'lisener': ")
 
-    def test_empty_and_nested_include_dirs_are_remarked(self):
-        (message,) = remarks(conf=self.CONF)
+    def test_folder_without_conf_and_nested_include_dir_are_remarked(self):
+        (message,) = remarks(conf=self.CONF, conf_d__README="no *.conf here")
         assert message.startswith(
             "mosquitto.conf:7: 'include_dir /mosquitto/config/conf.d': the folder 'conf.d'"
         )
@@ -306,3 +312,20 @@ class TestIncludes:
         assert message.startswith(
             "conf.d/a.conf:1: 'include_dir /x': Mosquitto ignores include_dir"
         )
+
+    def test_missing_include_dir_is_an_error(self):
+        (message,) = errors(conf=self.CONF)
+
+        assert message.startswith(
+            "mosquitto.conf:7: 'include_dir /mosquitto/config/conf.d': the folder 'conf.d' is not "
+            "beside this file, or is empty"
+        )
+
+    def test_longest_end_of_the_path_is_the_folder(self):
+        found = read(
+            conf=f"{CONF}include_dir /mosquitto/config/site/conf.d\n",
+            conf_d__a_conf="max_queued_messages 1\n",
+            site__conf_d__a_conf="max_queued_messages 2\n",
+        ).settings["broker"]
+
+        assert found["limits"] == {"maxQueuedMessages": 2}

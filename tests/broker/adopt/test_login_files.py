@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 
 import pytest
 from existing_broker import (
     CONF,
     HASH,
+    ON_2_1,
     errors,
     pbkdf2,
     read,
     remarks,
     sha512,
+    with_salt,
 )
 
 from broker.adopt.adoption import render_stack_file
@@ -41,14 +42,18 @@ class TestPasswords:
             "mosquitto_passwd:3: '': has no ':', so Mosquitto skips it; not adopted",
         ]
 
-    def test_plain_text_password_is_hashed_with_a_remark(self):
-        adoption = read(passwd="bob:hunter2\n")
+    def test_user_with_a_plain_text_password_gets_a_generated_one(self):
+        """2.0 removes such a login, and 2.1 doesn't start: adopted, it must not begin to work."""
+        adoption = read(passwd=f"bob:hunter2\nann:{HASH}\n")
 
-        assert adoption.hashes["bob"].startswith("$7$210000$")
-        assert adoption.hashes == read(passwd="bob: hunter2 \r\n").hashes
-        (message,) = [remark for remark in adoption.remarks if "mosquitto_passwd" in remark]
-        assert message.startswith("mosquitto_passwd:1: 'bob': its password was in plain text")
-        assert "rotate it" in message
+        assert adoption.hashes == {"ann": HASH}
+        assert adoption.settings["users"] == {
+            "bob": {"read": ["a"]},
+            "ann": {"password": "adopted"},
+        }
+        (message,) = [remark for remark in adoption.remarks if "mosquitto_passwd:1" in remark]
+        assert message.startswith("mosquitto_passwd:1: 'bob': its password is in plain text")
+        assert "gets a generated password" in message
 
     def test_user_without_rules_is_adopted_with_a_remark(self):
         adoption = read(passwd=f"bob:{HASH}\nann:{HASH}\n")
@@ -66,7 +71,7 @@ class TestPasswords:
             ([f"bob:{HASH[:-3]}"], "1: 'bob'", "is it incomplete?"),
             ([f"bob:{HASH}:x"], "1: 'bob'", "after a second ':'"),
             (["bob:$6$abc"], "1: 'bob'", "is not a hash that 2.0 and 2.1 both accept"),
-            (["bob:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"], "1: 'bob'", "is not a hash"),
+            (["bob:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"], "1: 'bob'", "use --image"),
             ([f"bob:{sha512(salt=bytes(8))}"], "1: 'bob'", "salt must have 12 bytes"),
             ([f"b b:{HASH}"], "1: 'b b'", "in the ACL file and in the clients"),
             ([f":{HASH}"], "1: ''", "a user name is 1 to 64"),
@@ -80,12 +85,50 @@ class TestPasswords:
         assert why in messages[0]
         assert "$7$" not in "".join(messages).replace("$7$... (PBKDF2) or $6$...", "")
 
-    def test_salt_that_only_2_1_reads_is_an_error(self):
-        long = HASH.split("$")
-        long[3] = base64.b64encode(bytes(64)).decode()
-
-        (message,) = errors(passwd=f"bob:{'$'.join(long)}\n")
+    @pytest.mark.parametrize("hash_", [with_salt(bytes(64)), with_salt(bytes(64), "6")])
+    def test_salt_that_only_2_1_reads_needs_its_image(self, hash_):
+        (message,) = errors(passwd=f"bob:{hash_}\n")
         assert message.startswith("mosquitto_passwd:1: 'bob': its salt must have 12 bytes")
+        assert message.endswith("If the broker is 2.1, use --image eclipse-mosquitto:2.1.2")
+
+        adoption = read(passwd=f"bob:{hash_}\n", place=ON_2_1)
+        assert adoption.hashes == {"bob": hash_}
+        assert adoption.settings["broker"]["image"] == ON_2_1.image
+
+    def test_argon2id_is_adopted_for_2_1_with_a_remark_and_no_comment(self):
+        argon2 = "$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
+        adoption = read(
+            passwd=f"bob:{argon2}\n", acl="# bob\nuser bob\ntopic read a\n", place=ON_2_1
+        )
+
+        assert adoption.hashes == {"bob": argon2}
+        assert "description" not in adoption.settings["users"]["bob"]
+        assert any("the image was built without it" in remark for remark in adoption.remarks)
+        assert any("may contain a password" in remark for remark in adoption.remarks)
+
+    @pytest.mark.parametrize("blank", ["\N{NO-BREAK SPACE}", "\x1f", "\x85", "\u2003"])
+    def test_blank_that_c_does_not_know_stays_in_the_name(self, blank):
+        (message,) = errors(passwd=f"bob{blank}:{HASH}\n")
+
+        assert "a user name is 1 to 64" in message
+
+    def test_byte_order_mark_before_a_comment_is_removed(self):
+        adoption = read(passwd=f"\ufeff# by hand: bob\nbob:{HASH}\n")
+
+        assert adoption.hashes == {"bob": HASH}
+        assert any(
+            remark.startswith("mosquitto_passwd:1: '': begins with a byte order mark")
+            for remark in adoption.remarks
+        )
+
+    def test_byte_order_mark_before_a_login_is_an_error(self):
+        (message,) = errors(passwd=f"\ufeffbob:{HASH}\n")
+
+        assert message.startswith("mosquitto_passwd:1: '': the byte order mark")
+
+    def test_nul_is_an_error(self):
+        assert "contains a NUL" in errors(passwd=f"bob:{HASH}\0\n")[0]
+        assert "contains a NUL" in errors(acl="user bob\ntopic deny a\0b\n")[0]
 
     def test_errors_of_all_files_are_reported_together(self):
         messages = errors(passwd="a:\nb:\n", acl="topics x\n", conf=f"{CONF}prot x\n")
@@ -196,21 +239,56 @@ class TestRules:
         assert message.startswith(f"mosquitto.acl:3: {shown!r}: ")
         assert "Mosquitto rejects this line" in message
 
-    @pytest.mark.parametrize("filter_", ["/a/b", "a//b", "a/", "devices/%u/x"])
+    @pytest.mark.parametrize("filter_", ["devices/%u/x", "a/\x7f", "/" * 201])
     def test_unsupported_grant_is_a_remark(self, filter_):
         acl = f"user bob\ntopic read a\ntopic read {filter_}\n"
 
         (message,) = remarks(acl=acl)
-        assert message.startswith(f"mosquitto.acl:3: 'topic read {filter_}': ")
+        assert message.startswith("mosquitto.acl:3: 'topic read ")
         assert "Not adopted: bob may no longer do this" in message
         assert read(acl=acl).settings["users"]["bob"]["read"] == ["a"]
 
-    @pytest.mark.parametrize("rule", ["topic deny /a", "pattern deny x%u/y"])
+    @pytest.mark.parametrize("rule", ["topic deny a\x7f", "pattern deny x%u/y"])
     def test_unsupported_denial_is_an_error(self, rule):
         (message,) = errors(acl=f"user bob\ntopic #\n{rule}\n")
 
         assert message.startswith(f"mosquitto.acl:3: {rule!r}: ")
         assert "Without this rule the topic would be allowed" in message
+
+    @pytest.mark.parametrize("filter_", ["/a/#", "a//b", "a/", "/"])
+    def test_empty_levels_are_adopted(self, filter_):
+        acl = f"user bob\ntopic read {filter_}\ntopic deny {filter_}\n"
+
+        assert read(acl=acl).settings["users"]["bob"] == {
+            "read": [filter_],
+            "deny": [filter_],
+            "password": "adopted",
+        }
+        assert remarks(acl=acl) == []
+
+    @pytest.mark.parametrize("blank", ["\N{NO-BREAK SPACE}", "\u2003"])
+    def test_blank_that_c_does_not_know_stays_in_the_filter(self, blank):
+        """Measured on 2.0.21: the broker denies pump/on."""
+        acl = f"user bob\ntopic read a\ntopic write pump/on{blank}\n"
+
+        (message,) = remarks(acl=acl)
+        assert "Not adopted: bob may no longer do this" in message
+        assert "write" not in read(acl=acl).settings["users"]["bob"]
+        assert "Without this rule" in errors(acl=acl.replace("write", "deny"))[0]
+
+    @pytest.mark.parametrize("blank", ["\t", "\v", "\f", "\r", " "])
+    def test_blank_that_c_knows_is_removed_from_the_end(self, blank):
+        acl = f"user bob{blank}\ntopic write pump/on{blank}\n"
+
+        assert read(acl=acl).settings["users"]["bob"]["write"] == ["pump/on"]
+
+    def test_text_that_is_not_utf_8_is_kept_out_of_rules(self):
+        acl = "# caf\udce9\nuser bob\ntopic read a\ntopic read caf\udce9\n"
+
+        adoption = read(acl=acl)
+        assert adoption.settings["users"]["bob"] == {"read": ["a"], "password": "adopted"}
+        assert any("mosquitto.acl:4" in remark for remark in adoption.remarks)
+        assert all(remark.isascii() for remark in adoption.remarks)
 
     def test_users_keep_all_rights_without_an_acl_file(self):
         adoption = read(conf=CONF.replace("acl_file", "#"))
@@ -220,7 +298,8 @@ class TestRules:
             "read": ["$SYS/#"],
             "password": "adopted",
         }
-        assert any("has no acl_file" in remark for remark in adoption.remarks)
+        (message,) = [remark for remark in adoption.remarks if "has no acl_file" in remark]
+        assert "$aws/..., $SYS/broker/connection/+/state" in message
 
     @pytest.mark.parametrize(
         ("above", "description"),
@@ -268,6 +347,16 @@ class TestRules:
         }
 
         assert "description" not in read(**texts).settings["users"]["bob"]
+
+    def test_comments_cost_a_limited_number_of_hashes(self):
+        """Each word costs a hash: a hash of a billion iterations would cost an hour."""
+        slow = HASH.replace("$101$", "$999999999$")
+        acl = "# the door of the hall\nuser bob\ntopic read a\n"
+
+        assert read(acl=acl).settings["users"]["bob"]["description"] == "the door of the hall"
+        assert "description" not in read(acl=acl, passwd=f"bob:{slow}\n").settings["users"]["bob"]
+        (message,) = remarks(acl=acl, passwd=f"bob:{slow}\n")
+        assert "takes too long to find out" in message
 
     def test_unused_comments_are_remarked_with_their_lines(self):
         acl = "# a\n\n# Bob\nuser bob\n# c\ntopic read a\n# d\n"

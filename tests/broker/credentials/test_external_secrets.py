@@ -84,6 +84,22 @@ def test_missing_or_invalid_secret_is_named_by_its_path_and_not_quoted(
         assert value not in text
 
 
+@pytest.mark.parametrize(
+    ("image", "accepted"), [("eclipse-mosquitto:2.0.22", False), ("eclipse-mosquitto:2.1.2", True)]
+)
+def test_hash_of_2_1_needs_an_image_of_2_1(image, accepted):
+    raw = smallest()
+    raw["users"]["sensor"]["password"] = "adopted"
+    raw["broker"]["image"] = image
+    long = "$7$1000$" + "A" * 86 + "==$" + "A" * 86 + "=="
+
+    findings = secret_errors(Settings.parse(raw), {"hashes": {"sensor": long}}, NOW)
+
+    assert [finding.path for finding in findings] == ["sentient-mqtt:hashes.sensor"] * (
+        not accepted
+    )
+
+
 def test_env_file_of_a_user_with_an_adopted_password_is_an_error():
     raw = smallest(envFiles=[{"path": "/etc/one.env", "user": "sensor"}])
     raw["users"]["sensor"]["password"] = "adopted"

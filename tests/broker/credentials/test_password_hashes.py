@@ -15,6 +15,7 @@ from broker.credentials.password_hashes import (
     hash_password,
     render_passwd,
 )
+from broker.mosquitto.release_line import release_line
 
 SEED = "seed-of-the-salts"
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}", fullmatch=True)
@@ -123,6 +124,43 @@ def test_hash_that_mosquitto_accepts_is_accepted():
 
     assert check_hash(pbkdf2) == pbkdf2
     assert check_hash(sha512) == sha512
+
+
+ARGON2 = "$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
+LONG_SALTS = (
+    "$7$1000$" + "A" * 86 + "==$" + "A" * 86 + "==",
+    "$6$" + "A" * 86 + "==$" + "A" * 86 + "==",
+)
+
+
+@pytest.mark.parametrize("text", [ARGON2, *LONG_SALTS])
+def test_hash_of_2_1_is_accepted_for_2_1_only(text):
+    assert check_hash(text, "2.1") == text
+    with pytest.raises(ValueError, match=r"set an image of 2\.1 \(eclipse-mosquitto:2\.1\.2\)"):
+        check_hash(text, "2.0")
+
+
+@pytest.mark.parametrize("text", ["$7$101$" + "A" * 24 + "$" + "A" * 86 + "==", "$argon2id$x"])
+def test_hash_that_2_1_rejects_is_an_error_for_2_1(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        check_hash(text, "2.1")
+
+
+@pytest.mark.parametrize(
+    ("image", "line"),
+    [
+        ("eclipse-mosquitto:2.0.22", "2.0"),
+        ("eclipse-mosquitto:2.1", "2.1"),
+        ("localhost/mosquitto-from-debian:2.1.2-forky", "2.1"),
+        ("localhost:5000/mosquitto:2.10.1@sha256:" + "0" * 64, "2.1"),
+        ("eclipse-mosquitto:3", "2.1"),
+        ("eclipse-mosquitto:2", "2.0"),
+        ("mosquitto:our-2.1", "2.0"),
+        ("mosquitto@sha256:" + "0" * 64, "2.0"),
+    ],
+)
+def test_release_line_is_that_of_the_tag(image, line):
+    assert release_line(image) == line
 
 
 @pytest.mark.parametrize(

@@ -102,17 +102,46 @@ def test_the_folder_may_be_a_relative_path(adopt, site, monkeypatch):
     assert Stack.read("test").settings.broker.folders.config == str(site)
 
 
-def test_a_password_in_plain_text_has_another_salt_each_time(desk, adopt, site, capsys):
-    (site / "mosquitto_passwd").write_text("sensor:hunter2\n")
-    hashes = []
-    for _ in range(2):
-        adopt()
-        hashes.append(json.loads(desk.stdin.read_text())["sensor"])
-        desk.file.unlink()
+def test_user_with_a_password_in_plain_text_gets_a_generated_one(desk, adopt, site, capsys):
+    (site / "mosquitto_passwd").write_text(f"sensor:hunter2\nann:{HASH}\nbob:{HASH}\n")
 
-    assert len({*hashes}) == 2
-    assert all(text.startswith("$7$210000$") for text in hashes)
-    assert "hunter2" not in "".join(capsys.readouterr())
+    adopt()
+
+    assert json.loads(desk.stdin.read_text()) == {"ann": HASH, "bob": HASH}
+    assert Stack.read("test").settings.users["sensor"].password == "generated"
+    out = "".join(capsys.readouterr())
+    assert "Pulumi.test.yaml: 2 users with their present password: ann, bob\n" in out
+    assert "Pulumi.test.yaml: 1 user with a generated password: sensor\n" in out
+    assert "hunter2" not in out
+
+
+def test_the_image_is_adopted(adopt):
+    adopt("--image", "eclipse-mosquitto:2.1.2")
+
+    assert Stack.read("test").settings.broker.image == "eclipse-mosquitto:2.1.2"
+
+
+def test_latin_1_in_a_comment_is_accepted(adopt, site, capsys):
+    (site / "mosquitto.acl").write_bytes(b"# caf\xe9\nuser sensor\ntopic write paragon/#\n")
+
+    adopt()
+
+    assert Stack.read("test").settings.users["sensor"].write == ("paragon/#",)
+    assert "comments are not adopted" in capsys.readouterr().out
+
+
+def test_path_of_a_file_below_the_folder_is_followed(adopt, site, capsys):
+    deep = site / "acl" / "of" / "this"
+    deep.mkdir(parents=True)
+    (deep / "mosquitto.acl").write_text("user sensor\ntopic read new\n")
+    conf = CONF.replace("config/mosquitto.acl", "config/acl/of/this/mosquitto.acl")
+    (site / "mosquitto.conf").write_text(conf)
+
+    adopt()
+
+    assert Stack.read("test").settings.users["sensor"].read == ("new",)
+    out = capsys.readouterr().out
+    assert "read from 'acl/of/this/mosquitto.acl', not from 'mosquitto.acl'" in out
 
 
 class TestNothingIsWritten:
@@ -140,6 +169,7 @@ class TestNothingIsWritten:
             (("--conf", "x"), "y", "give --from FOLDER"),
             ((), "/nowhere/at/all", "mosquitto.conf: there is no such file"),
             (("--stack", "a/b"), "/x", "--stack a/b: a name is"),
+            (("--image", "mosquitto:latest"), "/x", "--image mosquitto:latest: 'latest' changes"),
         ],
     )
     def test_if_an_option_is_wrong(self, adopt, words, folder, why):
@@ -154,10 +184,10 @@ class TestNothingIsWritten:
         with pytest.raises(CommandError, match=r"sentient-mqtt:broker.address: 'mqtt://x': "):
             adopt("--address", "mqtt://x")
 
-    def test_if_a_file_is_not_text(self, adopt, site):
-        (site / "mosquitto.acl").write_bytes(b"user sensor\ntopic \xff\n")
+    def test_if_a_path_is_not_text(self, adopt, site):
+        (site / "mosquitto.conf").write_bytes(CONF.encode() + b"pid_file /run/caf\xe9\n")
 
-        with pytest.raises(CommandError, match=r"mosquitto.acl:2: is not UTF-8"):
+        with pytest.raises(CommandError, match=r"mosquitto.conf:7: 'pid_file': is not UTF-8"):
             adopt()
 
     def test_if_a_file_may_not_be_read(self, adopt, monkeypatch):
