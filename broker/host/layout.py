@@ -144,12 +144,20 @@ NAMES_IN_BACKUPS = (
 """The only files that a folder may contain before it is used for archives."""
 
 
+def file_names_in_config(broker: Broker) -> tuple[str, ...]:
+    """Return the names of the files and folders of this program in the configuration folder."""
+    files = broker.files
+    return (
+        *(files.conf, files.passwords, files.acl, LOGINS_FILE),
+        *(HEALTH_DIR, CANARY_DIR, TLS_DIR),
+    )
+
+
 def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
     """Return the names of a broker's files, as shell patterns, by configuration folder."""
-    files, folder = broker.files, broker.folders.config
-    names = (files.conf, files.passwords, files.acl, LOGINS_FILE, HEALTH_DIR, CANARY_DIR, TLS_DIR)
+    folder = broker.folders.config
     return {
-        folder: (*names, ".candidate", "*.sentient-mqtt-*"),
+        folder: (*file_names_in_config(broker), ".candidate", "*.sentient-mqtt-*"),
         f"{folder}/{HEALTH_DIR}": ("mosquitto_sub*",),
         f"{folder}/{CANARY_DIR}": ("mosquitto_pub*",),
     }

@@ -116,7 +116,9 @@ def down(
 
     For every stack but dev, the name of the stack must be typed.
 
-    JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
+    At the end it looks for what is left on the host, and exits with 1 if there is anything.
+
+    JSON: stack, container, folders, dataDeleted, passwordsDeleted, left; notes, with --delete-data.
     """
     from bootstrap.pulumi_backend import DISPOSABLE
     from cli.deployment_state import require_state
