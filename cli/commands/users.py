@@ -147,7 +147,10 @@ def rotate(
     Raises the generation in the stack file, shows the preview, and applies the change. For the
     stack dev there is no question.
 
-    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied.
+    At the end it logs in: a new password must be accepted, and a former one refused.
+
+    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied, newAccepted,
+    formerRefused (logins that the broker accepted and refused at the end).
     """
     from cli.errors import NotPerformedError
     from cli.stack import Stack
@@ -177,7 +180,9 @@ def certificate(
     Issue a client certificate for a user.
 
     The key is generated here, and the stack's CA signs on its host. Key, certificate and CA are
-    written with mode 0600.
+    written with mode 0600. At the end it connects with them.
+
+    JSON: folder, key, certificate, ca, ends, tried.
     """
     import sys
 
@@ -191,6 +196,7 @@ def certificate(
         print_json({"folder": str(out), **made})
         return
     print(
-        f"{out}: {made['key']}, {made['certificate']} (until {made['ends']}), {made['ca']}",
+        f"{out}: {made['key']}, {made['certificate']} (until {made['ends']}), {made['ca']}\n"
+        f"{made['tried']}",
         file=sys.stderr,
     )

@@ -17,7 +17,7 @@ def look_for_leftovers(stack: Stack, image: str) -> list[Leftover]:
         CommandError: the host can't be asked, or does not answer every question.
 
     """
-    unknown = "what is left on the host after it is unknown"
+    unknown = "data and logs are kept, and what else is left on the host is unknown"
     try:
         result = run_scripts(
             stack,

@@ -333,7 +333,7 @@ class TestDown:
     def test_without_a_look_afterwards_no_success_is_claimed(self, site, capsys):
         (site.bin / "docker").write_text("#!/bin/sh\necho 'Cannot connect' >&2; exit 1\n")
 
-        with pytest.raises(CommandError, match=r"is unknown: Cannot connect"):
+        with pytest.raises(CommandError, match=r"the host is unknown: Cannot connect"):
             site.run("down", "--confirm", "test")
         assert "Removed" not in capsys.readouterr().out
 
