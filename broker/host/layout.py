@@ -81,15 +81,18 @@ class HostFile:
         return call(self.path, mode=self.mode, owner=self.owner, text=self.text)
 
 
-def folder_calls(broker: Broker) -> list[ScriptCall]:
+def folder_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
     """
     Return the calls of ``host/commands/folders.sh``; folders that a removal keeps come last.
+
+    A container of *image* changes the owner of the data.
 
     Root owns the folders of configuration and log: the broker's user can read and write the files
     in them but not replace them. The broker owns the data folder, because it renames files there.
     """
     names = {**_names_in_config(broker), **written_names(broker)}
     return [
+        Folders.broker(broker.container, socket=socket, image=image, seconds=broker.stop_grace),
         *(
             Folders.folder(
                 kind,

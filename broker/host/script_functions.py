@@ -229,6 +229,11 @@ class Folders:
     script = HostScript.FOLDERS
 
     @staticmethod
+    def broker(container: str, *, socket: str, image: str, seconds: int) -> ScriptCall:
+        """Name the container that is stopped before its data folder gets another owner."""
+        return ScriptCall.of("broker", container, socket, image, seconds)
+
+    @staticmethod
     def folder(
         kind: Literal["ours", "kept"],
         path: str,
