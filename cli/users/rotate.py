@@ -13,6 +13,7 @@ from broker.credentials.password_ages import set_password_fix
 from broker.settings.stack_settings import PROJECT, Settings
 from cli.deployment_state import require_up
 from cli.errors import CommandError, NotPerformedError
+from cli.lifecycle.unfinished import unfinished
 from cli.mqtt_client import stack_ca
 from cli.pulumi import Pulumi
 from cli.stack import Stack
@@ -78,11 +79,13 @@ def rotate(
         "applied": False,
     }
     # From here on the change may be applied in part, so the stack file stays as it is.
-    if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
-        raise CommandError(
-            f"pulumi up failed; its message is above. {stack.file.name} has the new "
-            f"generations: fix the cause, then ./brokerctl up --stack {stack.name} applies them."
-        )
+    with unfinished(stack, pulumi.environ):
+        if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
+            raise CommandError(
+                f"pulumi up failed; its message is above. {stack.file.name} has the new "
+                f"generations: fix the cause, then ./brokerctl up --stack {stack.name} applies "
+                "them."
+            )
     result["applied"] = True
     outputs = pulumi.outputs()
     rotated = all_logins(Stack.read(stack.name).settings, outputs)

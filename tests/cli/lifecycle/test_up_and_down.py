@@ -179,6 +179,29 @@ class TestUp:
         assert "The broker is up" not in capsys.readouterr().out
 
 
+class TestAfterAFailedUp:
+    """The state has the new password, and the broker may have the former one."""
+
+    @pytest.mark.parametrize("command", ["password", "credentials"])
+    def test_a_password_comes_with_a_warning_until_an_up_succeeds(self, ready, capsys, command):
+        ready.run(command, "sensor")
+        assert "did not succeed" not in capsys.readouterr().err
+
+        ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
+        with pytest.raises(CommandError, match="pulumi up failed"):
+            ready.run("up")
+        ready.run(command, "sensor")
+        captured = capsys.readouterr()
+        assert "did not succeed: the broker may still have the former password" in captured.err
+        assert "s3cret" in captured.out
+        assert "did not succeed" not in captured.out
+
+        ready.pulumi("exit 0")
+        ready.run("up")
+        ready.run(command, "sensor")
+        assert "did not succeed" not in capsys.readouterr().err
+
+
 class TestDown:
     @pytest.fixture
     def site(self, ready, tmp_path):
