@@ -134,13 +134,6 @@ printf "%s\n" "$1" >.before-start/held.new' "$found" || give_up "$folder"
   echo "back $after"
 }
 
-# Whether the broker exited while it was asked to save, and not for the first time: it can't start on its
-# database.
-ends_by_itself() {
-  [ "$(state '{{.RestartCount}}')" -gt 1 ] || return 1
-  ! running || [ "$(started)" != "$began" ]
-}
-
 # Copies the archive's database, if it has one, beside the one in place, and links the latter aside.
 bring_in() {
   if [ ! -e "$stage/data/mosquitto.db" ]; then

@@ -81,6 +81,35 @@ def test_save_is_requested_only_if_the_disk_has_room(host, tmp_path, mount, kib,
 
 
 @pytest.mark.parametrize(
+    ("running", "restarts", "starts", "saved"),
+    [
+        ("false true", 5, ["a", "a"], True),
+        ("false false", 0, ["a", "a"], True),
+        # It runs for a moment between two ends, and can't be asked.
+        ("true false", 5, ["a", "b"], True),
+        ("true false", 5, ["a", "a"], False),
+        ("true false", 0, ["a", "a"], False),
+        ("true false", 1, ["a", "b"], False),
+    ],
+    ids=["waits", "stopped", "loops", "runs on", "never ended", "ended once"],
+)
+def test_a_broker_that_exits_again_and_again_has_nothing_to_save(
+    host, database, tmp_path, running, restarts, starts, saved
+):
+    """Otherwise a broker that can't start could be neither restarted nor replaced."""
+    (tmp_path / "starts").write_text("".join(f"{start}\n" for start in starts))
+    host.docker(
+        f'case "$*" in *State.Running*) echo {running} ;; *RestartCount*) echo {restarts} ;; '
+        f'*StartedAt*) head -n 1 "{tmp_path}/starts"; sed -i 1d "{tmp_path}/starts" ;; '
+        "*) exit 1 ;; esac"
+    )
+
+    done = host.run("lib/database.sh", database, call("save_if_running"))
+
+    assert (done.returncode == 0) is saved
+
+
+@pytest.mark.parametrize(
     "states",
     [
         ["true false"],
