@@ -141,6 +141,7 @@ bring_in() {
   else
     size=$(stat -c %s -- "$stage/data/mosquitto.db")
     into_data rw 900 'rm -rf .incoming .rehearsal
+[ "$(room)" -ge $(($1 / 1024 + $1 / 8192 + 64)) ] || exit 1
 cat >.incoming && [ "$(stat -c %s .incoming)" -eq "$1" ] || { rm -f .incoming; exit 1; }
 sync
 link .before-start' "$size" <"$stage/data/mosquitto.db" || return 1
