@@ -12,6 +12,9 @@ from broker.access.topic_filters import includes, overlaps
 from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, GuardrailName, Settings
 
+ADVISORY: frozenset[GuardrailName] = frozenset({"clientId"})
+"""Warnings in prod, too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Concern:
@@ -24,12 +27,12 @@ class _Concern:
 
 
 def guardrail_findings(settings: Settings, stack: str) -> list[Finding]:
-    """Return the findings: errors in prod, otherwise warnings, unless ``guardrails`` says so."""
-    default = "error" if stack == "prod" else "warning"
+    """Return the findings; in prod they are errors, unless advisory or configured otherwise."""
     findings = []
     for concern in _concerns(settings):
         configured = settings.guardrails.get(concern.guardrail)
-        level = configured.level if configured else default
+        strict = stack == "prod" and concern.guardrail not in ADVISORY
+        level = configured.level if configured else "error" if strict else "warning"
         if level != "off":
             report = error if level == "error" else warning
             message = f"{concern.message} (guardrail {concern.guardrail})"
@@ -49,6 +52,7 @@ def _concerns(settings: Settings) -> Iterator[_Concern]:
     yield from _needless_readwrite(settings)
     yield from _open_listener(settings)
     yield from _plain_listener(settings)
+    yield from _client_id(settings)
 
 
 def _one_admin(users: Mapping[str, Principal]) -> Iterator[_Concern]:
@@ -196,6 +200,19 @@ def _plain_listener(settings: Settings) -> Iterator[_Concern]:
                 f"listeners with TLS ({', '.join(broker.tls_listeners)})",
                 fix="Set bindAddress to 127.0.0.1 or, for clients without TLS, plain: true.",
             )
+
+
+def _client_id(settings: Settings) -> Iterator[_Concern]:
+    for direction in ("readwrite", "read", "write", "deny"):
+        for index, filter_ in enumerate(getattr(settings.patterns, direction)):
+            if "%c" in filter_ and "%u" not in filter_:
+                yield _Concern(
+                    guardrail="clientId",
+                    path=f"patterns.{direction}[{index}]",
+                    message=f"{filter_!r}: a client chooses its id, also that of another client, "
+                    "whose session it takes over; no password protects it",
+                    fix="Use %u, the user name, with a user or fleet member per client.",
+                )
 
 
 def _rules(principals: Mapping[str, Principal]) -> Iterator[Rule]:

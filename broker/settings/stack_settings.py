@@ -39,6 +39,7 @@ GuardrailName = Literal[
     "needlessReadwrite",
     "openListener",
     "plainListener",
+    "clientId",
 ]
 
 
