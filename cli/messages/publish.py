@@ -49,7 +49,7 @@ class PublishResult:
         retained = {
             True: "retained, ",
             False: "",
-            None: f"retained or not: {self.user} may not read it, ",
+            None: f"not known to be retained ({self.user} may not read it), ",
         }[self.retained]
         return f"{self.topic}: accepted, {retained}{delivery}"
 

@@ -276,7 +276,7 @@ class TestPublish:
 
         data, err = document()
         assert data["retained"] is None
-        assert "retained or not: sensor may not read it" in err
+        assert "not known to be retained (sensor may not read it)" in err
 
     @pytest.mark.parametrize(("code", "subscribers"), [(0x00, True), (0x10, False)])
     def test_an_accepted_message(self, ready, document, client, code, subscribers):
