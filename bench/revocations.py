@@ -100,7 +100,8 @@ class Site:
     def start(self) -> None:
         broker = self.settings.broker
         folders = broker.folders
-        assert not self.run(("commands/folders.sh",), folder_calls(broker)).returncode
+        calls = folder_calls(broker, DEFAULT_SOCKET, self.image)
+        assert not self.run(("commands/folders.sh",), calls).returncode
         assert not self.apply().returncode
         mounts = (
             f"{folders.config}:{CONFIG_DIR}:ro",

@@ -16,6 +16,9 @@ from bootstrap import folders
 # the state of another stack loses all its passwords, so its owner must choose where it is stored.
 DISPOSABLE = "dev"
 
+COMPRESSION = ("GZIP", "ZSTD")
+"""What Pulumi compresses a state with; it accepts at most one of them."""
+
 
 class NoBackend(Exception):
     """The stack has no state backend or no passphrase, and none may be created for it."""
@@ -75,6 +78,10 @@ def ensure_backend(stack: str, environ: Mapping[str, str], secrets_provider: str
         state = folder / "pulumi"
         state.mkdir(exist_ok=True)
         created["PULUMI_BACKEND_URL"] = state.as_uri()
+        if not _names_compression(environ):
+            # Pulumi writes the whole state after every resource. One that is not compressed yet is
+            # read as before, and compressed by the next write.
+            created["PULUMI_DIY_BACKEND_ZSTD"] = "true"
     if not passphrase:
         created["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file(folder))
     return Backend(
@@ -113,6 +120,12 @@ def _configured_url(environ: Mapping[str, str]) -> str:
     except (OSError, ValueError):
         return ""
     return str(credentials.get("current") or "")
+
+
+def _names_compression(environ: Mapping[str, str]) -> bool:
+    """Return whether the user decides how a state is compressed."""
+    prefixes = ("PULUMI_DIY_BACKEND_", "PULUMI_SELF_MANAGED_STATE_")
+    return any(environ.get(prefix + name) for prefix in prefixes for name in COMPRESSION)
 
 
 def _needs_passphrase(url: str) -> bool:

@@ -13,6 +13,17 @@ from broker.settings.stack_settings import PROJECT
 from cli.errors import NotPerformedError
 from cli.stack import Stack
 
+SUFFIXES = ("", ".gz", ".zst")
+"""What Pulumi appends to the name of a state, by its compression."""
+
+SMALLEST_BYTES = 1000
+"""
+A state that zstd compressed has resources above this size.
+
+Python can't read it. Measured (tests/engine/test_compressed_state.py): a state without resources
+has 300 bytes, and that of the stack file Pulumi.dev.yaml more than 100,000.
+"""
+
 
 def require_up(stack: Stack) -> None:
     """
@@ -36,7 +47,7 @@ def require_state(stack: Stack) -> None:
 
     """
     folder = state_folder(stack.name, os.environ)
-    if folder is not None and _checkpoint(folder, stack.name) is None:
+    if folder is not None and state_file(folder, stack.name) is None:
         raise not_up_yet(stack.name)
 
 
@@ -48,7 +59,21 @@ def has_state(stack: Stack, environ: Mapping[str, str]) -> bool:
 def checkpoint(stack: Stack, environ: Mapping[str, str]) -> Path | None:
     """Return the file of the state of *stack*, if it is in a folder on this machine."""
     folder = state_folder(stack.name, environ)
-    return None if folder is None else _checkpoint(folder, stack.name)
+    return None if folder is None else state_file(folder, stack.name)
+
+
+def state_file(folder: Path, name: str) -> Path | None:
+    """
+    Return the file of a stack's state; old backends have no folder per project.
+
+    Of two that differ in compression, Pulumi reads the newer one.
+    """
+    stacks = folder / ".pulumi" / "stacks"
+    for parent in (stacks / PROJECT, stacks):
+        files = [parent / f"{name}.json{suffix}" for suffix in SUFFIXES]
+        if found := [file for file in reversed(files) if file.is_file()]:
+            return max(found, key=lambda file: file.stat().st_mtime_ns)
+    return None
 
 
 def not_up_yet(name: str, user: str = "") -> NotPerformedError:
@@ -58,23 +83,15 @@ def not_up_yet(name: str, user: str = "") -> NotPerformedError:
     return NotPerformedError(f"{subject} is not up yet: run ./brokerctl up{option}")
 
 
-def _checkpoint(folder: Path, name: str) -> Path | None:
-    """Return the file of a stack's state; old backends have no folder per project."""
-    stacks = folder / ".pulumi" / "stacks"
-    files = (
-        parent / f"{name}.json{suffix}"
-        for parent in (stacks / PROJECT, stacks)
-        for suffix in ("", ".gz")
-    )
-    return next((file for file in files if file.is_file()), None)
-
-
 def _has_resources(folder: Path, name: str) -> bool:
-    file = _checkpoint(folder, name)
+    file = state_file(folder, name)
     if file is None:
         return False
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        content = file.read_bytes()
+        if file.suffix == ".zst":
+            return len(content) > SMALLEST_BYTES
+        content = gzip.decompress(content) if file.suffix == ".gz" else content
         return bool((json.loads(content)["checkpoint"].get("latest") or {}).get("resources"))
     except (OSError, ValueError, KeyError, AttributeError):
         # Pulumi will report what is wrong with the file.

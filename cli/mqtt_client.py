@@ -7,6 +7,7 @@ import queue
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -35,6 +36,7 @@ class Message:
 
     topic: str
     payload: bytes
+    retained: bool = False
 
 
 class UnreachableError(CommandError):
@@ -82,12 +84,14 @@ class MqttClient:
         *,
         client_id: str = "",
         seconds: float = 0,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         """
         Prepare a connection to *listener*; nothing is sent.
 
         *credential*: None logs in without a user name. *ca*: the stack's own CA as PEM, or empty.
-        *seconds*: how long to wait for each answer; 0 stands for ``SECONDS``.
+        *seconds*: how long to wait for each answer; 0 stands for ``SECONDS``. *certificate*: the
+        files of the client's certificate and of its key.
         """
         self.url = endpoint(broker, listener)
         self._address = (broker.address, listener.port)
@@ -105,7 +109,10 @@ class MqttClient:
         if credential is not None:
             self._client.username_pw_set(credential.username, credential.password)
         if listener.tls is not None:
-            self._client.tls_set_context(tls_context(listener, ca))
+            context = tls_context(listener, ca)
+            if certificate is not None:
+                context.load_cert_chain(*certificate)
+            self._client.tls_set_context(context)
         self._client.connect_timeout = self._seconds
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
@@ -225,7 +232,9 @@ class MqttClient:
         self._answers.put(codes[0])
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._messages.put(Message(topic=message.topic, payload=message.payload))
+        self._messages.put(
+            Message(topic=message.topic, payload=message.payload, retained=message.retain)
+        )
 
     def _on_disconnect(
         self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, _properties: Any

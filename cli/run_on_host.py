@@ -89,12 +89,14 @@ def run_scripts(
     action: Literal["look", "apply"],
     as_root: bool = True,
     image: str = "",
+    network_admin: bool = False,
     seconds: float = SECONDS,
 ) -> HostResult:
     """
     Run *scripts* of ``host/`` in one shell, then *calls*; only to ``look``, or to ``apply``.
 
-    *image*: an image on the host, in whose container ``become: docker`` works.
+    *image*: an image on the host, in whose container ``become: docker`` works. *network_admin*: the
+    scripts read or change firewall rules.
 
     Raises:
         CommandError: the host can't be reached, or the command did not end within *seconds*.
@@ -102,7 +104,7 @@ def run_scripts(
     """
     script = assemble(scripts, read_script)
     become = stack.settings.broker.become if as_root else "nobody"
-    line = stack.transport.script(action, become=become, image=image)
+    line = stack.transport.script(action, become=become, image=image, network_admin=network_admin)
     return run_on_host(stack, line, stdin=render_stdin(script, calls), seconds=seconds)
 
 

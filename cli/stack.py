@@ -22,6 +22,9 @@ _PULUMI_RESOLVERS = {
     ),
 }
 
+DEEPEST = 100
+"""Levels of nesting; a stack file has less than ten."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,7 +59,15 @@ class Stack:
             raise NotPerformedError(
                 f"--stack {name}: there is no {file.name}. There are: {', '.join(known)}."
             )
-        return cls.parse(name, file, file.read_text(encoding="utf-8"))
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise CommandError(
+                f"{file.name}, line {line}: is not UTF-8. Convert it, for example: iconv -f "
+                f"LATIN1 -t UTF-8 {file.name}"
+            ) from None
+        return cls.parse(name, file, text)
 
     @classmethod
     def parse(cls, name: str, file: Path, text: str) -> Stack:
@@ -67,6 +78,8 @@ class Stack:
             CommandError: it is not YAML, or its settings are invalid.
 
         """
+        if _may_be_deep(text) and _depth(text) > DEEPEST:
+            raise CommandError(f"{file.name}: is nested more than {DEEPEST} levels deep")
         try:
             content = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
         except yaml.YAMLError as error:
@@ -106,6 +119,31 @@ class Stack:
         """
         if self.in_clear:
             raise CommandError("\n".join((f"{self.file.name}:", *self.in_clear)))
+
+
+def _may_be_deep(text: str) -> bool:
+    """Return an upper bound's answer, because `_depth` takes as long as reading the file."""
+    depth = deepest = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    # Each block level needs a column.
+    return deepest + max(map(len, re.findall(r"^[-? ]*", text, re.MULTILINE))) > DEEPEST
+
+
+def _depth(text: str) -> int:
+    """Return how deep *text* is nested, as far as it is YAML; libyaml crashes at 100,000 levels."""
+    depth = deepest = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            deepest = max(deepest, depth)
+            if deepest > DEEPEST:
+                break
+    except yaml.YAMLError:
+        pass
+    return deepest
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

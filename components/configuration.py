@@ -1,6 +1,7 @@
 """The broker's folders, certificates and configuration files on the host."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
@@ -55,10 +56,10 @@ class Configuration(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.FOLDERS,
-            calls=folder_calls(broker),
+            calls=Output.from_input(image).apply(partial(folder_calls, broker, transport.socket)),
             shown={
                 call.words[2]: " ".join(call.words[3:6])
-                for call in folder_calls(broker)
+                for call in folder_calls(broker, transport.socket, "")
                 if call.words[0] == "folder"
             },
             record=record(drift.FOLDERS),

@@ -77,7 +77,10 @@ def _in_stack_file() -> dict[str, Any]:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=SAFE_LOADER)  # noqa: S506 (safe)
         config = content["config"]
         return {key: config.get(f"{PROJECT}:{key}") for key in KEYS}
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except (
+        *(OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError),
+        RecursionError,
+    ):
         return {}  # Pulumi reads another file, or YAML that Python cannot parse
 
 

@@ -23,6 +23,7 @@ from bootstrap.broker_image import FALLBACK_SUITE, fallback_image
 from bootstrap.docker_daemon import ensure_daemon
 from bootstrap.pulumi_engine import ensure_engine
 from broker.settings.stack_settings import Settings
+from cli.deployment_state import state_file
 from cli.stack import ROOT
 
 TESTS = ROOT / "tests"
@@ -86,9 +87,10 @@ class Stack:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """The size of the state: one JSON file, with encrypted secrets."""
-        (file,) = self.site.state.glob(".pulumi/stacks/*/*.json")
-        return int(file.stat().st_size)
+        """The size of the state: one file, compressed, with encrypted secrets."""
+        file = state_file(self.site.state, STACK)
+        assert file is not None
+        return file.stat().st_size
 
     @property
     def settings(self) -> Settings:
@@ -166,7 +168,8 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
             ports=(free_port(), free_port()),
             engine=engine,
             docker=docker,
-            more_environment=environment,
+            # As in the backend that `./brokerctl up` creates.
+            more_environment={"PULUMI_DIY_BACKEND_ZSTD": "true", **environment},
         )
         try:
             site.lay_out()

@@ -12,8 +12,8 @@ from broker.access.topic_filters import includes, overlaps
 from broker.findings import Finding, error, warning
 from broker.settings.stack_settings import PROJECT, GuardrailName, Settings
 
-ALWAYS_WARNINGS: frozenset[GuardrailName] = frozenset({"emptyLevel"})
-"""Guardrails for what is legal in MQTT and common in existing systems."""
+ALWAYS_WARNINGS: frozenset[GuardrailName] = frozenset({"emptyLevel", "clientId"})
+"""Guardrails that are warnings in prod, too: what is legal in MQTT, and what may be intended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ def _concerns(settings: Settings) -> Iterator[_Concern]:
     yield from _needless_readwrite(settings)
     yield from _open_listener(settings)
     yield from _plain_listener(settings)
+    yield from _client_id(settings)
 
 
 def _one_admin(users: Mapping[str, Principal]) -> Iterator[_Concern]:
@@ -219,6 +220,19 @@ def _plain_listener(settings: Settings) -> Iterator[_Concern]:
                 f"listeners with TLS ({', '.join(broker.tls_listeners)})",
                 fix="Set bindAddress to 127.0.0.1 or, for clients without TLS, plain: true.",
             )
+
+
+def _client_id(settings: Settings) -> Iterator[_Concern]:
+    for direction in ("readwrite", "read", "write", "deny"):
+        for index, filter_ in enumerate(getattr(settings.patterns, direction)):
+            if "%c" in filter_ and "%u" not in filter_:
+                yield _Concern(
+                    guardrail="clientId",
+                    path=f"patterns.{direction}[{index}]",
+                    message=f"{filter_!r}: a client chooses its id, also that of another client, "
+                    "whose session it takes over; no password protects it",
+                    fix="Use %u, the user name, with a user or fleet member per client.",
+                )
 
 
 def _rules(principals: Mapping[str, Principal]) -> Iterator[Rule]:

@@ -15,6 +15,9 @@ from broker.settings.backup_settings import Backups
 from broker.settings.broker_settings import Broker
 from broker.settings.cron_schedule import DAYS, CronSchedule
 
+VERB = "backup"
+"""The name of the timer among those of a broker."""
+
 SCRIPTS = (HostScript.BACKUP,)
 """The scripts of ``backup_calls``."""
 
@@ -74,7 +77,7 @@ def backup_timer(
     """Return the timer that makes the backups; *script* is the text of ``SCRIPTS``."""
     return Timer(
         broker=broker,
-        verb="backup",
+        verb=VERB,
         does="A backup of the MQTT broker",
         setting="broker.backups",
         timetable=timetable,

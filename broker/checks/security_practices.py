@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from broker.access.guardrails import guardrail_findings
 from broker.checks.backup_archives import backups
-from broker.checks.check_result import CheckResult, check_status
+from broker.checks.check_result import CheckResult
 from broker.checks.deployment_checklist import open_to_all
 from broker.checks.observations import Observations
 from broker.credentials.password_ages import old_passwords, rotation_fixes
 from broker.findings import of_severity, one_line
 from broker.logs.authentication_failures import total, worst_address
+from broker.logs.log_parser import LogSummary
 from broker.settings.stack_settings import Settings
 
 
@@ -108,6 +109,8 @@ def _refused_logins(settings: Settings, stack: str, observations: Observations) 
         observed = f"{times} in the last hour" + (
             f", {times_from_it} from {address}" if times_from_it else ""
         )
+        observed += unread(observations.log)
+        logged = logged and not observations.log.incomplete
     return CheckResult(
         name="refused logins",
         description=f"at most {limit} logins per hour are refused",
@@ -119,17 +122,30 @@ def _refused_logins(settings: Settings, stack: str, observations: Observations) 
     )
 
 
+def unread(log: LogSummary) -> str:
+    """Return what was not read of the last hour; many connections can push the rest out."""
+    if not log.incomplete or log.unread_until is None:
+        return ""
+    return (
+        f"; the log is too large: only its lines since {log.unread_until:%H:%M:%S} UTC were read. "
+        "All of it: ./brokerctl refused"
+    )
+
+
 def _denied_messages(settings: Settings, stack: str, observations: Observations) -> CheckResult:
     limit = settings.broker.logging.denied_per_hour
     logged = "debug" in settings.broker.logging.types
     times = total(observations.log.denied) if observations.log is not None else 0
     observed = (
-        f"{times} in the last hour" if observations.log is not None else "the log was not read"
+        f"{times} in the last hour{unread(observations.log)}"
+        if observations.log is not None
+        else "the log was not read"
     )
+    complete = observations.log is not None and not observations.log.incomplete
     return CheckResult(
         name="denied messages",
         description=f"at most {limit} messages per hour are denied by the rules",
-        status=check_status("asked" if logged and observations.log else "", times <= limit),
+        status="fail" if logged and times > limit else "pass" if logged and complete else "unknown",
         observed=observed if logged else "not logged",
         fix=f"./brokerctl refused --stack {stack} shows the clients, and ./brokerctl explain "
         "shows which rule decides; broker.logging.deniedPerHour is the limit"

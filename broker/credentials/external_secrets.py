@@ -14,7 +14,12 @@ from broker.credentials.password_hashes import check_hash
 from broker.findings import Finding, error, warning
 from broker.mosquitto.release_line import ReleaseLine, release_line
 from broker.settings.stack_settings import PROJECT, Settings
-from broker.tls.key_and_certificate import check_key_and_certificate, ends_within
+from broker.tls.key_and_certificate import (
+    check_key_and_certificate,
+    covers,
+    ends_within,
+    names_of,
+)
 
 MIN_PASSWORD_LENGTH = 16
 """Minimum length of a password that a person chose."""
@@ -219,6 +224,13 @@ def secret_warnings(
                 f"{PROJECT}:{CERTIFICATES}.{name}",
                 f"expires {end}",
                 "Set the renewed certificate.",
+            )
+        if (hosts := names_of(text)) and not covers(hosts, settings.broker.address):
+            yield warning(
+                f"{PROJECT}:{CERTIFICATES}.{name}",
+                f"is for {', '.join(hosts)}, and not for broker.address "
+                f"({settings.broker.address}): clients that verify it refuse the broker",
+                "Set broker.address to one of its names, or a certificate for the address.",
             )
     used = set(_external_certificate_listeners(settings))
     if unused := sorted(set(secrets.get(CERTIFICATES, {})) - used):

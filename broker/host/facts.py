@@ -320,6 +320,10 @@ class HostFacts:
         """Return when a given certificate expires, in openssl's format, if that is soon."""
         return self.line("ends", listener)
 
+    def certificate_names(self, listener: str) -> list[str]:
+        """Return the host names and IP addresses of a given certificate."""
+        return self.line("names", listener).split()
+
     def ca_ends(self, container: str) -> str:
         """Return when the stack's own CA expires, in openssl's format, if that is soon."""
         return self.line("authority", container).removeprefix("ends ")

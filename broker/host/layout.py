@@ -81,15 +81,18 @@ class HostFile:
         return call(self.path, mode=self.mode, owner=self.owner, text=self.text)
 
 
-def folder_calls(broker: Broker) -> list[ScriptCall]:
+def folder_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
     """
     Return the calls of ``host/commands/folders.sh``; folders that a removal keeps come last.
+
+    A container of *image* changes the owner of the data.
 
     Root owns the folders of configuration and log: the broker's user can read and write the files
     in them but not replace them. The broker owns the data folder, because it renames files there.
     """
     names = {**_names_in_config(broker), **written_names(broker)}
     return [
+        Folders.broker(broker.container, socket=socket, image=image, seconds=broker.stop_grace),
         *(
             Folders.folder(
                 kind,
@@ -144,12 +147,20 @@ NAMES_IN_BACKUPS = (
 """The only files that a folder may contain before it is used for archives."""
 
 
+def file_names_in_config(broker: Broker) -> tuple[str, ...]:
+    """Return the names of the files and folders of this program in the configuration folder."""
+    files = broker.files
+    return (
+        *(files.conf, files.passwords, files.acl, LOGINS_FILE),
+        *(HEALTH_DIR, CANARY_DIR, TLS_DIR),
+    )
+
+
 def _names_in_config(broker: Broker) -> dict[str, tuple[str, ...]]:
     """Return the names of a broker's files, as shell patterns, by configuration folder."""
-    files, folder = broker.files, broker.folders.config
-    names = (files.conf, files.passwords, files.acl, LOGINS_FILE, HEALTH_DIR, CANARY_DIR, TLS_DIR)
+    folder = broker.folders.config
     return {
-        folder: (*names, ".candidate", "*.sentient-mqtt-*"),
+        folder: (*file_names_in_config(broker), ".candidate", "*.sentient-mqtt-*"),
         f"{folder}/{HEALTH_DIR}": ("mosquitto_sub*",),
         f"{folder}/{CANARY_DIR}": ("mosquitto_pub*",),
     }

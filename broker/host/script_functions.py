@@ -229,6 +229,11 @@ class Folders:
     script = HostScript.FOLDERS
 
     @staticmethod
+    def broker(container: str, *, socket: str, image: str, seconds: int) -> ScriptCall:
+        """Name the container that is stopped before its data folder gets another owner."""
+        return ScriptCall.of("broker", container, socket, image, seconds)
+
+    @staticmethod
     def folder(
         kind: Literal["ours", "kept"],
         path: str,
@@ -240,6 +245,37 @@ class Folders:
     ) -> ScriptCall:
         """Create a folder; a removal deletes ``ours``. *names* are patterns of allowed files."""
         return ScriptCall.of("folder", kind, path, mode, uid, gid, *names)
+
+
+class Leftovers:
+    """Report what a removed broker left on its host."""
+
+    script = HostScript.LEFTOVERS
+
+    @staticmethod
+    def removed(*, socket: str, image: str) -> ScriptCall:
+        return ScriptCall.of("removed", socket, image)
+
+    @staticmethod
+    def container(name: str) -> ScriptCall:
+        return ScriptCall.of("container", name)
+
+    @staticmethod
+    def network(name: str) -> ScriptCall:
+        return ScriptCall.of("network", name)
+
+    @staticmethod
+    def file(path: str) -> ScriptCall:
+        return ScriptCall.of("file", path)
+
+    @staticmethod
+    def env_file(path: str, *, mark: str) -> ScriptCall:
+        """Report the file if its first line is *mark*."""
+        return ScriptCall.of("env_file", path, mark)
+
+    @staticmethod
+    def rules(container: str, *, short_name: str) -> ScriptCall:
+        return ScriptCall.of("rules", container, short_name)
 
 
 class Logrotate:

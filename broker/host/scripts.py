@@ -22,6 +22,7 @@ class HostScript(StrEnum):
     ENV_FILE = "commands/env_file.sh"
     FIREWALL = "commands/firewall.sh"
     FOLDERS = "commands/folders.sh"
+    LEFTOVERS = "commands/leftovers.sh"
     LOGROTATE = "commands/logrotate.sh"
     NODE_EXPORTER_METRICS = "commands/node_exporter_metrics.sh"
     OBSERVE = "commands/observe.sh"

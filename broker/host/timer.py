@@ -14,6 +14,10 @@ from broker.settings.cron_schedule import CronSchedule
 CRON = "/etc/cron.d"
 
 
+def timer_name(broker: Broker, verb: str) -> str:
+    return f"sentient-mqtt-{verb}-" + re.sub(r"[^A-Za-z0-9_-]", "_", broker.container)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timer:
     """A scheduled script, which the host runs without this program and without a password."""
@@ -38,7 +42,7 @@ class Timer:
     @property
     def name(self) -> str:
         """The name of the units and of the cron file, which may have no dot (cron(8))."""
-        return f"sentient-mqtt-{self.verb}-" + re.sub(r"[^A-Za-z0-9_-]", "_", self.broker.container)
+        return timer_name(self.broker, self.verb)
 
     @property
     def path(self) -> str:

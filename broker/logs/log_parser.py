@@ -134,6 +134,8 @@ class LogSummary:
     begin: datetime | None = None
     """The time of the first line."""
     end: datetime | None = None
+    unread_until: datetime | None = None
+    """The time of the first line that was read of a file whose beginning was not."""
     parties: dict[str, Party] = field(default_factory=dict)
     """By user name."""
     logins: dict[tuple[str, str, str], Count] = field(default_factory=dict)
@@ -165,15 +167,26 @@ class LogSummary:
     def read(self, lines: Iterable[str]) -> LogSummary:
         """Add *lines*, which follow the lines read before."""
         stamp, when = "", EVER
+        cut = False
         for line in lines:
+            if line.rstrip("\n") == "cut":
+                cut = True
+                continue
             found = _LINE.fullmatch(line.rstrip("\n"))
             if found is None:
                 continue
             if found["time"] != stamp:
                 stamp = found["time"]
                 when = _time(stamp)
+            if cut:
+                self.unread_until, cut = when, False
             self._read_line(when, found["text"], cut=_is_cut(line))
         return self
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether lines after *since* were not read, because the log is too large."""
+        return self.unread_until is not None and self.unread_until > self.since
 
     def worst_hour(self) -> tuple[datetime | None, int]:
         """Return the hour with the most refused logins, and their number."""

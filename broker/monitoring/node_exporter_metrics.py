@@ -23,6 +23,9 @@ METRICS = tuple(
     )
 )
 
+VERB = "textfile"
+"""The name of the timer among those of a broker."""
+
 EVERY_MINUTE = CronSchedule.parse("* * * * *")
 
 
@@ -68,7 +71,7 @@ def textfile_timer(broker: Broker, folder: str, *, socket: str, image: str, scri
     """
     return Timer(
         broker=broker,
-        verb="textfile",
+        verb=VERB,
         does="Figures for Prometheus of the MQTT broker",
         setting="broker.monitoring.textfile",
         timetable=EVERY_MINUTE,

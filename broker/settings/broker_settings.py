@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from broker.settings.backup_settings import Backups
 from broker.settings.base_model import (
@@ -150,7 +150,13 @@ class Broker(SettingsModel):
             "the host's network."
         ),
     )
-    listeners: dict[Name, Listener] = Field(min_length=1, description="By name.")
+    listeners: dict[Name, Listener] = Field(
+        min_length=1,
+        description=(
+            "By name. Where one is chosen (health check, env files, commands), the first by name "
+            "that fits."
+        ),
+    )
     firewall: Firewall = Field(default=Firewall(), description="Enforces `allowFrom`.")
     limits: Limits = Field(default=Limits(), description="Tuning.")
     persistence: Persistence = Field(default=Persistence(), description="The database.")
@@ -228,6 +234,16 @@ class Broker(SettingsModel):
                     "a folder outside it, preferably on another disk",
                 )
         return self
+
+    @field_validator("listeners")
+    @classmethod
+    def _listeners_by_name(cls, listeners: dict[str, Listener]) -> dict[str, Listener]:
+        """
+        Sort the listeners by name, as Pulumi passes them to the program.
+
+        The first one that fits is the one of the health check, of env files and of commands.
+        """
+        return dict(sorted(listeners.items()))
 
     @model_validator(mode="after")
     def _env_file_paths_differ(self) -> Self:

@@ -40,6 +40,7 @@ GuardrailName = Literal[
     "openListener",
     "plainListener",
     "emptyLevel",
+    "clientId",
 ]
 
 

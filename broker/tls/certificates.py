@@ -18,6 +18,7 @@ from broker.mosquitto.mosquitto_conf import CLIENT_CA_FILE, KEY_AND_CERTIFICATE_
 from broker.settings.broker_settings import Broker
 from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
+from broker.tls.key_and_certificate import covers
 
 FIRST = "there is none yet"
 LOST = "its CA is not on the host any more"
@@ -207,6 +208,16 @@ def certificate_warnings(broker: Broker, facts: HostFacts) -> list[Finding]:
         )
         for name, _, tls in _tls_listeners(broker)
         if (ends := facts.certificate_ends(name))
+    ]
+    found += [
+        warning(
+            f"{PROJECT}:broker.listeners.{name}.tls.certificate",
+            f"{tls.certificate!r}: is for {', '.join(names)}, and not for broker.address "
+            f"({broker.address}): clients that verify it refuse the broker",
+            "Set broker.address to one of its names, or put a certificate for the address there.",
+        )
+        for name, _, tls in _tls_listeners(broker)
+        if (names := facts.certificate_names(name)) and not covers(names, broker.address)
     ]
     if LOST in due(broker, facts).values():
         found.append(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,41 @@ def ends_within(text: str, now: datetime, days: int) -> str:
     """Return when the first certificate expires (ISO 8601) if that is within *days*; else ''."""
     first = _certificates(text)[0]
     return _expiry(first) if first.not_valid_after_utc <= now + timedelta(days=days) else ""
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Return the host names and IP addresses of the first certificate."""
+    from cryptography import x509  # noqa: PLC0415
+
+    first = _certificates(text)[0]
+    try:
+        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    hosts = names.get_values_for_type(x509.DNSName)
+    return (*hosts, *map(str, names.get_values_for_type(x509.IPAddress)))
+
+
+def covers(names: Iterable[str], address: str) -> bool:
+    """Return whether a certificate with *names* is one for *address* (RFC 9525)."""
+    address = address.lower().rstrip(".")
+    _, dot, parent = address.partition(".")
+    wildcard = f"*{dot}{parent}" if dot and not _is_ip(address) else ""
+    for name in names:
+        if _is_ip(address):
+            if _is_ip(name) and ip_address(name) == ip_address(address):
+                return True
+        elif name.lower().rstrip(".") in (address, wildcard):
+            return True
+    return False
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _expiry(certificate: x509.Certificate) -> str:

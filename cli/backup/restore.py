@@ -12,6 +12,8 @@ from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 from cli.terminal import confirm
 
+COUNTED = ("retained", "sessions", "queued")
+
 
 def restore_backup(
     stack: Stack,
@@ -23,10 +25,12 @@ def restore_backup(
     result: dict[str, Any],
 ) -> None:
     """
-    Print what a restore replaces, ask, and restore. *result* is filled after the restore.
+    Print what a restore replaces, ask, restore, and print what the broker holds then.
+
+    *result* is filled after the restore.
 
     Raises:
-        CommandError: the broker keeps its database.
+        CommandError: the broker keeps its database, or holds less than the archive.
 
     """
     report = restore(stack, archive, identity, other=other, action="look")
@@ -46,18 +50,49 @@ def restore_backup(
         "container": stack.settings.broker.container,
         "downtimeSeconds": int(done.facts["seconds"]),
         "previousDatabase": done.facts["kept"],
-        **{key: int(report.facts.get(key, 0)) for key in ("retained", "sessions", "queued")},
+        **{key: int(report.facts.get(key, 0)) for key in COUNTED},
     }
-    print(f"Restored; downtime: {done.facts['seconds']} s.")
+    back = counts_of(done, "back")
+    result["held"] = back and {key: int(back.facts[key]) for key in COUNTED}
+    back = require_retained(stack, report, back)
+    print(f"Restored; downtime: {done.facts['seconds']} s. The broker now holds {back.counts()}.")
     print(f"The previous database: {done.facts['kept']} on the host. Delete it when you like.")
 
 
 def replaced(report: Report) -> str:
     """Return what a restore would replace, for a person."""
-    counts = report.facts["replaces"].split()
-    if len(counts) != len(("retained", "sessions", "queued")):
-        return "a database that its own image can't read"
-    return Report(dict(zip(("retained", "sessions", "queued"), counts, strict=True))).counts()
+    counts = counts_of(report, "replaces")
+    return counts.counts() if counts else "a database that its own image can't read"
+
+
+def counts_of(report: Report, key: str) -> Report | None:
+    """Return the three counts of a line of *report*; None if they are unknown."""
+    counts = report.facts.get(key, "").split()
+    if len(counts) != len(COUNTED):
+        return None
+    return Report(dict(zip(COUNTED, counts, strict=True)))
+
+
+def require_retained(stack: Stack, archive: Report, back: Report | None) -> Report:
+    """
+    Return *back* if the broker holds the retained messages of *archive*.
+
+    Sessions and queued messages may be fewer: their clients connect again at once.
+
+    Raises:
+        CommandError: it holds fewer, or what it holds is unknown.
+
+    """
+    started = f"{stack.settings.broker.container} runs with the archive's database"
+    if back is None:
+        raise CommandError(f"{started}, but what it holds could not be counted.")
+    expected, found = (int(report.facts.get("retained", 0)) for report in (archive, back))
+    if found < expected:
+        raise CommandError(
+            f"{started}, but holds {found:,} of its {expected:,} retained messages. A client may "
+            "have deleted some since the start."
+        )
+    return back
 
 
 def restore(

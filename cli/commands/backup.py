@@ -114,7 +114,7 @@ def restore(
     disconnected once.
 
     JSON: archive, written, container, downtimeSeconds, previousDatabase, retained, sessions,
-    queued.
+    queued; held: what the broker holds after its start.
     """
     from cli.backup.create import declared_backups
     from cli.backup.restore import restore_backup

@@ -116,7 +116,9 @@ def down(
 
     For every stack but dev, the name of the stack must be typed.
 
-    JSON: stack, container, folders, dataDeleted, passwordsDeleted; notes, with --delete-data.
+    At the end it looks for what is left on the host, and exits with 1 if there is anything.
+
+    JSON: stack, container, folders, dataDeleted, passwordsDeleted, left; notes, with --delete-data.
     """
     from bootstrap.pulumi_backend import DISPOSABLE
     from cli.deployment_state import require_state
@@ -143,7 +145,7 @@ def restart(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     """
     Restart the broker with its data, and wait until it answers.
 
-    JSON: stack, container, image, restarted.
+    JSON: stack, container, image, restarted, startedAt.
     """
     from cli.deployment_state import require_up
     from cli.lifecycle.restart import restart as restart_broker
@@ -156,11 +158,18 @@ def restart(stack: StackOption = "dev", *, json: JsonOption = False) -> None:
     container = declared.settings.broker.container
     with json_result(enabled=json) as result:
         image = running_image(declared)
-        restart_broker(declared, image)
-        result |= {"stack": stack, "container": container, "image": image, "restarted": True}
+        started = restart_broker(declared, image)
+        result |= {
+            "stack": stack,
+            "container": container,
+            "image": image,
+            "restarted": True,
+            "startedAt": started,
+        }
         print(
-            f"container {container}: restarted. It accepts its health user, refuses anonymous "
-            "clients and has its retained messages. Every client was disconnected once."
+            f"container {container}: restarted at {started[:19].replace('T', ' ')} UTC. Since "
+            "then its health user has logged in, an anonymous client was refused, and no retained "
+            "message was missing. Every client was disconnected once."
         )
 
 

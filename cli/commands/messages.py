@@ -61,9 +61,10 @@ def publish(
     json: JsonOption = False,
 ) -> None:
     """
-    Publish one message. Exits with 1 if no rule grants it.
+    Publish one message. Exits with 1 if no rule grants it, or if the broker does not retain it.
 
-    JSON: user, topic, accepted, reason, retained, hasSubscribers.
+    JSON: user, topic, accepted, reason, retained (null: the user may not read the topic),
+    hasSubscribers.
     """
     from cli.messages.publish import publish as send
     from cli.messages.publish import require_accepted

@@ -67,6 +67,7 @@ def credentials(
 
     from cli.deployment_state import not_up_yet, require_up
     from cli.errors import CommandError, NotPerformedError
+    from cli.lifecycle.unfinished import warn_if_unfinished
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.terminal import json_result, print_json
@@ -79,7 +80,9 @@ def credentials(
     if user:
         logins_of_users.check_known(user, declared)
     require_up(declared)
-    logins = logins_of_users.all_logins(declared.settings, Pulumi.ready(declared).outputs())
+    pulumi = Pulumi.ready(declared)
+    logins = logins_of_users.all_logins(declared.settings, pulumi.outputs())
+    warn_if_unfinished(declared, pulumi.environ)
     if all_ is not None:
         with json_result(enabled=json) as result:
             left_out = logins_of_users.write_all(declared.settings, logins, all_, format_)
@@ -108,6 +111,7 @@ def credentials(
 def password(user: UserArgument, stack: StackOption = "dev") -> None:
     """Print the password of a user, and nothing else."""
     from cli.deployment_state import not_up_yet, require_up
+    from cli.lifecycle.unfinished import warn_if_unfinished
     from cli.pulumi import Pulumi
     from cli.stack import Stack
     from cli.users.credentials import all_logins, check_known
@@ -115,9 +119,11 @@ def password(user: UserArgument, stack: StackOption = "dev") -> None:
     declared = Stack.read(stack)
     check_known(user, declared)
     require_up(declared)
-    logins = all_logins(declared.settings, Pulumi.ready(declared).outputs())
+    pulumi = Pulumi.ready(declared)
+    logins = all_logins(declared.settings, pulumi.outputs())
     if user not in logins:
         raise not_up_yet(stack, user)
+    warn_if_unfinished(declared, pulumi.environ)
     print(logins[user].password)
 
 
@@ -147,7 +153,10 @@ def rotate(
     Raises the generation in the stack file, shows the preview, and applies the change. For the
     stack dev there is no question.
 
-    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied.
+    At the end it logs in: a new password must be accepted, and a former one refused.
+
+    JSON: stack, changed (keys of the stack file), disconnected, skipped, applied, newAccepted,
+    formerRefused (logins that the broker accepted and refused at the end).
     """
     from cli.errors import NotPerformedError
     from cli.stack import Stack
@@ -177,7 +186,9 @@ def certificate(
     Issue a client certificate for a user.
 
     The key is generated here, and the stack's CA signs on its host. Key, certificate and CA are
-    written with mode 0600.
+    written with mode 0600. At the end it connects with them.
+
+    JSON: folder, key, certificate, ca, ends, tried.
     """
     import sys
 
@@ -191,6 +202,7 @@ def certificate(
         print_json({"folder": str(out), **made})
         return
     print(
-        f"{out}: {made['key']}, {made['certificate']} (until {made['ends']}), {made['ca']}",
+        f"{out}: {made['key']}, {made['certificate']} (until {made['ends']}), {made['ca']}\n"
+        f"{made['tried']}",
         file=sys.stderr,
     )

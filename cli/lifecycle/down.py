@@ -9,6 +9,7 @@ from typing import Any
 from broker.host.layout import erase_calls
 from broker.host.scripts import HostScript
 from cli.errors import CommandError, NotPerformedError
+from cli.lifecycle.leftovers import look_for_leftovers, require_none
 from cli.pulumi import Pulumi
 from cli.run_on_host import run_scripts
 from cli.stack import Stack
@@ -31,7 +32,8 @@ def take_down(
     result: dict[str, Any],
 ) -> None:
     """
-    Run `pulumi destroy`, and delete the data folders if *delete_data*.
+    Run `pulumi destroy`, look whether it removed everything, and delete the data folders if
+    *delete_data*.
 
     *result* is filled with what was deleted and what was kept.
 
@@ -57,6 +59,8 @@ def take_down(
         remaining = _seeds(pulumi)
         _set_protection(pulumi, "protect", [urn for urn in unprotected if urn in remaining])
         raise
+    image = outputs.get("image", stack.settings.broker.image)
+    left = look_for_leftovers(stack, image)
     folders = stack.settings.broker.folders
     result |= {
         "stack": stack.name,
@@ -64,7 +68,10 @@ def take_down(
         "folders": {"data": folders.data, "log": folders.log},
         "dataDeleted": False,
         "passwordsDeleted": delete_passwords,
+        "left": [leftover.text for leftover in left],
     }
+    require_none(stack, left)
+    print(f"Removed from {stack.transport.host}: container, network, firewall rules and files.")
     if delete_passwords:
         print("Deleted: every password. The next `up` generates new ones.")
     else:
@@ -73,7 +80,7 @@ def take_down(
             "with them."
         )
     if delete_data:
-        kept = _erase(stack, outputs.get("image", stack.settings.broker.image))
+        kept = _erase(stack, image)
         print(f"Deleted: what the broker wrote in {folders.data} and {folders.log}.")
         print(kept, end="")
         result |= {"dataDeleted": True, "notes": kept.splitlines()}

@@ -64,7 +64,7 @@ def require_login(stack: Stack) -> None:
 
     """
     name, host = stack.settings.broker.container, stack.transport.host
-    state = _state(stack)
+    state = container_state(stack)
     if not state:
         raise CommandError(
             f"host {host}: Pulumi reports success, but there is no container {name}: it was "
@@ -77,8 +77,8 @@ def require_login(stack: Stack) -> None:
         print(f"Container {name} {reason}: docker {command} {name}")
         docker(stack, command, name)
     deadline = time.monotonic() + START_SECONDS
-    while error := _login_error(stack):
-        if time.monotonic() > deadline or _state(stack) not in ("running", "restarting"):
+    while error := login_error(stack):
+        if time.monotonic() > deadline or container_state(stack) not in ("running", "restarting"):
             raise CommandError(
                 f"host {host}: Pulumi reports success, but the broker does not accept the login of "
                 f"its health user: {error}\n"
@@ -87,14 +87,14 @@ def require_login(stack: Stack) -> None:
         time.sleep(0.2)
 
 
-def _state(stack: Stack) -> str:
+def container_state(stack: Stack) -> str:
     """Return Docker's word for the state of the container; empty if there is none."""
     name = stack.settings.broker.container
     listed = docker(stack, "ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.State}}")
     return listed.strip()
 
 
-def _login_error(stack: Stack) -> str:
+def login_error(stack: Stack) -> str:
     """Return why the health user cannot log in inside the container; empty if it can."""
     broker = stack.settings.broker
     _, listener = broker.mqtt_listener()

@@ -15,6 +15,7 @@ from broker.credentials.logins import logins_of
 from cli.access.expectations import as_data, ask_all, render, require_held
 from cli.lifecycle.status import require_login
 from cli.lifecycle.unchanged import describe, record_up, same_up
+from cli.lifecycle.unfinished import unfinished
 from cli.mqtt_client import UnreachableError
 from cli.observe.check import observe, require_passed
 from cli.pulumi import Pulumi
@@ -38,8 +39,9 @@ def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -
 
     pulumi = Pulumi.ready(stack)
     last = None if force else same_up(stack, pulumi)
-    image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
-    require_login(stack)
+    with unfinished(stack, pulumi.environ):
+        image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
+        require_login(stack)
     if last:
         print(describe(stack, last))
     else:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from broker.host.script_functions import SignCertificate
 from broker.host.scripts import HostScript
+from broker.logs.log_parser import CHECK
 from broker.tls.certificates import certificates_folder
 from cli.deployment_state import require_up
 from cli.errors import CommandError
+from cli.mqtt_client import ConnectionEndedError, MqttClient, NoAnswerError, UnreachableError
 from cli.run_on_host import image_for_root, require_success, run_scripts
 from cli.stack import Stack
 from cli.users.credentials import check_declared
@@ -27,8 +31,10 @@ def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str,
     """
     Write a key, its certificate and the CA into *out*, mode 0600, and return their names.
 
+    The last step is a connection with them.
+
     Raises:
-        CommandError: nothing was written.
+        CommandError: nothing was written, or the broker refuses the certificate.
 
     """
     check_declared(user, stack)
@@ -41,16 +47,82 @@ def make_certificate(stack: Stack, user: str, days: int, out: Path) -> dict[str,
     key = ec.generate_private_key(ec.SECP256R1())
     signed = sign(stack, request(user, key), days)
     certificate, ca = x509.load_pem_x509_certificates(signed.encode())
+    _require_issued(certificate, ca, user, key)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     _write(out / f"{stem}.pem", certificate.public_bytes(Encoding.PEM))
     _write(out / f"{CA}.pem", ca.public_bytes(Encoding.PEM))
+    tried = try_certificate(stack, user, (out / f"{stem}.pem", key_file), out / f"{CA}.pem")
     return {
+        "tried": tried,
         "key": f"{stem}.key",
         "certificate": f"{stem}.pem",
         "ca": f"{CA}.pem",
         "ends": f"{certificate.not_valid_after_utc:%Y-%m-%d}",
     }
+
+
+def _require_issued(
+    certificate: x509.Certificate, ca: x509.Certificate, user: str, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """
+    Return if the host returned a certificate of *ca* for *user* and *key*.
+
+    Raises:
+        CommandError: it did not; nothing was written.
+
+    """
+    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise CommandError(f"the host's certificate is not signed by its CA: {error}") from None
+    if [name.value for name in names] != [user]:
+        raise CommandError("the host's certificate is for another user; nothing was written")
+    if certificate.public_key() != key.public_key():
+        raise CommandError("the host's certificate is for another key; nothing was written")
+
+
+def try_certificate(stack: Stack, user: str, files: tuple[Path, Path], ca: Path) -> str:
+    """
+    Connect with the certificate to each listener that asks for one, and return what was seen.
+
+    Raises:
+        CommandError: a listener does not accept it.
+
+    """
+    broker = stack.settings.broker
+    answers: list[str] = []
+    for listener in broker.tls_listeners.values():
+        tls = listener.tls
+        if tls is None or not tls.requires_client_certificate or tls.client_ca is not None:
+            continue
+        client = MqttClient(
+            broker,
+            listener,
+            None,
+            ca.read_text(encoding="utf-8"),
+            client_id=f"{CHECK}{secrets.token_hex(8)}",
+            certificate=files,
+        )
+        try:
+            code = client.connect()
+        except (UnreachableError, NoAnswerError, ConnectionEndedError) as error:
+            # Of TLS 1.3, the broker's alert arrives after the handshake.
+            if isinstance(error, ConnectionEndedError) or "SSL" in str(error):
+                raise CommandError(
+                    f"the files are written, but the broker refuses the certificate: {error}"
+                ) from None
+            answers.append(f"not tried: {error}")
+            continue
+        client.close()
+        if tls.identity_as_username and code.is_failure:
+            raise CommandError(
+                f"the files are written, but {client.url} refuses the login of {user!r}: {code}"
+            )
+        seen = "logged in" if tls.identity_as_username else "accepts the certificate"
+        answers.append(f"{client.url}: {seen}")
+    return "; ".join(answers)
 
 
 def _stem(user: str) -> str:

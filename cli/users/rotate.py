@@ -13,9 +13,13 @@ from broker.credentials.password_ages import set_password_fix
 from broker.settings.stack_settings import PROJECT, Settings
 from cli.deployment_state import require_up
 from cli.errors import CommandError, NotPerformedError
+from cli.lifecycle.unfinished import unfinished
+from cli.mqtt_client import stack_ca
 from cli.pulumi import Pulumi
 from cli.stack import Stack
 from cli.terminal import confirm
+from cli.users.credentials import all_logins
+from cli.users.verify_rotation import require_rotated, verify_rotation
 
 LOGINS_SHOWN = 20
 
@@ -32,10 +36,12 @@ def rotate(
     Raise generations in the stack file, show the preview, and apply it.
 
     Rotates all users and fleets if none is *named*. *end_previous* revokes the login before the
-    newest instead. *result* is filled when `pulumi up` begins.
+    newest instead. Ends with logins: the new passwords must be accepted, the former ones refused.
+    *result* is filled when `pulumi up` begins.
 
     Raises:
-        CommandError: a failure before `pulumi up`, which restores the stack file, or in it.
+        CommandError: a failure before `pulumi up`, which restores the stack file, or in it; or the
+            broker does not answer as the rotation requires.
 
     """
     stack.refuse_secrets_in_clear()
@@ -47,6 +53,7 @@ def rotate(
         print(f"Not rotated, because their passwords are supplied: {', '.join(skipped)}.")
     pulumi = Pulumi.ready(stack)
     pulumi.select()
+    former = all_logins(stack.settings, pulumi.outputs())
     with _restore_on_failure(stack.file):
         # `pulumi config` keeps comments and order.
         words = [word for key, value in keys.items() for word in ("--plaintext", f"{key}={value}")]
@@ -72,12 +79,21 @@ def rotate(
         "applied": False,
     }
     # From here on the change may be applied in part, so the stack file stays as it is.
-    if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
-        raise CommandError(
-            f"pulumi up failed; its message is above. {stack.file.name} has the new "
-            f"generations: fix the cause, then ./brokerctl up --stack {stack.name} applies them."
-        )
+    with unfinished(stack, pulumi.environ):
+        if pulumi.run("up", "--stack", stack.name, "--yes", "--skip-preview", check=False):
+            raise CommandError(
+                f"pulumi up failed; its message is above. {stack.file.name} has the new "
+                f"generations: fix the cause, then ./brokerctl up --stack {stack.name} applies "
+                "them."
+            )
     result["applied"] = True
+    outputs = pulumi.outputs()
+    rotated = all_logins(Stack.read(stack.name).settings, outputs)
+    seen = verify_rotation(stack, former, rotated, stack_ca(outputs))
+    result |= {"newAccepted": seen.tried, "formerRefused": seen.refused}
+    require_rotated(stack, seen)
+    if seen.of:
+        print(seen.text)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ finish() {
   recover
   known=$(state '{{index .Config.Labels "sentient-mqtt.configuration"}} {{.Image}}') || known=''
   [ "$known" != "$digest $new" ] || return 0
-  ! running || write_database ||
+  save_if_running ||
     fail "container $container: its database could not be written (is the disk full?)"
   if [ "$only_copy" = yes ]; then
     link_trial .before-start

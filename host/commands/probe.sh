@@ -338,6 +338,7 @@ certificate() { # NAME FILE BEFORE CERTIFICATE KEY CA: CERTIFICATE '' is one of 
       say certificate "$1" ok
     fi
     ! ends_within "$3" "$4" || say ends "$1" "$(ends "$4")"
+    say names "$1" "$(names "$4")"
   elif ! as_root test -e "$2"; then
     say certificate "$1" "due there is none yet"
   elif ! as_root test -e "$ca_folder/ca/ca.pem"; then

@@ -8,7 +8,8 @@
 # Calls: sightings PATH MINUTES BYTES SOCKET IMAGE; finish. MINUTES: only files written to since; BYTES:
 #   of the end of each file; 0: no limit
 # Stdin: the script and its calls
-# Prints: the log lines as they are, then the line `end`
+# Prints: the log lines as they are, a line `cut` before those of a file whose beginning was not read, and at
+#   the end the line `end`
 # Exit codes: 0: done; other: failed, with one message on stderr.
 # needs: lib/paths.sh
 
@@ -28,6 +29,7 @@ recent=""
 find . -maxdepth 1 -type f $recent \
   \( -name "$1" -o -name "$1.[0-9]*" -o -name "$1-[0-9]*" \) -exec stat -c "%Y %n" -- {} + |
   sort -n | cut -d " " -f 2- | while IFS= read -r file; do
+    [ "$3" -eq 0 ] || [ "$(stat -c %s -- "$file")" -le "$3" ] || echo cut
     case $file in
       *.gz) gzip -dc -- "$file" ;;
       *) if [ "$3" -eq 0 ]; then cat -- "$file"; else tail -c "$3" -- "$file"; fi ;;

@@ -20,7 +20,7 @@ restart() { # SECONDS: the time that the broker has to stop
   # A restore that is under way keeps its previous database there.
   alone || fail "$(busy)"
   recover
-  ! running || write_database ||
+  save_if_running ||
     fail "container $container: its database could not be written (is the disk full?)"
   if [ "$only_copy" = no ]; then
     put_aside

@@ -10,7 +10,8 @@
 #   OTHER: yes | no: whether the archive may be of another stack
 # Stdin: the script and its calls
 # Prints: what host/commands/verify_backup.sh prints, `replaces COUNTS` (or `replaces unreadable`), and after
-#   `apply` `seconds NUMBER` (the downtime) and `kept FOLDER`
+#   `apply` `seconds NUMBER` (the downtime), `kept FOLDER` and `back COUNTS` (or `back unknown`): what the
+#   broker holds after its start
 # Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
 # needs: commands/await_ready.sh
 # needs: commands/verify_backup.sh
@@ -122,18 +123,15 @@ printf "%s\n" "$1" >.before-start/held.new' "$found" || give_up "$folder"
   answers || exit 1
   downtime=$(($(date +%s) - begun))
   held=$found
+  after=''
   ! was_emptied || exit 1
   stopped=no
   forget_aside
   echo "seconds $downtime"
   echo "kept $kept"
-}
-
-# Whether the broker exited while it was asked to save, and not for the first time: it can't start on its
-# database.
-ends_by_itself() {
-  [ "$(state '{{.RestartCount}}')" -gt 1 ] || return 1
-  ! running || [ "$(started)" != "$began" ]
+  # What the running broker writes, without a comparison before if the archive was empty.
+  [ -n "$after" ] || { write_database && link_trial && after=$(count_trial "$image"); } || after=unknown
+  echo "back $after"
 }
 
 # Copies the archive's database, if it has one, beside the one in place, and links the latter aside.
@@ -143,6 +141,7 @@ bring_in() {
   else
     size=$(stat -c %s -- "$stage/data/mosquitto.db")
     into_data rw 900 'rm -rf .incoming .rehearsal
+[ "$(room)" -ge $(($1 / 1024 + $1 / 8192 + 64)) ] || exit 1
 cat >.incoming && [ "$(stat -c %s .incoming)" -eq "$1" ] || { rm -f .incoming; exit 1; }
 sync
 link .before-start' "$size" <"$stage/data/mosquitto.db" || return 1

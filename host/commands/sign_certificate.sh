@@ -25,6 +25,10 @@ fail() {
 
 sign() { # FOLDER DAYS, the request on stdin
   [ -e "$1/ca/ca.pem" ] || fail "the stack's own CA is not on this host yet: run ./brokerctl up first"
+  # A client could not log in with it once the CA has expired.
+  openssl x509 -noout -checkend "$(($2 * 86400))" -in "$1/ca/ca.pem" >/dev/null ||
+    fail "--days $2: the stack's own CA ends before that, on \
+$(openssl x509 -noout -enddate -in "$1/ca/ca.pem" | cut -d = -f 2); no certificate can outlive it"
   work=$(mktemp -d "$1/.sign.XXXXXX")
   cat >"$work/request"
   cat >"$work/conf" <<END

@@ -273,6 +273,20 @@ started() { # prints the container's id and the time of its start; nothing witho
   state '{{.Id}} {{.State.StartedAt}}' || :
 }
 
+# Whether the broker has exited since `began`, and not for the first time: it can't start, and holds nothing to
+# save.
+ends_by_itself() {
+  [ "$(state '{{.RestartCount}}')" -gt 1 ] || return 1
+  ! running || [ "$(started)" != "$began" ]
+}
+
+# Has a running broker write its database.
+save_if_running() {
+  running || return 0
+  began=$(started)
+  write_database || ends_by_itself
+}
+
 # Links the database aside and for a rehearsal, and records the present start. `hold` adds its counts.
 put_aside() {
   trial=yes
@@ -349,7 +363,7 @@ recover() {
     return 0
   fi
   only_copy=yes
-  ! running || write_database ||
+  save_if_running ||
     fail "container $container: its database could not be written (is the disk full?)"
   link_trial
   if ! found=$(count_trial "$image"); then

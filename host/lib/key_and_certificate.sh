@@ -18,6 +18,11 @@ ends() { # PEM: prints the end date as OpenSSL writes it
   elevated openssl x509 -in "$1" -noout -enddate 2>/dev/null | cut -d = -f 2
 }
 
+names() { # PEM: prints the host names and IP addresses of the first certificate in it
+  elevated openssl x509 -in "$1" -noout -ext subjectAltName 2>/dev/null | tr ',' '\n' |
+    sed -n -e 's/^ *DNS:\([^ ]*\) *$/\1/p' -e 's/^ *IP Address:\([^ ]*\) *$/\1/p'
+}
+
 fingerprint() { # PEM: of the first certificate in it
   elevated openssl x509 -in "$1" -noout -fingerprint -sha256 2>/dev/null | cut -d = -f 2
 }

@@ -35,6 +35,7 @@ class TestDev:
         assert backend.local_passphrase
         assert backend.environment == {
             "PULUMI_BACKEND_URL": f"file://{state(home)}/pulumi",
+            "PULUMI_DIY_BACKEND_ZSTD": "true",
             "PULUMI_CONFIG_PASSPHRASE_FILE": f"{state(home)}/passphrase",
         }
         assert mode(state(home)) == 0o700
@@ -98,9 +99,24 @@ class TestDev:
     def test_for_a_configured_passphrase_only_a_backend_is_created(self, home):
         backend = ensure_backend("dev", home | {"PULUMI_CONFIG_PASSPHRASE": "mine"})
 
-        assert set(backend.environment) == {"PULUMI_BACKEND_URL"}
+        assert set(backend.environment) == {"PULUMI_BACKEND_URL", "PULUMI_DIY_BACKEND_ZSTD"}
         assert not backend.local_passphrase
         assert not (state(home) / "passphrase").exists()
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "PULUMI_DIY_BACKEND_GZIP",
+            "PULUMI_DIY_BACKEND_ZSTD",
+            "PULUMI_SELF_MANAGED_STATE_GZIP",
+            "PULUMI_SELF_MANAGED_STATE_ZSTD",
+        ],
+    )
+    def test_a_compression_that_the_user_chose_stays(self, home, name):
+        """Pulumi refuses two."""
+        backend = ensure_backend("dev", home | {name: "false"})
+
+        assert "PULUMI_DIY_BACKEND_ZSTD" not in backend.environment
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])

@@ -1,10 +1,12 @@
 """A program that a command runs for the host gets no secrets from the environment."""
 
 import ast
+from contextlib import suppress
 
 import pytest
 
 import cli.run_on_host
+from cli.errors import CommandError
 from cli.stack import ROOT, Stack
 
 STARTS = {"subprocess.run", "subprocess.Popen"}
@@ -30,7 +32,9 @@ def test_a_program_for_the_host_gets_a_clean_environment(desk, monkeypatch, tmp_
         monkeypatch.setenv(name, "s3cret")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
 
-    CALLS[call](desk)
+    # The programs answer nothing, so a look at the host is incomplete.
+    with suppress(CommandError):
+        CALLS[call](desk)
 
     assert "SSH_AUTH_SOCK=/agent\n" in received.read_text()
     assert "s3cret" not in received.read_text()

@@ -10,6 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 import cli.backup.restore
 import cli.backup.verify
+import cli.lifecycle.leftovers
 import cli.lifecycle.restart
 import cli.lifecycle.up
 import cli.messages.publish
@@ -20,7 +21,7 @@ from bootstrap.pulumi_backend import Backend
 from broker.checks.observations import Observations
 from broker.host.facts import HostFacts
 from cli.errors import CommandError, NotPerformedError
-from cli.mqtt_client import UnreachableError
+from cli.mqtt_client import Message, UnreachableError
 from cli.run_on_host import HostResult
 from cli.stack import Stack
 
@@ -118,6 +119,7 @@ class TestUp:
 
 
 def test_down_tells_what_was_kept(ready, document, monkeypatch):
+    answer_of_host(monkeypatch, cli.lifecycle.leftovers, HostResult(exit_code=0, stdout="looked\n"))
     monkeypatch.setattr("builtins.input", lambda _: "test")
 
     ready.run("down", "--json")
@@ -129,9 +131,20 @@ def test_down_tells_what_was_kept(ready, document, monkeypatch):
         "folders": {"data": "/srv/mqtt/data", "log": "/srv/mqtt/log"},
         "dataDeleted": False,
         "passwordsDeleted": False,
+        "left": [],
     }
     assert "progress of pulumi" in err
     assert "This removes mosquitto-test" in err
+
+
+def test_down_tells_what_is_left(ready, document, monkeypatch):
+    found = HostResult(exit_code=0, stdout="left container mosquitto-test\nlooked\n")
+    answer_of_host(monkeypatch, cli.lifecycle.leftovers, found)
+
+    with pytest.raises(CommandError, match="not everything was removed"):
+        ready.run("down", "--json", "--confirm", "test")
+
+    assert document()[0]["left"] == ["container mosquitto-test (docker rm --force mosquitto-test)"]
 
 
 def test_down_without_the_name_prints_no_document(ready, capfd):
@@ -142,7 +155,11 @@ def test_down_without_the_name_prints_no_document(ready, capfd):
 
 
 def test_restart_tells_the_container(ready, document, monkeypatch, fake_docker):
-    fake_docker("echo sha256:1")
+    fake_docker(
+        f'case "$*" in *StartedAt*) echo x >>"{ready.folder}/looks"; '
+        f'echo "running 2026-01-02T03:04:0$(wc -l <"{ready.folder}/looks")Z" ;; '
+        "*) echo sha256:1 ;; esac"
+    )
     answer_of_host(monkeypatch, cli.lifecycle.restart, HostResult(exit_code=0))
 
     ready.run("restart", "--json")
@@ -153,6 +170,7 @@ def test_restart_tells_the_container(ready, document, monkeypatch, fake_docker):
         "container": "mosquitto-test",
         "image": "sha256:1",
         "restarted": True,
+        "startedAt": "2026-01-02T03:04:02Z",
     }
     assert "restarted" in err
 
@@ -180,6 +198,8 @@ class TestRotate:
             "disconnected": ["sensor"],
             "skipped": [],
             "applied": True,
+            "newAccepted": 0,
+            "formerRefused": 0,
         }
         assert "a preview" in err
 
@@ -200,11 +220,14 @@ class TestRotate:
 
 class TestPublish:
     @pytest.fixture
-    def client(self, monkeypatch):
-        """Have the broker answer with a reason code."""
+    def client(self, ready, monkeypatch):
+        """Have the broker answer with a reason code, and retain ``kept``; sensor may read it."""
+        text = ready.file.read_text()
+        ready.file.write_text(text.replace("    sensor:", "    sensor:\n      read: ['#']", 1))
 
         class Client:
             code = 0
+            kept = b"open"
 
             def __enter__(self):
                 return self
@@ -215,8 +238,45 @@ class TestPublish:
             def publish(self, *_, **__):
                 return ReasonCode(PacketTypes.PUBACK, identifier=self.code)
 
+            def require_subscription(self, _):
+                pass
+
+            def pending_messages(self):
+                if self.kept is None:
+                    return []
+                return [Message(topic="paragon/x", payload=self.kept, retained=True)]
+
         monkeypatch.setattr(cli.messages.publish, "client_of_user", lambda *_: Client())
         return Client
+
+    @pytest.mark.parametrize("kept", [None, b"of another client"])
+    def test_a_message_that_the_broker_does_not_retain_is_an_error(
+        self, ready, client, capfd, kept
+    ):
+        client.kept = kept
+
+        with pytest.raises(CommandError, match="retain"):
+            ready.run("publish", "sensor", "paragon/x", "open", "--retain")
+        assert "accepted" not in capfd.readouterr().out
+
+    def test_an_empty_message_deletes_the_retained_one(self, ready, client, capfd):
+        client.kept = None
+        ready.run("publish", "sensor", "paragon/x", "--retain")
+        assert "paragon/x: accepted, delivered" in capfd.readouterr().out
+
+        client.kept = b"open"
+        with pytest.raises(CommandError, match="retains another one"):
+            ready.run("publish", "sensor", "paragon/x", "--retain")
+
+    def test_without_the_right_to_read_nothing_is_claimed(self, ready, document, client):
+        ready.write()
+        client.kept = b"open"
+
+        ready.run("publish", "sensor", "paragon/x", "open", "--retain", "--json")
+
+        data, err = document()
+        assert data["retained"] is None
+        assert "not known to be retained (sensor may not read it)" in err
 
     @pytest.mark.parametrize(("code", "subscribers"), [(0x00, True), (0x10, False)])
     def test_an_accepted_message(self, ready, document, client, code, subscribers):
@@ -225,7 +285,7 @@ class TestPublish:
         ready.run("publish", "sensor", "paragon/x", "open", "--retain", "--json")
 
         data, err = document()
-        assert data["integration"] is True
+        assert data["accepted"] is True
         assert data["retained"] is True
         assert data["hasSubscribers"] is subscribers
         assert "paragon/x: accepted, retained" in err
@@ -239,7 +299,7 @@ class TestPublish:
         assert document()[0] == {
             "user": "sensor",
             "topic": "paragon/x",
-            "integration": False,
+            "accepted": False,
             "reason": "Not authorized",
             "retained": False,
             "hasSubscribers": False,
@@ -269,7 +329,7 @@ class TestBackup:
             monkeypatch,
             cli.backup.restore,
             HostResult(exit_code=0, stdout=f"{REPORT}replaces 1 1 1\n"),
-            HostResult(exit_code=0, stdout="seconds 3\nkept /srv/kept\n"),
+            HostResult(exit_code=0, stdout="seconds 3\nkept /srv/kept\nback 3 1 0\n"),
         )
 
         site.run("backup", "restore", "latest", "--yes", "--json")
@@ -284,8 +344,34 @@ class TestBackup:
             "retained": 3,
             "sessions": 2,
             "queued": 1,
+            "held": {"retained": 3, "sessions": 1, "queued": 0},
         }
-        assert "downtime: 3 s" in err
+        assert "downtime: 3 s. The broker now holds 3 retained messages, 1 sessions" in err
+
+    @pytest.mark.parametrize(
+        ("back", "message"),
+        [
+            ("back 2 2 1\n", "holds 2 of its 3 retained messages"),
+            ("back unknown\n", "could not be counted"),
+            ("", "could not be counted"),
+        ],
+    )
+    def test_a_restore_after_which_messages_are_missing_claims_no_success(
+        self, site, document, monkeypatch, back, message
+    ):
+        answer_of_host(
+            monkeypatch,
+            cli.backup.restore,
+            HostResult(exit_code=0, stdout=f"{REPORT}replaces 1 1 1\n"),
+            HostResult(exit_code=0, stdout=f"seconds 3\nkept /srv/kept\n{back}"),
+        )
+
+        with pytest.raises(CommandError, match=message):
+            site.run("backup", "restore", "latest", "--yes", "--json")
+
+        data, err = document()
+        assert data["previousDatabase"] == "/srv/kept"
+        assert "Restored" not in err
 
     def test_a_restore_that_nobody_agrees_to_prints_no_document(self, site, capfd, monkeypatch):
         look = HostResult(exit_code=0, stdout=f"{REPORT}replaces 1 1 1\n")

@@ -58,6 +58,38 @@ def test_invalid_yaml_is_an_error_with_its_line(folder):
     assert "line 3" in message
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[" * 5_000 + "]" * 5_000,
+        "{a: " * 5_000 + "}" * 5_000,
+        "[" * 100_000,
+        "\n" + "".join(f"{' ' * (4 + depth)}a:\n" for depth in range(1_000)),
+        "\n    " + "- " * 100_000,
+    ],
+    ids=["lists", "mappings", "open lists", "blocks", "entries in a line"],
+)
+def test_a_deeply_nested_file_is_an_error(folder, value):
+    """Python's YAML ends in a RecursionError, or in a crash of libyaml."""
+    message = error_of(folder, f"config:\n  sentient-mqtt:broker: {value}\n")
+    assert message == "Pulumi.test.yaml: is nested more than 100 levels deep"
+
+
+def test_brackets_in_texts_are_no_nesting(folder):
+    (folder / "Pulumi.test.yaml").write_text(text_of() + f"description: '{'[' * 500}'\n")
+    assert Stack.read("test", folder).settings.users
+
+
+def test_a_file_in_another_encoding_is_an_error_with_its_line(folder):
+    (folder / "Pulumi.test.yaml").write_bytes(text_of().encode() + "# caf\xe9\n".encode("latin-1"))
+
+    with pytest.raises(
+        CommandError, match=r"^Pulumi\.test\.yaml, line \d+: is not UTF-8"
+    ) as raised:
+        Stack.read("test", folder)
+    assert "iconv -f LATIN1 -t UTF-8 Pulumi.test.yaml" in str(raised.value)
+
+
 @pytest.mark.parametrize("text", ["[]", "config: []", "config: x"])
 def test_a_file_without_config_is_an_error(folder, text):
     assert error_of(folder, text) == (

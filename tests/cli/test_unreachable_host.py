@@ -81,9 +81,12 @@ def test_a_command_fails_with_a_message(site, tmp_path, capsys, command, client)
     assert message in err
 
 
-def test_down_reports_that_the_data_was_not_deleted(site, capsys):
+def test_down_reports_that_the_data_is_kept(site, capsys):
     with pytest.raises(SystemExit):
         finish(lambda: site.run("down", "--confirm", "test", "--delete-data"))
 
-    assert f"error: --delete-data: host {HOST}: " in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "data and logs are kept, and what else is left on the host is unknown" in captured.err
+    assert f"host {HOST}: " in captured.err
+    assert "Deleted" not in captured.out
     assert site.calls()[-1].startswith("destroy ")

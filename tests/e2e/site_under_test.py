@@ -28,6 +28,7 @@ from broker.host.facts import HostFacts
 from broker.host.script_calls import render_stdin
 from broker.logs.logrotate import logrotate_path
 from broker.settings.stack_settings import PROJECT, Settings
+from cli.deployment_state import state_file
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = ("Pulumi.yaml", "__main__.py", "broker", "components", "host")
@@ -219,7 +220,8 @@ class Site:
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs with their secrets; they are read again when the state has changed."""
-        (checkpoint,) = self.state.glob(".pulumi/stacks/*/*.json")
+        checkpoint = state_file(self.state, STACK)
+        assert checkpoint is not None
         changed_at = checkpoint.stat().st_mtime_ns
         if changed_at != self._outputs_of:
             done = self.stack("output", "--json", "--show-secrets", quiet=True)

@@ -264,6 +264,23 @@ def test_client_request_is_signed_and_leaves_no_file(certificates, host, tmp_pat
     assert certificates.left() == before
 
 
+def test_certificate_does_not_outlive_the_ca(certificates, host, tmp_path):
+    certificates.own()
+    key = tmp_path / "client.key"
+    request = openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", "/CN=teensy")
+    before = certificates.left()
+
+    def sign(days):
+        words = ("sign", certificates.ca_folder, days)
+        return host.run("commands/sign_certificate.sh", call(*words, text=request))
+
+    refused = sign(100_000)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("--days 100000: the stack's own CA ends before that, on ")
+    assert sign(1).returncode == 0
+    assert certificates.left() == before
+
+
 def test_invalid_request_or_missing_ca_is_refused(certificates, host):
     early = host.run(
         "commands/sign_certificate.sh", call("sign", certificates.ca_folder, 90, text="a request\n")

@@ -81,6 +81,36 @@ def test_save_is_requested_only_if_the_disk_has_room(host, tmp_path, mount, kib,
 
 
 @pytest.mark.parametrize(
+    ("states", "passes"),
+    [
+        (("false true", 5, "aa"), True),
+        (("false false", 0, "aa"), True),
+        # It runs for a moment between two ends, and can't be asked.
+        (("true false", 5, "ab"), True),
+        (("true false", 5, "aa"), False),
+        (("true false", 0, "aa"), False),
+        (("true false", 1, "ab"), False),
+    ],
+    ids=["waits", "stopped", "loops", "runs on", "never ended", "ended once"],
+)
+def test_a_broker_that_exits_again_and_again_has_nothing_to_save(
+    host, database, tmp_path, states, passes
+):
+    """Otherwise a broker that can't start could be neither restarted nor replaced."""
+    running, restarts, starts = states
+    (tmp_path / "starts").write_text("".join(f"{start}\n" for start in starts))
+    host.docker(
+        f'case "$*" in *State.Running*) echo {running} ;; *RestartCount*) echo {restarts} ;; '
+        f'*StartedAt*) head -n 1 "{tmp_path}/starts"; sed -i 1d "{tmp_path}/starts" ;; '
+        "*) exit 1 ;; esac"
+    )
+
+    done = host.run("lib/database.sh", database, call("eval", "save_if_running || exit 9; exit 0"))
+
+    assert done.returncode == (0 if passes else 9)
+
+
+@pytest.mark.parametrize(
     "states",
     [
         ["true false"],

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from host_under_test import call, mode
+from host_under_test import SOCKET, call, mode
 
 
 @pytest.fixture
@@ -70,6 +70,98 @@ def test_folder_with_right_owner_may_hold_other_files(host, base):
     (base / "data" / "notes.txt").write_text("mine")
 
     assert host.run("commands/folders.sh", *folders(base)).returncode == 0
+
+
+class TestAnotherOwner:
+    """The data is given to a new `broker.owner` while the broker is stopped."""
+
+    @pytest.fixture
+    def change(self, host, base):
+        """``change(uid, gid, users)``: *users* are the containers that mount the data folder."""
+        host.run("commands/folders.sh", *folders(base))
+        for name in ("mosquitto.db", ".before-start/mosquitto.db"):
+            file = base / "data" / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("messages")
+            for path in (file.parent, file):
+                os.chown(path, 1883, 1884)
+
+        def change(uid, gid, users="", user="1883:1884"):
+            host.docker(
+                f'case "$*" in *" ps "*volume=*/data*) echo "{users}" ;; '
+                f"*Config.User*) echo {user} ;; esac"
+            )
+            return host.run(
+                "commands/folders.sh",
+                call("broker", "mosquitto", SOCKET, "image:1", 30),
+                call("folder", "kept", base / "data", "0750", uid, gid, "mosquitto.db", ".before*"),
+            )
+
+        return change
+
+    def test_the_broker_is_stopped_and_the_files_get_the_owner(self, change, host, base):
+        done = change(2000, 2001, "mosquitto")
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert host.calls(" stop ") == [f"docker -H {SOCKET} stop -t 30 mosquitto"]
+        for path in (base / "data", *(base / "data").rglob("*")):
+            assert mode(path)[1:] == (2000, 2001), path
+
+    def test_and_back(self, change, base):
+        change(2000, 2000)
+        assert change(1883, 1884).returncode == 0
+        assert mode(base / "data" / ".before-start" / "mosquitto.db")[1:] == (1883, 1884)
+
+    def test_a_group_alone_counts(self, change, host, base):
+        """The folders are readable by the group only."""
+        assert change(1883, 2000, "mosquitto").returncode == 0
+        assert host.calls(" stop ")
+        assert mode(base / "data" / "mosquitto.db")[1:] == (1883, 2000)
+
+    def test_the_same_owner_stops_nothing(self, change, host):
+        assert change(1883, 1884, "mosquitto").returncode == 0
+        assert not host.calls(" stop ")
+
+    def test_a_folder_that_somebody_changed_by_hand_stops_nothing(self, change, host, base):
+        os.chown(base / "data", 1000, 1000)
+        assert change(1883, 1884, "mosquitto").returncode == 0
+        assert not host.calls(" stop ")
+        assert mode(base / "data")[1:] == (1883, 1884)
+
+    def test_another_container_that_uses_the_data_refuses_it(self, change, host, base):
+        done = change(2000, 2000, "mosquitto another")
+
+        assert done.returncode == 1
+        assert "in use by mosquitto another; it can't get the owner 2000:2000" in done.stderr
+        assert not host.calls(" stop ")
+        assert mode(base / "data" / "mosquitto.db")[1:] == (1883, 1884)
+
+    def test_neither_a_link_nor_a_file_of_another_user_gets_the_owner(self, change, base, tmp_path):
+        (tmp_path / "of-root").write_text("x")
+        (base / "data" / ".before-link").symlink_to(tmp_path / "of-root")
+        os.chown(base / "data" / ".before-link", 1883, 1884, follow_symlinks=False)
+        os.link(tmp_path / "of-root", base / "data" / ".before-hard")
+
+        assert change(2000, 2000).returncode == 0
+        assert mode(tmp_path / "of-root")[1:] == (0, 0)
+
+    def test_the_log_and_its_rotated_files_get_the_owner(self, host, base):
+        folder = call("folder", "kept", base / "log", "0750", 0, 1884, "m.log*")
+        first = call("log_file", base / "log" / "m.log", "0600", 1883, 1884)
+        host.run("commands/folders.sh", folder, first)
+        for name, uid in (("m.log.1", 1883), ("m.log.2", 1000), ("notes", 1883)):
+            (base / "log" / name).write_text("x")
+            os.chown(base / "log" / name, uid, uid)
+
+        log = call("log_file", base / "log" / "m.log", "0600", 2000, 2000)
+        assert host.run("commands/folders.sh", folder, log).returncode == 0
+
+        assert {path.name: mode(path)[1] for path in (base / "log").iterdir()} == {
+            "m.log": 2000,
+            "m.log.1": 2000,
+            "m.log.2": 1000,
+            "notes": 1883,
+        }
 
 
 def test_folders_of_version_0_1_are_given_to_root(host, base):

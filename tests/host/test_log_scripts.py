@@ -41,11 +41,13 @@ class TestReading:
         os.utime(folder / "mosquitto.log")
         assert self.read(host, folder, minutes=60).stdout == (line(4) + line(5)).decode() + "end\n"
 
-    def test_reads_the_end_of_a_file_without_a_cut_line(self, host, folder):
+    def test_reads_the_end_of_a_file_and_says_so(self, host, folder):
         for name in ("mosquitto.log.1", "mosquitto.log.2.gz"):
             (folder / name).unlink()
         done = self.read(host, folder, size=len(line(5)) + 10)
-        assert done.stdout == line(5).decode() + "end\n"
+        assert done.stdout == "cut\n" + line(5).decode() + "end\n"
+        whole = self.read(host, folder, size=10_000)
+        assert "cut" not in whole.stdout
 
     def test_empty_log_is_no_error(self, host, tmp_path):
         done = self.read(host, tmp_path)

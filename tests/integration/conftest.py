@@ -122,9 +122,8 @@ class Running:
         )
 
     def start(self) -> None:
-        assert (
-            self.script("commands/folders.sh", "apply", folder_calls(self.broker)).returncode == 0
-        )
+        calls = folder_calls(self.broker, "unix:///var/run/docker.sock", self.image)
+        assert self.script("commands/folders.sh", "apply", calls).returncode == 0
         if self.broker.tls_listeners:
             done = self.put_certificates()
             assert done.returncode == 0, done.stderr
@@ -144,7 +143,8 @@ class Running:
         return [
             *("run", "--detach", "--name", self.broker.container, "--restart", "unless-stopped"),
             *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
-            *("--user", "1883:1883", "--ulimit", f"nofile={self.broker.limits.descriptors}"),
+            *("--user", f"{self.broker.owner.uid}:{self.broker.owner.gid}"),
+            *("--ulimit", f"nofile={self.broker.limits.descriptors}"),
             *(word for mount in mounts for word in ("--volume", mount)),
             *("--label", f"sentient-mqtt.reserved={self.broker.reserved_port}"),
             *(word for variable in health_environment() for word in ("--env", variable)),

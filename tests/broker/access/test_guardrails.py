@@ -73,6 +73,28 @@ CASES = {
 for_every_guardrail = pytest.mark.parametrize("name", CASES)
 
 
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("patterns.write[0]", {"patterns": {"write": ["paragon/%c/status"]}}),
+        ("patterns.deny[0]", {"patterns": {"deny": ["paragon/%c/status"]}}),
+    ],
+)
+def test_a_rule_by_client_id_is_a_warning_everywhere(stack, path, keys):
+    (finding,) = findings(stack, **keys)
+
+    assert (finding.path, finding.severity) == (f"sentient-mqtt:{path}", "warning")
+    assert finding.message.endswith("(guardrail clientId)")
+    level = {"clientId": {"level": "error", "reason": "no ids"}}
+    (stricter,) = findings(stack, **keys, guardrails=level)
+    assert stricter.severity == "error"
+
+
+def test_a_rule_by_user_name_has_no_finding():
+    assert findings(patterns={"write": ["paragon/%u/status"], "read": ["a/%u/%c"]}) == []
+
+
 @for_every_guardrail
 def test_finding_has_path_guardrail_and_fix(name):
     path, with_finding, _ = CASES[name]

@@ -481,6 +481,33 @@ def test_refused_logins_are_unknown_without_log_lines():
     assert results(observations(), Settings.parse(quiet))["refused logins"].status == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("name", "types"), [("refused logins", {}), ("denied messages", {"types": ["notice", "debug"]})]
+)
+def test_a_log_that_is_too_large_to_read_is_no_pass(name, types):
+    """A flood of connections can push refused logins out of what is read."""
+    hour = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    line = "2026-01-02T03:30:00: New connection from 192.0.2.7:4000 on port 1883."
+
+    def found(*lines, since=hour):
+        log = LogSummary(since=since).read(lines)
+        return results(observations(log=log), settings(logging=types))[name]
+
+    assert found(line).status == "pass"
+    cut = found("cut", line)
+    assert cut.status == "unknown"
+    assert "only its lines since 03:30:00 UTC were read" in cut.observed
+    # What was not read is older than an hour.
+    assert found("cut", line, since=hour.replace(hour=4)).status == "pass"
+
+
+def test_a_listener_that_did_not_answer_is_no_pass():
+    silent = {"mqtt": NOT_AUTHORISED, "websocket": "no answer: connection refused"}
+    assert results(observations(anonymous=silent, guessed={}))["anonymous"].status == "unknown"
+    refused = dict.fromkeys(silent, NOT_AUTHORISED)
+    assert results(observations(anonymous=refused, guessed={}))["anonymous"].status == "pass"
+
+
 def test_log_check_reports_the_rotation():
     path = logrotate_path(BROKER)
     assert "logrotate keeps 14 older ones" in results(observations())["log"].observed

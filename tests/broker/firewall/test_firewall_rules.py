@@ -420,9 +420,9 @@ class TestDrift:
         lines, problem = report(broker, facts)
 
         assert lines == [
+            "local: port 1885 on 127.0.0.1: this host only",
             "mqtt: port 1883 on 0.0.0.0: 192.168.0.0/16",
             "open: port 1884 on 0.0.0.0: anybody",
-            "local: port 1885 on 127.0.0.1: this host only",
             message,
             "At the host's start: sentient-mqtt-firewall-mosquitto-test.service loads them before "
             "Docker.",

@@ -103,7 +103,9 @@ def test_password_file_contains_the_hash_of_the_canary():
 
 
 def test_folders_with_data_are_kept_on_removal():
-    *calls, log = folder_calls(settings_of("prod").broker)
+    container, *calls, log = folder_calls(settings_of("prod").broker, "unix:///s", "image:1")
+
+    assert container.words == ("broker", "mosquitto-shared", "unix:///s", "image:1", "30")
 
     assert log.words == (
         *("log_file", "/opt/sentient/volumes/mosquitto-logs-shared/mosquitto.log"),

@@ -184,10 +184,10 @@ def test_without_any_tls_a_plain_listener_is_no_finding():
 
 def test_env_file_names_the_ca_of_own_certificates_only():
     raw = smallest(
-        listeners={"mqtt": PLAIN, "mqtts": SECURE, "given": {"port": 8884, "tls": GIVEN}},
+        listeners={"mqtt": PLAIN, "mqtts": SECURE, "public": {"port": 8884, "tls": GIVEN}},
         envFiles=[
             {"path": "/etc/a.env", "user": "sensor"},
-            {"path": "/etc/b.env", "user": "sensor", "listener": "given"},
+            {"path": "/etc/b.env", "user": "sensor", "listener": "public"},
             {"path": "/etc/c.env", "user": "sensor", "listener": "mqtt"},
         ],
     )

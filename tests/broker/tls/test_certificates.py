@@ -89,6 +89,15 @@ def test_openssl_is_required_only_with_tls():
     assert errors(broker_of(), facts) == []
 
 
+def test_given_certificate_for_another_name_is_a_warning():
+    def of(names):
+        return warnings(broker_of(GIVEN), facts_of(f"names secure={names}"))
+
+    assert of("x.example.org broker.example.org") == of("") == []
+    (line,) = of("x.example.org 192.0.2.7")
+    assert "is for x.example.org, 192.0.2.7, and not for broker.address" in line
+
+
 def test_given_certificate_that_expires_soon_is_a_warning():
     (line,) = warnings(broker_of(GIVEN), facts_of("ends secure=Nov  4 10:15:55 2027 GMT"))
 

@@ -22,6 +22,7 @@ from broker.credentials.external_secrets import (
 from broker.findings import one_line
 from broker.settings.stack_settings import Settings, SettingsError
 from broker.tls.certificates import certificate_calls, certificate_probes
+from broker.tls.key_and_certificate import covers
 
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def key_pem(key, passphrase=None, form=PrivateFormat.PKCS8):
     return key.private_bytes(Encoding.PEM, form, secrecy).decode()
 
 
-def certificate(subject, key, *, issuer=None, issuer_key=None, begins=-1, ends=90):
+def certificate(subject, key, *, issuer=None, issuer_key=None, begins=-1, ends=90, names=()):
     def name(text):
         return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
 
@@ -48,7 +49,12 @@ def certificate(subject, key, *, issuer=None, issuer_key=None, begins=-1, ends=9
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW + timedelta(days=begins))
         .not_valid_after(NOW + timedelta(days=ends))
-        .sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    )
+    if names:
+        hosts = x509.SubjectAlternativeName([x509.DNSName(host) for host in names])
+        made = made.add_extension(hosts, critical=False)
+    made = made.sign(
+        signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     )
     return made.public_bytes(Encoding.PEM).decode()
 
@@ -151,6 +157,38 @@ def test_expiring_or_unused_certificate_is_a_warning():
         "Set the renewed certificate.",
         "sentient-mqtt:certificates: unused: no listener with certificate 'supplied' is named wss.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "address", "covered"),
+    [
+        (["broker.example.org"], "broker.example.org", True),
+        (["a", "BROKER.example.org."], "broker.example.org", True),
+        (["*.example.org"], "broker.example.org", True),
+        (["*.example.org"], "a.broker.example.org", False),
+        (["*.org"], "org", False),
+        (["other.example.org"], "broker.example.org", False),
+        (["192.0.2.7"], "192.0.2.7", True),
+        (["2001:DB8:0:0:0:0:0:1"], "2001:db8::1", True),
+        (["*.0.2.7"], "192.0.2.7", False),
+        ([], "broker.example.org", False),
+    ],
+)
+def test_names_that_cover_an_address(names, address, covered):
+    assert covers(names, address) is covered
+
+
+def test_a_certificate_for_another_name_is_a_warning():
+    def of(*names):
+        text = key_pem(KEY) + certificate("mqtt", KEY, names=names)
+        return list(warnings(settings(), {"certificates": {"mqtts": text}}, NOW))
+
+    assert of("broker.example.org") == of("*.example.org", "x") == []
+    (line,) = of("other.example.org", "x")
+    assert line.startswith(
+        "sentient-mqtt:certificates.mqtts: is for other.example.org, x, and not for "
+        "broker.address (broker.example.org): clients that verify it refuse the broker."
+    )
 
 
 def test_certificate_text_is_on_stdin_and_no_file_is_probed():

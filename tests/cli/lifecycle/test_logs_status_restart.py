@@ -2,7 +2,9 @@
 
 import pytest
 
+import cli.lifecycle.restart
 from cli.errors import CommandError
+from cli.run_on_host import HostResult
 
 NO_CONTAINER = r"no container mosquitto-test\. Run: \./brokerctl up --stack test"
 UP = {"credentials": {"sensor": {"username": "sensor", "password": "s3cret", "url": ""}}}
@@ -61,3 +63,40 @@ def test_a_missing_container_is_not_restarted(ready, fake_docker):
     with pytest.raises(CommandError, match=NO_CONTAINER):
         ready.run("restart")
     assert calls() == ["inspect --format {{.Image}} mosquitto-test"]
+
+
+class TestRestartIsSeen:
+    """The script on the host reports success; the command looks itself."""
+
+    @pytest.fixture
+    def restart(self, ready, monkeypatch, fake_docker):
+        """``restart(before, after, login)``: the answers of Docker, and the end of the login."""
+        monkeypatch.setattr(
+            cli.lifecycle.restart, "run_scripts", lambda *_, **__: HostResult(exit_code=0)
+        )
+
+        def restart(before, after, login="exit 0"):
+            fake_docker(
+                f'case "$*" in *StartedAt*) if [ -e "{ready.folder}/seen" ]; then echo "{after}"; '
+                f'else touch "{ready.folder}/seen"; echo "{before}"; fi ;; exec*) {login} ;; esac'
+            )
+            ready.run("restart")
+
+        return restart
+
+    def test_it_is_reported_after_a_new_start_and_a_login(self, restart, capsys):
+        restart("running 2026-01-02T03:04:05Z", "running 2026-01-02T03:05:05Z")
+        assert "restarted at 2026-01-02 03:05:05 UTC" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("after", "login", "message"),
+        [
+            ("running 2026-01-02T03:04:05Z", "exit 0", "was not restarted; it runs since"),
+            ("exited 2026-01-02T03:05:05Z", "exit 0", "is exited now"),
+            ("running 2026-01-02T03:05:05Z", "echo refused >&2; exit 5", "health user: .*refused"),
+        ],
+    )
+    def test_otherwise_it_is_an_error(self, restart, capsys, after, login, message):
+        with pytest.raises(CommandError, match=message):
+            restart("running 2026-01-02T03:04:05Z", after, login)
+        assert "restarted at" not in capsys.readouterr().out

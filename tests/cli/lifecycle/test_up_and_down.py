@@ -179,6 +179,29 @@ class TestUp:
         assert "The broker is up" not in capsys.readouterr().out
 
 
+class TestAfterAFailedUp:
+    """The state has the new password, and the broker may have the former one."""
+
+    @pytest.mark.parametrize("command", ["password", "credentials"])
+    def test_a_password_comes_with_a_warning_until_an_up_succeeds(self, ready, capsys, command):
+        ready.run(command, "sensor")
+        assert "did not succeed" not in capsys.readouterr().err
+
+        ready.pulumi('case "$*" in *up*) exit 1 ;; esac')
+        with pytest.raises(CommandError, match="pulumi up failed"):
+            ready.run("up")
+        ready.run(command, "sensor")
+        captured = capsys.readouterr()
+        assert "did not succeed: the broker may still have the former password" in captured.err
+        assert "s3cret" in captured.out
+        assert "did not succeed" not in captured.out
+
+        ready.pulumi("exit 0")
+        ready.run("up")
+        ready.run(command, "sensor")
+        assert "did not succeed" not in capsys.readouterr().err
+
+
 class TestDown:
     @pytest.fixture
     def site(self, ready, tmp_path):
@@ -298,6 +321,44 @@ class TestDown:
 
         site.run("down", "--stack", "dev", "--yes")
         assert "--yes --skip-preview" in site.calls()[-1]
+
+    @pytest.mark.parametrize(
+        ("docker", "left"),
+        [
+            ("*' ps '*) echo mosquitto-test ;;", "container mosquitto-test (docker rm --force"),
+            ("*' network ls '*) echo mosquitto-test ;;", "network mosquitto-test (docker network"),
+        ],
+    )
+    @pytest.mark.parametrize("more", [(), ("--delete-data", "--delete-passwords")])
+    def test_what_is_still_there_is_named_and_no_success_claimed(
+        self, site, capsys, docker, left, more
+    ):
+        """`pulumi destroy` succeeds and removes nothing."""
+        (site.bin / "docker").write_text(
+            f'#!/bin/sh\n{OWNER_CONTAINERS}\ncase "$*" in {docker} esac\n'
+        )
+
+        with pytest.raises(CommandError, match="not everything was removed") as raised:
+            site.run("down", "--confirm", "test", *more)
+
+        assert left in str(raised.value)
+        out = capsys.readouterr().out
+        assert not any(word in out for word in ("Removed", "Deleted", "Kept"))
+        assert self.remaining(site) == ["config", "data", "log"]
+
+    def test_a_file_that_is_still_there_is_named(self, site):
+        (site.srv / "config" / "mosquitto.conf").write_text("listener 1883\n")
+
+        with pytest.raises(CommandError, match="not everything was removed") as raised:
+            site.run("down", "--confirm", "test")
+        assert f"  {site.srv}/config/mosquitto.conf (rm -r " in str(raised.value)
+
+    def test_without_a_look_afterwards_no_success_is_claimed(self, site, capsys):
+        (site.bin / "docker").write_text("#!/bin/sh\necho 'Cannot connect' >&2; exit 1\n")
+
+        with pytest.raises(CommandError, match=r"the host is unknown: Cannot connect"):
+            site.run("down", "--confirm", "test")
+        assert "Removed" not in capsys.readouterr().out
 
     SEED = (
         "urn:pulumi:test::sentient-mqtt::sentient-mqtt:index:MqttBroker$sentient-mqtt:index:"

@@ -10,10 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from declared import SMALLEST
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 import cli.users.certificate
 import cli.users.credentials
 from cli.errors import CommandError, NotPerformedError
+from cli.mqtt_client import ConnectionEndedError, UnreachableError
 
 UP = {
     "credentials": {
@@ -175,9 +178,86 @@ class TestCertificate:
             desk.run("certificate", user, "--out", str(out))
 
 
-def signed(pem):
-    """Return the certificate for a request, then the certificate of the CA."""
+class TestCertificateIsTried:
+    """The files are tried on the broker before the command reports success."""
+
+    @pytest.fixture
+    def issue(self, desk, tmp_path, monkeypatch):
+        """``issue(answer)``: the broker answers so; it may be an error, or a reason code."""
+
+        def issue(answer, sign=lambda _, pem, __: signed(pem)):
+            class Client:
+                url = "mqtts://broker.example.org:8883"
+
+                def __init__(self, *_, **options):
+                    certificate, key = options["certificate"]
+                    assert common_name(certificate) == "sensor"
+                    assert key.exists()
+
+                def connect(self):
+                    if isinstance(answer, Exception):
+                        raise answer
+                    return ReasonCode(PacketTypes.CONNACK, identifier=answer)
+
+                def close(self):
+                    pass
+
+            monkeypatch.setattr(cli.users.certificate, "sign", sign)
+            monkeypatch.setattr(cli.users.certificate, "MqttClient", Client)
+            tls = {"clientCertificates": "required", "identityAsUsername": True}
+            plain = WITH_CERTIFICATES["mqtt"]
+            desk.write(listeners={"mqtt": plain, "mqtts": {"port": 8883, "tls": tls}})
+            desk.run("certificate", "sensor", "--out", str(tmp_path / "out"))
+
+        return issue
+
+    def test_a_login_with_it_is_reported(self, issue, capsys):
+        issue(0)
+        assert "mqtts://broker.example.org:8883: logged in\n" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            0x87,
+            ConnectionEndedError("mqtts://x", ReasonCode(PacketTypes.DISCONNECT, identifier=0x80)),
+            UnreachableError("mqtts://x", "[SSL: CERTIFICATE_VERIFY_FAILED]"),
+        ],
+        ids=["not authorized", "connection closed", "TLS"],
+    )
+    def test_a_broker_that_refuses_it_is_an_error(self, issue, capsys, answer):
+        with pytest.raises(CommandError, match=r"the files are written, but .*refuses"):
+            issue(answer)
+        assert "until" not in capsys.readouterr().err
+
+    def test_a_broker_that_cannot_be_reached_is_named(self, issue, capsys):
+        issue(UnreachableError("mqtts://x", "no route to host"))
+        err = capsys.readouterr().err
+        assert "not tried: mqtts://x: can't be reached from here: no route to host" in err
+        assert "logged in" not in err
+
+    @pytest.mark.parametrize(
+        ("sign", "message"),
+        [
+            (lambda _, pem, __: signed(pem, user="admin"), "is for another user"),
+            (lambda _, pem, __: signed(pem, other_key=True), "is for another key"),
+            (lambda _, pem, __: signed(pem, other_ca=True), "is not signed by its CA"),
+        ],
+    )
+    def test_a_wrong_certificate_of_the_host_is_not_written(self, issue, tmp_path, sign, message):
+        with pytest.raises(CommandError, match=message):
+            issue(0, sign)
+        assert not (tmp_path / "out").exists()
+
+
+def signed(pem, *, user="", other_key=False, other_ca=False):
+    """Return the certificate for a request, then the certificate of the CA; or wrong ones."""
     request = x509.load_pem_x509_csr(pem.encode())
+    subject, public = request.subject, request.public_key()
+    if user:
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, user)])
+    if other_key:
+        public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    another = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "the CA")])
     now = datetime.now(UTC)
@@ -189,12 +269,12 @@ def signed(pem):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
         .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
+        .sign(signer, SHA256())
         .public_bytes(Encoding.PEM)
         .decode()
-        for subject, public in (
-            (request.subject, request.public_key()),
-            (issuer, key.public_key()),
+        for subject, public, signer in (
+            (subject, public, another if other_ca else key),
+            (issuer, key.public_key(), key),
         )
     ]
     return "".join(texts)

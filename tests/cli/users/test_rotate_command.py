@@ -135,7 +135,7 @@ class TestTheCommand:
         rotate()
 
         assert "generation: 2" in desk.file.read_text()
-        assert [call.split()[0] for call in desk.calls()[-2:]] == ["preview", "up"]
+        assert [call.split()[0] for call in desk.calls()[-3:]] == ["preview", "up", "stack"]
         assert (
             "Clients of these logins will be disconnected:\n  sensor\n" in capsys.readouterr().out
         )
@@ -159,7 +159,7 @@ class TestTheCommand:
         assert desk.file.read_text() == before
         assert not [call for call in desk.calls() if call.startswith("up")]
         rotate(answer="yes")
-        assert desk.calls()[-1].startswith("up")
+        assert desk.calls()[-2].startswith("up")
 
     def test_a_failed_up_keeps_the_changed_stack_file(self, desk, rotate):
         with pytest.raises(CommandError, match=r"\./brokerctl up --stack test applies them"):
