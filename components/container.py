@@ -14,11 +14,13 @@ from broker.host.layout import (
     ports_on_host,
     ready_call,
 )
+from broker.host.script_functions import PrepareReplacement, RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
 from components.host_command import host_command
+from components.orphans import before_create
 
 # The provider reports an update of these properties without calling the Docker API. A change takes
 # effect only if it replaces the container.
@@ -41,6 +43,7 @@ class BrokerContainer(ComponentResource):
         broker: Broker,
         transport: Transport,
         image: Input[str],
+        image_name: str,
         image_id: Input[str],
         digest: str,
         published: Iterable[tuple[int, str]],
@@ -72,7 +75,23 @@ class BrokerContainer(ComponentResource):
                 driver="bridge",
                 # A fixed name: the firewall rules refer to it before the network exists.
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
-                opts=ResourceOptions(parent=self),
+                opts=ResourceOptions(
+                    parent=self,
+                    hooks=before_create(
+                        f"{name}-network",
+                        transport=transport,
+                        become=broker.become,
+                        image=image_name,
+                        script=HostScript.REMOVE_ORPHAN,
+                        calls=[
+                            RemoveOrphan.network(
+                                socket=transport.socket,
+                                name=broker.container,
+                                bridge=short_name(broker.container),
+                            )
+                        ],
+                    ),
+                ),
             )
             self.network = network.name
         container = docker.Container(
@@ -125,6 +144,22 @@ class BrokerContainer(ComponentResource):
                 depends_on=[guard],
                 delete_before_replace=True,
                 replace_on_changes=SILENT_UPDATES,
+                hooks=before_create(
+                    name,
+                    transport=transport,
+                    become=broker.become,
+                    image=image_name,
+                    script=HostScript.PREPARE_REPLACEMENT,
+                    calls=[
+                        database_call(broker, transport.socket, image_name),
+                        guard_call(broker, digest),
+                        PrepareReplacement.take_over(
+                            stack=stack,
+                            config_folder=broker.folders.config,
+                            seconds=broker.stop_grace,
+                        ),
+                    ],
+                ),
             ),
         )
         self.container_id = container.id

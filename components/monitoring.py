@@ -8,6 +8,7 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.host import drift
 from broker.host.script_calls import Record, assemble
+from broker.host.script_functions import RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.monitoring.mqtt_exporter import (
@@ -23,6 +24,7 @@ from broker.monitoring.node_exporter_metrics import textfile_timer
 from broker.settings.broker_settings import Broker
 from broker.settings.monitoring_settings import Monitoring as MonitoringSettings
 from components.host_command import host_command, read_script, show
+from components.orphans import before_create
 
 
 class Monitoring(ComponentResource):
@@ -37,6 +39,7 @@ class Monitoring(ComponentResource):
         declared: MonitoringSettings,
         transport: Transport,
         image: Input[str],
+        image_name: str,
         exporter_image: str,
         network: Input[str] | None,
         swap_limited: bool = True,
@@ -106,7 +109,26 @@ class Monitoring(ComponentResource):
                 ),
             ],
             must_run=True,
-            opts=ResourceOptions(parent=self, depends_on=[files], delete_before_replace=True),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[files],
+                delete_before_replace=True,
+                hooks=before_create(
+                    f"{name}-exporter",
+                    transport=transport,
+                    become=broker.become,
+                    image=image_name,
+                    script=HostScript.REMOVE_ORPHAN,
+                    calls=[
+                        RemoveOrphan.container(
+                            socket=transport.socket,
+                            name=container_of(broker),
+                            stack=stack,
+                            folder=folder,
+                        )
+                    ],
+                ),
+            ),
         )
         if declared.textfile is not None:
             timer = partial(

@@ -138,6 +138,11 @@ class PrepareReplacement:
     def guard(digest: str, *, one_way: bool) -> ScriptCall:
         return ScriptCall.of("guard", digest, _yes_or_no(one_way))
 
+    @staticmethod
+    def take_over(*, stack: str, config_folder: str, seconds: int) -> ScriptCall:
+        """Stop and remove the container afterwards, within *seconds*."""
+        return ScriptCall.of("take_over", stack, config_folder, seconds)
+
 
 class Certificates:
     """Issue and install the certificates of the listeners."""
@@ -327,6 +332,20 @@ class PasswordAges:
     @staticmethod
     def generations(text: str) -> ScriptCall:
         return ScriptCall.of("generations", text=text)
+
+
+class RemoveOrphan:
+    """Remove a container without data, or a network, that Pulumi is about to create."""
+
+    script = HostScript.REMOVE_ORPHAN
+
+    @staticmethod
+    def container(*, socket: str, name: str, stack: str, folder: str) -> ScriptCall:
+        return ScriptCall.of("orphan_container", socket, name, stack, folder)
+
+    @staticmethod
+    def network(*, socket: str, name: str, bridge: str) -> ScriptCall:
+        return ScriptCall.of("orphan_network", socket, name, bridge)
 
 
 class Restart:

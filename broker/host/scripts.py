@@ -30,6 +30,7 @@ class HostScript(StrEnum):
     PROBE = "commands/probe.sh"
     PUT_FILES = "lib/put_files.sh"
     READ_LOG = "commands/read_log.sh"
+    REMOVE_ORPHAN = "commands/remove_orphan.sh"
     RESTART = "commands/restart.sh"
     RESTORE = "commands/restore.sh"
     SCHEDULE = "commands/schedule.sh"

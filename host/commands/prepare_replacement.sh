@@ -4,9 +4,14 @@
 # Does nothing if the container is already made from DIGEST and the image. If the preparation fails, the
 # container is not replaced.
 #
+# With `take_over`, Pulumi is about to create the container and knows none of this name. One that exists all
+# the same was created by an interrupted run, by hand or by an updater: it is prepared likewise, then stopped
+# and removed, so that its name is free.
+#
 # Arguments: $1: apply | remove (remove does nothing)
-# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh); guard DIGEST ONE_WAY; finish.
-#   DIGEST: the start digest of the next container; ONE_WAY: yes | no
+# Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh); guard DIGEST ONE_WAY;
+#   take_over STACK CONFIG SECONDS; finish. DIGEST: the start digest of the next container; ONE_WAY: yes | no;
+#   CONFIG: the configuration folder; SECONDS: the time that the broker has to stop
 # Stdin: the script and its calls
 # Prints: nothing
 # Exit codes: 0: done; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message on stderr.
@@ -15,11 +20,20 @@
 # shellcheck disable=SC2154 # defined in host/lib/database.sh
 digest=''
 one_way=no
+stack=''  # of `take_over`
+config=''
+grace=''
 put_aside=no # whether this run linked the copy aside
 
 guard() { # DIGEST ONE_WAY: of the next container
   digest=$1
   one_way=$2
+}
+
+take_over() { # STACK CONFIG SECONDS
+  stack=$1
+  config=$2
+  grace=$3
 }
 
 fail() {
@@ -58,18 +72,48 @@ sessions, queued messages) in the database that this one writes, so the change c
 broker.persistence.oneWay to true if that is intended"
 }
 
+# Whether the container belongs to the stack: by its label, or by its configuration folder if nobody labelled it.
+is_ours() {
+  case $(state '{{index .Config.Labels "sentient-mqtt.stack"}}') in
+    "$stack") return 0 ;;
+    '' | '<no value>') state '{{range .Mounts}}{{println .Source}}{{end}}' | grep -qxF -- "$config" ;;
+    *) return 1 ;;
+  esac
+}
+
+end_orphan() {
+  daemon stop -t "$grace" "$container" >/dev/null 2>&1 || :
+  daemon rm --force --volumes "$container" >/dev/null 2>&1 || :
+  [ -z "$(state '{{.Id}}')" ] || fail "container $container: can't be removed"
+}
+
 finish() {
   # On `remove` the copy stays: after an incomplete start it may be the only one.
   [ "$action" = apply ] || return 0
+  if [ -z "$stack" ]; then
+    prepare
+  elif [ -n "$(state '{{.Id}}')" ]; then
+    is_ours || {
+      echo "container $container: exists already, and this stack did not create it. Rename or remove it" >&2
+      exit 1
+    }
+    prepare
+    end_orphan
+  fi
+}
+
+prepare() {
   # A restore that is under way keeps its previous database there.
   alone || {
     busy >&2
     exit 1
   }
+  # A paused broker can neither save its database nor handle SIGTERM.
+  [ "$(state '{{.State.Paused}}')" != true ] || daemon unpause "$container" >/dev/null
   new=$(daemon image inspect --format '{{.Id}}' "$image") || fail "image $image: is not on this host"
   recover
   known=$(state '{{index .Config.Labels "sentient-mqtt.configuration"}} {{.Image}}') || known=''
-  [ "$known" != "$digest $new" ] || return 0
+  [ "$known" != "$digest $new" ] || [ -n "$stack" ] || return 0
   save_if_running ||
     fail "container $container: its database could not be written (is the disk full?)"
   if [ "$only_copy" = yes ]; then

@@ -1,26 +1,33 @@
 """The container is restricted, replaced if a change needs a start, and verified."""
 
+import asyncio
+
 import pytest
 from declared import settings_of
 from fake_engine import COMMAND, unwrap
 
 from broker.host.facts import HostFacts
 from broker.host.layout import published_ports
+from broker.host.transport import Transport
 from components import BrokerContainer
 from components.container import _duration
+from components.orphans import NotFreedError
+
+SOCKET = "unix:///var/run/docker.sock"
 
 
 @pytest.fixture
 def run_with(engine, here):
-    def make(broker, **other):
+    def make(broker, transport=None, **other):
         engine.start()
         engine.run(
             lambda: BrokerContainer(
                 "broker",
                 stack="test",
                 broker=broker,
-                transport=here,
+                transport=transport or here,
                 image="image:1",
+                image_name="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
                 published=published_ports(broker, HostFacts(facts={})),
@@ -165,3 +172,40 @@ def test_it_is_ready_when_its_health_user_can_log_in(engine, inputs):
 )
 def test_durations_are_formatted_as_docker_returns_them(seconds, duration):
     assert _duration(seconds) == duration
+
+
+@pytest.mark.parametrize(
+    ("resource", "call"),
+    [
+        ("broker", "take_over test /opt/sentient/config/mosquitto-prod 30"),
+        ("broker-network", "orphan_network unix:///var/run/docker.sock mosquitto-shared"),
+    ],
+)
+def test_what_an_interrupted_run_left_is_taken_over_before_the_creation(
+    run_with, engine, tmp_path, resource, call
+):
+    stdin = tmp_path / "stdin"
+    host = Transport(host=SOCKET, interpreter=("/bin/sh", "-c", f"cat >'{stdin}'"))
+    run_with(settings_of("prod").broker, transport=host)
+
+    run_hook(engine, resource)
+
+    assert f"\n{call}" in stdin.read_text()
+    assert stdin.read_text().endswith("\nfinish\n")
+
+
+def test_a_container_that_cannot_be_taken_over_is_not_created(run_with, engine):
+    fails = ("/bin/sh", "-c", "cat >/dev/null; echo why >&2; exit 1")
+    host = Transport(host=SOCKET, interpreter=fails)
+    run_with(settings_of("prod").broker, transport=host)
+
+    with pytest.raises(NotFreedError, match=r"^why$"):
+        run_hook(engine, "broker")
+
+
+def run_hook(engine, resource):
+    (hook,) = engine.options[resource].hooks.before_create
+    # Not asyncio.run(), which takes the event loop away from Pulumi.
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(hook(None))
+    loop.close()
