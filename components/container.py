@@ -7,20 +7,20 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.firewall.backend import short_name
 from broker.host.layout import (
-    database_call,
-    guard_call,
+    bring_back_calls,
+    guard_calls,
     health_environment,
     health_test,
     ports_on_host,
-    ready_call,
+    ready_calls,
 )
 from broker.host.script_functions import PrepareReplacement, RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
+from components.creation_hooks import before_create, bring_back
 from components.host_command import host_command
-from components.orphans import before_create
 
 # The provider reports an update of these properties without calling the Docker API. A change takes
 # effect only if it replaces the container.
@@ -53,16 +53,14 @@ class BrokerContainer(ComponentResource):
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
 
-        database = Output.from_input(image).apply(
-            lambda name: database_call(broker, transport.socket, name)
-        )
+        socket, known_image = transport.socket, Output.from_input(image)
         guard = host_command(
             f"{name}-guard",
             transport=transport,
             become=broker.become,
             image=image,
             script=HostScript.PREPARE_REPLACEMENT,
-            calls=database.apply(lambda call: [call, guard_call(broker, digest)]),
+            calls=known_image.apply(lambda name: guard_calls(broker, socket, name, digest)),
             # The image ID detects a rebuilt tag, which the digest of the settings does not.
             shown={"start": digest, "image": image_id},
             opts=ResourceOptions(parent=self),
@@ -85,7 +83,7 @@ class BrokerContainer(ComponentResource):
                         script=HostScript.REMOVE_ORPHAN,
                         calls=[
                             RemoveOrphan.network(
-                                socket=transport.socket,
+                                socket=socket,
                                 name=broker.container,
                                 bridge=short_name(broker.container),
                             )
@@ -151,14 +149,21 @@ class BrokerContainer(ComponentResource):
                     image=image_name,
                     script=HostScript.PREPARE_REPLACEMENT,
                     calls=[
-                        database_call(broker, transport.socket, image_name),
-                        guard_call(broker, digest),
+                        *guard_calls(broker, socket, image_name, digest),
                         PrepareReplacement.take_over(
                             stack=stack,
                             config_folder=broker.folders.config,
                             seconds=broker.stop_grace,
                         ),
                     ],
+                    on_error=bring_back(
+                        name,
+                        container=broker.container,
+                        transport=transport,
+                        become=broker.become,
+                        image=image_name,
+                        calls=bring_back_calls(broker, socket, image_name),
+                    ),
                 ),
             ),
         )
@@ -170,7 +175,7 @@ class BrokerContainer(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.AWAIT_READY,
-            calls=database.apply(lambda call: [call, ready_call(broker)]),
+            calls=known_image.apply(lambda name: ready_calls(broker, socket, name)),
             shown={"container": container.id},
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )

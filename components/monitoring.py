@@ -23,8 +23,8 @@ from broker.monitoring.mqtt_exporter import (
 from broker.monitoring.node_exporter_metrics import textfile_timer
 from broker.settings.broker_settings import Broker
 from broker.settings.monitoring_settings import Monitoring as MonitoringSettings
+from components.creation_hooks import before_create
 from components.host_command import host_command, read_script, show
-from components.orphans import before_create
 
 
 class Monitoring(ComponentResource):

@@ -54,6 +54,16 @@ class Database:
         return ScriptCall.of("database", container, socket, image, folder)
 
 
+class FormerContainer:
+    """Keep a copy of a container while it is replaced."""
+
+    script = "lib/former_container.sh"
+
+    @staticmethod
+    def former(*, restart: str) -> ScriptCall:
+        return ScriptCall.of("former", restart)
+
+
 class Archive:
     """Read and write archives of backups."""
 
@@ -137,6 +147,11 @@ class PrepareReplacement:
     @staticmethod
     def guard(digest: str, *, one_way: bool) -> ScriptCall:
         return ScriptCall.of("guard", digest, _yes_or_no(one_way))
+
+    @staticmethod
+    def rehearse_start(network: str, options: Iterable[str]) -> ScriptCall:
+        """Set the *options* of `docker create` for the next container; they have no line break."""
+        return ScriptCall.of("rehearse_start", network, *options)
 
     @staticmethod
     def take_over(*, stack: str, config_folder: str, seconds: int) -> ScriptCall:

@@ -14,6 +14,7 @@ class HostScript(StrEnum):
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"
     AWAIT_READY = "commands/await_ready.sh"
     BACKUP = "commands/backup.sh"
+    BRING_BACK = "commands/bring_back.sh"
     PREPARE_REPLACEMENT = "commands/prepare_replacement.sh"
     CERTIFICATES = "commands/certificates.sh"
     CLOSE_FORMER_PORTS = "commands/close_former_ports.sh"

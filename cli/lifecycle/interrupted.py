@@ -73,7 +73,7 @@ def forget_unfinished_creations(pulumi: Pulumi) -> None:
     Remove creations from the state that a killed run did not finish.
 
     Pulumi would warn about them in every further run. Nothing needs them: scripts are idempotent,
-    and what Docker did create is taken over (components/orphans.py).
+    and what Docker did create is taken over (components/creation_hooks.py).
     """
     if not has_pending_operations(pulumi.stack, pulumi.environ):
         return

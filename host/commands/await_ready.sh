@@ -2,10 +2,12 @@
 # Wait until a started broker admits its health user and refuses an anonymous client, and check its database.
 #
 # If the broker lost its database at the start, the copy that host/commands/prepare_replacement.sh put aside is
-# restored, and the broker is started again.
+# restored, and the broker is started again. If the broker does not start, the former container comes back
+# (host/lib/former_container.sh).
 #
 # Arguments: $1: apply | remove (remove does nothing)
 # Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
+#   former RESTART (host/lib/former_container.sh);
 #   broker ADDRESS PORT SECONDS PROCESSES; finish. SECONDS: time-out of the first login;
 #   PROCESSES: the limit of processes in the container
 # Stdin: the script and its calls
@@ -13,6 +15,7 @@
 # Exit codes: 0: ready; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message
 #   and the last 20 lines of the container's log on stderr.
 # needs: lib/database.sh
+# needs: lib/former_container.sh
 
 # shellcheck disable=SC2154 # defined in host/lib/database.sh
 address=''
@@ -78,12 +81,21 @@ finish() {
   [ "$action" = apply ] || return 0
   if ! answers; then
     look_aside
-    [ -z "$held" ] || started_well || bring_back
+    started_well || {
+      said=$(daemon logs --tail 20 "$container" 2>&1) || :
+      [ -z "$held" ] || bring_back
+      ! bring_former_back || {
+        echo "container $container: the new one did not start, and the former one runs again. The last lines \
+of the new one's log: $said" >&2
+        exit 1
+      }
+    }
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
   # The provider has no argument for it. Docker keeps the limit over every restart of the container.
   daemon update --pids-limit "$processes" "$container" >/dev/null
   refuses_strangers
+  forget_former
   look_aside
   [ -n "$held" ] || return 0
   if was_emptied; then

@@ -11,7 +11,7 @@ from broker.host.layout import published_ports
 from broker.host.transport import Transport
 from components import BrokerContainer
 from components.container import _duration
-from components.orphans import NotFreedError
+from components.creation_hooks import NotFreedError
 
 SOCKET = "unix:///var/run/docker.sock"
 
