@@ -223,7 +223,9 @@ def make_plan(
         impact=expected,
         findings=(
             *check_settings(settings, secrets, stack, now),
-            *_host_findings(broker, required, facts, reserved=reserved),
+            *_host_findings(
+                broker, required, facts, reserved=reserved, starts=expected.action == "replace"
+            ),
             *impact_notes(broker.container, expected),
             *certificates.certificate_notes(broker, facts),
         ),
@@ -242,11 +244,16 @@ def revisions(broker: Broker, facts: HostFacts) -> dict[str, str]:
 
 
 def _host_findings(
-    broker: Broker, required: HostRequirements, facts: HostFacts, *, reserved: bool
+    broker: Broker,
+    required: HostRequirements,
+    facts: HostFacts,
+    *,
+    reserved: bool,
+    starts: bool,
 ) -> list[Finding]:
     if not facts.looked_at:
         return []
-    if errors := host_errors(required, facts, broker.host):
+    if errors := host_errors(required, facts, broker.host, starts=starts):
         # Without Docker or root, the other facts are meaningless.
         return errors
     return [

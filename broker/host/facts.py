@@ -275,6 +275,19 @@ class HostFacts:
         user = self.line("port", str(port))
         return "" if user in ("free", "ours") else user
 
+    def lacks_address(self, address: str) -> bool:
+        """Return whether nothing on the host can listen on the address."""
+        return self.line("address", address) == "absent"
+
+    @property
+    def most_open_files(self) -> int | None:
+        """The highest limit of open files that a process on the host can have."""
+        return _number(self.line("limit", "open_files"))
+
+    def wrong_architecture(self, image: str) -> str:
+        """Return the architectures of image and host if the host can't run the image."""
+        return self.line("architecture", image)
+
     def folder_problem(self, path: str) -> str:
         """Return why the broker can't use the folder; empty if it can."""
         return _unless_ok(self.line("folder", path))

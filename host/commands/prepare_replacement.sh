@@ -99,8 +99,8 @@ start_rehearsal() {
   unset IFS
   set +f
   said=$(daemon create --pull never --name "$rehearsal" --restart no --network "$network" "$@" "$new" \
-    /usr/sbin/mosquitto -h 2>&1 >/dev/null) && said=$(daemon start "$rehearsal" 2>&1 >/dev/null) ||
-    refuse_start "$said"
+    /usr/sbin/mosquitto -h 2>&1 >/dev/null) || refuse_start "$said"
+  said=$(daemon start "$rehearsal" 2>&1 >/dev/null) || refuse_start "$said"
   ended=$(timeout 60 docker -H "$socket" wait "$rehearsal" </dev/null) || ended=no
   # 126, 127: not executable or not there; above: ended by a signal, such as for lack of memory.
   case $ended in

@@ -104,6 +104,7 @@ bring_former_back() {
   daemon update --restart "$restart_policy" "$container" >/dev/null 2>&1 || :
   daemon start "$container" >/dev/null 2>&1 && return 0
   # Its network was created anew under the same name.
+  # shellcheck disable=SC2016 # a Go template
   for network in $(state '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}'); do
     daemon network disconnect --force "$network" "$container" >/dev/null 2>&1 || :
     daemon network connect "$network" "$container" >/dev/null 2>&1 || :

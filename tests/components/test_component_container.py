@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
-from declared import settings_of
+from declared import settings_of, smallest
 from fake_engine import COMMAND, unwrap
+from pulumi import ErrorHookArgs
 
 from broker.host.facts import HostFacts
-from broker.host.layout import published_ports
+from broker.host.layout import published_ports, rehearsal_options
 from broker.host.transport import Transport
+from broker.settings.stack_settings import Settings
 from components import BrokerContainer
 from components.container import _duration
 from components.creation_hooks import NotFreedError
@@ -149,7 +151,9 @@ def test_the_guard_runs_before_the_container_is_replaced(engine, inputs):
     (dependency,) = engine.options["broker"].depends_on
     assert dependency._name == "broker-guard"
     stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
-    assert "\nguard d1gest no\nfinish\n" in stdin
+    assert (
+        "\nguard d1gest no\nformer unless-stopped\nrehearse_start mosquitto-shared --user" in stdin
+    )
     assert engine.shown_of("broker-guard") == {
         "start": "d1gest",
         "image": "sha256:1",
@@ -209,3 +213,67 @@ def run_hook(engine, resource):
     loop = asyncio.new_event_loop()
     loop.run_until_complete(hook(None))
     loop.close()
+
+
+@pytest.mark.parametrize("network", ["published", "host"])
+def test_the_rehearsed_options_are_those_of_the_container(run_with, network):
+    raw = smallest()
+    raw["broker"] |= {"network": network, "logging": {"maxSize": "7m", "maxFiles": 3}}
+    broker = Settings.parse(raw).broker
+
+    inputs = run_with(broker)
+
+    (capabilities,) = inputs["capabilities"]["drops"]
+    (limit,) = inputs["ulimits"]
+    options = [
+        f"--user={inputs['user']}",
+        *(["--read-only"] if inputs["readOnly"] else []),
+        *(["--init"] if inputs["init"] else []),
+        f"--cap-drop={capabilities}",
+        *(f"--security-opt={option}" for option in inputs["securityOpts"]),
+        *(f"--env={variable}" for variable in inputs["envs"]),
+        # Read-only, all of them.
+        *(f"--volume={one['hostPath']}:{one['containerPath']}:ro" for one in inputs["volumes"]),
+        f"--ulimit={limit['name']}={limit['soft']:.0f}:{limit['hard']:.0f}",
+        f"--memory={inputs['memory']:.0f}m",
+        f"--memory-swap={inputs['memorySwap']:.0f}m",
+        f"--stop-signal={inputs['stopSignal']}",
+        f"--stop-timeout={inputs['stopTimeout']:.0f}",
+        f"--log-driver={inputs['logDriver']}",
+        *(f"--log-opt={name}={value}" for name, value in inputs["logOpts"].items()),
+    ]
+    assert sorted(rehearsal_options(broker)) == sorted(options)
+    rehearsed = {"networkMode", "networksAdvanced", "command"}
+    told = {"ports", "name", "labels", "healthcheck", "restart", "mustRun", "destroyGraceSeconds"}
+    named = {"user", "readOnly", "init", "capabilities", "securityOpts", "envs", "volumes"}
+    named |= {"ulimits", "memory", "memorySwap", "stopSignal", "stopTimeout", "logDriver"}
+    named |= {"logOpts", "image"}
+    assert set(inputs) <= rehearsed | told | named, "an option that no rehearsal tries"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, "the former one runs again"),
+        (1, "The former container mosquitto-shared could not be started"),
+        (3, ""),
+    ],
+)
+def test_the_former_container_comes_back_if_the_new_one_cannot_be_created(
+    run_with, engine, monkeypatch, code, said
+):
+    warnings = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    # A script that is not the one that starts the former container ends with 9.
+    checks = f"grep -qx 'former unless-stopped' || exit 9; exit {code}"
+    host = Transport(host=SOCKET, interpreter=("/bin/sh", "-c", checks))
+    run_with(settings_of("prod").broker, transport=host)
+    (hook,) = engine.options["broker"].hooks.on_error
+    failed = ErrorHookArgs(urn="", id="", name="broker", type="", failed_operation="create")
+
+    loop = asyncio.new_event_loop()
+    again = loop.run_until_complete(hook(failed))
+    loop.close()
+
+    assert again is False, "Pulumi would create the new container once more"
+    assert [said in warning for warning in warnings] == [True] * bool(said)

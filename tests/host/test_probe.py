@@ -3,12 +3,15 @@
 import os
 import socket
 import subprocess
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from host_under_test import SOCKET, call
 
 from broker.credentials.env_files import env_file_mark
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Probe
 
 MARK = env_file_mark("prod")
 ON_HOST = ("0750", 1883, 1883, "mosquitto.db")
@@ -420,3 +423,35 @@ def test_start_digest_of_a_container(host, probe):
         "prod",
         "d1gest",
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "answer"),
+    [("127.0.0.1", "present"), ("::1", "present"), ("10.77.7.7", "absent"), ("fd77::7", "absent")],
+)
+def test_an_address_that_the_host_lacks_is_reported(probe, address, answer):
+    assert probe(Probe.address(ip_address(address))).line("address", address) == answer
+
+
+def test_the_limit_of_open_files_is_reported(probe):
+    assert probe(Probe.open_files()).most_open_files > 1000
+
+
+@pytest.mark.parametrize(
+    ("daemon", "image", "answer"),
+    [
+        ("28.0.1 amd64", "amd64", ""),
+        ("28.0.1 amd64", "386", ""),
+        ("28.0.1 arm64", "arm", ""),
+        ("28.0.1 amd64", "arm64", "arm64 on amd64"),
+        ("28.0.1 arm", "arm64", "arm64 on arm"),
+        ("28.0.1", "arm64", ""),
+        ("28.0.1 amd64", "", ""),
+    ],
+)
+def test_an_image_for_another_processor_is_reported(host, probe, daemon, image, answer):
+    if any(Path("/proc/sys/fs/binfmt_misc").glob("qemu-*")):
+        answer = ""
+    host.docker(f"case \"$*\" in *version*) echo {daemon} ;; *inspect*) echo '{image}' ;; esac")
+
+    assert probe(Probe.image("image:1")).wrong_architecture("image:1") == answer
