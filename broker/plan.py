@@ -80,6 +80,9 @@ class Plan:
     """The firewall backend; None if no firewall is declared."""
     revisions: Mapping[str, str]
     """How many times each component was applied; a different number applies it again."""
+    labels: Mapping[str, str]
+    """By component, a label whose change replaces a container or network that was changed by hand;
+    empty for none."""
     withdrawn: str
     """The stamp of the change that the host rolled back; empty if there is none."""
 
@@ -202,6 +205,7 @@ def make_plan(
         restart=certificates.repair_restarts(facts),
         unknown=required.logins_file
         in {difference.subject for difference in drift.differences(facts)},
+        replaced=drift.must_replace(drift.CONTAINER, facts),
     )
     return Plan(
         stack=stack,
@@ -219,6 +223,7 @@ def make_plan(
         published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
         revisions=revisions(broker, facts),
+        labels=labels(broker, facts),
         withdrawn=withdrawn(facts),
         impact=expected,
         findings=(
@@ -241,6 +246,15 @@ def revisions(broker: Broker, facts: HostFacts) -> dict[str, str]:
     if broker.tls_listeners:
         found[drift.CERTIFICATES] = certificates.revision(broker, facts)
     return found
+
+
+def labels(broker: Broker, facts: HostFacts) -> dict[str, str]:
+    """Return the label of each container, and of the network (broker/host/drift.py)."""
+    found = {
+        component: drift.replacement_label(component, facts, broker.container)
+        for component in drift.CONTAINERS
+    }
+    return {**found, drift.NETWORK: drift.network_label(facts)}
 
 
 def _host_findings(

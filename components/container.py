@@ -14,6 +14,7 @@ from broker.host.layout import (
     ports_on_host,
     ready_calls,
 )
+from broker.host.script_calls import Record
 from broker.host.script_functions import PrepareReplacement, RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
@@ -21,6 +22,12 @@ from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
 from components.creation_hooks import before_create, bring_back
 from components.host_command import host_command
+
+PREFIX, REVISION = "sentient-mqtt.", "revision"
+"""
+The label that replaces a container, or the network, which somebody changed on the host
+(broker/host/drift.py). It is absent until that happens.
+"""
 
 # The provider reports an update of these properties without calling the Docker API. A change takes
 # effect only if it replaces the container.
@@ -47,6 +54,9 @@ class BrokerContainer(ComponentResource):
         image_id: Input[str],
         digest: str,
         published: Iterable[tuple[int, str]],
+        record: Record,
+        label: str = "",
+        network_label: str = "",
         swap_limited: bool = True,
         reserved: bool = True,
         opts: ResourceOptions | None = None,
@@ -62,7 +72,7 @@ class BrokerContainer(ComponentResource):
             script=HostScript.PREPARE_REPLACEMENT,
             calls=known_image.apply(lambda name: guard_calls(broker, socket, name, digest)),
             # The image ID detects a rebuilt tag, which the digest of the settings does not.
-            shown={"start": digest, "image": image_id},
+            shown={"start": digest, "image": image_id, **({"revision": label} if label else {})},
             opts=ResourceOptions(parent=self),
         )
         network = None
@@ -73,8 +83,13 @@ class BrokerContainer(ComponentResource):
                 driver="bridge",
                 # A fixed name: the firewall rules refer to it before the network exists.
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
+                labels=[docker.NetworkLabelArgs(label=PREFIX + REVISION, value=network_label)]
+                if network_label
+                else None,
                 opts=ResourceOptions(
                     parent=self,
+                    # The replacement of a lost network begins with the removal of the container.
+                    depends_on=[guard],
                     hooks=before_create(
                         f"{name}-network",
                         transport=transport,
@@ -135,7 +150,7 @@ class BrokerContainer(ComponentResource):
                 "max-file": str(broker.logging.max_files),
             },
             healthcheck=_healthcheck(broker),
-            labels=_labels(broker, stack, digest, reserved=reserved),
+            labels=_labels(broker, stack, digest, label, reserved=reserved),
             must_run=True,
             opts=ResourceOptions(
                 parent=self,
@@ -175,8 +190,11 @@ class BrokerContainer(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.AWAIT_READY,
-            calls=known_image.apply(lambda name: ready_calls(broker, socket, name)),
+            calls=Output.all(known_image, container.id).apply(
+                lambda known: ready_calls(broker, socket, known[0], known[1])
+            ),
             shown={"container": container.id},
+            record=record,
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )
         self.register_outputs({"container_id": self.container_id})
@@ -205,7 +223,7 @@ def _healthcheck(broker: Broker) -> docker.ContainerHealthcheckArgs:
 
 
 def _labels(
-    broker: Broker, stack: str, digest: str, *, reserved: bool
+    broker: Broker, stack: str, digest: str, revision: str, *, reserved: bool
 ) -> list[docker.ContainerLabelArgs]:
     ports = ports_on_host(broker, reserved=reserved)
     labels = {
@@ -218,8 +236,10 @@ def _labels(
     if reserved:
         # Without the reserved listener there is no such label: a new label replaces the container.
         labels["reserved"] = str(broker.reserved_port)
+    if revision:
+        labels[REVISION] = revision
     return [
-        docker.ContainerLabelArgs(label=f"sentient-mqtt.{name}", value=value)
+        docker.ContainerLabelArgs(label=f"{PREFIX}{name}", value=value)
         for name, value in labels.items()
     ]
 

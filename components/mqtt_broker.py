@@ -170,6 +170,9 @@ class MqttBroker(ComponentResource):
             digest=plan.start_digest,
             published=plan.published_ports,
             swap_limited=plan.swap_limited,
+            record=plan.record(drift.CONTAINER),
+            label=plan.labels[drift.CONTAINER],
+            network_label=plan.labels[drift.NETWORK],
             reserved=plan.reserved,
             opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )
@@ -224,6 +227,7 @@ class MqttBroker(ComponentResource):
             generation=plan.settings.users[declared.user].generation,
             password=self._credentials.passwords[login],
             record=plan.record,
+            label=plan.labels[drift.EXPORTER_CONTAINER],
             opts=self._child(providers={"docker": self._provider}, depends_on=[container]),
         )
 

@@ -264,6 +264,15 @@ class HostFacts:
         """The components without a record of a deployment."""
         return [name for name, state in self.lines("applied").items() if state.startswith("never")]
 
+    def replacement_label(self, component: str) -> str:
+        """Return the recorded label ``sentient-mqtt.revision``; empty if there was none."""
+        return self.line("label", component)
+
+    def present_label(self, container: str) -> str:
+        """Return the label ``sentient-mqtt.revision`` of the container; empty without one."""
+        label = self.line("revision", container)
+        return label if label.isdecimal() else ""
+
     def applied(self, component: str) -> str:
         """Return the revision of the component, or ``never TIME``; empty if not asked for."""
         return self.line("applied", component)

@@ -16,6 +16,7 @@ from broker.host.script_functions import (
     Folders,
     FormerContainer,
     LogFile,
+    MendContainer,
     PrepareReplacement,
     PutFiles,
 )
@@ -285,7 +286,7 @@ def guard_calls(broker: Broker, socket: str, image: str, digest: str) -> list[Sc
     return [
         database_call(broker, socket, image),
         guard_call(broker, digest),
-        FormerContainer.former(restart=broker.restart),
+        _former_call(broker),
         PrepareReplacement.rehearse_start(
             "host" if broker.network == "host" else broker.container, rehearsal_options(broker)
         ),
@@ -321,8 +322,13 @@ def bring_back_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall
     """Return the calls of ``host/commands/bring_back.sh``."""
     return [
         database_call(broker, socket, image),
-        FormerContainer.former(restart=broker.restart),
+        _former_call(broker),
     ]
+
+
+def _former_call(broker: Broker) -> ScriptCall:
+    conf = f"{broker.folders.config}/{broker.files.conf}"
+    return FormerContainer.former(restart=broker.restart, conf=conf)
 
 
 def published_ports(broker: Broker, facts: HostFacts) -> list[tuple[int, str]]:
@@ -361,9 +367,21 @@ def ready_call(broker: Broker) -> ScriptCall:
     )
 
 
-def ready_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
-    """Return the calls of ``host/commands/await_ready.sh`` after the container was created."""
-    return [*bring_back_calls(broker, socket, image), ready_call(broker)]
+def ready_calls(broker: Broker, socket: str, image: str, identity: str) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/await_ready.sh`` for the container with that id."""
+    return [
+        *bring_back_calls(broker, socket, image),
+        MendContainer.created(
+            socket=socket,
+            name=broker.container,
+            identity=identity,
+            network=broker.container if broker.network == "published" else "",
+            restart=broker.restart,
+            memory=broker.limits.memory,
+            processes=broker.limits.processes,
+        ),
+        ready_call(broker),
+    ]
 
 
 def health_environment() -> list[str]:

@@ -78,8 +78,8 @@ class Probe:
         return ScriptCall.of("standin", pattern)
 
     @staticmethod
-    def container(name: str) -> ScriptCall:
-        return ScriptCall.of("container", name)
+    def container(name: str, *, config_folder: str, stack: str) -> ScriptCall:
+        return ScriptCall.of("container", name, config_folder, stack)
 
     @staticmethod
     def address(address: IPv4Address | IPv6Address) -> ScriptCall:
@@ -151,6 +151,10 @@ class Drift:
     @staticmethod
     def compare(container: str, components: Iterable[str]) -> ScriptCall:
         return ScriptCall.of("compare", container, *components)
+
+    @staticmethod
+    def containers(*, socket: str, container: str, components: Iterable[str]) -> ScriptCall:
+        return ScriptCall.of("containers", socket, container, *components)
 
     @staticmethod
     def rules(*, container: str, short_name: str) -> ScriptCall:

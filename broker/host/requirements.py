@@ -122,7 +122,8 @@ def probe_calls(
     calls += [Probe.dialled()] if transport.remote else []
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
-    calls.append(Probe.container(container))
+    config_folder = required.folders.get("broker.folders.config", "")
+    calls.append(Probe.container(container, config_folder=config_folder, stack=stack))
     if required.network:
         calls.append(Probe.network(container, bridge=required.network))
     calls += [Probe.address(address) for address in dict.fromkeys(required.addresses.values())]
@@ -142,7 +143,7 @@ def probe_calls(
     calls += [Probe.envfile(path, mark=mark) for path in required.env_files.values()]
     if required.bridge:
         calls.append(Probe.firewall(container=container, short_name=required.bridge))
-    return [*calls, *required.certificates, _drift_call(required, read)]
+    return [*calls, *required.certificates, _drift_call(required, read, transport)]
 
 
 def firewall_probe_calls(
@@ -155,12 +156,20 @@ def firewall_probe_calls(
         Probe.image(images[0]),
         *(Probe.standin(image) for image in images[1:] if image),
         Probe.firewall(container=required.container, short_name=required.bridge),
-        _drift_call(required, read),
+        _drift_call(required, read, transport),
     ]
 
 
-def _drift_call(required: HostRequirements, read: Callable[[str], str]) -> ScriptCall:
-    calls = [Drift.compare(required.container, required.components)]
+def _drift_call(
+    required: HostRequirements, read: Callable[[str], str], transport: Transport
+) -> ScriptCall:
+    containers = [name for name in required.components if name in drift.CONTAINERS]
+    calls = [
+        Drift.compare(required.container, required.components),
+        Drift.containers(
+            socket=transport.socket, container=required.container, components=containers
+        ),
+    ]
     if required.bridge:
         calls.append(Drift.rules(container=required.container, short_name=required.bridge))
     return Probe.applied(render_stdin(assemble((Drift.script,), read), calls))

@@ -60,8 +60,30 @@ class FormerContainer:
     script = "lib/former_container.sh"
 
     @staticmethod
-    def former(*, restart: str) -> ScriptCall:
-        return ScriptCall.of("former", restart)
+    def former(*, restart: str, conf: str) -> ScriptCall:
+        """Set the restart policy of the container, and the path of its mosquitto.conf."""
+        return ScriptCall.of("former", restart, conf)
+
+
+class MendContainer:
+    """Correct what can be corrected of a container without replacing it."""
+
+    script = "lib/mend_container.sh"
+
+    @staticmethod
+    def created(
+        *,
+        socket: str,
+        name: str,
+        identity: str,
+        network: str,
+        restart: str,
+        memory: int,
+        processes: int | None,
+    ) -> ScriptCall:
+        """Set the container as Pulumi created it; *network* is empty on the host's."""
+        limit = "" if processes is None else str(processes)
+        return ScriptCall.of("created", socket, name, identity, network, restart, memory, limit)
 
 
 class Archive:

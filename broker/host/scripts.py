@@ -12,6 +12,7 @@ class HostScript(StrEnum):
     """
 
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"
+    AWAIT_EXPORTER = "commands/await_exporter.sh"
     AWAIT_READY = "commands/await_ready.sh"
     BACKUP = "commands/backup.sh"
     BRING_BACK = "commands/bring_back.sh"

@@ -5,9 +5,10 @@
 # restored, and the broker is started again. If the broker does not start, the former container comes back
 # (host/lib/former_container.sh).
 #
-# Arguments: $1: apply | remove (remove does nothing)
+# Arguments: $1: apply | remove (remove deletes its copy of mosquitto.conf)
 # Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
-#   former RESTART (host/lib/former_container.sh);
+#   former RESTART CONF (host/lib/former_container.sh);
+#   created SOCKET NAME ID NETWORK RESTART MEMORY PROCESSES (host/lib/mend_container.sh);
 #   broker ADDRESS PORT SECONDS PROCESSES; finish. SECONDS: time-out of the first login;
 #   PROCESSES: the limit of processes in the container
 # Stdin: the script and its calls
@@ -16,6 +17,7 @@
 #   and the last 20 lines of the container's log on stderr.
 # needs: lib/database.sh
 # needs: lib/former_container.sh
+# needs: lib/mend_container.sh
 
 # shellcheck disable=SC2154 # defined in host/lib/database.sh
 address=''
@@ -78,7 +80,16 @@ mosquitto_sub ended with $status" ;;
 }
 
 finish() {
-  [ "$action" = apply ] || return 0
+  [ "$action" = apply ] || {
+    forget_conf
+    return 0
+  }
+  mend_container
+  await_ready
+  record_container
+}
+
+await_ready() {
   if ! answers; then
     look_aside
     started_well || {
@@ -96,6 +107,7 @@ of the new one's log: $said" >&2
   daemon update --pids-limit "$processes" "$container" >/dev/null
   refuses_strangers
   forget_former
+  keep_conf
   look_aside
   [ -n "$held" ] || return 0
   if was_emptied; then

@@ -3,7 +3,7 @@
 #
 # Arguments: $1: apply
 # Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
-#   former RESTART (host/lib/former_container.sh); finish
+#   former RESTART CONF (host/lib/former_container.sh); finish
 # Stdin: the script and its calls
 # Prints: nothing
 # Exit codes: 0: the former container runs; 3: there is none; other: it could not be started

@@ -13,7 +13,7 @@
 #
 # Arguments: $1: apply | remove (remove deletes the copy of the container)
 # Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh); guard DIGEST ONE_WAY;
-#   rehearse_start OPTION...; former RESTART (host/lib/former_container.sh);
+#   rehearse_start OPTION...; former RESTART CONF (host/lib/former_container.sh);
 #   take_over STACK CONFIG SECONDS; finish. OPTION: of `docker create`; DIGEST: the start digest of the next container; ONE_WAY: yes | no;
 #   CONFIG: the configuration folder; SECONDS: the time that the broker has to stop
 # Stdin: the script and its calls

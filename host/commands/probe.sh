@@ -2,7 +2,7 @@
 # Report what the host has. Changes nothing. The reader is broker/host/facts.py.
 #
 # Arguments: $1: look
-# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME;
+# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME FOLDER STACK;
 #   address ADDRESS HEX; network NAME BRIDGE; open_files; logins PATH CONTAINER PATH_IN_CONTAINER;
 #   port NUMBER STACK; folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE;
 #   firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
@@ -146,12 +146,23 @@ standin() { # PATTERN: the newest fallback image that matches
   present=${present:-$newest}
 }
 
-container() { # NAME: its stack, read from the label of this program
+# Reports the stack of a container: its label, or STACK if it has no label and mounts FOLDER, because somebody
+# created it again by hand.
+container() { # NAME FOLDER STACK
   [ "$docker" = ok ] || return 0
   if inspected inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
-    say container "$1" "${answer:-made by hand}"
+    owner=$answer
+    case $owner in
+      '' | '<no value>')
+        owner='made by hand'
+        ! daemon inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$1" | grep -qxF -- "$2" || owner=$3
+        ;;
+    esac
+    say container "$1" "$owner"
     say configuration "$1" \
       "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
+    say revision "$1" \
+      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.revision"}}' "$1" 2>/dev/null)"
     say published "$1" "$(daemon inspect \
       --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$1" 2>/dev/null)"
   else

@@ -2,10 +2,11 @@
 # Keep a stopped copy of a container while it is replaced, and start the copy if the new one does not start.
 #
 # Pulumi removes a container before it creates its successor, so the successor's failure would leave none.
-# The copy is created from what Docker reports about the container, by whomever it was made.
+# The copy is created from what Docker reports about the container, by whomever it was made. It is started with
+# the mosquitto.conf of the last container that answered, because a new one may name other ports.
 #
 # Arguments: none
-# Calls: former RESTART. RESTART: the restart policy of the container
+# Calls: former RESTART CONF. RESTART: the restart policy of the container; CONF: the path of mosquitto.conf
 # Stdin: nothing
 # Prints: nothing
 # Exit codes: none of its own
@@ -13,9 +14,37 @@
 
 # shellcheck disable=SC2154 # container, socket: defined in host/lib/database.sh
 restart_policy=unless-stopped
+conf_file=''
 
-former() { # RESTART
+former() { # RESTART CONF
   restart_policy=$1
+  conf_file=$2
+}
+
+# The copy of mosquitto.conf with which the broker answered last.
+answered_conf() { echo "/etc/sentient-mqtt/$container/answered.conf"; }
+
+keep_conf() {
+  [ -n "$conf_file" ] && [ -f "$conf_file" ] && root_only "$(dirname -- "$conf_file")" || return 0
+  make_folder "/etc/sentient-mqtt/$container"
+  cp -p -- "$conf_file" "$(answered_conf).new" || fail "$(answered_conf): can't be written; is the disk full?"
+  mv -f -- "$(answered_conf).new" "$(answered_conf)"
+}
+
+forget_conf() {
+  rm -f -- "$(answered_conf)" "$(answered_conf).new"
+  rmdir -- "/etc/sentient-mqtt/$container" 2>/dev/null || :
+}
+
+# The next preview reports mosquitto.conf as changed, and its `up` puts the declared one in place again.
+bring_conf_back() {
+  [ -n "$conf_file" ] && [ -f "$(answered_conf)" ] && root_only "$(dirname -- "$conf_file")" || return 0
+  ! cmp -s -- "$(answered_conf)" "$conf_file" || return 0
+  if cp -p -- "$(answered_conf)" "$conf_file.sentient-mqtt-former"; then
+    mv -f -- "$conf_file.sentient-mqtt-former" "$conf_file"
+  else
+    rm -f -- "$conf_file.sentient-mqtt-former"
+  fi
 }
 
 former_name() { echo "$container-former"; }
@@ -102,6 +131,7 @@ bring_former_back() {
   daemon rm --force --volumes "$container" >/dev/null 2>&1 || :
   daemon rename "$(former_name)" "$container" >/dev/null 2>&1 || return 1
   daemon update --restart "$restart_policy" "$container" >/dev/null 2>&1 || :
+  bring_conf_back
   daemon start "$container" >/dev/null 2>&1 && return 0
   # Its network was created anew under the same name.
   # shellcheck disable=SC2016 # a Go template

@@ -19,7 +19,7 @@ SOCKET = "unix:///var/run/docker.sock"
 
 
 @pytest.fixture
-def run_with(engine, here):
+def run_with(engine, here, record):
     def make(broker, transport=None, **other):
         engine.start()
         engine.run(
@@ -32,6 +32,7 @@ def run_with(engine, here):
                 image_name="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
+                record=record("container"),
                 published=published_ports(broker, HostFacts(facts={})),
                 **other,
             )
@@ -151,9 +152,9 @@ def test_the_guard_runs_before_the_container_is_replaced(engine, inputs):
     (dependency,) = engine.options["broker"].depends_on
     assert dependency._name == "broker-guard"
     stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
-    assert (
-        "\nguard d1gest no\nformer unless-stopped\nrehearse_start mosquitto-shared --user" in stdin
-    )
+    conf = "/opt/sentient/config/mosquitto-prod/mosquitto.conf"
+    calls = f"guard d1gest no\nformer unless-stopped {conf}\nrehearse_start mosquitto-shared --user"
+    assert f"\n{calls}" in stdin
     assert engine.shown_of("broker-guard") == {
         "start": "d1gest",
         "image": "sha256:1",
@@ -167,7 +168,7 @@ def test_it_is_ready_when_its_health_user_can_log_in(engine, inputs):
     stdin = unwrap(engine.inputs_of("broker-ready")["stdin"])
     assert "\nbroker 127.0.0.1 1883 60 64\nfinish\n" in stdin
     # Runs again when the container is replaced.
-    assert engine.shown_of("broker-ready") == {"container": "broker-id"}
+    assert engine.shown_of("broker-ready") == {"container": "broker-id", "revision": "3"}
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_the_former_container_comes_back_if_the_new_one_cannot_be_created(
     warnings = []
     monkeypatch.setattr("pulumi.log.warn", warnings.append)
     # A script that is not the one that starts the former container ends with 9.
-    checks = f"grep -qx 'former unless-stopped' || exit 9; exit {code}"
+    checks = f"grep -q '^former unless-stopped /opt/' || exit 9; exit {code}"
     host = Transport(host=SOCKET, interpreter=("/bin/sh", "-c", checks))
     run_with(settings_of("prod").broker, transport=host)
     (hook,) = engine.options["broker"].hooks.on_error
@@ -277,3 +278,19 @@ def test_the_former_container_comes_back_if_the_new_one_cannot_be_created(
 
     assert again is False, "Pulumi would create the new container once more"
     assert [said in warning for warning in warnings] == [True] * bool(said)
+
+
+def test_a_container_and_network_changed_by_hand_get_another_label(run_with, engine):
+    unchanged = run_with(settings_of("prod").broker)
+    assert not engine.inputs_of("broker-network").get("labels")
+    assert "revision" not in engine.shown_of("broker-guard")
+
+    changed = run_with(settings_of("prod").broker, label="3", network_label="2")
+
+    assert labels(changed) == {**labels(unchanged), "sentient-mqtt.revision": "3"}
+    # The guard prepares this replacement, too, and comes before that of the network.
+    assert engine.shown_of("broker-guard")["revision"] == "3"
+    network = engine.inputs_of("broker-network")
+    assert network["labels"] == [{"label": "sentient-mqtt.revision", "value": "2"}]
+    (guard,) = engine.options["broker-network"].depends_on
+    assert guard._name == "broker-guard"

@@ -42,7 +42,11 @@ def test_login_and_complete_answer_are_reported(probe):
 def test_docker_error_is_quoted_and_docker_is_not_called_again(host, probe):
     host.docker('echo "Cannot connect to" >&2; echo "the daemon" >&2; exit 1')
 
-    facts = probe(call("image", "image:1"), call("container", "mqtt"), call("port", 1883, "prod"))
+    facts = probe(
+        call("image", "image:1"),
+        call("container", "mqtt", "/etc/mqtt", "prod"),
+        call("port", 1883, "prod"),
+    )
 
     assert facts.line("docker") == "Cannot connect to the daemon"
     assert len(host.calls()) == 1
@@ -206,12 +210,21 @@ def test_port_of_a_container_is_ours_or_names_the_container(host, probe, publish
 
 @pytest.mark.parametrize(
     ("docker", "owner"),
-    [("echo prod", "prod"), ("echo", "made by hand"), ("exit 1", "none")],
+    [
+        ("echo prod", "prod"),
+        ("echo", "made by hand"),
+        ("exit 1", "none"),
+        # Without a label, what it mounts tells.
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo ;; esac', "prod"),
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo "<no value>" ;; esac', "prod"),
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo dev ;; esac', "dev"),
+    ],
 )
 def test_owner_of_a_container_is_read_from_its_label(host, probe, docker, owner):
     host.docker(f'case "$*" in *version*) echo 1 ;; *) {docker} ;; esac')
 
-    assert probe(call("container", "mqtt")).line("container", "mqtt") == owner
+    asked = Probe.container("mqtt", config_folder="/etc/mqtt", stack="prod")
+    assert probe(asked).line("container", "mqtt") == owner
 
 
 @pytest.mark.parametrize(

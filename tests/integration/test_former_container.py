@@ -21,7 +21,7 @@ from broker.host.script_calls import ScriptCall
 pytestmark = pytest.mark.parametrize("line", ["2.0"], indirect=True)
 COMPARED = ("User", "Env", "Cmd", "Labels", "StopSignal", "StopTimeout")
 COMPARED_OF_HOST = (
-    *("Binds", "PortBindings", "ReadonlyRootfs", "CapDrop", "SecurityOpt", "Ulimits", "Init"),
+    *("PortBindings", "ReadonlyRootfs", "CapDrop", "SecurityOpt", "Ulimits", "Init"),
     *("Memory", "PidsLimit", "LogConfig"),
 )
 

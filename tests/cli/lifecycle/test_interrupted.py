@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from patience import eventually
 
 from bootstrap.pulumi_backend import Backend
 from cli.errors import NotPerformedError
@@ -95,6 +97,9 @@ def test_the_lock_of_a_running_pulumi_stays(desk, tmp_path):
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "60"]) as running:
         try:
+            # Linux closes the pipe that tells of the start before it changes the name.
+            name = Path(f"/proc/{running.pid}/comm")
+            eventually(lambda: name.read_text() == "pulumi\n", 20)
             lock(desk, running.pid)
             release(sure=True)
         finally:
