@@ -124,7 +124,10 @@ container_differences() {
     sed -n "s/^[^ ]* labels=.*sentient-mqtt\.revision=\([0-9]*\).*/label $component=\1/p
       s/^[^ ]* network=[^ ]* \([0-9]*\)\$/label network=\1/p"
   subject="differs $component:container $name"
-  if ! docker -H "$socket" container inspect "$name" </dev/null >/dev/null 2>&1; then
+  described=$(container_facts "$socket" "$name")
+  if [ -z "$described" ]; then
+    # A description that Docker did not give says nothing.
+    ! docker -H "$socket" container inspect "$name" </dev/null >/dev/null 2>&1 || return 0
     id=$(printf '%s\n' "$recorded" | sed -n 's/^[^ ]* id=//p')
     other=$(docker -H "$socket" container inspect --format '{{.Name}}' "$id" </dev/null 2>/dev/null) || other=''
     if [ -n "$other" ]; then
@@ -137,12 +140,9 @@ container_differences() {
     return 0
   fi
   {
-    container_facts "$socket" "$name"
-    echo
+    printf '%s\n\n' "$described"
     printf '%s\n' "$recorded" | sed 's/^[^ ]* //'
   } | awk -v subject="$subject" '
-    # A description that Docker did not give says nothing.
-    NR == 1 && $0 == "" { exit }
     $0 == "" { wanted = 1; next }
     { key = substr($0, 1, index($0, "=") - 1); value = substr($0, index($0, "=") + 1) }
     !wanted { found[key] = value; next }

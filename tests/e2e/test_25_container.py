@@ -24,7 +24,7 @@ def monitored(config):
 @pytest.fixture(scope="module")
 def drifting(make_site, daemon):
     fallback_image("trixie", daemon, EXPORTER)
-    site = make_site("drifting", monitored)
+    site = make_site("containers", monitored)
     site.up()
     with site.client("admin") as admin:
         admin.publish("paragon/room/status/kept", "before any change", retain=True)
