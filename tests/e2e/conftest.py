@@ -79,7 +79,7 @@ def make_site(
 
     yield make
     for site in sites:
-        names = (site.container, f"{site.container}-former")
+        names = [f"{site.container}{helper}" for helper in ("", "-former", "-exporter")]
         docker("rm", "--force", "--volumes", *names, check=False)
         site.forget()
 

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from patience import eventually
 from ports import free_port
 
 from bootstrap.broker_image import EXPORTER, fallback_image
@@ -36,7 +35,7 @@ def drifting(make_site, daemon):
 def said(output):
     """Return what a preview says was changed, by container and property."""
     lines = " ".join(output.split()).split(CHANGED)[1:]
-    return {line.partition(". This one")[0] for line in lines}
+    return {line.partition(". This `pulumi up`")[0] for line in lines}
 
 
 def repair(site):
@@ -182,15 +181,26 @@ def test_the_former_container_comes_back_if_the_new_one_does_not_start(drifting)
     drifting.up("--expect-no-changes")
 
 
-def kill_when(site, happened):
-    """Kill an `up` and every process that it started, once *happened*."""
+def kill_at_creation(site):
+    """Kill an `up` and every process that it started, once Docker has created the container."""
+    events = subprocess.Popen(
+        [
+            *("docker", "events", "--filter", "event=create"),
+            *("--filter", f"container={site.container}", "--format", "{{.Actor.Attributes.name}}"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     process = site.begin("up", "--yes", "--skip-preview", "--stack", "e2e")
-    eventually(happened, 120)
+    # Helper containers have longer names.
+    assert any(line.strip() == site.container for line in events.stdout)
     while members := list(session_of(process.pid)):
         for pid in members:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
     process.wait()
+    events.kill()
+    events.wait()
 
 
 def session_of(leader):
@@ -210,17 +220,9 @@ def known_ids(site):
 
 
 def test_a_container_that_a_killed_up_created_is_taken_over(drifting):
-    name, before = drifting.container, drifting.inspect()["Id"]
-
-    def created():
-        found = subprocess.run(
-            ["docker", "container", "inspect", "--format", "{{.Id}}", name],
-            capture_output=True, text=True, check=False,
-        ).stdout.strip()  # fmt: skip
-        return bool(found) and found != before
-
+    name = drifting.container
     drifting.edit(lambda config: config["broker"]["limits"].update(maxInflightMessages=47))
-    kill_when(drifting, created)
+    kill_at_creation(drifting)
     assert drifting.inspect()["Id"] not in known_ids(drifting), "killed too late to prove anything"
 
     drifting.pulumi("cancel", "--yes", "--stack", "e2e")
