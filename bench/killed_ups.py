@@ -187,7 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after that time")
     arguments = parser.parse_args()
+    deadline = time.monotonic() + arguments.seconds
     repairs: list[Repair] = []
     with temporary_stack("killed-ups") as stack:
         for repair in run(stack, arguments.kills, arguments.seed):
@@ -197,6 +199,8 @@ def main() -> None:
                 f"{repair.left}): one up, {repair.seconds:.1f} s, {repair.starts} starts",
                 flush=True,
             )
+            if time.monotonic() > deadline:
+                break
     orphans = sum("orphan" in repair.left for repair in repairs)
     pending = sum(repair.left != "nothing pending" for repair in repairs)
     assert max(repair.starts for repair in repairs) <= 1

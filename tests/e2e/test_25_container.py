@@ -35,7 +35,7 @@ def drifting(make_site, daemon):
 def said(output):
     """Return what a preview says was changed, by container and property."""
     lines = " ".join(output.split()).split(CHANGED)[1:]
-    return {line.partition(". Fix: ")[0] for line in lines}
+    return {line.partition(". ")[0] for line in lines}
 
 
 def repair(site):
