@@ -77,7 +77,7 @@ def test_login_without_root_is_reported(host, probe):
     ("question", "word"),
     [
         (("port", 1883, "prod"), " ps "),
-        (("container", "mqtt"), " inspect "),
+        (("container", "mqtt", "/etc/mqtt", "prod"), " inspect "),
         (("image", "image:1"), " image inspect "),
         (("standin", "local:*"), " image ls "),
     ],
@@ -103,7 +103,7 @@ def test_object_that_docker_does_not_have_is_an_answer(host, probe):
     )
 
     assert probe(call("image", "image:1")).line("image", "image:1") == "absent"
-    assert probe(call("container", "mqtt")).line("container", "mqtt") == "none"
+    assert probe(call("container", "mqtt", "/etc/mqtt", "prod")).line("container", "mqtt") == "none"
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_start_digest_of_a_container(host, probe):
         " *configuration*) echo d1gest ;; esac"
     )
 
-    facts = probe(call("container", "mqtt"))
+    facts = probe(call("container", "mqtt", "/etc/mqtt", "prod"))
 
     assert (facts.line("container", "mqtt"), facts.line("configuration", "mqtt")) == (
         "prod",
