@@ -179,3 +179,4 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
                 docker("rm", "--force", "--volumes", f"{site.container}{helper}", check=False)
             site.forget()
             Path(f"/run/sentient-mqtt-{site.container}.lock").unlink(missing_ok=True)
+            shutil.rmtree(f"/etc/sentient-mqtt/{site.container}", ignore_errors=True)
