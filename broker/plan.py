@@ -80,6 +80,9 @@ class Plan:
     """The firewall backend; None if no firewall is declared."""
     revisions: Mapping[str, str]
     """How many times each component was applied; a different number applies it again."""
+    labels: Mapping[str, str]
+    """By component, a label whose change replaces a container or network that was changed by hand;
+    empty for none."""
     withdrawn: str
     """The stamp of the change that the host rolled back; empty if there is none."""
 
@@ -202,6 +205,7 @@ def make_plan(
         restart=certificates.repair_restarts(facts),
         unknown=required.logins_file
         in {difference.subject for difference in drift.differences(facts)},
+        replaced=drift.must_replace(drift.CONTAINER, facts),
     )
     return Plan(
         stack=stack,
@@ -219,11 +223,14 @@ def make_plan(
         published_ports=tuple(published_ports(broker, facts)),
         firewall=choose(broker, facts) if is_declared(broker) else None,
         revisions=revisions(broker, facts),
+        labels=labels(broker, facts),
         withdrawn=withdrawn(facts),
         impact=expected,
         findings=(
             *check_settings(settings, secrets, stack, now),
-            *_host_findings(broker, required, facts, reserved=reserved),
+            *_host_findings(
+                broker, required, facts, reserved=reserved, starts=expected.action == "replace"
+            ),
             *impact_notes(broker.container, expected),
             *certificates.certificate_notes(broker, facts),
         ),
@@ -241,12 +248,26 @@ def revisions(broker: Broker, facts: HostFacts) -> dict[str, str]:
     return found
 
 
+def labels(broker: Broker, facts: HostFacts) -> dict[str, str]:
+    """Return the label of each container, and of the network (broker/host/drift.py)."""
+    found = {
+        component: drift.replacement_label(component, facts, broker.container)
+        for component in drift.CONTAINERS
+    }
+    return {**found, drift.NETWORK: drift.network_label(facts)}
+
+
 def _host_findings(
-    broker: Broker, required: HostRequirements, facts: HostFacts, *, reserved: bool
+    broker: Broker,
+    required: HostRequirements,
+    facts: HostFacts,
+    *,
+    reserved: bool,
+    starts: bool,
 ) -> list[Finding]:
     if not facts.looked_at:
         return []
-    if errors := host_errors(required, facts, broker.host):
+    if errors := host_errors(required, facts, broker.host, starts=starts):
         # Without Docker or root, the other facts are meaningless.
         return errors
     return [

@@ -83,7 +83,18 @@ def not_up_yet(name: str, user: str = "") -> NotPerformedError:
     return NotPerformedError(f"{subject} is not up yet: run ./brokerctl up{option}")
 
 
+def has_pending_operations(stack: Stack, environ: Mapping[str, str]) -> bool:
+    """Return whether a killed run may have left operations in a state on this machine."""
+    folder = state_folder(stack.name, environ)
+    return folder is not None and _has(folder, stack.name, "pending_operations")
+
+
 def _has_resources(folder: Path, name: str) -> bool:
+    return _has(folder, name, "resources")
+
+
+def _has(folder: Path, name: str, what: str) -> bool:
+    """Return whether the state of a stack has *what*; if the file is unreadable, it may have."""
     file = state_file(folder, name)
     if file is None:
         return False
@@ -92,7 +103,7 @@ def _has_resources(folder: Path, name: str) -> bool:
         if file.suffix == ".zst":
             return len(content) > SMALLEST_BYTES
         content = gzip.decompress(content) if file.suffix == ".gz" else content
-        return bool((json.loads(content)["checkpoint"].get("latest") or {}).get("resources"))
+        return bool((json.loads(content)["checkpoint"].get("latest") or {}).get(what))
     except (OSError, ValueError, KeyError, AttributeError):
         # Pulumi will report what is wrong with the file.
         return True

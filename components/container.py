@@ -7,18 +7,27 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.firewall.backend import short_name
 from broker.host.layout import (
-    database_call,
-    guard_call,
+    bring_back_calls,
+    guard_calls,
     health_environment,
     health_test,
     ports_on_host,
-    ready_call,
+    ready_calls,
 )
+from broker.host.script_calls import Record
+from broker.host.script_functions import PrepareReplacement, RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR
 from broker.settings.broker_settings import Broker
+from components.creation_hooks import before_create, bring_back
 from components.host_command import host_command
+
+PREFIX, REVISION = "sentient-mqtt.", "revision"
+"""
+The label that replaces a container, or the network, which somebody changed on the host
+(broker/host/drift.py). It is absent until that happens.
+"""
 
 # The provider reports an update of these properties without calling the Docker API. A change takes
 # effect only if it replaces the container.
@@ -41,27 +50,29 @@ class BrokerContainer(ComponentResource):
         broker: Broker,
         transport: Transport,
         image: Input[str],
+        image_name: str,
         image_id: Input[str],
         digest: str,
         published: Iterable[tuple[int, str]],
+        record: Record,
+        label: str = "",
+        network_label: str = "",
         swap_limited: bool = True,
         reserved: bool = True,
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
 
-        database = Output.from_input(image).apply(
-            lambda name: database_call(broker, transport.socket, name)
-        )
+        socket, known_image = transport.socket, Output.from_input(image)
         guard = host_command(
             f"{name}-guard",
             transport=transport,
             become=broker.become,
             image=image,
             script=HostScript.PREPARE_REPLACEMENT,
-            calls=database.apply(lambda call: [call, guard_call(broker, digest)]),
+            calls=known_image.apply(lambda name: guard_calls(broker, socket, name, digest)),
             # The image ID detects a rebuilt tag, which the digest of the settings does not.
-            shown={"start": digest, "image": image_id},
+            shown={"start": digest, "image": image_id, **({"revision": label} if label else {})},
             opts=ResourceOptions(parent=self),
         )
         network = None
@@ -72,7 +83,28 @@ class BrokerContainer(ComponentResource):
                 driver="bridge",
                 # A fixed name: the firewall rules refer to it before the network exists.
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
-                opts=ResourceOptions(parent=self),
+                labels=[docker.NetworkLabelArgs(label=PREFIX + REVISION, value=network_label)]
+                if network_label
+                else None,
+                opts=ResourceOptions(
+                    parent=self,
+                    # The replacement of a lost network begins with the removal of the container.
+                    depends_on=[guard],
+                    hooks=before_create(
+                        f"{name}-network",
+                        transport=transport,
+                        become=broker.become,
+                        image=image_name,
+                        script=HostScript.REMOVE_ORPHAN,
+                        calls=[
+                            RemoveOrphan.network(
+                                socket=socket,
+                                name=broker.container,
+                                bridge=short_name(broker.container),
+                            )
+                        ],
+                    ),
+                ),
             )
             self.network = network.name
         container = docker.Container(
@@ -118,13 +150,36 @@ class BrokerContainer(ComponentResource):
                 "max-file": str(broker.logging.max_files),
             },
             healthcheck=_healthcheck(broker),
-            labels=_labels(broker, stack, digest, reserved=reserved),
+            labels=_labels(broker, stack, digest, label, reserved=reserved),
             must_run=True,
             opts=ResourceOptions(
                 parent=self,
                 depends_on=[guard],
                 delete_before_replace=True,
                 replace_on_changes=SILENT_UPDATES,
+                hooks=before_create(
+                    name,
+                    transport=transport,
+                    become=broker.become,
+                    image=image_name,
+                    script=HostScript.PREPARE_REPLACEMENT,
+                    calls=[
+                        *guard_calls(broker, socket, image_name, digest),
+                        PrepareReplacement.take_over(
+                            stack=stack,
+                            config_folder=broker.folders.config,
+                            seconds=broker.stop_grace,
+                        ),
+                    ],
+                    on_error=bring_back(
+                        name,
+                        container=broker.container,
+                        transport=transport,
+                        become=broker.become,
+                        image=image_name,
+                        calls=bring_back_calls(broker, socket, image_name),
+                    ),
+                ),
             ),
         )
         self.container_id = container.id
@@ -135,8 +190,11 @@ class BrokerContainer(ComponentResource):
             become=broker.become,
             image=image,
             script=HostScript.AWAIT_READY,
-            calls=database.apply(lambda call: [call, ready_call(broker)]),
+            calls=Output.all(known_image, container.id).apply(
+                lambda known: ready_calls(broker, socket, known[0], known[1])
+            ),
             shown={"container": container.id},
+            record=record,
             opts=ResourceOptions(parent=self, depends_on=[container]),
         )
         self.register_outputs({"container_id": self.container_id})
@@ -165,7 +223,7 @@ def _healthcheck(broker: Broker) -> docker.ContainerHealthcheckArgs:
 
 
 def _labels(
-    broker: Broker, stack: str, digest: str, *, reserved: bool
+    broker: Broker, stack: str, digest: str, revision: str, *, reserved: bool
 ) -> list[docker.ContainerLabelArgs]:
     ports = ports_on_host(broker, reserved=reserved)
     labels = {
@@ -178,8 +236,10 @@ def _labels(
     if reserved:
         # Without the reserved listener there is no such label: a new label replaces the container.
         labels["reserved"] = str(broker.reserved_port)
+    if revision:
+        labels[REVISION] = revision
     return [
-        docker.ContainerLabelArgs(label=f"sentient-mqtt.{name}", value=value)
+        docker.ContainerLabelArgs(label=f"{PREFIX}{name}", value=value)
         for name, value in labels.items()
     ]
 

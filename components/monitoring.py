@@ -7,7 +7,8 @@ import pulumi_docker as docker
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from broker.host import drift
-from broker.host.script_calls import Record, assemble
+from broker.host.script_calls import Record, ScriptCall, assemble
+from broker.host.script_functions import MendContainer, RemoveOrphan
 from broker.host.scripts import HostScript
 from broker.host.transport import Transport
 from broker.monitoring.mqtt_exporter import (
@@ -22,7 +23,12 @@ from broker.monitoring.mqtt_exporter import (
 from broker.monitoring.node_exporter_metrics import textfile_timer
 from broker.settings.broker_settings import Broker
 from broker.settings.monitoring_settings import Monitoring as MonitoringSettings
+from components.container import PREFIX, REVISION
+from components.creation_hooks import before_create
 from components.host_command import host_command, read_script, show
+
+MEMORY = 64
+"""Of the exporter, in MiB."""
 
 
 class Monitoring(ComponentResource):
@@ -37,6 +43,7 @@ class Monitoring(ComponentResource):
         declared: MonitoringSettings,
         transport: Transport,
         image: Input[str],
+        image_name: str,
         exporter_image: str,
         network: Input[str] | None,
         swap_limited: bool = True,
@@ -44,6 +51,7 @@ class Monitoring(ComponentResource):
         generation: str,
         password: Output[str],
         record: Callable[[str], Record],
+        label: str = "",
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:Monitoring", name, {}, opts)
@@ -67,7 +75,7 @@ class Monitoring(ComponentResource):
             keep_locally=True,
             opts=ResourceOptions(parent=self),
         )
-        docker.Container(
+        container = docker.Container(
             f"{name}-exporter",
             name=container_of(broker),
             image=pulled.image_id,
@@ -92,8 +100,8 @@ class Monitoring(ComponentResource):
                     host_path=folder, container_path=CONFIG_DIR, read_only=True
                 )
             ],
-            memory=64,
-            memory_swap=64 if swap_limited else -1,  # as the broker's container
+            memory=MEMORY,
+            memory_swap=MEMORY if swap_limited else -1,  # as the broker's container
             restart=broker.restart,
             log_driver="json-file",
             log_opts={"max-size": broker.logging.max_size, "max-file": "1"},
@@ -104,9 +112,45 @@ class Monitoring(ComponentResource):
                 docker.ContainerLabelArgs(
                     label="sentient-mqtt.login", value=f"{login} {generation}"
                 ),
+                # As of the broker's container.
+                *(
+                    [docker.ContainerLabelArgs(label=PREFIX + REVISION, value=label)]
+                    if label
+                    else []
+                ),
             ],
             must_run=True,
-            opts=ResourceOptions(parent=self, depends_on=[files], delete_before_replace=True),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[files],
+                delete_before_replace=True,
+                hooks=before_create(
+                    f"{name}-exporter",
+                    transport=transport,
+                    become=broker.become,
+                    image=image_name,
+                    script=HostScript.REMOVE_ORPHAN,
+                    calls=[
+                        RemoveOrphan.container(
+                            socket=transport.socket,
+                            name=container_of(broker),
+                            stack=stack,
+                            folder=folder,
+                        )
+                    ],
+                ),
+            ),
+        )
+        host_command(
+            f"{name}-exporter-ready",
+            transport=transport,
+            become=broker.become,
+            image=image,
+            script=HostScript.AWAIT_EXPORTER,
+            calls=container.id.apply(partial(_created, broker, transport.socket)),
+            shown={"container": container.id},
+            record=record(drift.EXPORTER_CONTAINER),
+            opts=ResourceOptions(parent=self, depends_on=[container]),
         )
         if declared.textfile is not None:
             timer = partial(
@@ -128,3 +172,18 @@ class Monitoring(ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
         self.register_outputs({})
+
+
+def _created(broker: Broker, socket: str, identity: str) -> list[ScriptCall]:
+    """Return the call about the exporter's container with that id."""
+    return [
+        MendContainer.created(
+            socket=socket,
+            name=container_of(broker),
+            identity=identity,
+            network=broker.container if broker.network == "published" else "",
+            restart=broker.restart,
+            memory=MEMORY,
+            processes=None,
+        )
+    ]

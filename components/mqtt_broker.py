@@ -165,10 +165,14 @@ class MqttBroker(ComponentResource):
             broker=plan.broker,
             transport=plan.transport,
             image=self._image.name,
+            image_name=plan.image,
             image_id=self._image.image_id,
             digest=plan.start_digest,
             published=plan.published_ports,
             swap_limited=plan.swap_limited,
+            record=plan.record(drift.CONTAINER),
+            label=plan.labels[drift.CONTAINER],
+            network_label=plan.labels[drift.NETWORK],
             reserved=plan.reserved,
             opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )
@@ -215,6 +219,7 @@ class MqttBroker(ComponentResource):
             declared=declared,
             transport=plan.transport,
             image=self._image.name,
+            image_name=plan.image,
             exporter_image=plan.exporter_image,
             network=container.network,
             swap_limited=plan.swap_limited,
@@ -222,6 +227,7 @@ class MqttBroker(ComponentResource):
             generation=plan.settings.users[declared.user].generation,
             password=self._credentials.passwords[login],
             record=plan.record,
+            label=plan.labels[drift.EXPORTER_CONTAINER],
             opts=self._child(providers={"docker": self._provider}, depends_on=[container]),
         )
 

@@ -30,7 +30,7 @@ from broker.settings.stack_settings import PROJECT
 from components import host_probe, stack_config
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 29
+RESOURCES_BESIDE_USERS = 30
 """The stack, components, provider, images, network, containers, commands, salts, health user."""
 
 

@@ -175,7 +175,8 @@ def temporary_stack(name: str, **environment: str) -> Iterator[Stack]:
             site.lay_out()
             yield Stack(site)
         finally:
-            for container in (site.container, f"{site.container}-candidate"):
-                docker("rm", "--force", "--volumes", container, check=False)
+            for helper in ("", "-candidate", "-rehearsal", "-exporter", "-former"):
+                docker("rm", "--force", "--volumes", f"{site.container}{helper}", check=False)
             site.forget()
             Path(f"/run/sentient-mqtt-{site.container}.lock").unlink(missing_ok=True)
+            shutil.rmtree(f"/etc/sentient-mqtt/{site.container}", ignore_errors=True)

@@ -25,7 +25,18 @@ LOGROTATE = "logrotate"
 BACKUPS = "backups"
 METRICS = "metrics"
 EXPORTER = "exporter"
+CONTAINER = "container"
+EXPORTER_CONTAINER = "exporter-container"
+NETWORK = "network"
 """The names of the components with a record on the host; see ``env_file`` for env files."""
+
+CONTAINERS = (CONTAINER, EXPORTER_CONTAINER)
+
+MENDED = frozenset({"name", "state", "networks", "restart", "memory", "swap", "pids"})
+"""
+The properties of a container that can be corrected without replacing it
+(host/lib/mend_container.sh). The others are fixed when a container is created.
+"""
 
 FOLLOWERS: Mapping[str, tuple[str, ...]] = {
     # The broker opens its log again at a reload, and reads its files through its folder.
@@ -42,7 +53,7 @@ def env_file(path: str) -> str:
 
 def components(broker: Broker) -> Iterator[str]:
     """Yield the names of the components of a stack."""
-    yield from (FOLDERS, LOGROTATE, CONFIGURATION)
+    yield from (FOLDERS, LOGROTATE, CONFIGURATION, CONTAINER)
     if broker.tls_listeners:
         yield CERTIFICATES
     if is_declared(broker):
@@ -52,7 +63,7 @@ def components(broker: Broker) -> Iterator[str]:
     if broker.backups is not None and broker.backups.schedule is not None:
         yield BACKUPS
     if broker.monitoring is not None:
-        yield EXPORTER
+        yield from (EXPORTER, EXPORTER_CONTAINER)
         if broker.monitoring.textfile is not None:
             yield METRICS
 
@@ -66,6 +77,11 @@ class Difference:
     """A path, or the name of a unit."""
     what: str
     """Such as ``was removed``."""
+
+    @property
+    def key(self) -> str:
+        """The property of a container, such as ``restart``; empty for the whole of it."""
+        return self.subject.partition(": ")[2]
 
     @property
     def text(self) -> str:
@@ -110,6 +126,50 @@ def revision(component: str, facts: HostFacts, container: str, *, changed: bool 
         return "1"
     again = changed or component in changed_components(facts)
     return str(int(state) + 1 if again else int(state))
+
+
+def must_replace(component: str, facts: HostFacts) -> bool:
+    """Return whether a container differs in what only another container can correct."""
+    return any(
+        difference.component == component and difference.key not in MENDED
+        for difference in differences(facts)
+    )
+
+
+def network_lost(facts: HostFacts) -> bool:
+    """Return whether the broker's network is not the one that was created."""
+    return any(
+        difference.component == CONTAINER and difference.key == NETWORK
+        for difference in differences(facts)
+    )
+
+
+def replacement_label(component: str, facts: HostFacts, container: str) -> str:
+    """
+    Return the label of a container that changes if it must be replaced because of the host.
+
+    Pulumi replaces a container only if an input changes. There is no label, an empty text, until
+    the first such replacement. It exceeds both the recorded one and that of a container that
+    somebody else created with the same labels.
+    """
+    recorded = facts.replacement_label(component)
+    present = facts.present_label(container) if component == CONTAINER else ""
+    if must_replace(component, facts):
+        return str(max(int(label or 1) for label in (recorded, present)) + 1)
+    state, _, clock = facts.applied(component).partition(" ")
+    if state.isdecimal():
+        return recorded
+    if not state:
+        return present
+    lost = component == CONTAINER and facts.container_owner(container) is None
+    # Without a record and a container, any other label than the one in the state will do.
+    return clock if lost and facts.deployed_before(container) else present
+
+
+def network_label(facts: HostFacts) -> str:
+    """Return the label of the broker's network, as ``replacement_label``."""
+    recorded = facts.replacement_label(NETWORK)
+    return str(int(recorded or 1) + 1) if network_lost(facts) else recorded
 
 
 REPAIR = "This `pulumi up` applies the declared state again."

@@ -264,6 +264,15 @@ class HostFacts:
         """The components without a record of a deployment."""
         return [name for name, state in self.lines("applied").items() if state.startswith("never")]
 
+    def replacement_label(self, component: str) -> str:
+        """Return the recorded label ``sentient-mqtt.revision``; empty if there was none."""
+        return self.line("label", component)
+
+    def present_label(self, container: str) -> str:
+        """Return the label ``sentient-mqtt.revision`` of the container; empty without one."""
+        label = self.line("revision", container)
+        return label if label.isdecimal() else ""
+
     def applied(self, component: str) -> str:
         """Return the revision of the component, or ``never TIME``; empty if not asked for."""
         return self.line("applied", component)
@@ -274,6 +283,19 @@ class HostFacts:
         """Return what else uses the port; empty if the port is free or used by this broker."""
         user = self.line("port", str(port))
         return "" if user in ("free", "ours") else user
+
+    def lacks_address(self, address: str) -> bool:
+        """Return whether nothing on the host can listen on the address."""
+        return self.line("address", address) == "absent"
+
+    @property
+    def most_open_files(self) -> int | None:
+        """The highest limit of open files that a process on the host can have."""
+        return _number(self.line("limit", "open_files"))
+
+    def wrong_architecture(self, image: str) -> str:
+        """Return the architectures of image and host if the host can't run the image."""
+        return self.line("architecture", image)
 
     def folder_problem(self, path: str) -> str:
         """Return why the broker can't use the folder; empty if it can."""

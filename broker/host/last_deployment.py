@@ -68,6 +68,15 @@ def _container(resources: Resources, required: HostRequirements) -> _Facts:
     ports = container.get("ports") or ()
     yield ("container", required.container), str(labels.get("sentient-mqtt.stack", ""))
     yield ("configuration", required.container), str(labels.get("sentient-mqtt.configuration", ""))
+    yield ("revision", required.container), str(labels.get("sentient-mqtt.revision", ""))
+    yield ("label", drift.CONTAINER), str(labels.get("sentient-mqtt.revision", ""))
+    for name, component in (
+        ("broker-network", drift.NETWORK),
+        ("monitoring-exporter", drift.EXPORTER_CONTAINER),
+    ):
+        others = resources.get(name, {}).get("labels") or ()
+        recorded = {label["label"]: str(label["value"]) for label in others}
+        yield ("label", component), recorded.get("sentient-mqtt.revision", "")
     yield ("published", required.container), " ".join(str(port.get("ip", "")) for port in ports)
 
 
@@ -94,6 +103,8 @@ def _revisions(resources: Resources, required: HostRequirements) -> _Facts:
         drift.FIREWALL: f"firewall-rules-{required.container}",
         drift.BACKUPS: f"backups-schedule-{required.container}",
         drift.EXPORTER: f"monitoring-files-{required.container}",
+        drift.CONTAINER: "broker-ready",
+        drift.EXPORTER_CONTAINER: "monitoring-exporter-ready",
         drift.METRICS: f"monitoring-textfile-{required.container}",
         **{drift.env_file(path): f"envfiles-{path}" for path in required.env_files.values()},
     }

@@ -14,14 +14,16 @@ from broker.host.script_functions import (
     DeleteFiles,
     EnvFile,
     Folders,
+    FormerContainer,
     LogFile,
+    MendContainer,
     PrepareReplacement,
     PutFiles,
 )
 from broker.mosquitto.acl_file import HEALTH_TOPIC
 from broker.mosquitto.canary import NAME as CANARY
 from broker.mosquitto.canary import canary_password, passwd_line
-from broker.mosquitto.mosquitto_conf import CONFIG_DIR, TLS_DIR
+from broker.mosquitto.mosquitto_conf import CONFIG_DIR, DATA_DIR, LOG_DIR, TLS_DIR
 from broker.settings.broker_settings import Broker
 from broker.settings.file_settings import Owner
 
@@ -272,11 +274,61 @@ def database_call(broker: Broker, socket: str, image: str) -> ScriptCall:
 
 def guard_call(broker: Broker, digest: str) -> ScriptCall:
     """
-    Return the call of ``host/commands/prepare_replacement.sh``.
+    Return the call of ``host/commands/prepare_replacement.sh`` about the database.
 
     *digest* is the label of the new container.
     """
     return PrepareReplacement.guard(digest, one_way=broker.persistence.one_way)
+
+
+def guard_calls(broker: Broker, socket: str, image: str, digest: str) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/prepare_replacement.sh`` before a replacement."""
+    return [
+        database_call(broker, socket, image),
+        guard_call(broker, digest),
+        _former_call(broker),
+        PrepareReplacement.rehearse_start(
+            "host" if broker.network == "host" else broker.container, rehearsal_options(broker)
+        ),
+    ]
+
+
+def rehearsal_options(broker: Broker) -> list[str]:
+    """
+    Return options of `docker create` with which the container is rehearsed before it is replaced.
+
+    They are those of components/container.py without name, ports, labels and health check, and the
+    folders are read-only: two brokers must never write one database.
+    """
+    folders, limits, logging = broker.folders, broker.limits, broker.logging
+    mounts = ((folders.config, CONFIG_DIR), (folders.data, DATA_DIR), (folders.log, LOG_DIR))
+    return [
+        f"--user={broker.owner.uid}:{broker.owner.gid}",
+        *("--read-only", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges:true"),
+        *(f"--env={variable}" for variable in health_environment()),
+        *(f"--volume={path}:{inside}:ro" for path, inside in mounts),
+        f"--ulimit=nofile={limits.descriptors}:{limits.descriptors}",
+        f"--memory={limits.memory}m",
+        f"--memory-swap={limits.memory}m",
+        "--stop-signal=SIGTERM",
+        f"--stop-timeout={broker.stop_grace}",
+        "--log-driver=json-file",
+        f"--log-opt=max-size={logging.max_size}",
+        f"--log-opt=max-file={logging.max_files}",
+    ]
+
+
+def bring_back_calls(broker: Broker, socket: str, image: str) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/bring_back.sh``."""
+    return [
+        database_call(broker, socket, image),
+        _former_call(broker),
+    ]
+
+
+def _former_call(broker: Broker) -> ScriptCall:
+    conf = f"{broker.folders.config}/{broker.files.conf}"
+    return FormerContainer.former(restart=broker.restart, conf=conf)
 
 
 def published_ports(broker: Broker, facts: HostFacts) -> list[tuple[int, str]]:
@@ -305,7 +357,7 @@ def ports_on_host(broker: Broker, *, reserved: bool) -> list[int]:
 
 
 def ready_call(broker: Broker) -> ScriptCall:
-    """Return the call of ``host/commands/await_ready.sh``."""
+    """Return the call of ``host/commands/await_ready.sh`` about the broker."""
     _, listener = broker.mqtt_listener()
     return AwaitReady.broker(
         broker.address_in_container,
@@ -313,6 +365,23 @@ def ready_call(broker: Broker) -> ScriptCall:
         seconds=READY_SECONDS,
         processes=broker.limits.processes,
     )
+
+
+def ready_calls(broker: Broker, socket: str, image: str, identity: str) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/await_ready.sh`` for the container with that id."""
+    return [
+        *bring_back_calls(broker, socket, image),
+        MendContainer.created(
+            socket=socket,
+            name=broker.container,
+            identity=identity,
+            network=broker.container if broker.network == "published" else "",
+            restart=broker.restart,
+            memory=broker.limits.memory,
+            processes=broker.limits.processes,
+        ),
+        ready_call(broker),
+    ]
 
 
 def health_environment() -> list[str]:

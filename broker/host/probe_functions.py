@@ -7,6 +7,7 @@ See script_functions.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from broker.host.script_calls import ScriptCall
@@ -77,12 +78,21 @@ class Probe:
         return ScriptCall.of("standin", pattern)
 
     @staticmethod
-    def container(name: str) -> ScriptCall:
-        return ScriptCall.of("container", name)
+    def container(name: str, *, config_folder: str, stack: str) -> ScriptCall:
+        return ScriptCall.of("container", name, config_folder, stack)
+
+    @staticmethod
+    def address(address: IPv4Address | IPv6Address) -> ScriptCall:
+        hexadecimal = address.packed.hex() if isinstance(address, IPv6Address) else ""
+        return ScriptCall.of("address", str(address), hexadecimal)
 
     @staticmethod
     def network(name: str, *, bridge: str) -> ScriptCall:
         return ScriptCall.of("network", name, bridge)
+
+    @staticmethod
+    def open_files() -> ScriptCall:
+        return ScriptCall.of("open_files")
 
     @staticmethod
     def logins(path: str, *, container: str, path_in_container: str) -> ScriptCall:
@@ -141,6 +151,10 @@ class Drift:
     @staticmethod
     def compare(container: str, components: Iterable[str]) -> ScriptCall:
         return ScriptCall.of("compare", container, *components)
+
+    @staticmethod
+    def containers(*, socket: str, container: str, components: Iterable[str]) -> ScriptCall:
+        return ScriptCall.of("containers", socket, container, *components)
 
     @staticmethod
     def rules(*, container: str, short_name: str) -> ScriptCall:

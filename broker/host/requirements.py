@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 
 from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
@@ -39,6 +40,10 @@ class HostRequirements:
     """As *fallback_image*, for the exporter."""
     ports: Mapping[str, int]
     """By path in the stack file."""
+    addresses: Mapping[str, IPv4Address | IPv6Address] = field(default_factory=dict)
+    """The addresses to listen on, other than all and loopback, by path in the stack file."""
+    open_files: int = 0
+    """The container's limit of open files."""
     reserved_port: int = 0
     """The port of the reserved listener if it is on the host; checked by reload_or_replace.py."""
     folders: Mapping[str, str]
@@ -79,6 +84,12 @@ def host_requirements(settings: Settings, stack: str) -> HostRequirements:
             f"broker.{broker.port_path(name)}.port": listener.port
             for name, listener in broker.exposed_ports.items()
         },
+        addresses={
+            f"broker.{broker.port_path(name)}.bindAddress": port.bound
+            for name, port in broker.exposed_ports.items()
+            if not (port.bound.is_unspecified or port.bound.is_loopback)
+        },
+        open_files=broker.limits.descriptors,
         reserved_port=broker.reserved_port if broker.network == "host" else 0,
         folders={
             "broker.folders.config": broker.folders.config,
@@ -111,9 +122,12 @@ def probe_calls(
     calls += [Probe.dialled()] if transport.remote else []
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
-    calls.append(Probe.container(container))
+    config_folder = required.folders.get("broker.folders.config", "")
+    calls.append(Probe.container(container, config_folder=config_folder, stack=stack))
     if required.network:
         calls.append(Probe.network(container, bridge=required.network))
+    calls += [Probe.address(address) for address in dict.fromkeys(required.addresses.values())]
+    calls.append(Probe.open_files())
     calls.append(
         Probe.logins(
             required.logins_file,
@@ -129,7 +143,7 @@ def probe_calls(
     calls += [Probe.envfile(path, mark=mark) for path in required.env_files.values()]
     if required.bridge:
         calls.append(Probe.firewall(container=container, short_name=required.bridge))
-    return [*calls, *required.certificates, _drift_call(required, read)]
+    return [*calls, *required.certificates, _drift_call(required, read, transport)]
 
 
 def firewall_probe_calls(
@@ -142,19 +156,34 @@ def firewall_probe_calls(
         Probe.image(images[0]),
         *(Probe.standin(image) for image in images[1:] if image),
         Probe.firewall(container=required.container, short_name=required.bridge),
-        _drift_call(required, read),
+        _drift_call(required, read, transport),
     ]
 
 
-def _drift_call(required: HostRequirements, read: Callable[[str], str]) -> ScriptCall:
-    calls = [Drift.compare(required.container, required.components)]
+def _drift_call(
+    required: HostRequirements, read: Callable[[str], str], transport: Transport
+) -> ScriptCall:
+    containers = [name for name in required.components if name in drift.CONTAINERS]
+    calls = [
+        Drift.compare(required.container, required.components),
+        Drift.containers(
+            socket=transport.socket, container=required.container, components=containers
+        ),
+    ]
     if required.bridge:
         calls.append(Drift.rules(container=required.container, short_name=required.bridge))
     return Probe.applied(render_stdin(assemble((Drift.script,), read), calls))
 
 
-def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list[Finding]:
-    """Return an error for each requirement that the host does not meet."""
+def host_errors(
+    required: HostRequirements, facts: HostFacts, host: str, *, starts: bool = True
+) -> list[Finding]:
+    """
+    Return an error for each requirement that the host does not meet.
+
+    *starts*: whether the container will be created. An address that has disappeared does not stop
+    the revocation of a user.
+    """
     if facts.printed_before:
         return [
             error(
@@ -196,8 +225,40 @@ def host_errors(required: HostRequirements, facts: HostFacts, host: str) -> list
         *_without_root(required, facts, host),
         *_foreign_container(required, facts),
         *_foreign_network(required, facts),
+        *_cannot_start(required, facts, starts=starts),
         *_conflicts(required, facts),
     ]
+
+
+def _cannot_start(
+    required: HostRequirements, facts: HostFacts, *, starts: bool
+) -> Iterator[Finding]:
+    """Yield an error for each setting with which Docker could not start the container."""
+    published = () if starts else facts.published_addresses(required.container)
+    for path, address in required.addresses.items():
+        if facts.lacks_address(str(address)) and str(address) not in published:
+            yield error(
+                f"{PROJECT}:{path}",
+                f"{str(address)!r}: the host has no such address, so Docker can't start the "
+                "container",
+                "Use an address of the host (ip address), or 0.0.0.0 for all of them.",
+            )
+    most = facts.most_open_files
+    if most is not None and required.open_files > most:
+        yield error(
+            f"{PROJECT}:broker.limits.openFiles",
+            f"{required.open_files}: a process on the host can have at most {most} open files",
+            f"Lower it or broker.limits.maxConnections, or raise the host's limit (sysctl -w "
+            f"fs.nr_open={required.open_files}).",
+        )
+    images = {"broker.image": required.image, "broker.monitoring.image": required.exporter}
+    for path, image in images.items():
+        if wrong := facts.wrong_architecture(image):
+            yield error(
+                f"{PROJECT}:{path}",
+                f"{image!r}: the image on the host is built for another processor ({wrong})",
+                f"Remove it (docker image rm {image}) and pull the one for the host.",
+            )
 
 
 def _conflicts(required: HostRequirements, facts: HostFacts) -> Iterator[Finding]:

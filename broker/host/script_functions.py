@@ -54,6 +54,38 @@ class Database:
         return ScriptCall.of("database", container, socket, image, folder)
 
 
+class FormerContainer:
+    """Keep a copy of a container while it is replaced."""
+
+    script = "lib/former_container.sh"
+
+    @staticmethod
+    def former(*, restart: str, conf: str) -> ScriptCall:
+        """Set the restart policy of the container, and the path of its mosquitto.conf."""
+        return ScriptCall.of("former", restart, conf)
+
+
+class MendContainer:
+    """Correct what can be corrected of a container without replacing it."""
+
+    script = "lib/mend_container.sh"
+
+    @staticmethod
+    def created(
+        *,
+        socket: str,
+        name: str,
+        identity: str,
+        network: str,
+        restart: str,
+        memory: int,
+        processes: int | None,
+    ) -> ScriptCall:
+        """Set the container as Pulumi created it; *network* is empty on the host's."""
+        limit = "" if processes is None else str(processes)
+        return ScriptCall.of("created", socket, name, identity, network, restart, memory, limit)
+
+
 class Archive:
     """Read and write archives of backups."""
 
@@ -137,6 +169,16 @@ class PrepareReplacement:
     @staticmethod
     def guard(digest: str, *, one_way: bool) -> ScriptCall:
         return ScriptCall.of("guard", digest, _yes_or_no(one_way))
+
+    @staticmethod
+    def rehearse_start(network: str, options: Iterable[str]) -> ScriptCall:
+        """Set the *options* of `docker create` for the next container; they have no line break."""
+        return ScriptCall.of("rehearse_start", network, *options)
+
+    @staticmethod
+    def take_over(*, stack: str, config_folder: str, seconds: int) -> ScriptCall:
+        """Stop and remove the container afterwards, within *seconds*."""
+        return ScriptCall.of("take_over", stack, config_folder, seconds)
 
 
 class Certificates:
@@ -327,6 +369,20 @@ class PasswordAges:
     @staticmethod
     def generations(text: str) -> ScriptCall:
         return ScriptCall.of("generations", text=text)
+
+
+class RemoveOrphan:
+    """Remove a container without data, or a network, that Pulumi is about to create."""
+
+    script = HostScript.REMOVE_ORPHAN
+
+    @staticmethod
+    def container(*, socket: str, name: str, stack: str, folder: str) -> ScriptCall:
+        return ScriptCall.of("orphan_container", socket, name, stack, folder)
+
+    @staticmethod
+    def network(*, socket: str, name: str, bridge: str) -> ScriptCall:
+        return ScriptCall.of("orphan_network", socket, name, bridge)
 
 
 class Restart:

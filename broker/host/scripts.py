@@ -12,8 +12,10 @@ class HostScript(StrEnum):
     """
 
     APPLY_CONFIGURATION = "commands/apply_configuration.sh"
+    AWAIT_EXPORTER = "commands/await_exporter.sh"
     AWAIT_READY = "commands/await_ready.sh"
     BACKUP = "commands/backup.sh"
+    BRING_BACK = "commands/bring_back.sh"
     PREPARE_REPLACEMENT = "commands/prepare_replacement.sh"
     CERTIFICATES = "commands/certificates.sh"
     CLOSE_FORMER_PORTS = "commands/close_former_ports.sh"
@@ -30,6 +32,7 @@ class HostScript(StrEnum):
     PROBE = "commands/probe.sh"
     PUT_FILES = "lib/put_files.sh"
     READ_LOG = "commands/read_log.sh"
+    REMOVE_ORPHAN = "commands/remove_orphan.sh"
     RESTART = "commands/restart.sh"
     RESTORE = "commands/restore.sh"
     SCHEDULE = "commands/schedule.sh"

@@ -70,12 +70,14 @@ def impact(
     again: bool = False,
     restart: bool = False,
     unknown: bool = False,
+    replaced: bool = False,
 ) -> Impact:
     """
     Compare the *stamps* and the start *digest* of a stack with those of its container.
 
     *members* are the members of fleets. *again*: the same files are installed and read again;
     *restart*: at a start. *unknown*: somebody changed the stamps on the host.
+    *replaced*: the container is replaced, whatever its digest.
     """
     known = facts.stamps
     # Version 0.1 marked members with `passwords.special`, which never applied to them.
@@ -86,7 +88,7 @@ def impact(
     }
     if facts.container_owner(container) != stack:
         return Impact(action="none")
-    if facts.start_digest(container) not in ("", digest):
+    if replaced or facts.start_digest(container) not in ("", digest):
         return Impact(action="replace", disconnected=tuple(before))
     if restart:
         return Impact(action="restart", disconnected=tuple(before))

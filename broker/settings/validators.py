@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from broker.host.transport import SSH_HOST, UNIX_HOST
 from broker.settings.cron_schedule import CronSchedule
 
-HELPER_SUFFIXES = ("-candidate", "-rehearsal", "-exporter")
+HELPER_SUFFIXES = ("-candidate", "-rehearsal", "-exporter", "-former")
 """Suffixes of a broker's helper containers (host/, broker/monitoring/mqtt_exporter.py)."""
 
 

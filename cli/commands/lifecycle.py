@@ -30,6 +30,12 @@ def add_to(app: typer.Typer) -> None:
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Run Pulumi even if nothing changed since the last up.")
 ]
+CancelStaleOption = Annotated[
+    bool,
+    typer.Option(
+        "--cancel-stale", help="Release the lock of a run that was killed, without asking."
+    ),
+]
 
 
 def up(
@@ -37,6 +43,7 @@ def up(
     *,
     yes: YesOption = False,
     force: ForceOption = False,
+    cancel_stale: CancelStaleOption = False,
     json: JsonOption = False,
 ) -> None:
     """
@@ -46,6 +53,9 @@ def up(
     if the stack file, the program, the state or the host differ from what they were after the last
     `up`. For the stack dev there is no question; for any other, Pulumi shows its preview and asks.
 
+    An `up` that was killed is completed by the next one. If its lock is left on the state, and its
+    process has ended, this one asks before it releases the lock.
+
     JSON: stack, unchanged, container, image, endpoints; expectations or expectationsNotAsked, and
     checks, where the stack file declares them.
     """
@@ -54,7 +64,7 @@ def up(
     from cli.terminal import json_result
 
     with json_result(enabled=json) as result:
-        bring_up(Stack.read(stack), sure=yes, force=force, result=result)
+        bring_up(Stack.read(stack), sure=yes, force=force, cancel_stale=cancel_stale, result=result)
 
 
 def preview(

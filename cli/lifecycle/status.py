@@ -56,8 +56,7 @@ def require_login(stack: Stack) -> None:
     """
     Start the container if it does not run, and return once its health user has logged in.
 
-    Pulumi compares the stack file with its state, and not with the host: it reports "unchanged" for
-    a container that was stopped or removed by hand.
+    It may have been stopped since Pulumi looked at it.
 
     Raises:
         CommandError: the container does not exist, or the broker does not accept a login.
@@ -67,10 +66,8 @@ def require_login(stack: Stack) -> None:
     state = container_state(stack)
     if not state:
         raise CommandError(
-            f"host {host}: Pulumi reports success, but there is no container {name}: it was "
-            "removed by hand. Create it again: "
-            f'eval "$(./brokerctl env --stack {stack.name})"; '
-            f"pulumi up --refresh --stack {stack.name}"
+            f"host {host}: there is no container {name}: it was removed meanwhile. Create it "
+            f"again: ./brokerctl up --stack {stack.name}"
         )
     if state in START:
         command, reason = START[state]

@@ -13,6 +13,7 @@ from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
 from cli.access.expectations import as_data, ask_all, render, require_held
+from cli.lifecycle.interrupted import forget_unfinished_creations, release_stale_lock
 from cli.lifecycle.status import require_login
 from cli.lifecycle.unchanged import describe, record_up, same_up
 from cli.lifecycle.unfinished import unfinished
@@ -23,11 +24,14 @@ from cli.stack import Stack
 from cli.terminal import print_lines
 
 
-def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -> None:
+def bring_up(
+    stack: Stack, *, sure: bool, force: bool, cancel_stale: bool, result: dict[str, Any]
+) -> None:
     """
     Prepare the machine, run `pulumi up`, log in to the broker, and print how clients log in.
 
-    Pulumi is not started if it would change nothing, unless *force*. *sure*: no question is asked.
+    Pulumi is not started if it would change nothing, unless *force*. *sure*: no question is asked,
+    except about the lock of a killed run, which *cancel_stale* releases.
     *result* is filled step by step: endpoints, expectations, checks.
 
     Raises:
@@ -38,6 +42,7 @@ def bring_up(stack: Stack, *, sure: bool, force: bool, result: dict[str, Any]) -
     broker = stack.settings.broker
 
     pulumi = Pulumi.ready(stack)
+    release_stale_lock(stack, pulumi, sure=cancel_stale)
     last = None if force else same_up(stack, pulumi)
     with unfinished(stack, pulumi.environ):
         image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
@@ -83,6 +88,7 @@ def _run_pulumi(stack: Stack, pulumi: Pulumi, *, sure: bool) -> str:
     if broker.monitoring is not None:
         ensure_image(broker.monitoring.image, daemon, allow_fallback=broker.allow_stand_in)
     pulumi.select()
+    forget_unfinished_creations(pulumi)
     # A stack whose state is on this machine is changed at once; for others Pulumi shows a preview
     # and asks.
     unasked = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []

@@ -2,10 +2,13 @@
 # Wait until a started broker admits its health user and refuses an anonymous client, and check its database.
 #
 # If the broker lost its database at the start, the copy that host/commands/prepare_replacement.sh put aside is
-# restored, and the broker is started again.
+# restored, and the broker is started again. If the broker does not start, the former container comes back
+# (host/lib/former_container.sh).
 #
-# Arguments: $1: apply | remove (remove does nothing)
+# Arguments: $1: apply | remove (remove deletes its copy of mosquitto.conf)
 # Calls: database CONTAINER SOCKET IMAGE FOLDER (host/lib/database.sh);
+#   former RESTART CONF (host/lib/former_container.sh);
+#   created SOCKET NAME ID NETWORK RESTART MEMORY PROCESSES (host/lib/mend_container.sh);
 #   broker ADDRESS PORT SECONDS PROCESSES; finish. SECONDS: time-out of the first login;
 #   PROCESSES: the limit of processes in the container
 # Stdin: the script and its calls
@@ -13,6 +16,8 @@
 # Exit codes: 0: ready; 129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; other: failed, with one message
 #   and the last 20 lines of the container's log on stderr.
 # needs: lib/database.sh
+# needs: lib/former_container.sh
+# needs: lib/mend_container.sh
 
 # shellcheck disable=SC2154 # defined in host/lib/database.sh
 address=''
@@ -75,15 +80,34 @@ mosquitto_sub ended with $status" ;;
 }
 
 finish() {
-  [ "$action" = apply ] || return 0
+  [ "$action" = apply ] || {
+    forget_conf
+    return 0
+  }
+  mend_container
+  await_ready
+  record_container
+}
+
+await_ready() {
   if ! answers; then
     look_aside
-    [ -z "$held" ] || started_well || bring_back
+    started_well || {
+      said=$(daemon logs --tail 20 "$container" 2>&1) || :
+      [ -z "$held" ] || bring_back
+      ! bring_former_back || {
+        echo "container $container: the new one did not start, and the former one runs again. The last lines \
+of the new one's log: $said" >&2
+        exit 1
+      }
+    }
     fail "container $container: its health user could not log in for $seconds seconds"
   fi
   # The provider has no argument for it. Docker keeps the limit over every restart of the container.
   daemon update --pids-limit "$processes" "$container" >/dev/null
   refuses_strangers
+  forget_former
+  keep_conf
   look_aside
   [ -n "$held" ] || return 0
   if was_emptied; then

@@ -4,17 +4,20 @@
 # Runs as root: host/commands/probe.sh starts it.
 #
 # Arguments: $1: look
-# Calls: compare CONTAINER COMPONENT...; rules CONTAINER SHORT; finish
+# Calls: compare CONTAINER COMPONENT...; rules CONTAINER SHORT; containers SOCKET CONTAINER COMPONENT...; finish
 #   SHORT: the name of the network interface and of the chains
 # Stdin: the script and its calls
 # Prints: `KEY SUBJECT=VALUE` per line: `applied COMPONENT=REVISION`, or `applied COMPONENT=never TIME` if
 #   there is no record; `differs COMPONENT:PATH=WHAT` per object that differs; `shared COMPONENT:PATH=SHA256 TEXT`
 #   per file in a folder of another user, whose content the probe compares; TEXT: who changed it when;
+#   `differs COMPONENT:container NAME: KEY=WHAT` per property of a container that differs, or
+#   `differs COMPONENT:container NAME=WHAT`; `label COMPONENT=VALUE`: of the recorded sentient-mqtt.revision;
 #   `rules CONTAINER=never|missing|in-force|changed`; `left CONTAINER=yes` if an `up` was interrupted before it
 #   removed the former rules; `boot CONTAINER=yes|no`: whether the next start of the host loads the rules
 # Exit codes: 0: done; other: failed, with one message on stderr
 # needs: lib/paths.sh
 # needs: lib/firewall_rules.sh
+# needs: lib/container_facts.sh
 
 # shellcheck disable=SC2154 # why: defined in host/lib/paths.sh
 
@@ -30,7 +33,7 @@ compare() { # CONTAINER COMPONENT...
     while read -r kind mode uid gid digest time path; do
       if [ "$kind" = revision ]; then
         echo "applied $component=$mode"
-      else
+      elif [ "$kind" != container ]; then
         what=$(difference)
         [ -z "$what" ] || printf 'differs %s:%s=%s\n' "$component" "$path" "$what"
         [ "$kind" != shared ] || echo "shared $component:$path=$digest $([ ! -e "$path" ] || who_and_when)"
@@ -102,6 +105,66 @@ who_and_when() {
 
 utc() { # SECONDS since 1970
   date -u -d "@$1" '+%Y-%m-%d %H:%M:%S UTC'
+}
+
+containers() { # SOCKET CONTAINER COMPONENT...
+  socket=$1
+  records=/etc/sentient-mqtt/$2/applied
+  shift 2
+  for component in "$@"; do
+    recorded=$(sed -n 's/^container - - - - - //p' "$records/$component" 2>/dev/null) || :
+    [ -z "$recorded" ] || container_differences
+  done
+}
+
+# Compares the lines of the record, `NAME KEY=VALUE`, with the container.
+container_differences() {
+  name=${recorded%% *}
+  printf '%s\n' "$recorded" |
+    sed -n "s/^[^ ]* labels=.*sentient-mqtt\.revision=\([0-9]*\).*/label $component=\1/p
+      s/^[^ ]* network=[^ ]* \([0-9]*\)\$/label network=\1/p"
+  subject="differs $component:container $name"
+  described=$(container_facts "$socket" "$name")
+  if [ -z "$described" ]; then
+    # A description that Docker did not give says nothing.
+    ! docker -H "$socket" container inspect "$name" </dev/null >/dev/null 2>&1 || return 0
+    id=$(printf '%s\n' "$recorded" | sed -n 's/^[^ ]* id=//p')
+    other=$(docker -H "$socket" container inspect --format '{{.Name}}' "$id" </dev/null 2>/dev/null) || other=''
+    if [ -n "$other" ]; then
+      echo "$subject: name=is ${other#/}, not $name"
+    else
+      echo "$subject=was removed"
+    fi
+    network=$(printf '%s\n' "$recorded" | sed -n 's/^[^ ]* network=//p')
+    [ "$(network_of "$socket" "$name")" = "$network" ] || echo "$subject: network=was removed"
+    return 0
+  fi
+  {
+    printf '%s\n\n' "$described"
+    printf '%s\n' "$recorded" | sed 's/^[^ ]* //'
+  } | awk -v subject="$subject" '
+    $0 == "" { wanted = 1; next }
+    { key = substr($0, 1, index($0, "=") - 1); value = substr($0, index($0, "=") + 1) }
+    !wanted { found[key] = value; next }
+    key == "id" && found[key] != value {
+      print subject ": id=is another container than the one that was created"
+      next
+    }
+    key == "state" {
+      if (found[key] != value && found[key] ~ /^(exited|created|paused|dead)$/) print subject ": state=is " found[key]
+      next
+    }
+    key == "network" && found[key] != value {
+      print subject ": network=" (found[key] == "" ? "was removed" : "was removed and created again")
+      next
+    }
+    key == "lost" && found[key] != value {
+      print subject ": lost=holds on to a folder that was replaced on the host: " found[key]
+      next
+    }
+    found[key] != value {
+      print subject ": " key "=is " (found[key] == "" ? "none" : found[key]) ", not " (value == "" ? "none" : value)
+    }'
 }
 
 rules() { # CONTAINER SHORT, as in broker/firewall/rules.py

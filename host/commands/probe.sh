@@ -2,10 +2,10 @@
 # Report what the host has. Changes nothing. The reader is broker/host/facts.py.
 #
 # Arguments: $1: look
-# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME;
-#   network NAME BRIDGE; logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK;
-#   folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE; firewall CONTAINER SHORT;
-#   certificates CONTAINER FOLDER;
+# Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME FOLDER STACK;
+#   address ADDRESS HEX; network NAME BRIDGE; open_files; logins PATH CONTAINER PATH_IN_CONTAINER;
+#   port NUMBER STACK; folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE;
+#   firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
 # Stdin: the script and its calls. `applied`: host/commands/drift.sh and its calls
 # Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
@@ -19,6 +19,7 @@ PATH=$PATH:/usr/sbin:/sbin
 socket=''
 root=no
 docker=absent
+architecture='' # of the daemon
 present='' # an image of the broker that is on the host
 ca_folder=''
 
@@ -50,7 +51,12 @@ host() { # SOCKET
   if as_root true 2>/dev/null; then root=yes; fi
   say root - "$root"
   if command -v docker >/dev/null 2>&1; then
-    if answer=$(daemon version --format '{{.Server.Version}}' 2>&1); then docker=ok; else docker=$answer; fi
+    if answer=$(daemon version --format '{{.Server.Version}} {{.Server.Arch}}' 2>&1); then
+      docker=ok
+      architecture=${answer##* }
+    else
+      docker=$answer
+    fi
   fi
   say docker - "$docker"
 }
@@ -84,12 +90,51 @@ daemon_options() { # what the daemon does otherwise than by default
 
 image() { # NAME
   [ "$docker" = ok ] || return 0
-  if inspected image inspect --format '{{.Id}}' "$1"; then
+  if inspected image inspect --format '{{.Architecture}}' "$1"; then
     say image "$1" present
     present=${present:-$1}
+    runs_here "$answer" || say architecture "$1" "$answer on $architecture"
   else
     say image "$1" absent
   fi
+}
+
+# Whether the host runs programs of an architecture. Docker names them as Go does.
+runs_here() { # ARCHITECTURE
+  case $architecture/$1 in "$1/$1" | amd64/386 | arm64/arm) return 0 ;; esac
+  # An answer with other words says nothing.
+  for name in "$architecture" "$1"; do
+    case $name in 386 | amd64 | arm | arm64 | ppc64le | riscv64 | s390x) ;; *) return 0 ;; esac
+  done
+  # Emulated, binfmt_misc(5).
+  for emulator in /proc/sys/fs/binfmt_misc/qemu-*; do
+    [ ! -e "$emulator" ] || return 0
+  done
+  return 1
+}
+
+# Whether a program can listen on an address: the host has it, or may bind addresses that it lacks.
+address() { # ADDRESS HEX: an IPv6 address as in /proc/net/if_inet6; empty for IPv4
+  if { [ -n "$2" ] && has_ipv6 "$2"; } || { [ -z "$2" ] && has_ipv4 "$1"; }; then
+    say address "$1" present
+  else
+    say address "$1" absent
+  fi
+}
+
+has_ipv4() { # ADDRESS
+  [ "$(cat /proc/sys/net/ipv4/ip_nonlocal_bind)" != 1 ] || return 0
+  awk -v wanted="$1" '$1 == "|--" { address = $2 }
+    / host LOCAL/ && address == wanted { found = 1 } END { exit !found }' /proc/net/fib_trie
+}
+
+has_ipv6() { # HEX
+  [ "$(cat /proc/sys/net/ipv6/ip_nonlocal_bind 2>/dev/null)" != 1 ] || return 0
+  grep -q "^$1 " /proc/net/if_inet6 2>/dev/null
+}
+
+open_files() { # the highest limit that a process can have
+  say limit open_files "$(cat /proc/sys/fs/nr_open 2>/dev/null)"
 }
 
 standin() { # PATTERN: the newest fallback image that matches
@@ -101,12 +146,23 @@ standin() { # PATTERN: the newest fallback image that matches
   present=${present:-$newest}
 }
 
-container() { # NAME: its stack, read from the label of this program
+# Reports the stack of a container: its label, or STACK if it has no label and mounts FOLDER, because somebody
+# created it again by hand.
+container() { # NAME FOLDER STACK
   [ "$docker" = ok ] || return 0
   if inspected inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
-    say container "$1" "${answer:-made by hand}"
+    owner=$answer
+    case $owner in
+      '' | '<no value>')
+        owner='made by hand'
+        ! daemon inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$1" | grep -qxF -- "$2" || owner=$3
+        ;;
+    esac
+    say container "$1" "$owner"
     say configuration "$1" \
       "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
+    say revision "$1" \
+      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.revision"}}' "$1" 2>/dev/null)"
     say published "$1" "$(daemon inspect \
       --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$1" 2>/dev/null)"
   else

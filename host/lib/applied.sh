@@ -3,7 +3,7 @@
 #
 # The record is /etc/sentient-mqtt/CONTAINER/applied/COMPONENT, which only root can read: a line
 # `revision NUMBER`, then a line `KIND MODE UID GID SHA256 TIME PATH` per object, with `-` for what does
-# not apply. KIND: file; loaded (a file that the broker reads); written (a file whose content others write);
+# not apply; and a line `container - - - - - NAME KEY=VALUE` per line of host/lib/container_facts.sh. KIND: file; loaded (a file that the broker reads); written (a file whose content others write);
 # folder; shared (a file in a folder of another user); enabled (a systemd unit); absent.
 # host/commands/drift.sh compares the record with the host.
 #
@@ -132,7 +132,7 @@ record() {
     echo "revision $applied_revision"
     printf '%s' "$applied_objects" | sort -u | while read -r kind rest; do
       case $kind in
-        shared) echo "$kind $rest" ;;
+        shared | container) echo "$kind $rest" ;;
         *) describe "$kind" "$rest" ;;
       esac
     done

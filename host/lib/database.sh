@@ -26,7 +26,7 @@ database=no  # whether .rehearsal holds a database
 daemon() { docker -H "$socket" "$@" </dev/null; }
 
 state() { # FORMAT
-  daemon inspect --format "$1" "$container" 2>/dev/null
+  daemon container inspect --format "$1" "$container" 2>/dev/null
 }
 
 database() { # CONTAINER SOCKET IMAGE FOLDER

@@ -1,28 +1,38 @@
 """The container is restricted, replaced if a change needs a start, and verified."""
 
+import asyncio
+
 import pytest
-from declared import settings_of
+from declared import settings_of, smallest
 from fake_engine import COMMAND, unwrap
+from pulumi import ErrorHookArgs
 
 from broker.host.facts import HostFacts
-from broker.host.layout import published_ports
+from broker.host.layout import published_ports, rehearsal_options
+from broker.host.transport import Transport
+from broker.settings.stack_settings import Settings
 from components import BrokerContainer
 from components.container import _duration
+from components.creation_hooks import NotFreedError
+
+SOCKET = "unix:///var/run/docker.sock"
 
 
 @pytest.fixture
-def run_with(engine, here):
-    def make(broker, **other):
+def run_with(engine, here, record):
+    def make(broker, transport=None, **other):
         engine.start()
         engine.run(
             lambda: BrokerContainer(
                 "broker",
                 stack="test",
                 broker=broker,
-                transport=here,
+                transport=transport or here,
                 image="image:1",
+                image_name="image:1",
                 image_id="sha256:1",
                 digest="d1gest",
+                record=record("container"),
                 published=published_ports(broker, HostFacts(facts={})),
                 **other,
             )
@@ -142,7 +152,9 @@ def test_the_guard_runs_before_the_container_is_replaced(engine, inputs):
     (dependency,) = engine.options["broker"].depends_on
     assert dependency._name == "broker-guard"
     stdin = unwrap(engine.inputs_of("broker-guard")["stdin"])
-    assert "\nguard d1gest no\nfinish\n" in stdin
+    conf = "/opt/sentient/config/mosquitto-prod/mosquitto.conf"
+    calls = f"guard d1gest no\nformer unless-stopped {conf}\nrehearse_start mosquitto-shared --user"
+    assert f"\n{calls}" in stdin
     assert engine.shown_of("broker-guard") == {
         "start": "d1gest",
         "image": "sha256:1",
@@ -156,7 +168,7 @@ def test_it_is_ready_when_its_health_user_can_log_in(engine, inputs):
     stdin = unwrap(engine.inputs_of("broker-ready")["stdin"])
     assert "\nbroker 127.0.0.1 1883 60 64\nfinish\n" in stdin
     # Runs again when the container is replaced.
-    assert engine.shown_of("broker-ready") == {"container": "broker-id"}
+    assert engine.shown_of("broker-ready") == {"container": "broker-id", "revision": "3"}
 
 
 @pytest.mark.parametrize(
@@ -165,3 +177,120 @@ def test_it_is_ready_when_its_health_user_can_log_in(engine, inputs):
 )
 def test_durations_are_formatted_as_docker_returns_them(seconds, duration):
     assert _duration(seconds) == duration
+
+
+@pytest.mark.parametrize(
+    ("resource", "call"),
+    [
+        ("broker", "take_over test /opt/sentient/config/mosquitto-prod 30"),
+        ("broker-network", "orphan_network unix:///var/run/docker.sock mosquitto-shared"),
+    ],
+)
+def test_what_an_interrupted_run_left_is_taken_over_before_the_creation(
+    run_with, engine, tmp_path, resource, call
+):
+    stdin = tmp_path / "stdin"
+    host = Transport(host=SOCKET, interpreter=("/bin/sh", "-c", f"cat >'{stdin}'"))
+    run_with(settings_of("prod").broker, transport=host)
+
+    run_hook(engine, resource)
+
+    assert f"\n{call}" in stdin.read_text()
+    assert stdin.read_text().endswith("\nfinish\n")
+
+
+def test_a_container_that_cannot_be_taken_over_is_not_created(run_with, engine):
+    fails = ("/bin/sh", "-c", "cat >/dev/null; echo why >&2; exit 1")
+    host = Transport(host=SOCKET, interpreter=fails)
+    run_with(settings_of("prod").broker, transport=host)
+
+    with pytest.raises(NotFreedError, match=r"^why$"):
+        run_hook(engine, "broker")
+
+
+def run_hook(engine, resource):
+    (hook,) = engine.options[resource].hooks.before_create
+    # Not asyncio.run(), which takes the event loop away from Pulumi.
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(hook(None))
+    loop.close()
+
+
+@pytest.mark.parametrize("network", ["published", "host"])
+def test_the_rehearsed_options_are_those_of_the_container(run_with, network):
+    raw = smallest()
+    raw["broker"] |= {"network": network, "logging": {"maxSize": "7m", "maxFiles": 3}}
+    broker = Settings.parse(raw).broker
+
+    inputs = run_with(broker)
+
+    (capabilities,) = inputs["capabilities"]["drops"]
+    (limit,) = inputs["ulimits"]
+    options = [
+        f"--user={inputs['user']}",
+        *(["--read-only"] if inputs["readOnly"] else []),
+        *(["--init"] if inputs["init"] else []),
+        f"--cap-drop={capabilities}",
+        *(f"--security-opt={option}" for option in inputs["securityOpts"]),
+        *(f"--env={variable}" for variable in inputs["envs"]),
+        # Read-only, all of them.
+        *(f"--volume={one['hostPath']}:{one['containerPath']}:ro" for one in inputs["volumes"]),
+        f"--ulimit={limit['name']}={limit['soft']:.0f}:{limit['hard']:.0f}",
+        f"--memory={inputs['memory']:.0f}m",
+        f"--memory-swap={inputs['memorySwap']:.0f}m",
+        f"--stop-signal={inputs['stopSignal']}",
+        f"--stop-timeout={inputs['stopTimeout']:.0f}",
+        f"--log-driver={inputs['logDriver']}",
+        *(f"--log-opt={name}={value}" for name, value in inputs["logOpts"].items()),
+    ]
+    assert sorted(rehearsal_options(broker)) == sorted(options)
+    rehearsed = {"networkMode", "networksAdvanced", "command"}
+    told = {"ports", "name", "labels", "healthcheck", "restart", "mustRun", "destroyGraceSeconds"}
+    named = {"user", "readOnly", "init", "capabilities", "securityOpts", "envs", "volumes"}
+    named |= {"ulimits", "memory", "memorySwap", "stopSignal", "stopTimeout", "logDriver"}
+    named |= {"logOpts", "image"}
+    assert set(inputs) <= rehearsed | told | named, "an option that no rehearsal tries"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, "the former one runs again"),
+        (1, "The former container mosquitto-shared could not be started"),
+        (3, ""),
+    ],
+)
+def test_the_former_container_comes_back_if_the_new_one_cannot_be_created(
+    run_with, engine, monkeypatch, code, said
+):
+    warnings = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    # A script that is not the one that starts the former container ends with 9.
+    checks = f"grep -q '^former unless-stopped /opt/' || exit 9; exit {code}"
+    host = Transport(host=SOCKET, interpreter=("/bin/sh", "-c", checks))
+    run_with(settings_of("prod").broker, transport=host)
+    (hook,) = engine.options["broker"].hooks.on_error
+    failed = ErrorHookArgs(urn="", id="", name="broker", type="", failed_operation="create")
+
+    loop = asyncio.new_event_loop()
+    again = loop.run_until_complete(hook(failed))
+    loop.close()
+
+    assert again is False, "Pulumi would create the new container once more"
+    assert [said in warning for warning in warnings] == [True] * bool(said)
+
+
+def test_a_container_and_network_changed_by_hand_get_another_label(run_with, engine):
+    unchanged = run_with(settings_of("prod").broker)
+    assert not engine.inputs_of("broker-network").get("labels")
+    assert "revision" not in engine.shown_of("broker-guard")
+
+    changed = run_with(settings_of("prod").broker, label="3", network_label="2")
+
+    assert labels(changed) == {**labels(unchanged), "sentient-mqtt.revision": "3"}
+    # The guard prepares this replacement, too, and comes before that of the network.
+    assert engine.shown_of("broker-guard")["revision"] == "3"
+    network = engine.inputs_of("broker-network")
+    assert network["labels"] == [{"label": "sentient-mqtt.revision", "value": "2"}]
+    (guard,) = engine.options["broker-network"].depends_on
+    assert guard._name == "broker-guard"

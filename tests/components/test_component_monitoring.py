@@ -27,6 +27,7 @@ def run_with(engine, here, record):
                 declared=broker.monitoring,
                 transport=here,
                 image="image:1",
+                image_name="image:1",
                 exporter_image="exporter:1",
                 network=network,
                 login="sensor",

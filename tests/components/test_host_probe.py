@@ -79,7 +79,7 @@ def test_the_probe_reads_everything_that_the_stack_requires(answer):
     probe_host(HERE, REQUIREMENTS)
 
     calls = process["input"].splitlines()
-    assert "container mosquitto-test" in calls
+    assert any(call.startswith("container mosquitto-test ") for call in calls)
     assert "port 1883 test" in calls
     assert [call.split()[:5] for call in calls if call.startswith("folder ")] == [
         ["folder", "/srv/mqtt/config", "0750", "0", "1883"],

@@ -79,7 +79,8 @@ def make_site(
 
     yield make
     for site in sites:
-        docker("rm", "--force", "--volumes", site.container, check=False)
+        names = [f"{site.container}{helper}" for helper in ("", "-former", "-exporter")]
+        docker("rm", "--force", "--volumes", *names, check=False)
         site.forget()
 
 

@@ -31,13 +31,13 @@ class Recorded:
 
 
 def read_records(folder: Path) -> list[Recorded]:
-    """Return the objects in all records below *folder*, without units and absent files."""
+    """Return the files and folders in all records below *folder*, without absent ones."""
     lines = [line for record in sorted(folder.iterdir()) for line in record.read_text().split("\n")]
     fields = [line.split(" ", 6) for line in lines if line.count(" ") >= 6]
     return [
         Recorded(kind=kind, path=Path(path))
         for kind, *_, path in fields
-        if kind not in ("enabled", "absent")
+        if kind not in ("enabled", "absent", "container")
     ]
 
 

@@ -33,7 +33,9 @@ CONTAINER = "broker"
 CONTAINER_KIND = "docker:index/container:Container"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 NEW = ("create", "sentient-mqtt:index:MqttBroker", "mqtt-broker")
-"""The only resource that version 0.1 does not have: a component, without effect on the host."""
+"""A resource that version 0.1 does not have: a component, without effect on the host."""
+RECORDS = ("create", "command:local:Command", "monitoring-exporter-ready")
+"""Likewise, of a stack with an exporter: it records the exporter's container, for drift."""
 
 # The probe sends a script to `sh -s look`. This `sh` returns the output of the recorded host.
 RECORDED_HOST = """#!/bin/sh
@@ -119,12 +121,13 @@ def read_step(step: dict[str, Any]) -> Step:
     return Step(operation=step["op"], kind=kinds.rpartition("$")[2], name=name)
 
 
-def test_only_the_top_level_component_is_created(preview):
+def test_only_the_top_level_component_and_a_record_are_created(preview):
     changed = ("same", "update", *REPLACES)
+    has_exporter = any(step.name == "monitoring-exporter" for step in preview)
 
-    assert [
+    assert {
         (step.operation, step.kind, step.name) for step in preview if step.operation not in changed
-    ] == [NEW]
+    } == {NEW, *([RECORDS] if has_exporter else [])}
 
 
 def test_at_most_the_container_is_replaced(preview):

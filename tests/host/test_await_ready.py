@@ -14,7 +14,7 @@ def ready(host, seconds=5, action="apply"):
 
 def broker(host, *, health, anonymous=5):
     host.docker(
-        f'case "$*" in *XDG_CONFIG_HOME=/nonexistent*) exit {anonymous} ;;'
+        f'case "$*" in *mqtt-former) exit 1 ;; *XDG_CONFIG_HOME=/nonexistent*) exit {anonymous} ;;'
         f' *mosquitto_sub*) {health} ;; *logs*) echo "the last line" ;; esac'
     )
 

@@ -3,12 +3,15 @@
 import os
 import socket
 import subprocess
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from host_under_test import SOCKET, call
 
 from broker.credentials.env_files import env_file_mark
 from broker.host.facts import HostFacts
+from broker.host.probe_functions import Probe
 
 MARK = env_file_mark("prod")
 ON_HOST = ("0750", 1883, 1883, "mosquitto.db")
@@ -39,7 +42,11 @@ def test_login_and_complete_answer_are_reported(probe):
 def test_docker_error_is_quoted_and_docker_is_not_called_again(host, probe):
     host.docker('echo "Cannot connect to" >&2; echo "the daemon" >&2; exit 1')
 
-    facts = probe(call("image", "image:1"), call("container", "mqtt"), call("port", 1883, "prod"))
+    facts = probe(
+        call("image", "image:1"),
+        call("container", "mqtt", "/etc/mqtt", "prod"),
+        call("port", 1883, "prod"),
+    )
 
     assert facts.line("docker") == "Cannot connect to the daemon"
     assert len(host.calls()) == 1
@@ -70,7 +77,7 @@ def test_login_without_root_is_reported(host, probe):
     ("question", "word"),
     [
         (("port", 1883, "prod"), " ps "),
-        (("container", "mqtt"), " inspect "),
+        (("container", "mqtt", "/etc/mqtt", "prod"), " inspect "),
         (("image", "image:1"), " image inspect "),
         (("standin", "local:*"), " image ls "),
     ],
@@ -96,7 +103,7 @@ def test_object_that_docker_does_not_have_is_an_answer(host, probe):
     )
 
     assert probe(call("image", "image:1")).line("image", "image:1") == "absent"
-    assert probe(call("container", "mqtt")).line("container", "mqtt") == "none"
+    assert probe(call("container", "mqtt", "/etc/mqtt", "prod")).line("container", "mqtt") == "none"
 
 
 @pytest.mark.parametrize(
@@ -203,12 +210,21 @@ def test_port_of_a_container_is_ours_or_names_the_container(host, probe, publish
 
 @pytest.mark.parametrize(
     ("docker", "owner"),
-    [("echo prod", "prod"), ("echo", "made by hand"), ("exit 1", "none")],
+    [
+        ("echo prod", "prod"),
+        ("echo", "made by hand"),
+        ("exit 1", "none"),
+        # Without a label, what it mounts tells.
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo ;; esac', "prod"),
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo "<no value>" ;; esac', "prod"),
+        ('case "$*" in *Mounts*) echo /etc/mqtt ;; *) echo dev ;; esac', "dev"),
+    ],
 )
 def test_owner_of_a_container_is_read_from_its_label(host, probe, docker, owner):
     host.docker(f'case "$*" in *version*) echo 1 ;; *) {docker} ;; esac')
 
-    assert probe(call("container", "mqtt")).line("container", "mqtt") == owner
+    asked = Probe.container("mqtt", config_folder="/etc/mqtt", stack="prod")
+    assert probe(asked).line("container", "mqtt") == owner
 
 
 @pytest.mark.parametrize(
@@ -414,9 +430,41 @@ def test_start_digest_of_a_container(host, probe):
         " *configuration*) echo d1gest ;; esac"
     )
 
-    facts = probe(call("container", "mqtt"))
+    facts = probe(call("container", "mqtt", "/etc/mqtt", "prod"))
 
     assert (facts.line("container", "mqtt"), facts.line("configuration", "mqtt")) == (
         "prod",
         "d1gest",
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "answer"),
+    [("127.0.0.1", "present"), ("::1", "present"), ("10.77.7.7", "absent"), ("fd77::7", "absent")],
+)
+def test_an_address_that_the_host_lacks_is_reported(probe, address, answer):
+    assert probe(Probe.address(ip_address(address))).line("address", address) == answer
+
+
+def test_the_limit_of_open_files_is_reported(probe):
+    assert probe(Probe.open_files()).most_open_files > 1000
+
+
+@pytest.mark.parametrize(
+    ("daemon", "image", "answer"),
+    [
+        ("28.0.1 amd64", "amd64", ""),
+        ("28.0.1 amd64", "386", ""),
+        ("28.0.1 arm64", "arm", ""),
+        ("28.0.1 amd64", "arm64", "arm64 on amd64"),
+        ("28.0.1 arm", "arm64", "arm64 on arm"),
+        ("28.0.1", "arm64", ""),
+        ("28.0.1 amd64", "", ""),
+    ],
+)
+def test_an_image_for_another_processor_is_reported(host, probe, daemon, image, answer):
+    if any(Path("/proc/sys/fs/binfmt_misc").glob("qemu-*")):
+        answer = ""
+    host.docker(f"case \"$*\" in *version*) echo {daemon} ;; *inspect*) echo '{image}' ;; esac")
+
+    assert probe(Probe.image("image:1")).wrong_architecture("image:1") == answer

@@ -247,7 +247,8 @@ def start(
 
     yield made
     for running in started:
-        docker("rm", "--force", "--volumes", running.broker.container, check=False)
+        name = running.broker.container
+        docker("rm", "--force", "--volumes", name, f"{name}-former", check=False)
         if running.broker.tls_listeners:
             # The only files of a broker outside the test's own folder.
             running.put_certificates("remove")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from broker.host.layout import database_call, guard_call, ready_call
 from broker.host.script_calls import ScriptCall
+from broker.host.script_functions import PrepareReplacement
 from broker.mosquitto.reload_or_replace import start_digest
 
 MESSAGES = 50
@@ -32,6 +33,21 @@ def guard(running, *, image=None, one_way=False, digest=None):
         [
             database_call(broker, SOCKET, image or running.image),
             guard_call(broker, digest or start_digest(broker)),
+        ],
+    )
+
+
+def take_over(running, stack="prod", config_folder=None):
+    """Run what runs before Pulumi creates a container of a name that it does not know."""
+    broker = running.broker
+    folder = config_folder or broker.folders.config
+    return running.script(
+        "lib/database.sh commands/prepare_replacement.sh",
+        "apply",
+        [
+            database_call(broker, SOCKET, running.image),
+            guard_call(broker, start_digest(broker)),
+            PrepareReplacement.take_over(stack=stack, config_folder=folder, seconds=30),
         ],
     )
 

@@ -125,5 +125,7 @@ def _changes_containers(words: list[str]) -> bool:
     """Return whether a command is a ``docker -H SOCKET ...`` that changes something."""
     if words[0] != "docker":
         return False
-    reads = words[3] in ("image", "inspect", "logs") or (words[3] == "exec" and "kill" not in words)
+    reads = words[3] in ("image", "inspect", "container", "logs") or (
+        words[3] == "exec" and "kill" not in words
+    )
     return not reads

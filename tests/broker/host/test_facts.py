@@ -3,6 +3,7 @@
 import os
 import subprocess
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -414,3 +415,65 @@ def test_clean_interpreter_does_not_depend_on_the_environment(monkeypatch):
     monkeypatch.setenv("PATH", "/elsewhere")
     assert clean_interpreter(("ssh", "site")) == here
     assert here[3:] == ("ssh", "site")
+
+
+STARTING = replace(
+    REQUIRED,
+    addresses={"broker.listeners.mqtt.bindAddress": ip_address("10.77.7.7")},
+    open_files=2_000_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "path", "said"),
+    [
+        (
+            ("address", "10.77.7.7"),
+            "absent",
+            "broker.listeners.mqtt.bindAddress",
+            "'10.77.7.7': the host has no such address",
+        ),
+        (
+            ("limit", "open_files"),
+            "1048576",
+            "broker.limits.openFiles",
+            "2000000: a process on the host can have at most 1048576 open files",
+        ),
+        (
+            ("architecture", "eclipse-mosquitto:2.0.22"),
+            "arm64 on amd64",
+            "broker.image",
+            "built for another processor (arm64 on amd64)",
+        ),
+    ],
+)
+def test_what_docker_could_not_start_is_refused(fact, value, path, said):
+    (line,) = errors(STARTING, **{" ".join(fact): value})
+
+    assert line.startswith(f"sentient-mqtt:{path}: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {
+            ("address", "10.77.7.7"): "present",
+            ("limit", "open_files"): "2000000",
+        },
+        {("limit", "open_files"): ""},
+    ],
+)
+def test_what_docker_can_start_is_accepted(facts):
+    assert errors(STARTING, **{" ".join(fact): value for fact, value in facts.items()}) == []
+
+
+def test_a_lost_address_does_not_stop_a_change_without_a_start():
+    facts = HostFacts(
+        facts=SUITABLE
+        | {("address", "10.77.7.7"): "absent", ("published", "mosquitto-shared"): "10.77.7.7 "}
+    )
+
+    assert host_errors(STARTING, facts, UNIX, starts=False) == []
+    assert len(host_errors(STARTING, facts, UNIX, starts=True)) == 1

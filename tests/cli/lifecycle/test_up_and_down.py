@@ -150,7 +150,7 @@ class TestUp:
 
         with pytest.raises(CommandError, match="there is no container mosquitto-test") as raised:
             ready.run("up")
-        assert "pulumi up --refresh --stack test" in str(raised.value)
+        assert "./brokerctl up --stack test" in str(raised.value)
         assert "The broker is up" not in capsys.readouterr().out
 
     def test_a_broker_that_refuses_its_health_user_is_an_error(
