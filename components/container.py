@@ -46,6 +46,7 @@ class BrokerContainer(ComponentResource):
         published: Iterable[tuple[int, str]],
         swap_limited: bool = True,
         reserved: bool = True,
+        network_to_import: str = "",
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
@@ -72,7 +73,8 @@ class BrokerContainer(ComponentResource):
                 driver="bridge",
                 # A fixed name: the firewall rules refer to it before the network exists.
                 options={"com.docker.network.bridge.name": short_name(broker.container)},
-                opts=ResourceOptions(parent=self),
+                # Docker can't remove the network that a broker of another state uses.
+                opts=ResourceOptions(parent=self, import_=network_to_import or None),
             )
             self.network = network.name
         container = docker.Container(

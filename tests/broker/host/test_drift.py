@@ -115,6 +115,8 @@ def test_each_kind_of_object_has_a_component():
     prod = set(drift.components(settings_of("prod").broker))
     least = Settings.parse(smallest()).broker
 
-    assert set(drift.components(least)) == {"folders", "logrotate", "configuration", "firewall"}
+    assert set(drift.components(least)) == {
+        *("owner", "deployed", "folders", "logrotate", "configuration", "firewall")
+    }
     assert prod > set(drift.components(least))
     assert drift.env_file("/opt/sentient/.env.production") in prod
