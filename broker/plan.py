@@ -35,6 +35,14 @@ from broker.host import drift
 from broker.host.docker_daemon import daemon_errors, daemon_warnings
 from broker.host.facts import HostFacts
 from broker.host.layout import published_ports
+from broker.host.ownership import (
+    Deployment,
+    StateRecord,
+    accepted_stacks,
+    configuration_digest,
+    next_deployment,
+    ownership_findings,
+)
 from broker.host.requirements import HostRequirements, host_errors, host_requirements
 from broker.host.script_calls import Record
 from broker.host.transport import Transport, transport
@@ -85,6 +93,11 @@ class Plan:
     empty for none."""
     withdrawn: str
     """The stamp of the change that the host rolled back; empty if there is none."""
+    deployment: Deployment
+    """What the state and the host record of this run; that of the last one if nothing changed."""
+
+    network_to_import: str
+    """The id of the network of a broker that this state takes over; empty otherwise."""
 
     impact: Impact
     findings: tuple[Finding, ...]
@@ -127,13 +140,8 @@ class Plan:
     @property
     def generations(self) -> dict[str, str]:
         """The generation of each generated password, by login."""
-        users, health = self.settings.users, self.broker.health
-        generated = {
-            login.name: login.generation
-            for login in logins(self.settings)
-            if users[login.user].password == "generated"  # noqa: S105 (a kind, no password)
-        }
-        return {**generated, health.user: health.generation}
+        health = self.broker.health
+        return {**_generated(self.settings), health.user: health.generation}
 
     @property
     def external_passwords(self) -> dict[str, str]:
@@ -180,12 +188,22 @@ def check_settings(
 
 
 def make_plan(
-    settings: Settings, secrets: Mapping[str, Any], facts: HostFacts, stack: str, now: datetime
+    settings: Settings,
+    secrets: Mapping[str, Any],
+    facts: HostFacts,
+    stack: str,
+    now: datetime,
+    *,
+    state: StateRecord,
+    writer: str = "",
+    take_over: str = "",
 ) -> Plan:
     """
     Return the plan of a stack whose ``check_settings`` has no errors.
 
-    *facts* are the answers to ``host_requirements``, or the facts of the last deployment.
+    *facts* are the answers to ``host_requirements``, or the facts of the last deployment. *state*
+    is what the state says about its brokers, *writer* who runs this, and *take_over* the container
+    of another state's broker that this state is to manage from now on.
     """
     broker = settings.broker
     required = host_requirements(settings, stack)
@@ -225,11 +243,30 @@ def make_plan(
         revisions=revisions(broker, facts),
         labels=labels(broker, facts),
         withdrawn=withdrawn(facts),
+        deployment=next_deployment(
+            broker.container,
+            state,
+            facts,
+            configuration=configuration_digest(settings, stack, image, digest),
+            writer=writer,
+            now=now,
+        ),
+        network_to_import=(
+            facts.network_id(broker.container)
+            if take_over == broker.container and broker.container not in state.brokers
+            else ""
+        ),
         impact=expected,
         findings=(
             *check_settings(settings, secrets, stack, now),
             *_host_findings(
-                broker, required, facts, reserved=reserved, starts=expected.action == "replace"
+                settings,
+                required,
+                facts,
+                state,
+                reserved=reserved,
+                take_over=take_over == broker.container,
+                starts=expected.action == "replace",
             ),
             *impact_notes(broker.container, expected),
             *certificates.certificate_notes(broker, facts),
@@ -258,19 +295,28 @@ def labels(broker: Broker, facts: HostFacts) -> dict[str, str]:
 
 
 def _host_findings(
-    broker: Broker,
+    settings: Settings,
     required: HostRequirements,
     facts: HostFacts,
+    state: StateRecord,
     *,
     reserved: bool,
+    take_over: bool,
     starts: bool,
 ) -> list[Finding]:
     if not facts.looked_at:
         return []
-    if errors := host_errors(required, facts, broker.host, starts=starts):
+    broker, stack = settings.broker, required.stack
+    ownership = ownership_findings(
+        broker, stack, state, facts, take_over=take_over, generated=_generated(settings)
+    )
+    accepted = accepted_stacks(broker.container, stack, state, facts, take_over=take_over)
+    errors = host_errors(required, facts, broker.host, accepted, starts=starts)
+    if errors or of_severity("error", ownership):
         # Without Docker or root, the other facts are meaningless.
-        return errors
+        return [*ownership, *errors]
     return [
+        *ownership,
         *daemon_errors(broker, facts),
         *firewall_errors(broker, facts),
         *certificates.certificate_errors(broker, facts),
@@ -280,3 +326,12 @@ def _host_findings(
         *firewall_warnings(broker, facts),
         *certificates.certificate_warnings(broker, facts),
     ]
+
+
+def _generated(settings: Settings) -> dict[str, str]:
+    """Return the generation of each generated password of a user, by login."""
+    return {
+        login.name: login.generation
+        for login in logins(settings)
+        if settings.users[login.user].password == "generated"  # noqa: S105 (a kind, no password)
+    }

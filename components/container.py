@@ -59,6 +59,7 @@ class BrokerContainer(ComponentResource):
         network_label: str = "",
         swap_limited: bool = True,
         reserved: bool = True,
+        network_to_import: str = "",
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__("sentient-mqtt:index:BrokerContainer", name, {}, opts)
@@ -90,6 +91,8 @@ class BrokerContainer(ComponentResource):
                     parent=self,
                     # The replacement of a lost network begins with the removal of the container.
                     depends_on=[guard],
+                    # Docker can't remove the network that a broker of another state uses.
+                    import_=network_to_import or None,
                     hooks=before_create(
                         f"{name}-network",
                         transport=transport,

@@ -59,10 +59,10 @@ class Firewall(ComponentResource):
         )
         self.register_outputs({})
 
-    def close_former_ports(self, after: Sequence[Resource]) -> None:
+    def close_former_ports(self, after: Sequence[Resource]) -> Resource:
         """Remove the rules of former ports, once *after*, all resources that listen, are up."""
         broker, choice = self._broker, self._choice
-        host_command(
+        return host_command(
             f"{self._name}-left-{broker.container}",
             transport=self._transport,
             become=broker.become,

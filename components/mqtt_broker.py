@@ -22,6 +22,7 @@ from components.container import BrokerContainer
 from components.credentials import Credentials
 from components.env_files import EnvFiles
 from components.firewall import Firewall
+from components.identity import Identity
 from components.monitoring import Monitoring
 from components.password_ages import PasswordAges
 
@@ -94,18 +95,26 @@ class MqttBroker(ComponentResource):
             fixes=rotation_fixes(plan.settings),
             opts=self._child(),
         )
+        identity = self._identity()
+        self._claimed = identity.claimed
         # The container depends on the files and on the firewall rules.
         configuration = self._configuration()
         firewall = self._firewall()
         container = self._container(
             [configuration.in_place, *([firewall.in_force] if firewall else [])]
         )
-        self._env_files(container)
-        self._backups(container)
+        env_files = self._env_files(container)
+        backups = self._backups(container)
         monitoring = self._monitoring(container)
+        all_but_firewall = (configuration, container, env_files, backups, monitoring)
+        on_host: list[Resource] = [component for component in all_but_firewall if component]
         if firewall is not None:
             # Nothing listens on the former ports any more, so their rules can be removed.
-            firewall.close_former_ports([container, *([monitoring] if monitoring else [])])
+            on_host += [
+                firewall,
+                firewall.close_former_ports([container, *([monitoring] if monitoring else [])]),
+            ]
+        identity.complete(on_host)
 
         self.logins = self._by_user(login)
         self.env_files = self._by_user(render_env, without=plan.misread_in_env_files)
@@ -124,6 +133,19 @@ class MqttBroker(ComponentResource):
         aliases = [Alias(parent=pulumi.ROOT_STACK_RESOURCE)]
         return ResourceOptions(parent=self, aliases=aliases, **more)
 
+    def _identity(self) -> Identity:
+        plan = self._plan
+        return Identity(
+            "identity",
+            broker=plan.broker,
+            stack=plan.stack,
+            transport=plan.transport,
+            image=self._image.name,
+            deployment=plan.deployment,
+            record=plan.record,
+            opts=self._child(),
+        )
+
     def _configuration(self) -> Configuration:
         plan, credentials = self._plan, self._credentials
         return Configuration(
@@ -140,7 +162,7 @@ class MqttBroker(ComponentResource):
             record=plan.record,
             withdrawn=plan.withdrawn,
             external_certificates=plan.external_certificates,
-            opts=self._child(),
+            opts=self._child(depends_on=[self._claimed]),
         )
 
     def _firewall(self) -> Firewall | None:
@@ -154,7 +176,7 @@ class MqttBroker(ComponentResource):
             image=self._image.name,
             choice=plan.firewall,
             record=plan.record(drift.FIREWALL),
-            opts=self._child(),
+            opts=self._child(depends_on=[self._claimed]),
         )
 
     def _container(self, depends_on: list[Resource]) -> BrokerContainer:
@@ -174,6 +196,7 @@ class MqttBroker(ComponentResource):
             label=plan.labels[drift.CONTAINER],
             network_label=plan.labels[drift.NETWORK],
             reserved=plan.reserved,
+            network_to_import=plan.network_to_import,
             opts=self._child(providers={"docker": self._provider}, depends_on=depends_on),
         )
 

@@ -30,8 +30,8 @@ from broker.settings.stack_settings import PROJECT
 from components import host_probe, stack_config
 
 STACKS = [path.name.split(".")[1] for path in sorted(ROOT.glob("Pulumi.*.yaml"))]
-RESOURCES_BESIDE_USERS = 30
-"""The stack, components, provider, images, network, containers, commands, salts, health user."""
+RESOURCES_BESIDE_USERS = 34
+"""The stack, components, provider, images, network, containers, commands, salts, id, health."""
 
 
 class Program:

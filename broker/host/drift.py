@@ -17,6 +17,8 @@ from broker.firewall.backend import is_declared
 from broker.host.facts import HostFacts
 from broker.settings.broker_settings import Broker
 
+OWNER = "owner"
+DEPLOYED = "deployed"
 FOLDERS = "folders"
 CONFIGURATION = "configuration"
 CERTIFICATES = "certificates"
@@ -53,7 +55,7 @@ def env_file(path: str) -> str:
 
 def components(broker: Broker) -> Iterator[str]:
     """Yield the names of the components of a stack."""
-    yield from (FOLDERS, LOGROTATE, CONFIGURATION, CONTAINER)
+    yield from (OWNER, DEPLOYED, FOLDERS, LOGROTATE, CONFIGURATION, CONTAINER)
     if broker.tls_listeners:
         yield CERTIFICATES
     if is_declared(broker):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
+BY_HAND = "made by hand"
+"""In place of the stack of a container without a label of this program."""
+
 RulesState = Literal["unknown", "never", "in-force", "missing", "changed"]
 CertificateState = Literal["unknown", "ok", "due", "wrong"]
 
@@ -108,6 +111,43 @@ class PasswordLines:
 
     hashed: int
     other: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnerRecord:
+    """The host's record of the Pulumi state that manages a broker (broker/host/ownership.py)."""
+
+    container: str
+    state: str
+    """The random id of the state."""
+    deployment: str
+    """The time of the last deployment that began."""
+    previous: str
+    """The deployment before it, in the state that began it."""
+    completed: bool
+    """Whether the last deployment was completed."""
+    stack: str
+    writer: str
+    folders: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        begun = "deployed last" if self.completed else "begun and not completed"
+        time = f"{self.deployment}, by {self.writer}"
+        return f"stack {self.stack!r}, state {self.state}, {begun}: {time}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOnHost:
+    """A container of a broker of this program, of any stack, running or not."""
+
+    container: str
+    stack: str
+    ports: tuple[str, ...]
+    folders: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +257,10 @@ class HostFacts:
         """Return the addresses of the container's ports, in Docker's order."""
         return self.line("published", container).split()
 
+    def network_id(self, container: str) -> str:
+        """Return the id of the container's own network; empty on another network."""
+        return self.line("networkid", container)
+
     def container_state(self, container: str) -> str:
         """Return Docker's state, such as ``running``; ``absent`` if there is no container."""
         return self.line("state", container)
@@ -277,6 +321,39 @@ class HostFacts:
         """Return the revision of the component, or ``never TIME``; empty if not asked for."""
         return self.line("applied", component)
 
+    # The Pulumi state that manages a broker.
+
+    @property
+    def owners(self) -> dict[str, OwnerRecord]:
+        """The host's record of each broker that was deployed there, by container."""
+        records: dict[str, dict[str, list[str]]] = {}
+        for subject, line in self.lines("owner").items():
+            word, _, value = line.partition(" ")
+            records.setdefault(subject.partition(":")[0], {}).setdefault(word, []).append(value)
+        return {
+            name: _owner(name, record)
+            for name, record in records.items()
+            # Otherwise it was emptied or edited by hand, and says nothing.
+            if "state" in record and "deployment" in record
+        }
+
+    def owner(self, container: str) -> OwnerRecord | None:
+        """Return the host's record of the broker; None if it has none."""
+        return self.owners.get(container)
+
+    @property
+    def brokers(self) -> dict[str, BrokerOnHost]:
+        """The containers of all brokers that this program made on the host, by name."""
+        return {name: _broker(name, line) for name, line in self.lines("broker").items()}
+
+    def without_other_brokers(self, container: str) -> dict[tuple[str, str], str]:
+        """Return the raw facts without the records and containers of other brokers."""
+        return {
+            (key, subject): value
+            for (key, subject), value in self.facts.items()
+            if key not in ("owner", "broker") or subject.partition(":")[0] == container
+        }
+
     # Conflicts.
 
     def port_user(self, port: int) -> str:
@@ -304,6 +381,10 @@ class HostFacts:
     def env_file_problem(self, path: str) -> str:
         """Return why the env file can't be written; empty if it can."""
         return _unless_ok(self.line("envfile", path))
+
+    def env_file_stack(self, path: str) -> str:
+        """Return the stack that wrote the env file, if it is not this one."""
+        return self.line("envfile", path).partition(" was written by stack ")[2]
 
     # Firewall.
 
@@ -404,6 +485,34 @@ class HostFacts:
     def archive_present(self, kind: Literal["verified", "drilled", "filled"]) -> bool:
         """Return whether the archive that the note names still exists."""
         return self.line("there", kind) == "yes"
+
+
+def _owner(container: str, record: Mapping[str, list[str]]) -> OwnerRecord:
+    first = {word: values[0] for word, values in record.items()}
+    deployment = first["deployment"]
+    return OwnerRecord(
+        container=container,
+        state=first["state"],
+        deployment=deployment,
+        previous=first.get("previous", "-"),
+        completed=first.get("deployed", "") == deployment,
+        stack=first.get("stack", ""),
+        writer=first.get("writer", "somebody"),
+        folders=tuple(record.get("folder", ())),
+        archives=tuple(record.get("archives", ())),
+        files=tuple(record.get("file", ())),
+        ports=tuple(record.get("port", ())),
+    )
+
+
+def _broker(container: str, line: str) -> BrokerOnHost:
+    stack, ports, folders = (*line.split(";", 2), "", "")[:3]
+    return BrokerOnHost(
+        container=container,
+        stack=stack,
+        ports=tuple(ports.split()),
+        folders=tuple(folders.split(",")) if folders else (),
+    )
 
 
 def _number(text: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.host import drift
 from broker.host.facts import HostFacts
+from broker.host.ownership import IDENTITY, OWNER_RESOURCE, Deployment, StateRecord
 from broker.host.requirements import HostRequirements
 
 Resources = Mapping[str, Mapping[str, Any]]
@@ -29,6 +30,38 @@ def read_resources(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[
         for urn, resource in state.items()
         if not str(resource["type"]).startswith("sentient-mqtt:")
     }
+
+
+def read_state_record(state: Mapping[str, Mapping[str, Any]]) -> StateRecord:
+    """Return what the state says about its brokers, from ``readStackResourceOutputs``."""
+    identity = ""
+    deployments: dict[str, Deployment] = {}
+    brokers: set[str] = set()
+    passwords: set[str] = set()
+    empty = True
+    for urn, resource in state.items():
+        kind, outputs = str(resource["type"]), resource["outputs"]
+        name = urn.rpartition("::")[2]
+        if kind.startswith(("pulumi:", "sentient-mqtt:")):
+            continue  # The stack, a provider or a component.
+        empty = False
+        if name == IDENTITY:
+            identity = str(outputs.get("result", ""))
+        elif name.startswith(OWNER_RESOURCE):
+            shown = _shown(outputs)
+            if "deployment" in shown:
+                deployments[name.removeprefix(OWNER_RESOURCE)] = Deployment.of_shown(shown)
+        elif name == "broker" and "name" in outputs:
+            brokers.add(str(outputs["name"]))
+        elif name.startswith("credentials-"):
+            passwords.add(name.removeprefix("credentials-"))
+    return StateRecord(
+        id=identity,
+        deployments=deployments,
+        brokers=frozenset(brokers),
+        passwords=frozenset(passwords),
+        empty=empty,
+    )
 
 
 def facts_of_last_deployment(resources: Resources, required: HostRequirements) -> HostFacts:
@@ -118,5 +151,9 @@ def _revisions(resources: Resources, required: HostRequirements) -> _Facts:
 
 def _environment(resources: Resources, name: str) -> dict[str, str]:
     """Return the texts that a host command shows in a preview."""
-    shown = resources.get(name, {}).get("environment") or {}
+    return _shown(resources.get(name, {}))
+
+
+def _shown(outputs: Mapping[str, Any]) -> dict[str, str]:
+    shown = outputs.get("environment") or {}
     return {key: str(value) for key, value in shown.items() if value}

@@ -95,6 +95,11 @@ class Probe:
         return ScriptCall.of("open_files")
 
     @staticmethod
+    def owners(folder: str, *, container: str) -> ScriptCall:
+        """Read the records of all brokers below *folder*, and the containers of all brokers."""
+        return ScriptCall.of("owners", folder, container)
+
+    @staticmethod
     def logins(path: str, *, container: str, path_in_container: str) -> ScriptCall:
         return ScriptCall.of("logins", path, container, path_in_container)
 

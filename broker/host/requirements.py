@@ -10,8 +10,8 @@ from broker.credentials.env_files import env_file_mark
 from broker.findings import PROJECT, Finding, error
 from broker.firewall.backend import is_declared, short_name
 from broker.host import drift
-from broker.host.facts import HostFacts
-from broker.host.layout import LOGINS_FILE, folder_probes
+from broker.host.facts import BY_HAND, HostFacts
+from broker.host.layout import LOGINS_FILE, STATE_ROOT, folder_probes
 from broker.host.probe_functions import Drift, Probe
 from broker.host.script_calls import ScriptCall, assemble, render_stdin
 from broker.host.transport import DEFAULT_SOCKET, Transport
@@ -122,8 +122,7 @@ def probe_calls(
     calls += [Probe.dialled()] if transport.remote else []
     calls += [Probe.image(image) for image in (required.image, required.exporter) if image]
     calls += [Probe.standin(pattern) for pattern in fallback_images if pattern]
-    config_folder = required.folders.get("broker.folders.config", "")
-    calls.append(Probe.container(container, config_folder=config_folder, stack=stack))
+    calls += _owner_calls(required)
     if required.network:
         calls.append(Probe.network(container, bridge=required.network))
     calls += [Probe.address(address) for address in dict.fromkeys(required.addresses.values())]
@@ -144,6 +143,20 @@ def probe_calls(
     if required.bridge:
         calls.append(Probe.firewall(container=container, short_name=required.bridge))
     return [*calls, *required.certificates, _drift_call(required, read, transport)]
+
+
+def _owner_calls(required: HostRequirements) -> list[ScriptCall]:
+    container = required.container
+    config_folder = required.folders.get("broker.folders.config", "")
+    return [
+        Probe.container(container, config_folder=config_folder, stack=required.stack),
+        Probe.owners(STATE_ROOT, container=container),
+    ]
+
+
+def owner_probe_calls(required: HostRequirements, transport: Transport) -> list[ScriptCall]:
+    """Return the calls of ``host/commands/probe.sh`` that tell which state made the broker."""
+    return [Probe.host(transport.socket), *_owner_calls(required)]
 
 
 def firewall_probe_calls(
@@ -176,11 +189,17 @@ def _drift_call(
 
 
 def host_errors(
-    required: HostRequirements, facts: HostFacts, host: str, *, starts: bool = True
+    required: HostRequirements,
+    facts: HostFacts,
+    host: str,
+    accepted: frozenset[str] = frozenset(),
+    *,
+    starts: bool = True,
 ) -> list[Finding]:
     """
     Return an error for each requirement that the host does not meet.
 
+    *accepted* are other stacks whose env files this one may overwrite (``accepted_stacks``).
     *starts*: whether the container will be created. An address that has disappeared does not stop
     the revocation of a user.
     """
@@ -226,7 +245,7 @@ def host_errors(
         *_foreign_container(required, facts),
         *_foreign_network(required, facts),
         *_cannot_start(required, facts, starts=starts),
-        *_conflicts(required, facts),
+        *_conflicts(required, facts, accepted),
     ]
 
 
@@ -261,11 +280,17 @@ def _cannot_start(
             )
 
 
-def _conflicts(required: HostRequirements, facts: HostFacts) -> Iterator[Finding]:
+def _conflicts(
+    required: HostRequirements, facts: HostFacts, accepted: frozenset[str]
+) -> Iterator[Finding]:
     """Yield an error for each port, folder and env file that the stack cannot use."""
     # What this stack made and somebody changed since is not a conflict: an `up` repairs it.
     repaired = {difference.subject for difference in drift.differences(facts)}
-    ports = {path: (str(port), facts.port_user(port)) for path, port in required.ports.items()}
+    ports = {
+        path: (str(port), facts.port_user(port))
+        for path, port in required.ports.items()
+        if facts.port_user(port) not in _own_containers(required, facts)
+    }
     folders = {
         path: (repr(folder), facts.folder_problem(folder))
         for path, folder in required.folders.items()
@@ -274,7 +299,7 @@ def _conflicts(required: HostRequirements, facts: HostFacts) -> Iterator[Finding
     env_files = {
         path: (repr(file), facts.env_file_problem(file))
         for path, file in required.env_files.items()
-        if file not in repaired
+        if file not in repaired and facts.env_file_stack(file) not in accepted
     }
     for resources, message, fix in (
         (
@@ -310,15 +335,26 @@ def _without_root(required: HostRequirements, facts: HostFacts, host: str) -> li
     ]
 
 
+def _own_containers(required: HostRequirements, facts: HostFacts) -> set[str]:
+    """
+    Return how the probe names this broker's own containers if their label is another stack's.
+
+    ownership.py decides whether this state may replace them.
+    """
+    if facts.container_owner(required.container) in (None, BY_HAND):
+        return set()
+    return {f"container {required.container}", f"container {required.container}-exporter"}
+
+
 def _foreign_container(required: HostRequirements, facts: HostFacts) -> list[Finding]:
-    name, owner = required.container, facts.container_owner(required.container)
-    if owner in (None, required.stack):
-        return []
+    name = required.container
+    if facts.container_owner(name) != BY_HAND:
+        return []  # None, or one of this program: ownership.py decides.
     return [
         error(
             f"{PROJECT}:broker.container",
             f"{name!r}: a container of this name exists already, and this stack did not create it "
-            f"({owner})",
+            f"({BY_HAND})",
             f"Rename or remove it (docker rename {name} {name}-old), or choose another name.",
         )
     ]

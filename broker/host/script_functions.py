@@ -34,6 +34,27 @@ class PutFiles:
         return _file_call("put", path, mode, owner, text)
 
 
+class ClaimHost:
+    """Record on the host which Pulumi state manages the broker."""
+
+    script = HostScript.CLAIM_HOST
+
+    @staticmethod
+    def claim(*, state: str, deployment: str, expected: str) -> ScriptCall:
+        """Set what the record is to say, and as *expected* the two words that it says now."""
+        return ScriptCall.of("claim", state, deployment, *expected.split(" ", 1))
+
+
+class CompleteDeployment:
+    """Record on the host that a deployment is complete."""
+
+    script = HostScript.COMPLETE_DEPLOYMENT
+
+    @staticmethod
+    def complete(record: str, *, state: str, deployment: str) -> ScriptCall:
+        return ScriptCall.of("complete", record, state, deployment)
+
+
 class LogFile:
     """Create the broker's log file."""
 

@@ -6,6 +6,9 @@ from broker.settings.broker_settings import Broker
 from broker.settings.listener_settings import Listener
 from broker.settings.tls_settings import Tls
 
+FIRST_LINE = "# Written by Pulumi from the stack file: the next `pulumi up` overwrites edits."
+"""By which a file of this program is recognized."""
+
 CONFIG_DIR = "/mosquitto/config"
 DATA_DIR = "/mosquitto/data"
 LOG_DIR = "/mosquitto/log"
@@ -47,7 +50,7 @@ def render_conf(broker: Broker, *, reserved: bool = False) -> str:
 
 
 def _security_lines(broker: Broker) -> Iterator[str]:
-    yield "# Written by Pulumi from the stack file: the next `pulumi up` overwrites edits."
+    yield FIRST_LINE
     yield "allow_anonymous false"
     yield f"password_file {CONFIG_DIR}/{broker.files.passwords}"
     yield f"acl_file {CONFIG_DIR}/{broker.files.acl}"

@@ -38,12 +38,22 @@ CancelStaleOption = Annotated[
 ]
 
 
+TakeOverOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="Manage a broker that another state made, such as one that was lost.",
+    ),
+]
+
+
 def up(
     stack: StackOption = "dev",
     *,
     yes: YesOption = False,
     force: ForceOption = False,
     cancel_stale: CancelStaleOption = False,
+    take_over: TakeOverOption = False,
     json: JsonOption = False,
 ) -> None:
     """
@@ -64,7 +74,14 @@ def up(
     from cli.terminal import json_result
 
     with json_result(enabled=json) as result:
-        bring_up(Stack.read(stack), sure=yes, force=force, cancel_stale=cancel_stale, result=result)
+        bring_up(
+            Stack.read(stack),
+            sure=yes,
+            force=force,
+            cancel_stale=cancel_stale,
+            take_over=take_over,
+            result=result,
+        )
 
 
 def preview(
@@ -124,6 +141,8 @@ def down(
     """
     Remove the broker. Data, logs and passwords stay, unless an option says otherwise.
 
+    Nothing is removed if another state, or a later copy of this one, made the broker.
+
     For every stack but dev, the name of the stack must be typed.
 
     At the end it looks for what is left on the host, and exits with 1 if there is anything.
@@ -132,12 +151,18 @@ def down(
     """
     from bootstrap.pulumi_backend import DISPOSABLE
     from cli.deployment_state import require_state
+    from cli.errors import NotPerformedError
     from cli.lifecycle.down import require_name, take_down
+    from cli.lifecycle.owner import require_no_broker
     from cli.stack import Stack
     from cli.terminal import json_result
 
     declared = Stack.read(stack)
-    require_state(declared)
+    try:
+        require_state(declared)
+    except NotPerformedError:
+        require_no_broker(declared)
+        raise
     named = bool(confirm) or stack != DISPOSABLE
     with json_result(enabled=json) as result:
         if named:

@@ -10,6 +10,7 @@ from broker.host.layout import erase_calls
 from broker.host.scripts import HostScript
 from cli.errors import CommandError, NotPerformedError
 from cli.lifecycle.leftovers import look_for_leftovers, require_none
+from cli.lifecycle.owner import require_own_broker
 from cli.pulumi import Pulumi
 from cli.run_on_host import run_scripts
 from cli.stack import Stack
@@ -42,6 +43,7 @@ def take_down(
 
     """
     pulumi = Pulumi.ready(stack)
+    require_own_broker(stack, pulumi)
     # Read before the destroy: afterwards the stack has no outputs.
     outputs = pulumi.outputs()
     words = ["--yes", "--skip-preview"] if sure or pulumi.backend.local_passphrase else []

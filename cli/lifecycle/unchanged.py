@@ -129,7 +129,8 @@ def _host(stack: Stack) -> Iterator[bytes]:
     """
     required = host_requirements(stack.settings, stack.name)
     facts = probe(stack, (HostScript.PROBE,), probe_calls(required, stack.transport, read_script))
-    lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(facts.facts.items()))
+    reported = facts.without_other_brokers(required.container)
+    lines = (f"{key} {subject}={value}" for (key, subject), value in sorted(reported.items()))
     yield "\n".join(lines).encode()
     images = [facts.present_image(required.image, required.fallback_image)]
     if required.exporter:

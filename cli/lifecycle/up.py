@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from typing import Any
@@ -12,6 +13,7 @@ from broker.checks.check_result import render_text
 from broker.checks.checklist import checklist
 from broker.credentials.env_files import endpoints
 from broker.credentials.logins import logins_of
+from broker.host.ownership import TAKE_OVER
 from cli.access.expectations import as_data, ask_all, render, require_held
 from cli.lifecycle.interrupted import forget_unfinished_creations, release_stale_lock
 from cli.lifecycle.status import require_login
@@ -25,13 +27,20 @@ from cli.terminal import print_lines
 
 
 def bring_up(
-    stack: Stack, *, sure: bool, force: bool, cancel_stale: bool, result: dict[str, Any]
+    stack: Stack,
+    *,
+    sure: bool,
+    force: bool,
+    cancel_stale: bool,
+    take_over: bool = False,
+    result: dict[str, Any],
 ) -> None:
     """
     Prepare the machine, run `pulumi up`, log in to the broker, and print how clients log in.
 
     Pulumi is not started if it would change nothing, unless *force*. *sure*: no question is asked,
     except about the lock of a killed run, which *cancel_stale* releases.
+    *take_over*: a broker of another state is managed by this one from now on.
     *result* is filled step by step: endpoints, expectations, checks.
 
     Raises:
@@ -43,9 +52,14 @@ def bring_up(
 
     pulumi = Pulumi.ready(stack)
     release_stale_lock(stack, pulumi, sure=cancel_stale)
-    last = None if force else same_up(stack, pulumi)
+    last = None if force or take_over else same_up(stack, pulumi)
+    if take_over:
+        os.environ[TAKE_OVER] = broker.container
     with unfinished(stack, pulumi.environ):
-        image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
+        try:
+            image = last.image if last else _run_pulumi(stack, pulumi, sure=sure)
+        finally:
+            os.environ.pop(TAKE_OVER, None)
         require_login(stack)
     if last:
         print(describe(stack, last))

@@ -11,6 +11,7 @@ from typing import Any
 
 from broker.adopt.adopted_settings import Place
 from broker.adopt.adoption import Adoption, AdoptionError, adopt, render_stack_file
+from broker.adopt.own_files import WithoutOwnParts
 from broker.settings.stack_settings import PROJECT
 from broker.settings.validators import check_image, check_name
 from cli.errors import CommandError, NotPerformedError
@@ -28,6 +29,8 @@ class AdoptedStack:
     stack: str
     file: Path
     adoption: Adoption
+    own: bool = False
+    """Whether the broker is one of this program, whose state was lost."""
 
     @property
     def users(self) -> list[str]:
@@ -36,6 +39,11 @@ class AdoptedStack:
     @property
     def next_steps(self) -> list[str]:
         folder = self.adoption.settings["broker"]["folders"]["config"]
+        if self.own:
+            return [
+                f"keep a copy of {folder}: its files are rewritten",
+                f"./brokerctl up --stack {self.stack} --take-over",
+            ]
         return [
             f"keep a copy of {folder}: its files are rewritten",
             f"./brokerctl preview --stack {self.stack}",
@@ -114,11 +122,12 @@ def adopt_broker(
         log=log or None,
     )
     try:
-        adoption = adopt(path.name, Folder(path.parent), place)
+        texts = WithoutOwnParts(path.name, Folder(path.parent))
+        adoption = adopt(path.name, texts, place)
     except AdoptionError as error:
         raise CommandError(f"nothing was written. Fix this first:\n{error}") from None
     write(name, file, adoption)
-    return AdoptedStack(name, file, adoption)
+    return AdoptedStack(name, file, adoption, own=texts.own)
 
 
 def stack_file(stack: str) -> Path:

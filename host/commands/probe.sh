@@ -3,9 +3,9 @@
 #
 # Arguments: $1: look
 # Calls: host SOCKET (first); dialled; daemon_options; image NAME; standin PATTERN; container NAME FOLDER STACK;
-#   address ADDRESS HEX; network NAME BRIDGE; open_files; logins PATH CONTAINER PATH_IN_CONTAINER;
-#   port NUMBER STACK; folder PATH MODE UID GID [NAME...]; envfile PATH FIRST_LINE;
-#   firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
+#   owners FOLDER CONTAINER; address ADDRESS HEX; network NAME BRIDGE; open_files;
+#   logins PATH CONTAINER PATH_IN_CONTAINER; port NUMBER STACK; folder PATH MODE UID GID [NAME...];
+#   envfile PATH FIRST_LINE; firewall CONTAINER SHORT; certificates CONTAINER FOLDER;
 #   certificate NAME FILE BEFORE CERTIFICATE KEY CA; client_ca NAME CA FILE; applied; finish
 # Stdin: the script and its calls. `applied`: host/commands/drift.sh and its calls
 # Prints: `KEY SUBJECT=VALUE` per line. VALUE is one line. The last line is `probe -=done`
@@ -177,6 +177,28 @@ network() { # NAME BRIDGE
   if [ "$answer" = "$2" ]; then say network "$1" ours; else say network "$1" other; fi
 }
 
+# Prints the record of each broker below FOLDER (host/commands/claim_host.sh), all containers of brokers, and the
+# id of the network with the name of CONTAINER, if that is in it.
+owners() { # FOLDER CONTAINER
+  for record in "$1"/*/owner; do
+    [ -f "$record" ] || continue
+    name=${record%/owner}
+    name=${name##*/}
+    {
+      cat -- "$record" 2>/dev/null || as_root cat -- "$record"
+      printf 'deployed %s\n' "$(cat -- "${record%/owner}/deployed" 2>/dev/null)"
+    } | awk -v name="$name" 'NF && !/^#/ { printf "owner %s:%d=%s\n", name, NR, $0 }'
+  done
+  [ "$docker" = ok ] || return 0
+  daemon ps --all --no-trunc --filter label=sentient-mqtt.configuration --format \
+    'broker {{.Names}}={{.Label "sentient-mqtt.stack"}};{{.Label "sentient-mqtt.ports"}};{{.Mounts}}' ||
+    fail "docker ps: can't list the containers of brokers"
+  # shellcheck disable=SC2016 # variables of Docker's template
+  say networkid "$2" "$(daemon inspect --format \
+    '{{range $name, $it := .NetworkSettings.Networks}}{{if eq $name (slice $.Name 1)}}{{$it.NetworkID}}{{end}}{{end}}' \
+    "$2" 2>/dev/null)"
+}
+
 # Prints the logins of the running broker: of `NAME STAMP` lines, read from its container without root.
 logins() { # PATH CONTAINER PATH_IN_CONTAINER
   { { root_only "$1" && as_root cat -- "$1" 2>/dev/null; } || daemon exec "$2" cat "$3" 2>/dev/null; } |
@@ -271,8 +293,8 @@ envfile() { # PATH MARK: an env file of this program begins with the line MARK
     say envfile "$1" "is a symbolic link"
   elif as_root test -d "$1"; then
     say envfile "$1" "is a folder"
-  elif as_root test -e "$1" && [ "$(as_root head -n 1 -- "$1")" != "$2" ]; then
-    say envfile "$1" "exists and was not written by this program"
+  elif as_root test -e "$1" && first=$(as_root head -n 1 -- "$1") && [ "$first" != "$2" ]; then
+    say envfile "$1" "$(written_by "$first")"
   elif ! as_root test -e "$1" && ! as_root test -d "$nearest"; then
     say envfile "$1" "$nearest exists and is not a folder"
   elif nearest=$(nearest_existing "$place") && ! writable "$nearest"; then
@@ -281,6 +303,16 @@ envfile() { # PATH MARK: an env file of this program begins with the line MARK
   else
     say envfile "$1" ok
   fi
+}
+
+written_by() { # FIRST_LINE of an env file that is not of this stack
+  stack_of_file=${1#'# Written by Pulumi, stack '}
+  case $1 in
+    '# Written by Pulumi, stack '*'. The next '*)
+      echo "exists and was written by stack ${stack_of_file%%. The next *}"
+      ;;
+    *) echo "exists and was not written by this program" ;;
+  esac
 }
 
 # In a folder that another user may write to. That user can replace a name at any time, so the file is
@@ -304,12 +336,9 @@ envfile_of_others() { # PATH MARK
 printf %s "${text%.}" | sha256sum | cut -d " " -f 1')
         say digest "$1" "${first_and_digest##*"
 "}"
-        if [ "${first_and_digest%%"
-"*}" = "$2" ]; then
-          say envfile "$1" ok
-        else
-          say envfile "$1" "exists and was not written by this program"
-        fi
+        first=${first_and_digest%%"
+"*}
+        if [ "$first" = "$2" ]; then say envfile "$1" ok; else say envfile "$1" "$(written_by "$first")"; fi
         ;;
     esac
   fi

@@ -7,6 +7,7 @@ from declared import settings_of, smallest
 
 from broker.credentials.password_hashes import SALT_BYTES, hash_password
 from broker.host.facts import HostFacts
+from broker.host.ownership import StateRecord
 from broker.mosquitto.impact import remembered
 from broker.mosquitto.mosquitto_conf import render_conf
 from broker.mosquitto.reload_or_replace import start_digest
@@ -29,7 +30,8 @@ def plan_of(declared, facts=None, *, stack="dev", secrets=None, **more):
         **(facts or {}),
         **{tuple(key.split(" ")): value for key, value in more.items()},
     }
-    return make_plan(declared, secrets or {}, HostFacts(facts=found), stack, NOW)
+    state = StateRecord(id="state-1", brokers=frozenset({declared.broker.container}), empty=False)
+    return make_plan(declared, secrets or {}, HostFacts(facts=found), stack, NOW, state=state)
 
 
 def running(declared, stack="dev"):
@@ -127,7 +129,9 @@ class TestFindings:
         assert plan.errors == ()
 
     def test_unprobed_host_has_no_findings(self):
-        plan = make_plan(settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW)
+        plan = make_plan(
+            settings(), {}, HostFacts(facts={}, looked_at=False), "dev", NOW, state=StateRecord()
+        )
 
         assert plan.findings == ()
         assert set(plan.revisions.values()) == {"1"}

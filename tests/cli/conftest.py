@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -22,6 +22,13 @@ from bootstrap.pulumi_engine import Engine
 class Desk:
     """A folder with a stack file and a state, and a ``pulumi`` on PATH that a test defines."""
 
+    broker: ClassVar = {
+        "urn": "urn:pulumi:test::sentient-mqtt::docker:index/container:Container::broker",
+        "type": "docker:index/container:Container",
+        "outputs": {"name": SMALLEST["broker"]["container"]},
+    }
+    """The broker's container, as `pulumi stack export` prints it."""
+
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.file = folder / "Pulumi.test.yaml"
@@ -29,7 +36,7 @@ class Desk:
         self.calls_file = folder / "calls"
         self.backend = Backend(local_passphrase=True)
         self.outputs: dict[str, Any] = {}
-        self.resources: list[dict[str, Any]] = []
+        self.resources: list[dict[str, Any]] = [self.broker]
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.pulumi("exit 0")

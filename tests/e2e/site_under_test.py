@@ -258,7 +258,7 @@ class Site:
         return container
 
     def forget(self) -> None:
-        """Remove, without `pulumi`, the site's network, firewall rules and logrotate file."""
+        """Remove, without `pulumi`, the site's network, firewall rules, logrotate file, record."""
         if not self.stack_file.exists():
             return
         broker = self.settings.broker
@@ -270,6 +270,7 @@ class Site:
             ["sh", "-s", "remove"], input=render_stdin(text, calls), text=True, check=True
         )
         Path(logrotate_path(broker)).unlink(missing_ok=True)
+        shutil.rmtree(f"/etc/sentient-mqtt/{self.container}", ignore_errors=True)
 
     def is_there(self) -> bool:
         names = self.docker("ps", "--all", "--format", "{{.Names}}").splitlines()

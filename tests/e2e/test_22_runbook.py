@@ -56,10 +56,9 @@ class Operator(Newcomer):
         folder = self.data.parent
         for documented, here in (
             ("/var/lib/sentient-mqtt/dev", str(folder)),
-            ("/var/lib/sentient-mqtt/again", str(folder / "again")),
+            ("/var/lib/sentient-mqtt/config-before", str(folder.parent / "config-before")),
             ("/mnt/elsewhere", str(folder.parent / "elsewhere")),
             ("mosquitto-dev", self.container),
-            ("mosquitto-again", f"{self.container}-again"),
             # Replace the host. The new host's folder takes the place of the old one's later.
             ("rsync -a --mkpath /opt/sentient/backups/mqtt/", f"cp -a {folder}/backups/."),
             ("root@NEW:/opt/sentient/backups/mqtt/", str(folder.parent / "new-host")),
@@ -94,10 +93,11 @@ def night(make_site, docker):
         operator.types("./brokerctl backup create")
         yield operator
     finally:
-        for container in (operator.container, f"{operator.container}-again"):
-            docker("rm", "--force", "--volumes", container, check=False)
-            docker("network", "rm", container, check=False)
-            Path(f"/etc/logrotate.d/sentient-mqtt-{container}").unlink(missing_ok=True)
+        container = operator.container
+        docker("rm", "--force", "--volumes", container, check=False)
+        docker("network", "rm", container, check=False)
+        Path(f"/etc/logrotate.d/sentient-mqtt-{container}").unlink(missing_ok=True)
+        shutil.rmtree(f"/etc/sentient-mqtt/{container}", ignore_errors=True)
         subprocess.run(["umount", operator.data], check=True)
 
 

@@ -390,8 +390,10 @@ def test_env_file_is_recognized_by_its_first_line(probe, tmp_path):
 
     assert facts.line("envfile", str(prod)) == "ok"
     assert facts.line("envfile", str(tmp_path / "new" / "env")) == "ok"
-    for path in (dev, other):
-        assert facts.line("envfile", str(path)) == ("exists and was not written by this program")
+    assert facts.line("envfile", str(other)) == "exists and was not written by this program"
+    assert facts.line("envfile", str(dev)) == "exists and was written by stack dev"
+    assert facts.env_file_stack(str(dev)) == "dev"
+    assert facts.env_file_stack(str(other)) == facts.env_file_stack(str(prod)) == ""
     assert facts.line("envfile", str(tmp_path)) == "is a folder"
     assert facts.line("envfile", f"{other}/below") == f"{other} exists and is not a folder"
     assert other.read_text() == f"X=1\n{MARK}\n"

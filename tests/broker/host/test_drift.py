@@ -115,7 +115,8 @@ def test_each_kind_of_object_has_a_component():
     prod = set(drift.components(settings_of("prod").broker))
     least = Settings.parse(smallest()).broker
 
-    fewest = {"folders", "logrotate", "configuration", "firewall", "container"}
-    assert set(drift.components(least)) == fewest
+    assert set(drift.components(least)) == {
+        *("owner", "deployed", "folders", "logrotate", "configuration", "firewall", "container")
+    }
     assert prod > set(drift.components(least))
     assert drift.env_file("/opt/sentient/.env.production") in prod

@@ -49,6 +49,17 @@ def test_pulumi_is_not_started_if_nothing_changed(host, desk, capsys):
     assert any(call.startswith("exec ") for call in calls()), "no login was tried"
 
 
+def test_another_broker_on_the_host_is_no_change(host, desk):
+    host.facts[("owner", "other:1")] = "state state-2"
+    host.facts[("broker", "other")] = "test;2883;/srv/other/data"
+    desk.run("up")
+    assert ups(desk) == 1
+
+    host.facts[("owner", "mosquitto-test:1")] = "state state-2"
+    desk.run("up")
+    assert ups(desk) == 2
+
+
 def test_force_starts_it(host, desk):
     desk.run("up", "--force")
     assert ups(desk) == 2

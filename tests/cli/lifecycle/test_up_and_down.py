@@ -27,6 +27,7 @@ UP = {
 }
 
 
+PASSWORD = "random:index/randomPassword:RandomPassword"
 RUNNING = 'case "$*" in "ps "*) echo running ;; esac'
 
 
@@ -367,8 +368,9 @@ class TestDown:
 
     def protect(self, site, body="exit 0"):
         site.resources = [
-            {"urn": self.SEED, "protect": True},
-            {"urn": "urn:pulumi:test::sentient-mqtt::other::database", "protect": True},
+            site.broker,
+            {"urn": self.SEED, "type": PASSWORD, "protect": True},
+            {"urn": f"{self.SEED}::database", "type": "other", "protect": True},
         ]
         site.pulumi(body)
 
@@ -401,12 +403,102 @@ class TestDown:
         assert site.calls()[-1] == f"state protect {self.SEED} --yes --stack test"
 
     def test_a_state_of_version_0_1_has_no_protected_seed(self, site):
-        site.resources = [{"urn": self.SEED}]
+        site.resources = [site.broker, {"urn": self.SEED, "type": PASSWORD}]
         site.pulumi("exit 0")
 
         site.run("down", "--confirm", "test", "--delete-passwords")
 
         assert not [call for call in site.calls() if call.startswith("state ")]
+
+
+OTHER_STATE = """case "$*" in
+  *" ps "*) ;;
+  *sentient-mqtt.stack*) echo test ;;
+esac"""
+"""sh: a docker with a container of the name, whose label is that of the stack."""
+
+
+class TestDownOfAnotherState:
+    """The state of the stack did not make the broker that is on the host."""
+
+    @pytest.fixture
+    def site(self, ready, fake_docker):
+        fake_docker(OTHER_STATE)
+        ready.resources = []
+        ready.pulumi("exit 0")
+        return ready
+
+    def refused(self, site, capsys, *words):
+        with pytest.raises(SystemExit) as ended:
+            finish(lambda: site.run("down", "--confirm", "test", *words))
+        assert ended.value.code == 1
+        assert not [call for call in site.calls() if call.startswith(("destroy", "state"))]
+        return capsys.readouterr().err
+
+    @pytest.mark.parametrize("more", [(), ("--delete-data", "--delete-passwords")])
+    def test_nothing_is_removed_and_the_broker_is_named(self, site, capsys, more):
+        error = self.refused(site, capsys, *more)
+
+        assert error.startswith("error: container mosquitto-test: a broker of this name exists ")
+        assert "Nothing was removed.\n  On the host: stack 'test', " in error
+        assert "This state: stack 'test', an empty state.\n" in error
+        assert "'./brokerctl up --take-over'" in error
+
+    def test_without_any_state(self, site, capsys):
+        site.state_file.unlink()
+
+        assert "Nothing was removed.\n  On the host: stack 'test', " in self.refused(site, capsys)
+
+    def test_a_state_with_passwords_only(self, site, capsys):
+        site.resources = [
+            {"urn": "urn::credentials-sensor", "type": PASSWORD},
+            {"urn": "urn::identity-id", "type": "random", "outputs": {"result": "state-1"}},
+        ]
+        site.pulumi("exit 0")
+
+        assert "This state: stack 'test', state state-1, deployed last: never" in self.refused(
+            site, capsys
+        )
+
+    def test_a_state_that_made_it_removes_it(self, site):
+        site.resources = [site.broker]
+        site.pulumi("exit 0")
+
+        site.run("down", "--confirm", "test")
+
+        assert site.calls()[-1].startswith("destroy ")
+
+    def test_without_a_broker_on_the_host_the_rest_of_the_state_is_removed(self, site, fake_docker):
+        fake_docker('case "$*" in *inspect*) exit 1 ;; esac')
+
+        site.run("down", "--confirm", "test")
+
+        assert site.calls()[-1].startswith("destroy ")
+
+    def test_a_host_that_does_not_answer_is_an_error(self, site, capsys):
+        (site.bin / "sh").write_text("#!/bin/sh\nexit 1\n")
+        (site.bin / "sh").chmod(0o755)
+
+        assert "host unix:///" in self.refused(site, capsys)
+
+
+class TestTakeOver:
+    def test_the_program_is_told_the_container(self, ready):
+        ready.pulumi(f'echo "$SENTIENT_MQTT_TAKE_OVER." >>"{ready.folder}/variable"')
+
+        ready.run("up", "--yes", "--take-over")
+        ready.run("up", "--yes")
+
+        lines = (ready.folder / "variable").read_text().splitlines()
+        assert set(lines) == {"mosquitto-test.", "."}
+        assert lines.index("mosquitto-test.") < lines.index(".")
+
+    def test_pulumi_runs_although_nothing_changed(self, ready, monkeypatch):
+        monkeypatch.setattr(cli.lifecycle.up, "same_up", lambda *_: pytest.fail("was asked"))
+
+        ready.run("up", "--yes", "--take-over")
+
+        assert [call for call in ready.calls() if call.startswith("up ")]
 
 
 class TestOutputs:

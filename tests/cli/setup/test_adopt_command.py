@@ -8,6 +8,7 @@ import cli.pulumi
 import cli.setup.adopt
 from bootstrap.pulumi_backend import NoBackend
 from broker.credentials.password_hashes import hash_password
+from broker.mosquitto.mosquitto_conf import FIRST_LINE
 from cli.errors import CommandError
 from cli.stack import Stack
 
@@ -142,6 +143,18 @@ def test_path_of_a_file_below_the_folder_is_followed(adopt, site, capsys):
     assert Stack.read("test").settings.users["sensor"].read == ("new",)
     out = capsys.readouterr().out
     assert "read from 'acl/of/this/mosquitto.acl', not from 'mosquitto.acl'" in out
+
+
+def test_a_broker_of_this_program_is_taken_over(adopt, site, capsys):
+    """Its state is lost: there is no other broker to stop before the first `up`."""
+    (site / "mosquitto.conf").write_text(f"{FIRST_LINE}\n{CONF}")
+
+    adopt("--json")
+
+    assert json.loads(capsys.readouterr().out)["next"] == [
+        f"keep a copy of {site}: its files are rewritten",
+        "./brokerctl up --stack test --take-over",
+    ]
 
 
 class TestNothingIsWritten:
