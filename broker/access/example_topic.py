@@ -80,7 +80,7 @@ def _find(automata: Sequence[_RuleAutomaton], condition: Callable[..., bool]) ->
     literals = sorted(set[str]().union(*(automaton.literals for automaton in automata)))
     start = tuple(automaton.start for automaton in automata)
     # Without the start: it is no topic, and the filter # returns to the same state.
-    visited: set[tuple[_State, ...]] = set()
+    visited: set[tuple[tuple[_State, ...], bool]] = set()
     queue: deque[tuple[tuple[_State, ...], tuple[str, ...]]] = deque([(start, ())])
     while queue:
         states, path = queue.popleft()
@@ -94,9 +94,11 @@ def _find(automata: Sequence[_RuleAutomaton], condition: Callable[..., bool]) ->
             if topic == ("",):
                 queue.append((following, topic))
                 continue
-            if following in visited:
+            # The broker's own decision about $CONTROL/... is not in the states of the automata.
+            key = following, _is_control(topic)
+            if key in visited:
                 continue
-            visited.add(following)
+            visited.add(key)
             decisions = (
                 automaton.allows(state, topic)
                 for automaton, state in zip(automata, following, strict=True)
@@ -205,7 +207,7 @@ class _RuleAutomaton:
         ]
         if self.restricted and topic[0].startswith("$share"):
             return False
-        if self.restricted == "read" and topic[0] == "$CONTROL" and len(topic) > 1:
+        if self.restricted == "read" and _is_control(topic):
             return False
         bridge_state = len(self.rules) in matching
         if self.restricted == "write" and topic[0].startswith("$SYS") and not bridge_state:
@@ -218,6 +220,10 @@ class _RuleAutomaton:
 
     def _levels_of(self, index: int) -> tuple[str, ...]:
         return self.rules[index][1] if index < len(self.rules) else _BRIDGE_STATE_LEVELS
+
+
+def _is_control(topic: tuple[str, ...]) -> bool:
+    return topic[0] == "$CONTROL" and len(topic) > 1
 
 
 def _decides(filter_: str, within: str, outside: tuple[str, ...]) -> bool:
