@@ -56,8 +56,8 @@ def drifting(make_site, shared_folder, daemon):
     yield site
     if site.is_there():
         site.destroy()
-    for folder in (Path("/etc/sentient-mqtt", site.container), Path("/etc/cron.d")):
-        for moved in folder.glob(f"*{site.container}*.sentient-mqtt-moved-*"):
+    for folder in ("/etc/cron.d", "/etc/logrotate.d", "/etc/systemd/system"):
+        for moved in Path(folder).glob(f"*{site.container}*.sentient-mqtt-moved-*"):
             shutil.rmtree(moved)
     shutil.rmtree(f"/etc/sentient-mqtt/{site.container}", ignore_errors=True)
 

@@ -77,7 +77,7 @@ NO_PROGRAM = {
     "no-such": "a test of what is missing",
     "mosquitto": "inside a container, a chroot or a folder of unpacked files",
     **dict.fromkeys(("add", "commit", "init"), "git's"),
-    **dict.fromkeys(("events", "inspect", "ps", "run", "update"), "docker's"),
+    **dict.fromkeys(("create", "events", "inspect", "ps", "run", "stop", "update"), "docker's"),
     **dict.fromkeys(("config", "output"), "pulumi's"),
     "watch": "brokerctl's",
     **dict.fromkeys(("req", "x509"), "openssl's"),
