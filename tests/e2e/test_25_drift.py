@@ -210,5 +210,4 @@ def test_page_has_the_measured_table(drifting, table):
 
 
 def test_third_up_changes_nothing(drifting):
-    drifting.up()
     assert "unchanged" in drifting.up("--expect-no-changes").output
