@@ -191,7 +191,8 @@ def main() -> None:
     arguments = parser.parse_args()
     deadline = time.monotonic() + arguments.seconds
     repairs: list[Repair] = []
-    with temporary_stack("killed-ups") as stack:
+    # Not compressed: the state is read after each kill.
+    with temporary_stack("killed-ups", PULUMI_DIY_BACKEND_ZSTD="false") as stack:
         for repair in run(stack, arguments.kills, arguments.seed):
             repairs.append(repair)
             print(

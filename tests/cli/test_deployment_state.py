@@ -34,7 +34,7 @@ def state(tmp_path, monkeypatch):
     ("suffix", "full", "empty"),
     [
         ("", FULL, EMPTY),
-        (".gz", gzip.compress(FULL), gzip.compress(EMPTY)),
+        (".gz", gzip.compress(FULL, mtime=0), gzip.compress(EMPTY, mtime=0)),
         (".zst", bytes(SMALLEST_BYTES + 1), bytes(300)),
     ],
 )

@@ -124,7 +124,11 @@ def render_table(rows: Iterable[tuple[str, Mapping[str, str]]]) -> str:
 
 
 def assert_one_up_repairs(site: Site) -> None:
-    """Change files, a folder and the firewall: a preview names them, and one `up` repairs them."""
+    """
+    Change files, a folder, the firewall and the container.
+
+    A preview names them, and one `up` repairs them.
+    """
     broker = site.settings.broker
     acl, folder = (
         Path(broker.folders.config, broker.files.acl),
@@ -135,16 +139,20 @@ def assert_one_up_repairs(site: Site) -> None:
     _append(acl)
     folder.chmod(0o777)
     env_file.unlink()
+    restart = site.inspect()["HostConfig"]["RestartPolicy"]
+    site.docker("update", "--restart", "no", site.container)
     subprocess.run(["nft", "flush", "table", "inet", f"sentient-mqtt-{site.container}"], check=True)
 
     preview = site.preview().output
     for words in (f"{acl} has other content", f"{folder} has mode 777", f"{env_file} was removed"):
         assert words in preview
     assert f"rules for {site.container} are changed on the host" in preview
+    assert "restart is no, not unless-stopped" in preview
     with site.client("admin") as unaffected:
         site.up()
         assert unaffected.disconnected is None
 
     assert acl.read_text() == before
+    assert site.inspect()["HostConfig"]["RestartPolicy"] == restart
     assert (folder.stat().st_mode & 0o777, env_file.exists()) == (0o750, True)
     site.up("--expect-no-changes")
