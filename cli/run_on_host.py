@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,7 +149,8 @@ def docker(stack: Stack, *words: str, seconds: float = DOCKER_SECONDS) -> str:
     result = run_on_host(stack, _docker_line(stack, words), seconds=seconds)
     if result.exit_code:
         raise CommandError(
-            f"host {stack.transport.host}: docker {words[0]}: {_explain(stack, result.stderr)}"
+            f"host {stack.transport.host}: docker {_command(words)}: "
+            f"{_explain(stack, result.stderr)}"
         )
     return result.stdout
 
@@ -196,7 +197,7 @@ def running_image(stack: Stack) -> str:
 
     """
     container = stack.settings.broker.container
-    return docker(stack, "inspect", "--format", "{{.Image}}", container).strip()
+    return docker(stack, "container", "inspect", "--format", "{{.Image}}", container).strip()
 
 
 def image_for_root(stack: Stack) -> str:
@@ -208,6 +209,11 @@ def image_for_root(stack: Stack) -> str:
 
     """
     return running_image(stack) if stack.settings.broker.become == "docker" else ""
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the command of docker: ``container inspect``, or ``exec``."""
+    return " ".join(words[:2] if words[0] in ("container", "image", "network") else words[:1])
 
 
 def _docker_line(stack: Stack, words: tuple[str, ...]) -> str:

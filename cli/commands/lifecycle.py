@@ -264,7 +264,7 @@ def logs(
         print_json({"stack": stack, "container": container, "lines": shown})
         return
     # Otherwise Docker's message on a missing container would be among the lines of the log.
-    docker(declared, "inspect", "--format", "{{.Id}}", container)
+    docker(declared, "container", "inspect", "--format", "{{.Id}}", container)
     show_docker(
         declared, "logs", "--tail", str(lines), *(["--follow"] if follow else []), container
     )

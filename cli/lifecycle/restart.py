@@ -50,7 +50,7 @@ def restart(stack: Stack, image: str) -> str:
 
 def _start(stack: Stack) -> str:
     """Return state and time of the last start of the container, as Docker reports them."""
-    words = ("inspect", "--format", "{{.State.Status}} {{.State.StartedAt}}")
+    words = ("container", "inspect", "--format", "{{.State.Status}} {{.State.StartedAt}}")
     return docker(stack, *words, stack.settings.broker.container).strip()
 
 

@@ -111,7 +111,7 @@ def login_error(stack: Stack) -> str:
 def read_status(stack: Stack) -> Status:
     """Ask Docker, and the broker itself if a user may read its statistics."""
     container = stack.settings.broker.container
-    status = Status.parse(docker(stack, "inspect", "--format", INSPECT, container))
+    status = Status.parse(docker(stack, "container", "inspect", "--format", INSPECT, container))
     if status.state != "running":
         return status
     with ThreadPoolExecutor() as pool:

@@ -73,4 +73,6 @@ def network_created(stack: Stack) -> datetime:
 def gateways(stack: Stack) -> list[str]:
     """Return the addresses by which the host itself reaches the broker, through Docker."""
     template = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}} {{end}}"
-    return docker(stack, "inspect", "--format", template, stack.settings.broker.container).split()
+    return docker(
+        stack, "container", "inspect", "--format", template, stack.settings.broker.container
+    ).split()

@@ -81,7 +81,7 @@ image() { # NAME: the image of the container that will read the files
 daemon() { docker -H "$socket" "$@" </dev/null; }
 
 state() { # CONTAINER FORMAT
-  daemon inspect --format "$2" "$1" 2>/dev/null
+  daemon container inspect --format "$2" "$1" 2>/dev/null
 }
 
 # Whether a running broker reads these files. A container whose folder changes reads others, and is

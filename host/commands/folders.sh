@@ -77,7 +77,7 @@ change_owner() { # PATH FORMER NEW: owners as UID:GID
     '') ;;
     "$container")
       # One that has this user already can read its files: somebody changed the folder by hand.
-      [ "$(docker -H "$socket" inspect --format '{{.Config.User}}' "$container" </dev/null)" = "$3" ] ||
+      [ "$(docker -H "$socket" container inspect --format '{{.Config.User}}' "$container" </dev/null)" = "$3" ] ||
         docker -H "$socket" stop -t "$grace" "$container" </dev/null >/dev/null
       ;;
     *) fail "$1: in use by $(printf '%s' "$users" | tr '\n' ' '); it can't get the owner $3" ;;

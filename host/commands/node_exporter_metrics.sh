@@ -48,7 +48,7 @@ limits() { # CLIENTS REFUSED
 container() { # SOCKET NAME
   socket=$1
   container=$2
-  state=$(docker -H "$1" inspect --format \
+  state=$(docker -H "$1" container inspect --format \
     '{{.State.Running}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}} {{.RestartCount}}' \
     "$2" 2>/dev/null </dev/null) || state='false none 0'
   # shellcheck disable=SC2086 # three words

@@ -20,13 +20,13 @@ broker() { # CONTAINER
   say now - "$(date -u +%s)"
   [ "$docker" = ok ] || return 0
   # Docker prints an empty line for a container that does not exist.
-  state=$(daemon inspect --format '{{.State.Status}}' "$1" 2>/dev/null) || state=absent
+  state=$(daemon container inspect --format '{{.State.Status}}' "$1" 2>/dev/null) || state=absent
   say state "$1" "$state"
   [ "$state" != absent ] || return 0
-  say health "$1" "$(daemon inspect \
+  say health "$1" "$(daemon container inspect \
     --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1" 2>/dev/null)"
-  say restarts "$1" "$(daemon inspect --format '{{.RestartCount}}' "$1" 2>/dev/null)"
-  say started "$1" "$(daemon inspect --format '{{.State.StartedAt}}' "$1" 2>/dev/null)"
+  say restarts "$1" "$(daemon container inspect --format '{{.RestartCount}}' "$1" 2>/dev/null)"
+  say started "$1" "$(daemon container inspect --format '{{.State.StartedAt}}' "$1" 2>/dev/null)"
 }
 
 file() { # PATH: mode, uid, gid, time of the last change in seconds since 1970, size in bytes

@@ -150,20 +150,20 @@ standin() { # PATTERN: the newest fallback image that matches
 # created it again by hand.
 container() { # NAME FOLDER STACK
   [ "$docker" = ok ] || return 0
-  if inspected inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
+  if inspected container inspect --format '{{index .Config.Labels "sentient-mqtt.stack"}}' "$1"; then
     owner=$answer
     case $owner in
       '' | '<no value>')
         owner='made by hand'
-        ! daemon inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$1" | grep -qxF -- "$2" || owner=$3
+        ! daemon container inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$1" | grep -qxF -- "$2" || owner=$3
         ;;
     esac
     say container "$1" "$owner"
     say configuration "$1" \
-      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
+      "$(daemon container inspect --format '{{index .Config.Labels "sentient-mqtt.configuration"}}' "$1" 2>/dev/null)"
     say revision "$1" \
-      "$(daemon inspect --format '{{index .Config.Labels "sentient-mqtt.revision"}}' "$1" 2>/dev/null)"
-    say published "$1" "$(daemon inspect \
+      "$(daemon container inspect --format '{{index .Config.Labels "sentient-mqtt.revision"}}' "$1" 2>/dev/null)"
+    say published "$1" "$(daemon container inspect \
       --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$1" 2>/dev/null)"
   else
     say container "$1" none
@@ -194,7 +194,7 @@ owners() { # FOLDER CONTAINER
     'broker {{.Names}}={{.Label "sentient-mqtt.stack"}};{{.Label "sentient-mqtt.ports"}};{{.Mounts}}' ||
     fail "docker ps: can't list the containers of brokers"
   # shellcheck disable=SC2016 # variables of Docker's template
-  say networkid "$2" "$(daemon inspect --format \
+  say networkid "$2" "$(daemon container inspect --format \
     '{{range $name, $it := .NetworkSettings.Networks}}{{if eq $name (slice $.Name 1)}}{{$it.NetworkID}}{{end}}{{end}}' \
     "$2" 2>/dev/null)"
 }

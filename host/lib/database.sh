@@ -167,7 +167,7 @@ subscribe_rehearsal() { # ARGUMENT... of mosquitto_sub
 rehearses() { # waits until it answers; returns 1 if it never does
   deadline=$(($(date +%s) + 30))
   until subscribe_rehearsal -t "\$SYS/broker/uptime" -C 1 -W 5 >/dev/null; do
-    [ "$(daemon inspect --format '{{.State.Running}}' "$rehearsal")" = true ] || return 1
+    [ "$(daemon container inspect --format '{{.State.Running}}' "$rehearsal")" = true ] || return 1
     [ "$(date +%s)" -lt "$deadline" ] || return 1
     sleep 0.1
   done

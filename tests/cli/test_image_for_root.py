@@ -40,7 +40,7 @@ class TestImageForRoot:
 
     @pytest.mark.parametrize("command", AS_ROOT)
     def test_it_is_the_image_of_the_container_and_not_the_declared_one(self, site, command):
-        calls = site.docker('case "$1" in inspect) echo sha256:running ;; *) exit 1 ;; esac')
+        calls = site.docker('case "$1" in container) echo sha256:running ;; *) exit 1 ;; esac')
 
         with pytest.raises(CommandError):
             self.run(site, command)
@@ -58,4 +58,4 @@ class TestImageForRoot:
         with pytest.raises(CommandError, match=NO_CONTAINER):
             self.run(site, command)
 
-        assert calls() == ["inspect --format {{.Image}} mosquitto-test"]
+        assert calls() == ["container inspect --format {{.Image}} mosquitto-test"]

@@ -30,7 +30,7 @@ class TestLogs:
 
     def test_another_error_of_docker_is_printed(self, desk, fake_docker):
         fake_docker('echo "permission denied" >&2; exit 1')
-        with pytest.raises(CommandError, match="docker inspect: permission denied"):
+        with pytest.raises(CommandError, match="docker container inspect: permission denied"):
             desk.run("logs")
 
 
@@ -46,7 +46,7 @@ class TestStatus:
     def test_without_access_to_statistics_the_rest_is_shown(self, ready, capsys, fake_docker):
         fake_docker(
             'case "$1" in\n'
-            'inspect) echo "running|healthy|2026-01-02T03:04:05Z|0" ;;\n'
+            'container) echo "running|healthy|2026-01-02T03:04:05Z|0" ;;\n'
             'stats) echo "3MiB / 2GiB|0.1%" ;;\n'
             'exec) echo "0: 0200A8C0:075B 0100A8C0:9C40 01" ;;\n'
             "esac",
@@ -62,7 +62,7 @@ def test_a_missing_container_is_not_restarted(ready, fake_docker):
     calls = fake_docker('echo "Error: No such object: mosquitto-test" >&2; exit 1')
     with pytest.raises(CommandError, match=NO_CONTAINER):
         ready.run("restart")
-    assert calls() == ["inspect --format {{.Image}} mosquitto-test"]
+    assert calls() == ["container inspect --format {{.Image}} mosquitto-test"]
 
 
 class TestRestartIsSeen:
