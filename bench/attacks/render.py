@@ -144,7 +144,12 @@ class Renderer:
         logs = logrotate.log_path(self.broker)
         required = host_requirements(self.settings, "attack")
         look = [
-            *self.call(requirements.probe_calls, wanted=required, required=required),
+            *self.call(
+                requirements.probe_calls,
+                wanted=required,
+                required=required,
+                read=lambda name: (ROOT / "host" / name).read_text("utf-8"),
+            ),
             *self.call(observations.check_calls),
         ]
         database = self.call(layout.database_call)

@@ -173,7 +173,7 @@ open_archive() { # PATH
   # A small archive may unpack to any size: it must not fill the disk. The rest of its stream is not read.
   free=$(df -Pk -- "$stage" | awk 'NR == 2 { print $4 }')
   unpacked=$(gzip -dc <"$packed" 2>/dev/null | head -c "$((free * 1024))" | wc -c)
-  [ "$((unpacked / 1024 + unpacked / 8192 + 1024))" -lt "$free" ] ||
+  [ "$((unpacked + unpacked / 8))" -lt "$((free * 1024))" ] ||
     fail "$1: unpacks to $((unpacked / 1048576)) MiB or more, and $((free / 1024)) MiB are free below $backups. \
 Nothing was changed"
   tar -tzf "$packed" >"$stage/.names" 2>/dev/null || damaged "$1" "it is not a tar file"

@@ -101,7 +101,12 @@ def test_second_concurrent_backup_is_refused(running):
     publish_messages(running, 3)
     first = started_backup(running)
     eventually((folder(running) / f".stage-{running.broker.container}" / "data").exists, 30)
-    assert "another backup, drill or restore is under way" in backup(running, well=False)
+    # It holds the lock for longer than another one waits.
+    os.killpg(first.pid, signal.SIGSTOP)
+    try:
+        assert "another backup, drill or restore is under way" in backup(running, well=False)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
     assert first.wait(60) == 0
     assert drill(running).facts["retained"] == "3"
     assert len(archives(running)) == 1

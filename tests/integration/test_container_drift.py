@@ -64,8 +64,12 @@ class Container:
         return self._run("commands/await_exporter.sh", "apply", [call], record)
 
     def facts(self):
-        call = Drift.containers(socket=SOCKET, container=self.name, components=[drift.CONTAINER])
-        done = self._run("commands/drift.sh", "look", [call])
+        components = [drift.CONTAINER]
+        calls = [
+            Drift.compare(self.name, components),
+            Drift.containers(socket=SOCKET, container=self.name, components=components),
+        ]
+        done = self._run("commands/drift.sh", "look", calls)
         assert (done.returncode, done.stderr) == (0, "")
         return HostFacts.parse(done.stdout)
 

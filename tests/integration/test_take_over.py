@@ -50,7 +50,8 @@ def test_a_container_of_the_stack_is_ended_and_its_messages_are_kept(running, la
     done = take_over(running)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert exists(running) == set()
+    # A stopped copy comes back if Pulumi's container does not start.
+    assert exists(running) <= {f"{running.broker.container}-former"}
     running.docker(*running.container())
     assert ready(running).returncode == 0
     assert retained(running) == MESSAGES + 1
@@ -72,13 +73,11 @@ def test_a_container_that_was_created_and_never_started_is_removed(running):
     assert retained(running) == MESSAGES
 
 
-@pytest.mark.parametrize(
-    ("label", "folder"), [("test", None), ("", "/another/folder")], ids=["label", "no label"]
-)
-def test_a_container_of_another_stack_runs_on(running, label, folder):
-    start_again(running, *(("--label", f"sentient-mqtt.stack={label}") if label else ()))
+def test_a_container_of_another_program_runs_on(running):
+    """host/commands/claim_host.sh decides about a container with a label of this program."""
+    start_again(running)
 
-    done = take_over(running, config_folder=folder)
+    done = take_over(running, config_folder="/another/folder")
 
     assert done.returncode == 1
     assert "this stack did not create it" in done.stderr
