@@ -60,10 +60,9 @@ tidy() {
 
 settle() {
   [ -n "$shared" ] || return 0
-  # A rename follows no link.
-  if [ -d "$shared" ] && [ ! -L "$shared" ] && made_before "$declared"; then
-    mv -T -- "$shared" "$shared.sentient-mqtt-moved-$(date +%s)" || :
-  fi
+  # Renames follow no link. This one fails if there is a folder.
+  if mv -fT -- "$staging/new" "$shared" 2>/dev/null; then return 0; fi
+  ! made_before "$declared" || mv -T -- "$shared" "$shared.sentient-mqtt-moved-$(date +%s)" || :
   mv -fT -- "$staging/new" "$shared" ||
     fail "$shared: can't be put in place; is a folder of that name there?"
 }

@@ -236,12 +236,21 @@ nearest_existing() { # PATH
   printf '%s' "$nearest"
 }
 
-# Whether a folder's file system is writable. Not `test -w`, which is true for root in BusyBox. The kernel
-# reports a read-only file system before it looks for the name.
+# Whether a folder's file system is writable. Not `test -w`, which is true for root in BusyBox.
 writable() { # FOLDER
-  # shellcheck disable=SC2016 # expanded by the other shell
-  message=$(as_root sh -c 'LC_ALL=C rmdir -- "$1/.sentient-mqtt-absent" 2>&1' sh "$1") || :
-  case $message in *[Rr]'ead-only'*) return 1 ;; esac
+  awk -v folder="$(as_root readlink -f -- "$1")" '
+    {
+      point = $5
+      gsub(/\\040/, " ", point)
+      if (point != "/" && folder != point && index(folder, point "/") != 1) next
+      if (length(point) < longest) next
+      longest = length(point)
+      of_mount = "," $6 ","
+      for (field = 7; $field != "-"; field++) { }
+      of_file_system = "," $(field + 3) ","
+    }
+    END { exit of_mount ~ /,ro,/ || of_file_system ~ /,ro,/ }
+  ' /proc/self/mountinfo
 }
 
 # Reports whether host/commands/folders.sh can create or take over a folder. UID may be `archives`: then
