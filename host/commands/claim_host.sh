@@ -42,5 +42,8 @@ validate() { each_path unclaimed_or_ours; }
 delete() { # PATH
   [ -f "$1" ] || return 0
   found=$(recorded "$1")
-  [ "${found%% *}" != "$state" ] || rm -f -- "$1"
+  [ "${found%% *}" = "$state" ] || return 0
+  rm -f -- "$1"
+  # Of a renamed container: the commands keep their records under its new name.
+  rm -rf -- "${1%/*}/applied"
 }

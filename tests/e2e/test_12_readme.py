@@ -95,6 +95,7 @@ def test_everyday_commands_work(newcomer):
     assert '"declared"' in newcomer.types("./brokerctl inventory --json")
     assert "refused logins since" in newcomer.types("./brokerctl refused --since 24h")
     began = time.monotonic()
+    assert "Nothing differs on" in newcomer.types("./brokerctl drift")
     assert "FAIL" not in newcomer.types("./brokerctl check --out page.md")
     print(f"\n./brokerctl check, from start to end: {time.monotonic() - began:.1f} s")
     assert "Run the deployment checklist" in newcomer.types("./brokerctl --help")

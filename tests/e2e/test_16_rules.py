@@ -247,7 +247,10 @@ def test_new_backend_replaces_the_former_one(lab, rules):
             ]
             assert present == [choice is NFTABLES, choice is IPTABLES, choice is IPTABLES]
             files = lab.run("ls", firewall.folder_of(broker)).split()
-            assert set(files) == {*firewall.rules_texts(broker, choice), "load", "state"}
+            assert set(files) == {
+                *firewall.rules_texts(broker, choice),
+                *("load", "state", "applied"),
+            }
 
 
 def test_ufw_with_iptables_on_a_host_without_nft(lab, rules):
