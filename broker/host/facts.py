@@ -349,7 +349,7 @@ class HostFacts:
     def without_other_brokers(self, container: str) -> dict[tuple[str, str], str]:
         """Return the raw facts without the records and containers of other brokers."""
         return {
-            (key, subject): value
+            (key, subject): _in_order(value) if key == "broker" else value
             for (key, subject), value in self.facts.items()
             if key not in ("owner", "broker") or subject.partition(":")[0] == container
         }
@@ -513,6 +513,12 @@ def _broker(container: str, line: str) -> BrokerOnHost:
         ports=tuple(ports.split()),
         folders=tuple(folders.split(",")) if folders else (),
     )
+
+
+def _in_order(broker: str) -> str:
+    """Return ``STACK;PORTS;MOUNTS`` with sorted mounts, because Docker lists them in any order."""
+    rest, _, mounts = broker.rpartition(";")
+    return f"{rest};{','.join(sorted(mounts.split(',')))}"
 
 
 def _number(text: str) -> int | None:

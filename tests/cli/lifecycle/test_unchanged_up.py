@@ -60,6 +60,14 @@ def test_another_broker_on_the_host_is_no_change(host, desk):
     assert ups(desk) == 2
 
 
+def test_order_in_which_docker_lists_the_mounts_is_no_change(host, desk):
+    host.facts[("broker", "mosquitto-test")] = "test;1883;/srv/data,/srv/config"
+    desk.run("up")
+    host.facts[("broker", "mosquitto-test")] = "test;1883;/srv/config,/srv/data"
+    desk.run("up")
+    assert ups(desk) == 2
+
+
 def test_force_starts_it(host, desk):
     desk.run("up", "--force")
     assert ups(desk) == 2
