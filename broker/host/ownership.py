@@ -377,7 +377,9 @@ def _others(broker: Broker, state: StateRecord, facts: HostFacts) -> Iterator[_O
                 exists=owner.container in facts.brokers,
             )
     for there in facts.brokers.values():
-        if there.container not in {broker.container, *facts.owners, *state.brokers}:
+        # The stopped copy of a broker is that broker (host/lib/former_container.sh).
+        name = there.container.removesuffix("-former")
+        if name not in {broker.container, *facts.owners, *state.brokers}:
             yield _Other(
                 container=there.container,
                 described=f"stack {there.stack!r}",

@@ -44,6 +44,6 @@ delete() { # PATH
   found=$(recorded "$1")
   [ "${found%% *}" = "$state" ] || return 0
   rm -f -- "$1"
-  # Of a renamed container: the commands keep their records under its new name.
-  rm -rf -- "${1%/*}/applied"
+  # Of a renamed container: the commands keep their files under its new name.
+  rm -rf -- "${1%/*}/applied" "${1%/*}/answered.conf"
 }

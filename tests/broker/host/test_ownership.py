@@ -251,6 +251,11 @@ class TestOtherBrokers:
         assert self.paths(recorded, broker=broker) == [f"folders.{mine}"]
         assert self.paths(running, broker=broker) == [f"folders.{mine}"]
 
+    def test_the_stopped_copy_of_this_broker_is_no_conflict(self):
+        folder = Settings.parse(smallest()).broker.folders.config
+        for name, conflicts in (("mosquitto-test-former", []), ("x-former", ["folders.config"])):
+            assert self.paths({("broker", name): f"prod;;{folder}"}) == conflicts
+
     def test_names_that_only_begin_alike_are_no_conflict(self):
         assert self.paths(other_broker(folders={**APART, "data": "/srv/mqtt/data2"})) == []
 
