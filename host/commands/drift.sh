@@ -90,10 +90,8 @@ content() {
   # In a folder that another user may write to, root would follow that user's link.
   if ! root_only "$(dirname -- "$path")"; then
     add "can't be compared: $why"
-  elif [ ! -s "$path" ] && [ "$(sha256sum <"$path" | cut -d ' ' -f 1)" != "$digest" ]; then
-    add "was emptied ($(who_and_when))"
   elif [ "$(sha256sum <"$path" | cut -d ' ' -f 1)" != "$digest" ]; then
-    add "has other content ($(who_and_when))"
+    if [ -s "$path" ]; then add "has other content ($(who_and_when))"; else add "was emptied ($(who_and_when))"; fi
   fi
 }
 

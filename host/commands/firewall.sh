@@ -15,7 +15,7 @@
 # needs: lib/put_files.sh
 # needs: lib/firewall_rules.sh
 
-# shellcheck disable=SC2154 # action and new: defined in host/lib/put_files.sh
+# shellcheck disable=SC2034,SC2154 # action and new: defined in host/lib/put_files.sh, which reads applied_kind
 
 backend=''
 rules=''
@@ -78,9 +78,12 @@ keep_former_ports() { # KIND FILE
     nft) text=$(both_nftables "$before" "$2$new") ;;
     *) text=$(both_iptables "$before" "$2$new") ;;
   esac
+  # host/commands/close_former_ports.sh deletes it.
+  applied_kind=''
   put "$2$left" 0644 0 0 <<EOT
 $text
 EOT
+  applied_kind='file'
 }
 
 both_nftables() { # BEFORE NEW, as broker/firewall/rules.py renders them

@@ -19,7 +19,7 @@
 applied_file=''     # the record; empty if the caller keeps none
 applied_revision=''
 applied_objects=''  # `KIND PATH` per line
-applied_kind='file' # of the files of `put`
+applied_kind='file' # of the files of `put`; empty: they are not recorded
 
 applied() { # CONTAINER COMPONENT REVISION
   applied_file=/etc/sentient-mqtt/$1/applied/$2

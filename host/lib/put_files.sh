@@ -61,11 +61,7 @@ put() { # PATH MODE UID GID; the text on stdin
   fi
   make_folder "$(dirname -- "$1")"
   [ ! -d "$1" ] || made_before "$1" || fail "$1: is a folder; move it away or choose another path"
-  case $1 in
-    # host/commands/firewall.sh deletes it soon.
-    *.left) ;;
-    *) made "$applied_kind" "$1" ;;
-  esac
+  [ -z "$applied_kind" ] || made "$applied_kind" "$1"
   uid=$3
   gid=$4
   # A full disk fails here, before anything is put in place.
