@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,11 +164,17 @@ def test_failed_run_keeps_the_former_record(applied, differences):
 
 
 def test_calls_without_a_record_keep_none(host, tmp_path):
-    before = set(Path("/etc/sentient-mqtt").glob("*"))
+    done = host.run(PUT, call("put", tmp_path / "acl", "0600", 0, 0, text="rules\n"))
 
-    host.run(PUT, call("put", tmp_path / "acl", "0600", 0, 0, text="rules\n"))
-
-    assert set(Path("/etc/sentient-mqtt").glob("*")) == before
+    assert (done.returncode, (tmp_path / "acl").read_text()) == (0, "rules\n")
+    # Other tests make and delete records at the same time.
+    found = subprocess.run(
+        ["grep", "-rlsF", str(tmp_path), "/etc/sentient-mqtt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""
 
 
 def test_interrupted_connection_leaves_everything_as_it_was(host, applied, container):
